@@ -1,0 +1,43 @@
+# `make` alone lists the targets. PORT, PYTHON and every FCNSERVE_* setting may be given on the
+# command line (make serve PORT=8001) or in the environment.
+
+MAKEFLAGS += --no-print-directory
+
+# The first Python that runs and is new enough; an installed name alone proves nothing.
+PYTHON ?= $(or $(shell for python in python3.11 python3.12 python3; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo $$python && break; done),python3)
+
+# The commands that run long are `exec`ed, one a line: a signal to make reaches the program itself.
+INSTALL = @exec $(PYTHON) deploy/install.py
+
+.PHONY: help serve test lint format lock clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 18
+
+serve: ## install what is missing and serve on http://127.0.0.1:8000 (PORT= changes it)
+	$(INSTALL) worker
+	@exec .venv/bin/fcnserve serve $(if $(PORT),--port $(PORT))
+
+test: lint ## lint, check types and run all tests
+	@exec .venv/bin/python -m pytest $(ARGS)
+
+lint: ## ruff and mypy; changes nothing
+	$(INSTALL) worker test
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+format: ## let ruff format the code and fix what it can
+	$(INSTALL) test
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix .
+
+lock: ## write constraints.txt anew with the newest versions that pyproject.toml allows
+	@exec $(PYTHON) deploy/lock.py
+
+clean: ## remove what can be made again: .venv, archives, caches
+	rm -rf .venv build dist run *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +
+	find model_store -name '*.mar' -delete

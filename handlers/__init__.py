@@ -1,0 +1,3 @@
+"""Everything that runs inside TorchServe's worker; it goes whole into the model archive and runs
+alone.
+"""

@@ -1,0 +1,60 @@
+"""The model card: what the worker says of itself to the gateway and, through it, to the world."""
+
+import hashlib
+import json
+from importlib.metadata import version
+from pathlib import Path
+
+from handlers.device import Device
+from handlers.model_config import MODEL_FILE, ModelConfig
+
+# the libraries that pixels and scores go through, apart from torch
+CODECS = ("isal", "numpy", "pillow", "simplejpeg")
+DIGEST_CHARACTERS = 16
+
+ModelCard = dict[str, object]
+
+
+def model_card(config: ModelConfig, folder: Path, device: Device) -> ModelCard:
+    """Describe a loaded model: what a client needs to read its masks, and its digest."""
+    return {
+        "name": config.name,
+        "version": config.version,
+        "architecture": config.architecture,
+        "digest": model_digest(config, folder, device),
+        "classes": config.classes,
+        "palette": config.palette,
+        "working_max_side": config.working_max_side,
+        "max_side_limit": config.max_side_limit,
+        "batch_size": config.batching.batch_size,
+        "device": device.kind,
+        "precision": device.precision,
+        "numerics": device.numerics(),
+    }
+
+
+def model_digest(config: ModelConfig, folder: Path, device: Device) -> str:
+    """Hash all that an answer's bytes depend on: same image, options and digest, same bytes."""
+    parts = {
+        "model.yaml": file_digest(folder / MODEL_FILE),
+        "weights": file_digest(folder / config.weights),
+        "numerics": device.numerics(),
+        "codecs": {name: version(name) for name in CODECS},
+        "code": code_digest(),
+    }
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
+    return digest.hexdigest()[:DIGEST_CHARACTERS]
+
+
+def code_digest() -> str:
+    """Hash the sources of this package, as the archive holds them."""
+    package = Path(__file__).parent
+    digest = hashlib.sha256()
+    for source in sorted(package.rglob("*.py")):
+        digest.update(str(source.relative_to(package)).encode() + source.read_bytes())
+    return digest.hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

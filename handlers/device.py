@@ -1,0 +1,61 @@
+"""Where the network runs and in which arithmetic; chosen once, when the worker starts."""
+
+import os
+from dataclasses import dataclass
+
+import torch
+
+from handlers.model_config import Precision
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+# what torch.cpu.get_capabilities() calls arithmetic in bf16: x86 (two kinds), then Arm
+CPU_BF16_CAPABILITIES = ("avx512_bf16", "amx_bf16", "bf16")
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device with its precision."""
+
+    torch_device: torch.device
+    precision: str
+    threads: int
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return DTYPES[self.precision]
+
+    @property
+    def kind(self) -> str:
+        """`cpu` or `cuda`."""
+        return self.torch_device.type
+
+    def numerics(self) -> str:
+        """Name all that the last bit of a score can depend on, apart from weights and code."""
+        if self.kind == "cuda":
+            hardware = torch.cuda.get_device_name(self.torch_device)
+        else:
+            hardware = f"{torch.backends.cpu.get_cpu_capability()}, {self.threads} threads"
+        return f"{self.kind}, {hardware}, {self.precision}, torch {torch.__version__}"
+
+
+def choose_device(gpu_id: int | None, precision: Precision, threads: int | None = None) -> Device:
+    """Take the GPU that TorchServe assigned to this worker, or else the CPU with `threads` threads.
+
+    Without `threads` the worker takes its share of the processors that this process may use.
+    """
+    if gpu_id is not None and torch.cuda.is_available():
+        return Device(torch.device("cuda", gpu_id), precision.cuda, threads=1)
+    name = precision.cpu
+    if name == "auto":
+        name = "bf16" if cpu_computes_bf16() else "fp32"
+    return Device(torch.device("cpu"), name, threads or default_threads())
+
+
+def cpu_computes_bf16() -> bool:
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name) for name in CPU_BF16_CAPABILITIES)
+
+
+def default_threads() -> int:
+    workers = int(os.environ.get("FCNSERVE_WORKERS", "1"))
+    return max(1, len(os.sched_getaffinity(0)) // workers)

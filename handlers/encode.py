@@ -1,0 +1,35 @@
+"""The last verb: one photo's scores in, its PNG out.
+
+Runs in threads, beside the next forward pass.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from handlers.decode import Opened
+from handlers.labels import Surface
+from handlers.png import write_grey_alpha, write_indexed
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A photo's scores (classes, h, w) of stride 8, on the device; its frame's padding included."""
+
+    scores: Tensor
+    opened: Opened
+
+
+@torch.inference_mode()
+def encode(scored: Scored, palette: bytes) -> bytes:
+    """Make the mask, of the photo's own size: an indexed PNG.
+
+    With confidence it is a grey+alpha PNG: label, confidence.
+    """
+    surface = Surface(scored.scores, scored.opened.working_size, scored.opened.size)
+    labels = surface.labels()
+    pixels = labels.cpu().numpy()
+    if scored.opened.job.options.output == "confidence":
+        return write_grey_alpha(pixels, surface.confidence(labels).cpu().numpy())
+    return write_indexed(pixels, palette)

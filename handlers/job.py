@@ -1,0 +1,97 @@
+"""What a worker takes and gives: one `Job` and one `Answer` per image.
+
+The gateway speaks this as JSON headers.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from handlers.errors import ProblemError, WorkerFailedError
+
+OPTIONS_HEADER = "X-Fcnserve-Options"
+MODEL_HEADER = "X-Fcnserve-Model"
+REPORT_HEADER = "X-Fcnserve-Report"
+
+JSON_MEDIA_TYPE = "application/json"
+PNG_MEDIA_TYPE = "image/png"
+PROBLEM_MEDIA_TYPE = "application/problem+json"
+
+
+class Options(BaseModel):
+    """What the gateway asks for; `describe` is answered with the model's card and needs no
+    image.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    output: Literal["mask", "confidence", "describe"] = "mask"
+    orientation: Literal["exif", "stored"] = "exif"
+    max_side: int | None = Field(default=None, ge=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One image as it came, and what is wanted of it."""
+
+    body: bytes | bytearray
+    options: Options = field(default_factory=Options)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupFigures:
+    """One forward pass: its images, their own pixels, and the pixels of the canvases they lay
+    on.
+    """
+
+    images: int
+    valid_pixels: int
+    padded_pixels: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What happened to an image: milliseconds by pipeline verb, and the company it had.
+
+    A group's figures ride on its first member only, so that sums over answers count it once.
+    """
+
+    stages_ms: Mapping[str, float]
+    batch_images: int
+    group: GroupFigures | None = None
+
+    def with_stages(self, **stages_ms: float) -> "Report":
+        return replace(self, stages_ms={**self.stages_ms, **stages_ms})
+
+    def json(self) -> str:
+        """One ASCII line, fit for a header."""
+        fields = asdict(self)
+        fields["stages_ms"] = {verb: round(ms, 3) for verb, ms in self.stages_ms.items()}
+        return json.dumps(fields, separators=(",", ":"))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The bytes for one image: a mask, a model card, or a problem (RFC 9457)."""
+
+    body: bytes
+    media_type: str
+    report: Report
+
+    @classmethod
+    def of_problem(cls, error: ProblemError, report: Report) -> "Answer":
+        return cls(json.dumps(error.problem()).encode(), PROBLEM_MEDIA_TYPE, report)
+
+
+def read_job(body: bytes | bytearray, options_json: str | None) -> Job | ProblemError:
+    """Read the gateway's options header; one that is not its own is a problem of this job alone."""
+    try:
+        return Job(body, Options.model_validate_json(options_json or "{}"))
+    except ValidationError:
+        return WorkerFailedError(
+            f"{OPTIONS_HEADER} is not what a gateway of this version sends; "
+            "run gateway and worker from the same release"
+        )

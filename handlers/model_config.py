@@ -1,0 +1,101 @@
+"""`model.yaml`: all that serving needs to know of a model.
+
+Read by the worker and by the tools of `model_store`.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+MODEL_FILE = "model.yaml"
+
+Channel = Annotated[int, Field(ge=0, le=255)]
+Rgb = tuple[Channel, Channel, Channel]
+
+
+class Strict(BaseModel):
+    """Unknown keys are errors: a misspelt one would otherwise be a silent default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Normalisation(Strict):
+    """The network sees `(x - mean) / std` of each 8-bit channel, in RGB order."""
+
+    mean: tuple[float, float, float] = (127.0, 127.0, 127.0)
+    std: tuple[float, float, float] = (128.0, 128.0, 128.0)
+
+
+class Precision(Strict):
+    """The arithmetic per device; `auto` is bf16 where the processor computes in it, else fp32."""
+
+    cpu: Literal["auto", "fp32", "bf16"] = "auto"
+    cuda: Literal["bf16", "fp16", "fp32"] = "bf16"
+
+
+class GroupPixels(Strict):
+    """How many padded pixels may share one forward pass; a photo larger than that runs alone.
+
+    On a CPU a pass over several photos costs more than one by one (activations leave the caches),
+    so only small photos are put together.
+    """
+
+    cpu: int = Field(default=200_000, ge=1)
+    cuda: int = Field(default=16_000_000, ge=1)
+
+    def on(self, device_kind: str) -> int:
+        """The budget for `cpu` or `cuda`."""
+        return self.cuda if device_kind == "cuda" else self.cpu
+
+
+class Batching(Strict):
+    """What TorchServe collects (`batch_size`, `max_delay_ms`), and what one forward pass takes of
+    it.
+    """
+
+    batch_size: int = Field(default=8, ge=1, le=256)
+    max_delay_ms: int = Field(default=1, ge=1, le=1000)
+    response_timeout_s: int = Field(default=30, ge=5, le=600)
+    group_pixels: GroupPixels = GroupPixels()
+
+
+class ModelConfig(Strict):
+    """One model folder's `model.yaml`."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    version: str = Field(default="1.0", pattern=r"^[0-9A-Za-z.]{1,16}$")
+    architecture: Literal["fcn8s-lite0"]
+    weights: str = "weights.safetensors"
+    classes: tuple[str, ...] = Field(min_length=2, max_length=255)
+    palette: tuple[Rgb, ...]
+    normalisation: Normalisation = Normalisation()
+    precision: Precision = Precision()
+    working_max_side: int = Field(default=768, ge=32, le=16384)
+    max_side_limit: int = Field(default=2048, ge=32, le=16384)
+    batching: Batching = Batching()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if len(self.palette) != len(self.classes):
+            raise ValueError(
+                f"palette has {len(self.palette)} colours for {len(self.classes)} classes; "
+                "give one [red, green, blue] per class, in the order of `classes`"
+            )
+        if self.working_max_side > self.max_side_limit:
+            raise ValueError(
+                f"working_max_side is {self.working_max_side}, above max_side_limit "
+                f"{self.max_side_limit}; raise the limit or reduce the default"
+            )
+        return self
+
+    @property
+    def palette_bytes(self) -> bytes:
+        """The colours as a PNG's PLTE chunk holds them: 3 bytes a class."""
+        return bytes(channel for colour in self.palette for channel in colour)
+
+
+def load_config(folder: Path) -> ModelConfig:
+    """Read and check `folder/model.yaml`; raises pydantic's ValidationError or OSError."""
+    return ModelConfig.model_validate(yaml.safe_load((folder / MODEL_FILE).read_text()))

@@ -1,0 +1,55 @@
+"""One outcome per image: a stage's value, or the problem that stopped this image and no other."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import torch
+
+from handlers.errors import ProblemError, WorkerFailedError, WorkerOutOfMemoryError
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(Generic[T]):
+    """What a stage made of one value, how long it took, and when (perf_counter) it was done."""
+
+    value: T | ProblemError
+    ms: float
+    ended: float
+
+
+def attempt(stage: Callable[[T], R], value: T | ProblemError) -> Outcome[R]:
+    """Run `stage` on `value`, unless an earlier stage has stopped this image already."""
+    started = time.perf_counter()
+    result: R | ProblemError
+    if isinstance(value, ProblemError):
+        result = value
+    else:
+        try:
+            result = stage(value)
+        except Exception as error:  # noqa: BLE001 - translated, and logged where unforeseen
+            result = translate(error)
+    ended = time.perf_counter()
+    return Outcome(result, (ended - started) * 1000, ended)
+
+
+def translate(error: Exception) -> ProblemError:
+    """Name a failure for the client; what nobody foresaw is logged with its traceback."""
+    if isinstance(error, ProblemError):
+        return error
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return WorkerOutOfMemoryError(
+            "the worker ran out of memory on this image; "
+            "send it smaller, or with a smaller max_side"
+        )
+    logger.error("a stage failed on an image", exc_info=error)
+    return WorkerFailedError(
+        "the worker failed on this image; its log has the reason, other images are not affected"
+    )

@@ -1,0 +1,87 @@
+"""JPEG: its header from the segments, its pixels through libjpeg-turbo.
+
+simplejpeg decodes without holding the interpreter's lock, and its accurate DCT and fancy
+upsampling give Pillow's pixels. It is strict: libjpeg's warnings are errors, so truncated files
+and headers that lie are found. But libjpeg warns also about files that every viewer shows whole:
+cameras write stray bytes before a marker, phones odd scan parameters. A file that fails is
+therefore tried again without its stray bytes, and then by Pillow, which ignores warnings and
+whose answer counts if every pixel came from the file (`jpeg_whole`). Whoever sends a good file
+pays for none of this.
+
+CMYK and YCCK always go through Pillow, which undoes Adobe's inversion.
+"""
+
+import io
+from contextlib import suppress
+
+import numpy as np
+import simplejpeg
+from PIL.JpegImagePlugin import JpegImageFile
+
+from handlers.errors import BrokenImageError
+from handlers.photo.exif import orientation_in
+from handlers.photo.foreign import DECODER_ERRORS, translated
+from handlers.photo.header import Header, Pixels
+from handlers.photo.jpeg_segments import Layout, layout, without_stray_bytes
+from handlers.photo.jpeg_whole import is_whole
+
+MAX_SCANS = 50
+"""Each scan walks all of the image, also one of ten bytes: 65 ms at 16 megapixels. Writers use
+about ten."""
+
+_CMYK_COMPONENTS = 4
+
+
+def read_header(body: bytes | bytearray) -> Header:
+    """Return the header of a JPEG; raises BrokenImageError when there is none."""
+    found = layout(body)
+    return Header("jpeg", found.height, found.width, orientation_in(found.metadata))
+
+
+def decode(body: bytes | bytearray) -> Pixels:
+    """Return the pixels as stored, (H, W, 3) RGB; raises BrokenImageError."""
+    found = layout(body)
+    _check_scans(body, found)
+    if found.components != _CMYK_COMPONENTS:
+        with suppress(*DECODER_ERRORS):
+            return _strictly(body)
+    clean = without_stray_bytes(body, found)
+    if clean is None:
+        msg = "the jpeg file stops before its end marker; send the whole file"
+        raise BrokenImageError(msg)
+    if found.components != _CMYK_COMPONENTS:
+        with suppress(*DECODER_ERRORS):
+            return _strictly(clean)
+    return _leniently(clean)
+
+
+def _check_scans(body: bytes | bytearray, found: Layout) -> None:
+    if found.scan is None or not found.has_several_scans(body):
+        return
+    scans = body.count(b"\xff\xda", found.scan.start)
+    if scans > MAX_SCANS:
+        msg = f"the jpeg file has {scans} scans; the limit is {MAX_SCANS}; save the image again"
+        raise BrokenImageError(msg)
+
+
+def _strictly(body: bytes | bytearray) -> Pixels:
+    pixels: Pixels = simplejpeg.decode_jpeg(
+        body, "RGB", fastdct=False, fastupsample=False, strict=True
+    )
+    return pixels
+
+
+def _leniently(body: bytes) -> Pixels:
+    with translated("jpeg"):
+        pixels = _with_pillow(body)
+        if is_whole(body, pixels, _with_pillow):
+            return pixels
+    msg = (
+        "the jpeg data are cut short, or not of the size that their header says; "
+        "send the whole file, or save the image again"
+    )
+    raise BrokenImageError(msg)
+
+
+def _with_pillow(body: bytes) -> Pixels:
+    return np.asarray(JpegImageFile(io.BytesIO(body)).convert("RGB"))

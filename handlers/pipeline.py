@@ -1,0 +1,141 @@
+"""The whole worker: one TorchServe batch in, one answer per image out, in the same order.
+
+    open -> decode -> plan -> forward -> encode -> hold
+
+Decoding and encoding run in threads beside the network: the next photos are decoded and the last
+masks encoded while a group is in its forward pass. What goes wrong with an image becomes that
+image's own answer.
+"""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from handlers.card import ModelCard, model_card
+from handlers.decode import Opened, Pixels, decode, open_photo
+from handlers.device import choose_device
+from handlers.encode import Scored, encode
+from handlers.errors import ProblemError
+from handlers.forward import forward, group_figures
+from handlers.job import JSON_MEDIA_TYPE, PNG_MEDIA_TYPE, Answer, Job, Report
+from handlers.model_config import ModelConfig, load_config
+from handlers.network import Network
+from handlers.outcome import Outcome, attempt
+from handlers.plan import Group, plan
+
+Jobs = Mapping[int, Job | ProblemError]  # by their place in the batch
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """An image on its way out: its mask is being encoded, and what has happened to it so far."""
+
+    encoding: Future[Outcome[bytes]]
+    report: Report
+
+
+class Pipeline:
+    """A loaded model and the threads around it."""
+
+    def __init__(self, config: ModelConfig, network: Network, card: ModelCard) -> None:
+        self.card = card
+        self._network = network
+        self._group_pixels = config.batching.group_pixels.on(network.device.kind)
+        self._open_photo = partial(open_photo, working_max_side=config.working_max_side)
+        self._encode = partial(encode, palette=config.palette_bytes)
+        self._threads = ThreadPoolExecutor(max(2, network.device.threads), "codec")
+
+    @classmethod
+    def load(cls, folder: Path, gpu_id: int | None = None) -> "Pipeline":
+        """Load the model in `folder` on TorchServe's GPU, or on the CPU, and run it once."""
+        config = load_config(folder)
+        network = Network(config, folder, choose_device(gpu_id, config.precision))
+        network.warm_up()
+        return cls(config, network, model_card(config, folder, network.device))
+
+    def run(self, jobs: Sequence[Job | ProblemError]) -> list[Answer]:
+        """Answer every job; one image's failure is its own answer and costs the others nothing."""
+        images = {place: job for place, job in enumerate(jobs) if not wants_card(job)}
+        answers = self._segment(images, Report({}, batch_images=len(jobs)))
+        return [answers.get(place) or self._describe(len(jobs)) for place in range(len(jobs))]
+
+    def _segment(self, images: Jobs, report: Report) -> dict[int, Answer]:
+        opened, stopped = self._open(images)
+        decoding = {
+            place: self._threads.submit(attempt, decode, photo) for place, photo in opened.items()
+        }
+        started = time.perf_counter()
+        sizes = {place: photo.working_size for place, photo in opened.items()}
+        groups = plan(sizes, self._group_pixels)
+        report = report.with_stages(plan=(time.perf_counter() - started) * 1000)
+        tracks: dict[int, Track] = {}
+        for group in groups:
+            decoded = {place: decoding.pop(place).result() for place in group.members}
+            tracks |= self._forward(group, opened, decoded, report)
+        return hold(tracks) | {
+            place: Answer.of_problem(problem, report) for place, problem in stopped.items()
+        }
+
+    def _open(self, images: Jobs) -> tuple[dict[int, Opened], dict[int, ProblemError]]:
+        """Read the headers: sizes are known, and hopeless images sorted out, before any work."""
+        opened: dict[int, Opened] = {}
+        stopped: dict[int, ProblemError] = {}
+        for place, job in images.items():
+            photo = attempt(self._open_photo, job).value
+            if isinstance(photo, ProblemError):
+                stopped[place] = photo
+            else:
+                opened[place] = photo
+        return opened, stopped
+
+    def _forward(
+        self,
+        group: Group,
+        opened: Mapping[int, Opened],
+        decoded: Mapping[int, Outcome[Pixels]],
+        report: Report,
+    ) -> dict[int, Track]:
+        """Run one group through the network and start encoding its masks."""
+        started = time.perf_counter()
+        photos = {place: outcome.value for place, outcome in decoded.items()}
+        scores = forward(self._network, group.frame, photos)
+        forward_ms = (time.perf_counter() - started) * 1000
+        tracks = {}
+        for place, outcome in scores.items():
+            scored = (
+                outcome if isinstance(outcome, ProblemError) else Scored(outcome, opened[place])
+            )
+            encoding = self._threads.submit(attempt, self._encode, scored)
+            told = report.with_stages(decode=decoded[place].ms, forward=forward_ms)
+            tracks[place] = Track(encoding, told)
+        first = tracks[group.members[0]]
+        figures = group_figures(group, [opened[place].working_size for place in group.members])
+        return tracks | {
+            group.members[0]: replace(first, report=replace(first.report, group=figures))
+        }
+
+    def _describe(self, batch_images: int) -> Answer:
+        return Answer(json.dumps(self.card).encode(), JSON_MEDIA_TYPE, Report({}, batch_images))
+
+
+def wants_card(job: Job | ProblemError) -> bool:
+    return isinstance(job, Job) and job.options.output == "describe"
+
+
+def hold(tracks: Mapping[int, Track]) -> dict[int, Answer]:
+    """Wait for the slowest: TorchServe sends all answers of a batch together."""
+    encoded = {place: track.encoding.result() for place, track in tracks.items()}
+    now = time.perf_counter()
+    answers = {}
+    for place, mask in encoded.items():
+        hold_ms = (now - mask.ended) * 1000
+        report = tracks[place].report.with_stages(encode=mask.ms, hold=hold_ms)
+        if isinstance(mask.value, ProblemError):
+            answers[place] = Answer.of_problem(mask.value, report)
+        else:
+            answers[place] = Answer(mask.value, PNG_MEDIA_TYPE, report)
+    return answers

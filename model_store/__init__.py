@@ -1,0 +1,1 @@
+"""Models, one folder each, and the tools around them."""

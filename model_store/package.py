@@ -1,0 +1,106 @@
+"""Packing: a model folder and the worker's code in, a TorchServe archive (`.mar`) out.
+
+The archive holds `handlers/` whole: a worker runs what was packed, not what lies on its machine.
+It is a zip with a manifest. torch-model-archiver would write the same, but stages in one fixed
+temporary folder, where two copies of the service would overwrite each other's files.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from zipfile import BadZipFile, ZipFile, ZipInfo
+
+import yaml
+
+import handlers
+from handlers.model_config import MODEL_FILE, ModelConfig, load_config
+
+HANDLERS = Path(handlers.__file__).parent
+ENTRY = "entry.py"
+TORCHSERVE_FILE = "torchserve.yaml"
+
+# seconds: TorchServe gives up restarting a crashing worker after so long; this is 23 days
+MAX_RETRY_TIMEOUT_S = 2_000_000
+
+
+def package(folder: Path, store: Path) -> Path:
+    """Write `store/NAME.mar` for the model in `folder`, unless it is there with the same contents.
+
+    Raises OSError and pydantic's ValidationError. The archive appears at once or not at all.
+    """
+    config = load_config(folder)
+    archive = store / f"{config.name}.mar"
+    contents = dict(archive_contents(folder, config))
+    digest = contents_digest(contents)
+    if packed_digest(archive) != digest:
+        write_archive(archive, contents, digest)
+    return archive
+
+
+def archive_contents(folder: Path, config: ModelConfig) -> Iterator[tuple[str, bytes]]:
+    """Name every file of the archive, with its bytes."""
+    for source in sorted(HANDLERS.rglob("*.py")):
+        yield f"handlers/{source.relative_to(HANDLERS)}", source.read_bytes()
+    yield ENTRY, (HANDLERS / ENTRY).read_bytes()
+    for name in (MODEL_FILE, config.weights):
+        yield name, (folder / name).read_bytes()
+    yield TORCHSERVE_FILE, yaml.safe_dump(torchserve_settings(config)).encode()
+    yield "MAR-INF/MANIFEST.json", json.dumps(manifest(config)).encode()
+
+
+def torchserve_settings(config: ModelConfig) -> dict[str, object]:
+    """Translate `batching` into TorchServe's words; workers are the operator's to choose."""
+    return {
+        "batchSize": config.batching.batch_size,
+        "maxBatchDelay": config.batching.max_delay_ms,
+        "responseTimeout": config.batching.response_timeout_s,
+        "maxRetryTimeoutInSec": MAX_RETRY_TIMEOUT_S,
+    }
+
+
+def manifest(config: ModelConfig) -> dict[str, object]:
+    return {
+        "runtime": "python",
+        "createdOn": "01/01/1980 00:00:00",  # TorchServe wants a date; no two archives differ by it
+        "archiverVersion": "0.12.0",
+        "model": {
+            "modelName": config.name,
+            "modelVersion": config.version,
+            "handler": ENTRY,
+            "configFile": TORCHSERVE_FILE,
+        },
+    }
+
+
+def contents_digest(contents: dict[str, bytes]) -> str:
+    digest = hashlib.sha256()
+    for name, data in contents.items():
+        digest.update(f"{name}:{len(data)}:".encode() + data)
+    return digest.hexdigest()
+
+
+def packed_digest(archive: Path) -> str | None:
+    """Read what `write_archive` noted in an archive; None where there is none, or not ours."""
+    try:
+        with ZipFile(archive) as packed:
+            return packed.comment.decode("ascii", "replace")
+    except (OSError, BadZipFile):
+        return None
+
+
+def write_archive(archive: Path, contents: dict[str, bytes], digest: str) -> None:
+    """Write beside the archive, then rename: nobody ever reads half of one."""
+    handle, partial = tempfile.mkstemp(dir=archive.parent, prefix=f".{archive.stem}-")
+    try:
+        with os.fdopen(handle, "wb") as file, ZipFile(file, "w") as packed:
+            for name, data in contents.items():
+                packed.writestr(ZipInfo(name), data)  # no dates: same contents, same archive
+            packed.comment = digest.encode()
+        Path(partial).chmod(0o644)
+        Path(partial).replace(archive)
+    except BaseException:
+        Path(partial).unlink()
+        raise

@@ -1,0 +1,51 @@
+"""The bound on requests in flight: beyond it a request is turned away at once, with a time to come
+back.
+"""
+
+import math
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prometheus_client import Gauge
+
+from service.errors import BusyError
+
+RECENT_ANSWERS = 50
+MAX_RETRY_AFTER_S = 60
+
+
+class Admission:
+    """Counts requests in flight, and remembers how fast they have been answered lately."""
+
+    def __init__(self, max_in_flight: int, gauge: Gauge) -> None:
+        self._max_in_flight = max_in_flight
+        self._gauge = gauge
+        self._answered: deque[float] = deque(maxlen=RECENT_ANSWERS)
+        self.in_flight = 0
+
+    @contextmanager
+    def slot(self) -> Iterator[None]:
+        """Hold one place; raises BusyError when all are taken."""
+        if self.in_flight >= self._max_in_flight:
+            raise BusyError(
+                f"{self.in_flight} requests are in flight; the limit is {self._max_in_flight}; "
+                "come back after Retry-After or raise FCNSERVE_MAX_IN_FLIGHT",
+                self.retry_after_s(),
+            )
+        self.in_flight += 1
+        self._gauge.set(self.in_flight)
+        try:
+            yield
+        finally:
+            self.in_flight -= 1
+            self._gauge.set(self.in_flight)
+            self._answered.append(time.monotonic())
+
+    def retry_after_s(self) -> int:
+        """Estimate how long answering all that is in flight takes, at the recent rate."""
+        if not self._answered:
+            return 1
+        seconds_per_answer = (time.monotonic() - self._answered[0]) / len(self._answered)
+        return min(MAX_RETRY_AFTER_S, max(1, math.ceil(seconds_per_answer * self.in_flight)))

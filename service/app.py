@@ -1,0 +1,82 @@
+"""The whole gateway: settings in, an ASGI application out. Wiring, and nothing else.
+
+request -> Telemetry -> route -> Segmenter.segment -> Upstream -> TorchServe
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi_offline import FastAPIOffline
+from prometheus_client import CollectorRegistry
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+
+from handlers.errors import ProblemError
+from handlers.photo import ignore_decoder_warnings
+from service import errors, routes
+from service.admission import Admission
+from service.health import Health
+from service.metrics import Metrics
+from service.models import Models
+from service.openapi import DESCRIPTION
+from service.segment import Segmenter
+from service.settings import Settings
+from service.telemetry import Telemetry
+from service.upstream import Upstream
+
+EXPOSED_HEADERS = ("X-Request-ID", "Server-Timing", "Content-Digest", "X-Model", "Retry-After")
+
+
+def create_app(settings: Settings, registry: CollectorRegistry) -> FastAPI:
+    """Build the gateway; nothing connects anywhere before it is started."""
+    ignore_decoder_warnings()
+    metrics = Metrics(registry)
+    app = FastAPIOffline(  # /docs without a CDN
+        title="fcnserve",
+        version="1",
+        description=DESCRIPTION,
+        redoc_url=None,
+        lifespan=lambda app: lifespan(app, settings, metrics),
+    )
+    app.include_router(routes.router)
+    app.add_exception_handler(ProblemError, errors.on_problem)
+    app.add_exception_handler(RequestValidationError, errors.on_invalid_option)
+    app.add_exception_handler(HTTPException, errors.on_http_exception)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["*"],
+            expose_headers=EXPOSED_HEADERS,
+        )
+    app.add_middleware(Telemetry, metrics=metrics)
+    return app
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI, settings: Settings, metrics: Metrics) -> AsyncIterator[None]:
+    """Connect to TorchServe and watch over it for as long as the gateway runs."""
+    upstream = Upstream(settings.torchserve_url, connections=settings.max_in_flight + 1)
+    admission = Admission(settings.max_in_flight, metrics.in_flight)
+    models = Models(settings.models, upstream)
+    health = Health(
+        upstream,
+        settings.models,
+        settings.ready_window_s,
+        metrics,
+        is_idle=lambda: admission.in_flight == 0,
+    )
+    app.state.models, app.state.health, app.state.metrics = models, health, metrics
+    app.state.segmenter = Segmenter(settings, upstream, models, admission, health, metrics)
+    watch = asyncio.create_task(health.watch())
+    try:
+        yield
+    finally:
+        watch.cancel()
+        with suppress(asyncio.CancelledError):
+            await watch
+        await upstream.close()

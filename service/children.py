@@ -1,0 +1,81 @@
+"""Child processes that are really gone when they are told to go, their own children included."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+POLL_S = 0.05
+KILL_WAIT_S = 5.0
+
+
+class Child:
+    """A running command, the leader of its own session: a Ctrl-C reaches its parent alone."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", grace_s: float) -> None:
+        self._process = process
+        self._grace_s = grace_s
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def exit_code(self) -> int | None:
+        """Tell how it ended; None while it runs."""
+        return self._process.poll()
+
+    def stop(self) -> None:
+        """Ask it to end, wait, and kill what is left of its process group."""
+        if self.exit_code() is None:
+            self._process.terminate()
+        deadline = time.monotonic() + self._grace_s
+        while self.exit_code() is None and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+        self._kill_group()
+
+    def _kill_group(self) -> None:
+        deadline = time.monotonic() + KILL_WAIT_S
+        while group_exists(self.pid) and time.monotonic() < deadline:
+            os.killpg(self.pid, signal.SIGKILL)
+            self._process.poll()
+            time.sleep(POLL_S)
+
+
+@contextmanager
+def running(
+    command: Sequence[str], environment: Mapping[str, str], folder: Path, grace_s: float
+) -> Iterator[Child]:
+    """Run `command` in `folder`; on leaving it gets `grace_s` seconds to end, and is then
+    killed.
+    """
+    process = subprocess.Popen(
+        command,
+        env=dict(environment),
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+        preexec_fn=die_with_parent,  # noqa: PLW1509 - one prctl call, no lock is taken
+    )
+    child = Child(process, grace_s)
+    try:
+        yield child
+    finally:
+        child.stop()
+
+
+def group_exists(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def die_with_parent() -> None:
+    """Have the kernel send SIGTERM to this process when its parent dies, however it dies."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,0 +1,70 @@
+"""`fcnserve`, the one command: `serve` runs everything, `gateway` and `worker` run its halves.
+
+Containers run the same `gateway` and `worker` as `serve` does. Imports of what is slow, or not
+installed in every image, wait until a command needs them.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from service.client import segment
+
+app = typer.Typer(
+    help="POST a photo, get its segmentation mask.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+model = typer.Typer(help="Models: one folder each, packed into an archive.", no_args_is_help=True)
+app.add_typer(model, name="model")
+app.command()(segment)
+
+
+@app.command()
+def serve(
+    port: Annotated[
+        int | None, typer.Option(help="Port to listen on; FCNSERVE_PORT or 8000 unless given.")
+    ] = None,
+) -> None:
+    """Run worker and gateway on this machine, until Ctrl-C or SIGTERM."""
+    from service.serve import serve as run
+
+    raise typer.Exit(run(port))
+
+
+@app.command()
+def gateway() -> None:
+    """Run the gateway: HTTP in, HTTP out. Settings come from FCNSERVE_* variables."""
+    from service.gateway import run
+
+    run()
+
+
+@app.command()
+def worker() -> None:
+    """Pack the models where that is due, and run TorchServe with them."""
+    from service.worker import run
+
+    raise typer.Exit(run())
+
+
+@model.command("package")
+def model_package(
+    folder: Annotated[Path, typer.Argument(help="The model's folder, with its model.yaml.")],
+    store: Annotated[
+        Path | None, typer.Option(help="Where to put NAME.mar; beside the folder unless given.")
+    ] = None,
+) -> None:
+    """Pack a model folder and the worker's code into an archive for TorchServe."""
+    from model_store.package import package
+
+    typer.echo(package(folder, store or folder.resolve().parent))
+
+
+def main() -> None:
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,178 @@
+"""`fcnserve segment`: sends photos to a running server, several at a time, and writes the answers.
+
+In: the command line. Out: files or a stream; one line on standard error for each photo that
+failed; exit status 1 when one did. `service/cli.py` mounts `segment`.
+"""
+
+import asyncio
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import typer
+from aiohttp import ClientSession
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from service.client_files import (
+    STREAM,
+    BadNamesError,
+    Job,
+    OutputName,
+    plan_jobs,
+    read_photo,
+    wants_jpeg,
+    write_answer,
+)
+from service.client_http import (
+    PhotoFailedError,
+    Query,
+    ServerUnreachableError,
+    open_session,
+    post_photo,
+)
+
+IMAGES: frozenset[OutputName] = frozenset({"mask", "labels", "overlay", "confidence"})
+"""Outputs that a terminal cannot show."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one photo: its answer is written, or this is why not."""
+
+    job: Job
+    error: Exception | None = None
+
+
+def segment(  # noqa: PLR0913  (one argument an option)
+    photos: Annotated[
+        list[str], typer.Argument(metavar="PHOTO", help="Photos; - reads standard input.")
+    ],
+    out: Annotated[
+        str,
+        typer.Option(
+            "--out", "-o", help="A file, or a folder for several photos; - writes it out."
+        ),
+    ],
+    url: Annotated[str, typer.Option(help="The running server.")] = "http://127.0.0.1:8000",
+    output: Annotated[OutputName, typer.Option(help="What to make of each photo.")] = "mask",
+    classes: Annotated[
+        str | None, typer.Option(help="Keep these classes only: names or ids, by commas.")
+    ] = None,
+    min_area: Annotated[
+        int | None, typer.Option(min=0, help="Drop regions of fewer pixels.")
+    ] = None,
+    alpha: Annotated[
+        float | None, typer.Option(min=0, max=1, help="The overlay's opacity.")
+    ] = None,
+    orientation: Annotated[
+        Literal["exif", "stored"] | None, typer.Option(help="Turn as EXIF says, or not.")
+    ] = None,
+    max_side: Annotated[
+        int | None, typer.Option(min=1, help="Longest side that the network sees, in pixels.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="A model's name.")] = None,
+    timeout_ms: Annotated[
+        int | None, typer.Option(min=1, help="Deadline of each request, in milliseconds.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, max=64, help="Requests at a time.")] = 4,
+) -> None:
+    """Segment PHOTOs with a running server and write masks or other outputs to OUT."""
+    query = Query(output, classes, min_area, alpha, orientation, max_side, model, timeout_ms)
+    try:
+        plan = plan_jobs(photos, out, output)
+    except BadNamesError as error:
+        raise typer.BadParameter(str(error)) from error
+    if out == STREAM and output in IMAGES and sys.stdout.isatty():
+        raise typer.BadParameter("an image would garble the terminal: redirect it, or use -o FILE")
+    outcomes = _run(plan, base_url(url), query, jobs)
+    if any(outcome.error for outcome in outcomes):
+        raise typer.Exit(1)
+
+
+async def segment_all(
+    plan: Sequence[Job],
+    url: str,
+    query: Query,
+    *,
+    parallel: int = 4,
+    on_done: Callable[[Outcome], None] = lambda _outcome: None,
+) -> list[Outcome]:
+    """Every photo's outcome, in the order they came in; fewer where no server answers.
+
+    At most `parallel` photos are in memory at a time.
+    """
+    waiting = iter(plan)
+    outcomes: list[Outcome] = []
+
+    async with open_session(parallel, query.timeout_ms) as session:
+
+        async def work() -> None:
+            for job in waiting:
+                outcome = Outcome(job, await _segment_one(session, url, query, job))
+                outcomes.append(outcome)
+                on_done(outcome)
+                if isinstance(outcome.error, ServerUnreachableError):
+                    return
+
+        await asyncio.gather(*(work() for _ in range(min(parallel, len(plan)))))
+    return outcomes
+
+
+def base_url(url: str) -> str:
+    """The URL with a scheme and without a slash at its end."""
+    return (url if "://" in url else f"http://{url}").rstrip("/")
+
+
+async def _segment_one(
+    session: ClientSession, url: str, query: Query, job: Job
+) -> Exception | None:
+    """Read, send, write; returns what went wrong."""
+    accept = "image/jpeg" if wants_jpeg(job) else "*/*"
+    try:
+        photo = await asyncio.to_thread(read_photo, job)
+        answer = await post_photo(session, url, photo, query, accept)
+        await asyncio.to_thread(write_answer, job, answer)
+    except (OSError, PhotoFailedError, ServerUnreachableError) as error:
+        return error
+    return None
+
+
+def _run(plan: Sequence[Job], url: str, query: Query, parallel: int) -> list[Outcome]:
+    """Segment all photos, telling of failures as they come and, of several photos, the sum."""
+    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    several = len(plan) > 1
+    with _progress(console, shown=several and console.is_terminal) as progress:
+        task = progress.add_task("segmenting", total=len(plan))
+        told: set[str] = set()
+
+        def on_done(outcome: Outcome) -> None:
+            progress.advance(task)
+            line = _line(outcome)
+            if line and line not in told:
+                told.add(line)
+                console.print(line)
+
+        outcomes = asyncio.run(segment_all(plan, url, query, parallel=parallel, on_done=on_done))
+    done = sum(outcome.error is None for outcome in outcomes)
+    if several:
+        console.print(f"{done} of {len(plan)} photos segmented")
+    return outcomes
+
+
+def _progress(console: Console, *, shown: bool) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    return Progress(*columns, TimeRemainingColumn(), console=console, disable=not shown)
+
+
+def _line(outcome: Outcome) -> str:
+    """The failure in one line; empty for a success. An absent server is told once, not by photo."""
+    error = outcome.error
+    if error is None:
+        return ""
+    if isinstance(error, ServerUnreachableError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or outcome.job}: {error.strerror}"
+    return f"{outcome.job}: {error}"

@@ -1,0 +1,213 @@
+"""The problems that the gateway answers with, as RFC 9457 describes them.
+
+ProblemError (handlers.errors: also an image's own problems, found by gateway or worker)
++-- BadMultipartError      400  bad_multipart
++-- BadJsonError           400  bad_json
++-- BadBase64Error         400  bad_base64
++-- NotFoundError          404  not_found
++-- ModelNotFoundError     404  model_not_found
++-- MethodNotAllowedError  405  method_not_allowed
++-- NotAcceptableError     406  not_acceptable
++-- ReadTimeoutError       408  read_timeout
++-- BodyTooLargeError      413  body_too_large
++-- ContentTypeError       415  unsupported_content_type
++-- InvalidOptionError     422  invalid_option
++-- BusyError              429  busy
++-- InternalError          500  internal_error
++-- WorkerCrashedError     502  worker_crashed
++-- NotReadyError          503  not_ready
++-- DeadlineError          504  deadline_exceeded
+"""
+
+from typing import ClassVar
+
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from handlers.errors import ProblemError
+
+PROBLEM_MEDIA_TYPE = "application/problem+json"
+
+
+class BadMultipartError(ProblemError):
+    """The body is no `multipart/form-data` with one file in the field `image`."""
+
+    status = 400
+    code = "bad_multipart"
+    title = "Bad multipart body"
+
+
+class BadJsonError(ProblemError):
+    """The body is no JSON object of the documented shape."""
+
+    status = 400
+    code = "bad_json"
+    title = "Bad JSON body"
+
+
+class BadBase64Error(ProblemError):
+    """The JSON's `image` is no base64."""
+
+    status = 400
+    code = "bad_base64"
+    title = "Bad base64"
+
+
+class NotFoundError(ProblemError):
+    """No such route."""
+
+    status = 404
+    code = "not_found"
+    title = "Not found"
+
+
+class ModelNotFoundError(ProblemError):
+    """No model of that name is served."""
+
+    status = 404
+    code = "model_not_found"
+    title = "Model not found"
+
+
+class MethodNotAllowedError(ProblemError):
+    """The route exists and takes other methods."""
+
+    status = 405
+    code = "method_not_allowed"
+    title = "Method not allowed"
+
+
+class NotAcceptableError(ProblemError):
+    """The `Accept` header allows none of the media types that can be had."""
+
+    status = 406
+    code = "not_acceptable"
+    title = "Not acceptable"
+
+
+class ReadTimeoutError(ProblemError):
+    """The body did not arrive within the deadline."""
+
+    status = 408
+    code = "read_timeout"
+    title = "Body arrived too slowly"
+
+
+class BodyTooLargeError(ProblemError):
+    """The body has more bytes than the limit."""
+
+    status = 413
+    code = "body_too_large"
+    title = "Body too large"
+
+
+class ContentTypeError(ProblemError):
+    """The `Content-Type` header names nothing that an image is taken from."""
+
+    status = 415
+    code = "unsupported_content_type"
+    title = "Unsupported content type"
+
+
+class InvalidOptionError(ProblemError):
+    """A query option is unknown, or its value is out of range."""
+
+    status = 422
+    code = "invalid_option"
+    title = "Invalid option"
+
+
+class BusyError(ProblemError):
+    """As many requests as the limit allows are in flight."""
+
+    status = 429
+    code = "busy"
+    title = "Too many requests in flight"
+
+    def __init__(self, detail: str, retry_after_s: int) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
+
+
+class InternalError(ProblemError):
+    """A defect of the gateway; its log has the traceback."""
+
+    status = 500
+    code = "internal_error"
+    title = "Internal error"
+
+
+class WorkerCrashedError(ProblemError):
+    """The worker, or the connection to it, broke while it had this image."""
+
+    status = 502
+    code = "worker_crashed"
+    title = "Worker crashed"
+
+
+class NotReadyError(ProblemError):
+    """No worker takes requests: the service is starting, or its worker is."""
+
+    status = 503
+    code = "not_ready"
+    title = "Not ready"
+
+    retry_after_s: ClassVar[int] = 1
+
+
+class DeadlineError(ProblemError):
+    """The request's deadline passed before its mask was there."""
+
+    status = 504
+    code = "deadline_exceeded"
+    title = "Deadline exceeded"
+
+
+def problem_response(error: ProblemError) -> Response:
+    """Write a problem; one that passes by itself says when to come again."""
+    retry_after_s = getattr(error, "retry_after_s", None)
+    return JSONResponse(
+        error.problem(),
+        error.status,
+        headers={"Retry-After": str(retry_after_s)} if retry_after_s else None,
+        media_type=PROBLEM_MEDIA_TYPE,
+    )
+
+
+async def on_problem(request: Request, error: Exception) -> Response:
+    """Answer a ProblemError; anything else is a defect."""
+    if not isinstance(error, ProblemError):
+        error = InternalError("the gateway failed on this request; its log has the reason")
+    request.state.problem = error.code
+    return problem_response(error)
+
+
+async def on_invalid_option(request: Request, error: Exception) -> Response:
+    """Translate pydantic's findings on the query: what was seen, what is allowed."""
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class alone
+    findings = "; ".join(finding_text(finding) for finding in error.errors())
+    return await on_problem(request, InvalidOptionError(findings))
+
+
+def finding_text(finding: dict[str, object]) -> str:
+    location = finding["loc"]
+    name = location[-1] if isinstance(location, tuple) else location
+    if finding["type"] == "extra_forbidden":
+        return f"{name}: unknown option; /docs lists them all"
+    return f"{name}: {finding['msg']}, got {str(finding['input'])[:80]!a}"
+
+
+async def on_http_exception(request: Request, error: Exception) -> Response:
+    """Translate the router's own findings."""
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class alone
+    path = request.url.path[:80]
+    if error.status_code == MethodNotAllowedError.status:
+        allowed = (error.headers or {}).get("Allow", "other methods")
+        problem: ProblemError = MethodNotAllowedError(
+            f"{path!a} does not take {request.method}; it takes {allowed}"
+        )
+    else:
+        problem = NotFoundError(f"no route {path!a}; /docs lists them all")
+    return await on_problem(request, problem)

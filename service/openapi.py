@@ -1,0 +1,107 @@
+"""What /docs says beyond the code: three kinds of request body, many answers, and an example that
+works.
+"""
+
+from typing import Any
+
+from handlers.photo import MEDIA_TYPES
+from service.errors import PROBLEM_MEDIA_TYPE
+from service.render import PolygonsAnswer, RleAnswer, SummaryAnswer
+
+DESCRIPTION = """
+POST a photo, get its segmentation mask: the photo's own size, pixel for pixel, and the same bytes
+whatever else the server is doing.
+"""
+
+# the cat of service/samples, 48 pixels wide, as a JPEG in base64
+EXAMPLE_IMAGE = (
+    "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDABALDA4MChAODQ4SERATGCgaGBYWGDEjJR0oOjM9PDkzODdASFxOQERXRTc4"
+    "UG1RV19iZ2hnPk1xeXBkeFxlZ2P/2wBDARESEhgVGC8aGi9jQjhCY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2Nj"
+    "Y2NjY2NjY2NjY2NjY2NjY2NjY2P/wAARCAAgADADASIAAhEBAxEB/8QAGAABAAMBAAAAAAAAAAAAAAAAAwECBAX/xAAm"
+    "EAACAQQCAQMFAQAAAAAAAAABAgMABBEhEjFBBRNRIiMyYdFx/8QAGAEBAAMBAAAAAAAAAAAAAAAAAgADBAH/xAAaEQAC"
+    "AwEBAAAAAAAAAAAAAAAAAQIRITES/9oADAMBAAIRAxEAPwC3qMDC4RB9KEZOKGRnYcQNDwKm4ml9QlVowEVhrkd4/wAq"
+    "jJ7CPCruH1hsnP7FZpPTUuBKCvNiuMDrHdG8JSUAZDKANeTrFDFNLHfcJXzHJIFCFs6+f1uuycB3Lgch5rhFoMZKwDJG"
+    "fJ/Vc6W1E7mRsMT5rdYXJu2IWD7eTjJ335q9zb3Ec5ZYD7WOl3VkeBbCjizCHiJHA6weqlYnmJcSFj8MOqX0tdOCcqdi"
+    "tEkAjk5x6Pn4NCrFZguImaLgTllORvqrR3AmspWJ+sD53mmkcrKHK8sVhW3U3bzLGViOwmdZ/lDw2K0aoIXkBWEBPPf5"
+    "U8Frce4yvcOmPg91MFu7hSAFVR+X8prSQM8jM/NgcHA6q6Kwqb0//9k="
+)
+
+BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
+
+SEGMENT_REQUEST: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["image"],
+                    "additionalProperties": False,
+                    "properties": {"image": {"type": "string", "format": "byte"}},
+                },
+                "examples": {"cat": {"summary": "a small cat", "value": {"image": EXAMPLE_IMAGE}}},
+            },
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["image"],
+                    "properties": {"image": {"type": "string", "format": "binary"}},
+                }
+            },
+            **dict.fromkeys((*sorted(MEDIA_TYPES), "application/octet-stream"), BINARY),
+        },
+    }
+}
+
+PROBLEM: dict[str, Any] = {
+    "content": {
+        PROBLEM_MEDIA_TYPE: {
+            "schema": {
+                "type": "object",
+                "required": ["type", "title", "status", "code", "detail"],
+                "properties": {
+                    "type": {"type": "string"},
+                    "title": {"type": "string"},
+                    "status": {"type": "integer"},
+                    "code": {"type": "string", "description": "stable; the README lists them"},
+                    "detail": {"type": "string"},
+                },
+            }
+        }
+    }
+}
+
+PROBLEM_DESCRIPTIONS = {
+    400: "No image, or a broken one",
+    404: "No such model",
+    406: "Accept allows nothing that can be had",
+    408: "The body did not arrive in time",
+    413: "Too many bytes or pixels",
+    415: "A content type or image format that is not read",
+    422: "An option is unknown or out of range",
+    429: "Too many requests in flight; Retry-After says when to come back",
+    500: "A defect",
+    502: "The worker crashed on the way",
+    503: "Starting, or no worker at present",
+    504: "The deadline passed",
+}
+
+SEGMENT_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The mask, or what `output=` asked for",
+        "content": {
+            "image/png": BINARY,
+            "image/jpeg": BINARY,
+            "application/json": {
+                "schema": {
+                    "anyOf": [RleAnswer.model_json_schema(), SummaryAnswer.model_json_schema()]
+                }
+            },
+            "application/geo+json": {"schema": PolygonsAnswer.model_json_schema()},
+        },
+    },
+    **{
+        status: {"description": description, **PROBLEM}
+        for status, description in PROBLEM_DESCRIPTIONS.items()
+    },
+}

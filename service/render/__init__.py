@@ -1,0 +1,25 @@
+"""Everything that can be drawn from a label map, each output in its own file.
+
+The worker's PNG comes in, the body of an answer goes out. All functions are pure and
+synchronous; the gateway calls `render` in a thread.
+"""
+
+from service.render.dispatch import passes_through, render
+from service.render.polygons import PolygonsAnswer
+from service.render.regions import filter_labels
+from service.render.rle import RleAnswer
+from service.render.summary import SummaryAnswer
+from service.render.types import Legend, Output, Rendered, RenderOptions
+
+__all__ = [
+    "Legend",
+    "Output",
+    "PolygonsAnswer",
+    "RenderOptions",
+    "Rendered",
+    "RleAnswer",
+    "SummaryAnswer",
+    "filter_labels",
+    "passes_through",
+    "render",
+]

@@ -1,0 +1,44 @@
+"""How much of the photo each class covers, and where."""
+
+import cv2
+from pydantic import BaseModel, Field
+
+from service.render.regions import class_mask, classes_present
+from service.render.types import LabelMap, Legend
+
+
+class ClassSummary(BaseModel):
+    """One class that is present."""
+
+    class_id: int
+    class_name: str
+    pixels: int
+    share: float = Field(description="of all pixels, 0 to 1")
+    bbox: tuple[int, int, int, int] = Field(description="x, y, width, height")
+
+
+class SummaryAnswer(BaseModel):
+    """All classes present; background too, unless `classes` leaves it out."""
+
+    size: tuple[int, int] = Field(description="height, width")
+    classes: list[ClassSummary]
+
+
+def summary(labels: LabelMap, classes: frozenset[int] | None, legend: Legend) -> SummaryAnswer:
+    """Classes by id; `classes` (the filter already applied) says if 0 is wanted."""
+    with_background = classes is None or 0 in classes
+    wanted = [c for c in classes_present(labels) if c != 0 or with_background]
+    return SummaryAnswer(size=labels.shape, classes=[_class(labels, c, legend) for c in wanted])
+
+
+def _class(labels: LabelMap, class_id: int, legend: Legend) -> ClassSummary:
+    mask = class_mask(labels, class_id)
+    pixels = cv2.countNonZero(mask)
+    x, y, width, height = cv2.boundingRect(mask)
+    return ClassSummary(
+        class_id=class_id,
+        class_name=legend.class_names[class_id],
+        pixels=pixels,
+        share=pixels / labels.size,
+        bbox=(x, y, width, height),
+    )

@@ -1,0 +1,70 @@
+"""The routes: what may be called, and which part of the house answers."""
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from service import openapi
+from service.errors import NotReadyError, problem_response
+from service.health import Health
+from service.metrics import Metrics
+from service.models import ModelCard, Models
+from service.query import SegmentOptions
+from service.segment import Segmenter
+
+router = APIRouter()
+
+
+@router.post(
+    "/v1/segment",
+    tags=["segment"],
+    summary="Segment one photo",
+    response_class=Response,
+    responses=openapi.SEGMENT_RESPONSES,
+    openapi_extra=openapi.SEGMENT_REQUEST,
+)
+async def segment(request: Request, options: SegmentOptions) -> Response:
+    """Send a photo, get its mask: same size, pixel for pixel."""
+    segmenter: Segmenter = request.app.state.segmenter
+    return await segmenter.segment(request, options)
+
+
+@router.get("/v1/models", tags=["models"], summary="List the models served")
+async def list_models(request: Request) -> list[ModelCard]:
+    """The default model comes first."""
+    models: Models = request.app.state.models
+    return [await models.card(name) for name in models.names]
+
+
+@router.get("/v1/models/{name}", tags=["models"], summary="Describe a model")
+async def describe_model(request: Request, name: str) -> ModelCard:
+    """Classes, palette, limits, precision and digest."""
+    models: Models = request.app.state.models
+    return await models.card(models.resolve(name))
+
+
+@router.get("/livez", tags=["probes"], summary="Is the gateway alive?")
+async def livez() -> dict[str, str]:
+    """It answers, so it is."""
+    return {"status": "alive"}
+
+
+@router.get("/readyz", tags=["probes"], summary="Will a photo be answered?")
+async def readyz(request: Request) -> Response:
+    """200 while every model's workers have answered anything lately, else 503."""
+    health: Health = request.app.state.health
+    if health.is_ready():
+        return Response('{"status":"ready"}', media_type="application/json")
+    return problem_response(NotReadyError("no worker has answered lately; it may be starting"))
+
+
+@router.get("/metrics", tags=["probes"], summary="Metrics for Prometheus")
+async def metrics(request: Request) -> Response:
+    """Text in Prometheus' exposition format."""
+    kept: Metrics = request.app.state.metrics
+    return Response(generate_latest(kept.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+@router.get("/", include_in_schema=False)
+async def root() -> Response:
+    return RedirectResponse("docs")

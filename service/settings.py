@@ -1,0 +1,113 @@
+"""All settings of gateway and worker, read from the environment once, at start."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from handlers.photo import DEFAULT_FORMATS, OPTIONAL_FORMATS
+
+ROOT = Path(__file__).parent.parent
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+Words = Annotated[tuple[str, ...], NoDecode]
+
+
+class Settings(BaseSettings):
+    """Each field is an environment variable, `FCNSERVE_` before its name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix="FCNSERVE_", frozen=True, extra="ignore")
+
+    host: str = Field("127.0.0.1", description="address the gateway listens on")
+    port: Port = Field(8000, description="port the gateway listens on")
+    models: Words = Field(
+        ("fcn8s-lite0",),
+        description="names of the models served, separated by commas; the first is the default",
+    )
+    torchserve_url: str = Field(
+        "http://127.0.0.1:8080", description="where the gateway finds TorchServe's inference API"
+    )
+    formats: Annotated[frozenset[str], NoDecode] = Field(
+        DEFAULT_FORMATS, description="image formats read; `tiff`, `gif` and `avif` may be added"
+    )
+    max_body_bytes: int = Field(
+        20_000_000, ge=1_000, le=1_000_000_000, description="largest request body, in bytes"
+    )
+    max_pixels: int = Field(
+        32_000_000, ge=1, le=1_000_000_000, description="largest image, in pixels"
+    )
+    max_in_flight: int = Field(
+        64, ge=1, le=100_000, description="requests accepted at a time; beyond it 429"
+    )
+    timeout_ms: int = Field(
+        30_000,
+        ge=1,
+        description="a request's deadline, in milliseconds, unless it says `timeout_ms`",
+    )
+    max_timeout_ms: int = Field(
+        120_000, ge=1, description="largest `timeout_ms` that a request may ask for"
+    )
+    ready_window_s: float = Field(
+        5.0, gt=0, description="seconds for which a worker's answer counts as a sign of life"
+    )
+    cors_origins: Words = Field(
+        (), description="web origins that may call the API from a browser, separated by commas"
+    )
+    shutdown_grace_s: float = Field(
+        20.0, ge=0, description="seconds that requests in flight get to finish at a stop"
+    )
+    log_format: Literal["human", "json"] = Field("human", description="how log lines are written")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="least severe log lines that are written"
+    )
+
+    model_store: Path = Field(
+        ROOT / "model_store", description="folder of model folders and packed archives"
+    )
+    workers: int = Field(1, ge=1, le=64, description="Python workers per model")
+    threads: int = Field(
+        0,
+        ge=0,
+        le=1024,
+        description="CPU threads per worker; 0: the processors divided by `workers`",
+    )
+    worker_host: str = Field(
+        "127.0.0.1", description="address TorchServe's inference API listens on"
+    )
+    worker_port: Port = Field(8080, description="port of TorchServe's inference API")
+    worker_metrics_port: Port = Field(8082, description="port of TorchServe's own metrics; 0: any")
+    job_queue_size: int = Field(
+        100, ge=1, le=100_000, description="requests that TorchServe queues per model"
+    )
+    java_options: str = Field("-Xmx1g", description="options for TorchServe's Java")
+
+    @field_validator("models", "cors_origins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(split_words(value)) if isinstance(value, str) else value
+
+    @field_validator("models", mode="after")
+    @classmethod
+    def _has_models(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value:
+            raise ValueError("name at least one model, for example fcn8s-lite0")
+        return value
+
+    @field_validator("formats", mode="before")
+    @classmethod
+    def _known_formats(cls, value: object) -> object:
+        formats = frozenset(split_words(value)) if isinstance(value, str) else value
+        known = DEFAULT_FORMATS | OPTIONAL_FORMATS
+        if not isinstance(formats, frozenset) or not formats or not formats <= known:
+            raise ValueError(f"choose from {', '.join(sorted(known))}, separated by commas")
+        return formats
+
+    @field_validator("torchserve_url", mode="after")
+    @classmethod
+    def _no_slash(cls, value: str) -> str:
+        return value.rstrip("/")
+
+
+def split_words(text: str) -> list[str]:
+    return [word for part in text.split(",") if (word := part.strip())]

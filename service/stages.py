@@ -1,0 +1,36 @@
+"""Where a request's time went: one figure per pipeline verb, in the order in which they happen."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+VERBS = ("read", "admit", "wait", "decode", "plan", "forward", "encode", "hold", "render")
+
+
+class Stages:
+    """One request's milliseconds by verb."""
+
+    def __init__(self) -> None:
+        self.ms: dict[str, float] = {}
+
+    @contextmanager
+    def timing(self, verb: str) -> Iterator[None]:
+        """Add the time spent inside to `verb`."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.add(verb, (time.perf_counter() - started) * 1000)
+
+    def add(self, verb: str, ms: float) -> None:
+        self.ms[verb] = self.ms.get(verb, 0.0) + ms
+
+    def add_upstream(self, total_ms: float, worker_ms: Mapping[str, float]) -> None:
+        """Split the time of an upstream request: what the worker cannot account for is waiting."""
+        for verb, ms in worker_ms.items():
+            self.add(verb, ms)
+        self.add("wait", max(0.0, total_ms - sum(worker_ms.values())))
+
+    def server_timing(self) -> str:
+        """Write the `Server-Timing` header (W3C), in milliseconds."""
+        return ", ".join(f"{verb};dur={self.ms[verb]:.2f}" for verb in VERBS if verb in self.ms)

@@ -1,0 +1,119 @@
+"""Around every request: its id, its clock, one log line, its metrics, and an answer come what
+may.
+"""
+
+import asyncio
+import re
+import time
+import uuid
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.errors import InternalError, problem_response
+from service.metrics import Metrics
+from service.stages import Stages
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+# what nginx calls it when a client leaves before its answer
+CLIENT_GONE = 499
+QUIET_ROUTES = ("/livez", "/readyz", "/metrics")
+
+logger = structlog.get_logger("fcnserve.access")
+
+
+class Telemetry:
+    """ASGI middleware; routes find `request_id`, `arrived` (loop time) and `stages` in the
+    state.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self.app = app
+        self.metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        exchange = Exchange(scope, send)
+        try:
+            await self.app(scope, receive, exchange.send)
+        except Exception as error:
+            logger.exception("request failed", request_id=exchange.request_id, exc_info=error)
+            await exchange.fail(receive)
+        finally:
+            exchange.log()
+            self.metrics.observe_answer(
+                exchange.route, exchange.status, exchange.code, exchange.seconds
+            )
+
+
+class Exchange:
+    """One request and its answer, as they pass through the middleware."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self._scope = scope
+        self._send = send
+        self._started = time.perf_counter()
+        self.request_id = request_id(Headers(scope=scope).get("x-request-id"))
+        self.stages = Stages()
+        self.status = CLIENT_GONE
+        scope["state"] = {
+            **scope.get("state", {}),
+            "request_id": self.request_id,
+            "arrived": asyncio.get_running_loop().time(),
+            "stages": self.stages,
+            "problem": "",
+        }
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers["X-Request-ID"] = self.request_id
+            if timing := self.stages.server_timing():
+                headers["Server-Timing"] = timing
+        await self._send(message)
+
+    async def fail(self, receive: Receive) -> None:
+        """Answer for a request on which the gateway itself failed, if nothing has been sent yet."""
+        self._scope["state"]["problem"] = InternalError.code
+        if self.status != CLIENT_GONE:
+            return
+        error = InternalError("the gateway failed on this request; its log has the reason")
+        await problem_response(error)(self._scope, receive, self.send)
+
+    def log(self) -> None:
+        if self.route in QUIET_ROUTES:
+            return
+        logger.info(
+            "request",
+            method=self._scope["method"],
+            route=self.route,
+            status=self.status,
+            ms=round(self.seconds * 1000, 1),
+            request_id=self.request_id,
+            **({"code": self.code} if self.code else {}),
+            **{verb: round(ms, 1) for verb, ms in self.stages.ms.items()},
+        )
+
+    @property
+    def route(self) -> str:
+        """The route's pattern; paths that match none share one name, or labels would not end."""
+        route = self._scope.get("route")
+        return getattr(route, "path", "unmatched")
+
+    @property
+    def code(self) -> str:
+        code: str = self._scope["state"]["problem"]
+        return code
+
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self._started
+
+
+def request_id(sent: str | None) -> str:
+    """Keep a client's id if it is fit for headers and logs, or else make one."""
+    return sent if sent and REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex

@@ -1,0 +1,96 @@
+"""The way to TorchServe and back: an image's bytes out, the worker's answer in.
+
+An answer without our own header is TorchServe's own, and says that no worker took the image.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+from aiohttp.typedefs import LooseHeaders
+
+from service.errors import NotReadyError, WorkerCrashedError
+
+OPTIONS_HEADER = "X-Fcnserve-Options"
+MODEL_HEADER = "X-Fcnserve-Model"
+REPORT_HEADER = "X-Fcnserve-Report"
+PROBLEM_MEDIA_TYPE = "application/problem+json"
+
+SKIPPED_HEADERS = ("Accept", "Accept-Encoding", "User-Agent")  # each costs the worker Python time
+CONNECT_TIMEOUT_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What the worker tells of an answer; see handlers/job.py."""
+
+    stages_ms: dict[str, float]
+    batch_images: int | None
+    group: dict[str, int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerAnswer:
+    """A mask, a card or a problem, as the worker wrote it."""
+
+    body: bytes
+    media_type: str
+    model: str  # name@digest
+    report: Report
+
+
+class Upstream:
+    """TorchServe's inference API, over connections that stay open."""
+
+    def __init__(self, url: str, connections: int) -> None:
+        self._url = url
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=connections),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
+            skip_auto_headers=SKIPPED_HEADERS,
+            auto_decompress=False,
+        )
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def send(self, model: str, body: bytes, options: dict[str, object]) -> WorkerAnswer:
+        """Have `body` answered; raises NotReadyError or WorkerCrashedError.
+
+        It waits as long as it takes: deadlines are the caller's.
+        """
+        headers: LooseHeaders = {
+            OPTIONS_HEADER: json.dumps(options, separators=(",", ":")),
+            "Content-Type": "application/octet-stream",
+        }
+        url = f"{self._url}/predictions/{model}"
+        try:
+            async with self._session.post(url, data=body, headers=headers) as response:
+                answer = await response.read()
+        except aiohttp.ClientConnectorError as error:
+            raise NotReadyError("the worker is starting or gone; try again shortly") from error
+        except (TimeoutError, aiohttp.ClientError) as error:
+            raise WorkerCrashedError(
+                "the connection to the worker broke while it had this image; try again"
+            ) from error
+        if MODEL_HEADER not in response.headers:
+            raise foreign_answer(response.status)
+        return read_answer(response, answer)
+
+
+def read_answer(response: aiohttp.ClientResponse, body: bytes) -> WorkerAnswer:
+    report: dict[str, Any] = json.loads(response.headers[REPORT_HEADER])
+    return WorkerAnswer(
+        body,
+        response.content_type,
+        response.headers[MODEL_HEADER],
+        Report(report["stages_ms"], report["batch_images"], report["group"]),
+    )
+
+
+def foreign_answer(status: int) -> NotReadyError | WorkerCrashedError:
+    """Read an answer that is not the worker's: TorchServe says 404 and 503 for want of a worker."""
+    if status in {404, 503}:
+        return NotReadyError("no worker takes requests at present; try again shortly")
+    return WorkerCrashedError("the worker crashed while it had this image; try again")
