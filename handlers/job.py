@@ -56,11 +56,11 @@ class GroupFigures:
 class Report:
     """What happened to an image: milliseconds by pipeline verb, and the company it had.
 
-    A group's figures ride on its first member only, so that sums over answers count it once.
+    A batch's and a group's figures ride on their first member only: sums count each once.
     """
 
     stages_ms: Mapping[str, float]
-    batch_images: int
+    batch_images: int | None = None
     group: GroupFigures | None = None
 
     def with_stages(self, **stages_ms: float) -> "Report":

@@ -60,10 +60,11 @@ class Pipeline:
     def run(self, jobs: Sequence[Job | ProblemError]) -> list[Answer]:
         """Answer every job; one image's failure is its own answer and costs the others nothing."""
         images = {place: job for place, job in enumerate(jobs) if not wants_card(job)}
-        answers = self._segment(images, Report({}, batch_images=len(jobs)))
-        return [answers.get(place) or self._describe(len(jobs)) for place in range(len(jobs))]
+        segmented = self._segment(images)
+        answers = [segmented.get(place) or self._describe() for place in range(len(jobs))]
+        return told_of_batch(answers)
 
-    def _segment(self, images: Jobs, report: Report) -> dict[int, Answer]:
+    def _segment(self, images: Jobs) -> dict[int, Answer]:
         opened, stopped = self._open(images)
         decoding = {
             place: self._threads.submit(attempt, decode, photo) for place, photo in opened.items()
@@ -71,7 +72,7 @@ class Pipeline:
         started = time.perf_counter()
         sizes = {place: photo.working_size for place, photo in opened.items()}
         groups = plan(sizes, self._group_pixels)
-        report = report.with_stages(plan=(time.perf_counter() - started) * 1000)
+        report = Report({"plan": (time.perf_counter() - started) * 1000})
         tracks: dict[int, Track] = {}
         for group in groups:
             decoded = {place: decoding.pop(place).result() for place in group.members}
@@ -118,12 +119,20 @@ class Pipeline:
             group.members[0]: replace(first, report=replace(first.report, group=figures))
         }
 
-    def _describe(self, batch_images: int) -> Answer:
-        return Answer(json.dumps(self.card).encode(), JSON_MEDIA_TYPE, Report({}, batch_images))
+    def _describe(self) -> Answer:
+        return Answer(json.dumps(self.card).encode(), JSON_MEDIA_TYPE, Report({}))
 
 
 def wants_card(job: Job | ProblemError) -> bool:
     return isinstance(job, Job) and job.options.output == "describe"
+
+
+def told_of_batch(answers: list[Answer]) -> list[Answer]:
+    """Have the first answer tell how many there were, so that each batch is counted once."""
+    if not answers:
+        return answers
+    first = replace(answers[0], report=replace(answers[0].report, batch_images=len(answers)))
+    return [first, *answers[1:]]
 
 
 def hold(tracks: Mapping[int, Track]) -> dict[int, Answer]:

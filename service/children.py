@@ -48,7 +48,11 @@ class Child:
 
 @contextmanager
 def running(
-    command: Sequence[str], environment: Mapping[str, str], folder: Path, grace_s: float
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    folder: Path,
+    grace_s: float,
+    stdout: int | None = None,
 ) -> Iterator[Child]:
     """Run `command` in `folder`; on leaving it gets `grace_s` seconds to end, and is then
     killed.
@@ -58,6 +62,7 @@ def running(
         env=dict(environment),
         cwd=folder,
         stdin=subprocess.DEVNULL,
+        stdout=stdout,
         start_new_session=True,
         preexec_fn=die_with_parent,  # noqa: PLW1509 - one prctl call, no lock is taken
     )

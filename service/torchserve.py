@@ -9,6 +9,7 @@ free ports for what nobody else needs to find.
 import os
 import shlex
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -40,7 +41,11 @@ def torchserve(settings: Settings) -> Iterator[Child]:
         configuration = Path(folder, "config.properties")
         configuration.write_text(properties_text(configuration_of(settings)))
         with running(
-            command(settings, configuration), environment(settings), Path(folder), STOP_GRACE_S
+            command(settings, configuration),
+            environment(settings),
+            Path(folder),
+            STOP_GRACE_S,
+            stdout=subprocess.DEVNULL,  # its log goes to stderr; here come greetings and moans
         ) as child:
             yield child
 
@@ -90,7 +95,6 @@ def command(settings: Settings, configuration: Path) -> list[str]:
     return [
         str(java),
         *shlex.split(settings.java_options),
-        "-Djdk.util.jar.enableMultiRelease=force",  # else log4j warns, and is slower
         f"-Dmodel_server_home={package.parent}",
         f"-Dlog4j.configurationFile={LOG_CONFIGURATION.as_uri()}",
         f"-Djava.io.tmpdir={configuration.parent}",
