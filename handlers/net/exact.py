@@ -22,6 +22,7 @@ from torch import Tensor, fx, nn
 from handlers.net.fold import fold_batch_norms, replace_layer
 from handlers.net.geometry import Geometry, UnknownLayerError, geometry_of
 from handlers.net.layers import CropLike, OneDnnConv2d
+from handlers.net.tracing import trace
 
 Size = tuple[int, int]  # (height, width)
 
@@ -109,17 +110,6 @@ class ExactNet(nn.Module):
 
     def _measure(self, size: Size) -> tuple[Edge, ...]:
         return tuple(extents.edge(size, reader) for extents, reader in self._strips)
-
-
-class LayerTracer(fx.Tracer):
-    """Traces down to layers: torch's own, and those of `handlers.net.layers`."""
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, CropLike) or super().is_leaf_module(m, module_qualified_name)
-
-
-def trace(net: nn.Module) -> fx.GraphModule:
-    return fx.GraphModule(net, LayerTracer().trace(net))
 
 
 class Weaver:

@@ -6,7 +6,7 @@ were alone. Extents come from these formulas, never from slicing another layer's
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from torch import nn
 
@@ -15,8 +15,24 @@ class UnknownLayerError(TypeError):
     """A network holds a layer whose geometry is not known here."""
 
 
+class Place(NamedTuple):
+    """Where a map's points lie: point i has its centre at `origin + stride * i`.
+
+    In the photo's pixel coordinates, along one axis; the first pixel's centre is 0.
+    """
+
+    origin: float
+    stride: float
+
+
+PHOTO = Place(0.0, 1.0)
+
+
 class AxisGeometry(Protocol):
     """One layer along one axis."""
+
+    def place(self, of_input: Place) -> Place:
+        """Say where the output's points lie, if the input's lie there."""
 
     def out(self, extent: int) -> int:
         """Give the lone image's output size for an input of `extent`."""
@@ -37,6 +53,10 @@ class Window:
     padding: int
     dilation: int
     ceil_mode: bool = False
+
+    def place(self, of_input: Place) -> Place:
+        shift = self.dilation * (self.kernel - 1) / 2 - self.padding
+        return Place(of_input.origin + shift * of_input.stride, of_input.stride * self.stride)
 
     def out(self, extent: int) -> int:
         span = extent + 2 * self.padding - self.dilation * (self.kernel - 1) - 1
@@ -60,6 +80,11 @@ class Transposed:
     stride: int
     padding: int
 
+    def place(self, of_input: Place) -> Place:
+        stride = of_input.stride / self.stride
+        shift = (self.kernel - 1) / 2 - self.padding
+        return Place(of_input.origin - shift * stride, stride)
+
     def out(self, extent: int) -> int:
         return (extent - 1) * self.stride - 2 * self.padding + self.kernel
 
@@ -73,6 +98,9 @@ class Margin:
 
     before: int
     after: int
+
+    def place(self, of_input: Place) -> Place:
+        return Place(of_input.origin - self.before * of_input.stride, of_input.stride)
 
     def out(self, extent: int) -> int:
         return extent + self.before + self.after

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class OneDnnConv2d(nn.Module):
-    """A convolution that on a CPU always takes oneDNN's kernels.
+    """A convolution that on a CPU always takes oneDNN's kernels, where it has them for the dtype.
 
     `nn.Conv2d` takes them for some shapes only: a lone image whose map has at most 20,480 numbers
     goes to another matrix kernel (ATen, native/Convolution.cpp, `use_mkldnn`), whose last bits
@@ -28,10 +28,18 @@ class OneDnnConv2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) as `nn.Conv2d` does."""
-        if x.device.type == "cpu":
+        if x.device.type == "cpu" and onednn_computes(x.dtype):
             return torch.mkldnn_convolution(x, self.weight, self.bias, *self._settings)
         padding, stride, dilation, groups = self._settings
         return nn.functional.conv2d(x, self.weight, self.bias, stride, padding, dilation, groups)
+
+
+def onednn_computes(dtype: torch.dtype) -> bool:
+    """Say whether this processor's oneDNN has kernels for `dtype`: bf16 needs AVX-512 or newer."""
+    if dtype == torch.bfloat16:
+        supported: bool = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        return supported
+    return dtype == torch.float32
 
 
 class CropLike(nn.Module):
