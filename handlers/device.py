@@ -38,17 +38,14 @@ class Device:
         return f"{self.kind}, {hardware}, {self.precision}, torch {torch.__version__}"
 
 
-def choose_device(gpu_id: int | None, precision: Precision, threads: int | None = None) -> Device:
-    """Take the GPU that TorchServe assigned to this worker, or else the CPU with `threads` threads.
-
-    Without `threads` the worker takes its share of the processors that this process may use.
-    """
+def choose_device(gpu_id: int | None, precision: Precision) -> Device:
+    """Take the GPU that TorchServe assigned to this worker, or else the CPU."""
     if gpu_id is not None and torch.cuda.is_available():
         return Device(torch.device("cuda", gpu_id), precision.cuda, threads=1)
     name = precision.cpu
     if name == "auto":
         name = "bf16" if cpu_computes_bf16() else "fp32"
-    return Device(torch.device("cpu"), name, threads or default_threads())
+    return Device(torch.device("cpu"), name, cpu_threads())
 
 
 def cpu_computes_bf16() -> bool:
@@ -56,6 +53,15 @@ def cpu_computes_bf16() -> bool:
     return any(capabilities.get(name) for name in CPU_BF16_CAPABILITIES)
 
 
-def default_threads() -> int:
-    workers = int(os.environ.get("FCNSERVE_WORKERS", "1"))
-    return max(1, len(os.sched_getaffinity(0)) // workers)
+def cpu_threads() -> int:
+    """Take FCNSERVE_THREADS, or this worker's share of the processors that the process may use."""
+    threads, workers = from_environment("FCNSERVE_THREADS"), from_environment("FCNSERVE_WORKERS")
+    return threads or max(1, len(os.sched_getaffinity(0)) // max(1, workers))
+
+
+def from_environment(name: str) -> int:
+    """Read a count that whoever started TorchServe passes on; 0 where it is not set."""
+    value = os.environ.get(name, "")
+    if not (value.isascii() and value.isdigit()) and value:
+        raise ValueError(f"{name} is {value!r}; set it to a whole number, or to 0 for automatic")
+    return int(value or 0)

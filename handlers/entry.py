@@ -5,25 +5,59 @@ connection after any other, and an exception would fail the whole batch. The med
 became of an image. Header values are ours: ASCII, one line.
 """
 
+import logging
+import os
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from handlers import job, pipeline
+from handlers.log import log_to_stderr
+
+if TYPE_CHECKING:
+    from handlers.pipeline import Pipeline
+
+# a folder where each model's first load is reported, for those who started TorchServe
+LOAD_REPORTS = "FCNSERVE_LOAD_REPORTS"
 
 
 class FcnHandler:
     """The only class of this module, as TorchServe's loader demands."""
 
+    _pipeline: "Pipeline"
+    _model: str
+
     def initialize(self, context: Any) -> None:
         """Load the model that the archive holds; raises what is wrong with it."""
+        log_to_stderr()
+        name = context.manifest["model"]["modelName"]
+        try:
+            self._load(context)
+        except Exception as error:
+            reason = f"{name}: {type(error).__name__}: {error}"
+            foreseen = isinstance(error, (OSError, ValueError))
+            logging.getLogger("handlers").error(
+                "cannot load %s", reason, exc_info=None if foreseen else error
+            )
+            report_load(name, reason)
+            raise
+        report_load(name, "")
+
+    def _load(self, context: Any) -> None:
+        """Import the worker's code: here, since TorchServe calls an ImportError at this module's
+        own import a missing `ts.torch_handler`.
+        """
+        from handlers.photo import ignore_decoder_warnings
+        from handlers.pipeline import Pipeline
+
+        ignore_decoder_warnings()
         properties = context.system_properties
-        self._pipeline = pipeline.Pipeline.load(
-            Path(properties["model_dir"]), properties.get("gpu_id")
-        )
+        self._pipeline = Pipeline.load(Path(properties["model_dir"]), properties.get("gpu_id"))
         self._model = "{name}@{digest}".format_map(self._pipeline.card)
 
     def handle(self, data: list[dict[str, bytearray]], context: Any) -> list[bytes]:
         """Answer a batch: `data` holds one mapping per request, the image under `body`."""
+        from handlers import job
+
         jobs = [
             job.read_job(
                 item.get("body", b""), context.get_request_header(place, job.OPTIONS_HEADER)
@@ -36,3 +70,12 @@ class FcnHandler:
             context.set_response_header(place, job.MODEL_HEADER, self._model)
             context.set_response_header(place, job.REPORT_HEADER, answer.report.json())
         return [answer.body for answer in answers]
+
+
+def report_load(name: str, failure: str) -> None:
+    """Note how the model's first load ended, empty for well; later ones change nothing: a worker
+    that has run once is worth waiting for.
+    """
+    if folder := os.environ.get(LOAD_REPORTS):
+        with suppress(OSError), Path(folder, name).open("x") as report:
+            report.write(failure)

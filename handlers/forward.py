@@ -2,6 +2,7 @@
 failure.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 
 from torch import Tensor
@@ -11,7 +12,9 @@ from handlers.errors import ProblemError
 from handlers.job import GroupFigures
 from handlers.network import Network
 from handlers.outcome import translate
-from handlers.plan import Frame, Group
+from handlers.plan import Frame
+
+logger = logging.getLogger(__name__)
 
 
 def forward(
@@ -35,18 +38,30 @@ def score(
     if not photos:
         return {}
     try:
-        scores = network.scores(list(photos.values()), frame)
+        return dict(zip(photos, network.scores(list(photos.values()), frame), strict=True))
     except Exception as error:  # noqa: BLE001 - translated, and logged where unforeseen
         if len(photos) == 1:
             return dict.fromkeys(photos, translate(error))
-        alone: dict[int, Tensor | ProblemError] = {}
-        for place, photo in photos.items():
-            alone |= score(network, frame, {place: photo})
-        return alone
-    return dict(zip(photos, scores, strict=True))
+        logger.warning(
+            "%s in a pass over %d photos of %dx%d; each is tried alone",
+            type(error).__name__,
+            len(photos),
+            frame.width,
+            frame.height,
+        )
+    # out of the handler: until its end the traceback keeps the failed pass's memory
+    alone: dict[int, Tensor | ProblemError] = {}
+    for place, photo in photos.items():
+        alone |= score(network, frame, {place: photo})
+    return alone
 
 
-def group_figures(group: Group, sizes: Sequence[Size]) -> GroupFigures:
-    """Count a group's pixels: the photos' own, and those of the canvases that they lay on."""
+def group_figures(frame: Frame, sizes: Sequence[Size]) -> GroupFigures | None:
+    """Count a pass's pixels: the photos' own, and those of the canvases that they lay on.
+
+    None where no photo of the group was left to go through the network.
+    """
+    if not sizes:
+        return None
     valid_pixels = sum(height * width for height, width in sizes)
-    return GroupFigures(len(sizes), valid_pixels, group.frame.pixels * len(sizes))
+    return GroupFigures(len(sizes), valid_pixels, frame.pixels * len(sizes))

@@ -13,6 +13,7 @@ MODEL_FILE = "model.yaml"
 
 Channel = Annotated[int, Field(ge=0, le=255)]
 Rgb = tuple[Channel, Channel, Channel]
+Positive = Annotated[float, Field(gt=0)]
 
 
 class Strict(BaseModel):
@@ -25,7 +26,7 @@ class Normalisation(Strict):
     """The network sees `(x - mean) / std` of each 8-bit channel, in RGB order."""
 
     mean: tuple[float, float, float] = (127.0, 127.0, 127.0)
-    std: tuple[float, float, float] = (128.0, 128.0, 128.0)
+    std: tuple[Positive, Positive, Positive] = (128.0, 128.0, 128.0)
 
 
 class Precision(Strict):
@@ -67,7 +68,7 @@ class ModelConfig(Strict):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     version: str = Field(default="1.0", pattern=r"^[0-9A-Za-z.]{1,16}$")
     architecture: Literal["fcn8s-lite0"]
-    weights: str = "weights.safetensors"
+    weights: str = Field(default="weights.safetensors", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     classes: tuple[str, ...] = Field(min_length=2, max_length=255)
     palette: tuple[Rgb, ...]
     normalisation: Normalisation = Normalisation()

@@ -114,7 +114,14 @@ class Pipeline:
             told = report.with_stages(decode=decoded[place].ms, forward=forward_ms)
             tracks[place] = Track(encoding, told)
         first = tracks[group.members[0]]
-        figures = group_figures(group, [opened[place].working_size for place in group.members])
+        figures = group_figures(
+            group.frame,
+            [
+                opened[place].working_size
+                for place, photo in photos.items()
+                if not isinstance(photo, ProblemError)
+            ],
+        )
         return tracks | {
             group.members[0]: replace(first, report=replace(first.report, group=figures))
         }

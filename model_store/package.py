@@ -14,6 +14,7 @@ from pathlib import Path
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
 import yaml
+from pydantic import ValidationError
 
 import handlers
 from handlers.model_config import MODEL_FILE, ModelConfig, load_config
@@ -26,18 +27,39 @@ TORCHSERVE_FILE = "torchserve.yaml"
 MAX_RETRY_TIMEOUT_S = 2_000_000
 
 
+class ModelFolderError(ValueError):
+    """The folder holds no model that could be packed."""
+
+
 def package(folder: Path, store: Path) -> Path:
     """Write `store/NAME.mar` for the model in `folder`, unless it is there with the same contents.
 
-    Raises OSError and pydantic's ValidationError. The archive appears at once or not at all.
+    Raises OSError and ModelFolderError. The archive appears at once or not at all.
     """
-    config = load_config(folder)
+    config = checked_config(folder)
     archive = store / f"{config.name}.mar"
     contents = dict(archive_contents(folder, config))
     digest = contents_digest(contents)
     if packed_digest(archive) != digest:
         write_archive(archive, contents, digest)
     return archive
+
+
+def checked_config(folder: Path) -> ModelConfig:
+    """Read `model.yaml`; raises ModelFolderError, which names each key that is wrong."""
+    file = folder / MODEL_FILE
+    try:
+        return load_config(folder)
+    except FileNotFoundError as error:
+        raise ModelFolderError(f"no {file}: a model is a folder that holds one") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ModelFolderError(f"{file} is not YAML: {error}") from error
+    except ValidationError as error:
+        findings = "; ".join(
+            f"{'.'.join(map(str, finding['loc'])) or 'as a whole'}: {finding['msg']}"
+            for finding in error.errors(include_url=False)
+        )
+        raise ModelFolderError(f"{file}: {findings}") from error
 
 
 def archive_contents(folder: Path, config: ModelConfig) -> Iterator[tuple[str, bytes]]:

@@ -17,12 +17,15 @@ MAX_RETRY_AFTER_S = 60
 
 
 class Admission:
-    """Counts requests in flight, and remembers how fast they have been answered lately."""
+    """Counts requests in flight, and remembers how fast answers have followed each other since it
+    was last idle.
+    """
 
     def __init__(self, max_in_flight: int, gauge: Gauge) -> None:
         self._max_in_flight = max_in_flight
         self._gauge = gauge
-        self._answered: deque[float] = deque(maxlen=RECENT_ANSWERS)
+        # when the first request since idleness came in, then when each was done with
+        self._moments: deque[float] = deque(maxlen=RECENT_ANSWERS + 1)
         self.in_flight = 0
 
     @contextmanager
@@ -34,6 +37,9 @@ class Admission:
                 "come back after Retry-After or raise FCNSERVE_MAX_IN_FLIGHT",
                 self.retry_after_s(),
             )
+        if self.in_flight == 0:
+            self._moments.clear()
+            self._moments.append(time.monotonic())
         self.in_flight += 1
         self._gauge.set(self.in_flight)
         try:
@@ -41,11 +47,12 @@ class Admission:
         finally:
             self.in_flight -= 1
             self._gauge.set(self.in_flight)
-            self._answered.append(time.monotonic())
+            self._moments.append(time.monotonic())
 
     def retry_after_s(self) -> int:
         """Estimate how long answering all that is in flight takes, at the recent rate."""
-        if not self._answered:
+        answers = len(self._moments) - 1
+        if answers < 1:
             return 1
-        seconds_per_answer = (time.monotonic() - self._answered[0]) / len(self._answered)
+        seconds_per_answer = (time.monotonic() - self._moments[0]) / answers
         return min(MAX_RETRY_AFTER_S, max(1, math.ceil(seconds_per_answer * self.in_flight)))

@@ -45,7 +45,8 @@ def create_app(settings: Settings, registry: CollectorRegistry) -> FastAPI:
     app.add_exception_handler(ProblemError, errors.on_problem)
     app.add_exception_handler(RequestValidationError, errors.on_invalid_option)
     app.add_exception_handler(HTTPException, errors.on_http_exception)
-    if settings.cors_origins:
+    app.add_middleware(Telemetry, metrics=metrics)
+    if settings.cors_origins:  # outermost: a browser may read each answer, failures too
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
@@ -53,7 +54,6 @@ def create_app(settings: Settings, registry: CollectorRegistry) -> FastAPI:
             allow_headers=["*"],
             expose_headers=EXPOSED_HEADERS,
         )
-    app.add_middleware(Telemetry, metrics=metrics)
     return app
 
 
@@ -62,10 +62,10 @@ async def lifespan(app: FastAPI, settings: Settings, metrics: Metrics) -> AsyncI
     """Connect to TorchServe and watch over it for as long as the gateway runs."""
     upstream = Upstream(settings.torchserve_url, connections=settings.max_in_flight + 1)
     admission = Admission(settings.max_in_flight, metrics.in_flight)
-    models = Models(settings.models, upstream)
+    models = Models(settings.models, upstream, settings.timeout_ms)
     health = Health(
         upstream,
-        settings.models,
+        models,
         settings.ready_window_s,
         metrics,
         is_idle=lambda: admission.in_flight == 0,

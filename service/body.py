@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator
 
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from starlette.datastructures import Headers, UploadFile
+from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from service.errors import (
@@ -50,7 +50,9 @@ async def read_image(request: Request, max_body_bytes: int) -> bytes:
 
 async def read_body(request: Request, max_body_bytes: int) -> bytes:
     """Read all bytes; raises BodyTooLargeError once there are more than the limit."""
-    announced = int(request.headers.get("content-length", 0))
+    announced = announced_bytes(request.headers)
+    if announced > max_body_bytes and asks_first(request.headers):
+        raise too_large(announced, max_body_bytes)
     chunks: list[bytes] = []
     seen = 0
     async for chunk in request.stream():
@@ -60,11 +62,28 @@ async def read_body(request: Request, max_body_bytes: int) -> bytes:
         elif seen > 2 * max_body_bytes:
             break
     if max(seen, announced) > max_body_bytes:
-        raise BodyTooLargeError(
-            f"body has {max(seen, announced)} bytes or more; the limit is {max_body_bytes}; "
-            "compress the image or raise FCNSERVE_MAX_BODY_BYTES"
-        )
+        raise too_large(max(seen, announced), max_body_bytes)
     return b"".join(chunks)
+
+
+def announced_bytes(headers: Headers) -> int:
+    """Read `Content-Length`; 0 where it is absent or no number: then only counting tells."""
+    try:
+        return int(headers.get("content-length", "0"))
+    except ValueError:
+        return 0
+
+
+def asks_first(headers: Headers) -> bool:
+    """Tell whether the sender waits for `100 Continue`, as curl does before a large body."""
+    return headers.get("expect", "").lower() == "100-continue"
+
+
+def too_large(body_bytes: int, max_body_bytes: int) -> BodyTooLargeError:
+    return BodyTooLargeError(
+        f"body has {body_bytes} bytes or more; the limit is {max_body_bytes}; "
+        "compress the image or raise FCNSERVE_MAX_BODY_BYTES"
+    )
 
 
 async def from_multipart(headers: Headers, body: bytes) -> bytes:
@@ -72,17 +91,25 @@ async def from_multipart(headers: Headers, body: bytes) -> bytes:
     parser = InMemoryParser(headers, once(body), max_files=1, max_fields=0)
     try:
         form = await parser.parse()
-    except (MultiPartException, KeyError) as error:
+    except MultiPartException as error:
         raise BadMultipartError(
-            f'the body is not multipart/form-data with one file in the field "{FIELD}"'
+            f'the body is not multipart/form-data with one file in the field "{FIELD}" '
+            f"and nothing else: {error.message}"  # the parser's own words, none of the body's
         ) from error
+    else:
+        return await whole_file(form)
+    finally:
+        parser.close()
+
+
+async def whole_file(form: FormData) -> bytes:
     file = form.get(FIELD)
     if not isinstance(file, UploadFile):
-        raise BadMultipartError(f'no file in the field "{FIELD}"; send one there')
-    try:
-        return await file.read()
-    finally:
-        await form.close()
+        raise BadMultipartError(
+            f'no whole file in the field "{FIELD}"; send one there, with a filename and a closing '
+            "boundary"
+        )
+    return await file.read()
 
 
 class InMemoryParser(MultiPartParser):
@@ -90,18 +117,27 @@ class InMemoryParser(MultiPartParser):
 
     spool_max_size = 0  # of a SpooledTemporaryFile: never rolls over
 
+    def close(self) -> None:
+        """Close every file that was begun: a form knows only those that came to their end."""
+        for file in self._files_to_close_on_error:
+            file.close()
+
 
 def from_json(body: bytes) -> bytes:
     """Decode `{"image": base64}`."""
     try:
         text = JsonImage.model_validate_json(body).image
     except ValidationError as error:
-        raise BadJsonError(f'the body is not JSON of the form {{"{FIELD}": "<base64>"}}') from error
+        (found, *_) = error.errors(include_url=False, include_context=False, include_input=False)
+        raise BadJsonError(
+            f'the body is not JSON of the form {{"{FIELD}": "<base64>"}}: {found["msg"]}'
+        ) from error
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
         raise BadBase64Error(
-            f'"{FIELD}" is not base64 with padding and without line breaks (RFC 4648, section 4)'
+            f'"{FIELD}" is not base64 with padding, without line breaks and without a "data:" '
+            "prefix (RFC 4648, section 4)"
         ) from error
 
 

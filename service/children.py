@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -64,7 +64,7 @@ def running(
         stdin=subprocess.DEVNULL,
         stdout=stdout,
         start_new_session=True,
-        preexec_fn=die_with_parent,  # noqa: PLW1509 - one prctl call, no lock is taken
+        preexec_fn=dying_with_parent(),  # noqa: PLW1509 - two system calls, no lock is taken
     )
     child = Child(process, grace_s)
     try:
@@ -81,6 +81,16 @@ def group_exists(group: int) -> bool:
     return True
 
 
-def die_with_parent() -> None:
-    """Have the kernel send SIGTERM to this process when its parent dies, however it dies."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+def dying_with_parent() -> Callable[[], None]:
+    """Make what a child calls to get SIGTERM from the kernel when its parent dies, however it
+    dies.
+    """
+    libc = ctypes.CDLL(None)  # loaded before the fork, where locks may be taken
+    parent = os.getpid()
+
+    def ask() -> None:
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it died before the kernel knew whom to tell
+            os._exit(1)
+
+    return ask

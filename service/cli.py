@@ -57,13 +57,38 @@ def model_package(
     ] = None,
 ) -> None:
     """Pack a model folder and the worker's code into an archive for TorchServe."""
-    from model_store.package import package
+    from model_store.package import ModelFolderError, package
 
-    typer.echo(package(folder, store or folder.resolve().parent))
+    try:
+        typer.echo(package(folder, store or folder.resolve().parent))
+    except (ModelFolderError, OSError) as error:
+        typer.echo(error, err=True)
+        raise typer.Exit(1) from error
 
 
 def main() -> None:
-    app()
+    """Run the command line; a wrong setting is told of in a line, not in a traceback."""
+    try:
+        app()
+    except ValueError as error:
+        if not (problems := wrong_settings(error)):
+            raise
+        for problem in problems:
+            typer.echo(problem, err=True)
+        raise SystemExit(2) from error
+
+
+def wrong_settings(error: ValueError) -> list[str]:
+    """Name the variables that `Settings` finds wrong; nothing where the error is another."""
+    from pydantic import ValidationError
+
+    if not isinstance(error, ValidationError) or error.title != "Settings":
+        return []
+    return [
+        f"FCNSERVE_{'.'.join(map(str, finding['loc'])).upper()}={finding['input']}: "
+        f"{finding['msg']}; see the settings in README.md"
+        for finding in error.errors()
+    ]
 
 
 if __name__ == "__main__":

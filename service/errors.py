@@ -19,6 +19,7 @@ ProblemError (handlers.errors: also an image's own problems, found by gateway or
 +-- DeadlineError          504  deadline_exceeded
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from fastapi import Request, Response
@@ -29,6 +30,7 @@ from starlette.exceptions import HTTPException
 from handlers.errors import ProblemError
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
+MAX_FINDINGS = 5
 
 
 class BadMultipartError(ProblemError):
@@ -77,6 +79,10 @@ class MethodNotAllowedError(ProblemError):
     status = 405
     code = "method_not_allowed"
     title = "Method not allowed"
+
+    def __init__(self, detail: str, allowed: str) -> None:
+        super().__init__(detail)
+        self.allowed = allowed
 
 
 class NotAcceptableError(ProblemError):
@@ -166,14 +172,23 @@ class DeadlineError(ProblemError):
 
 
 def problem_response(error: ProblemError) -> Response:
-    """Write a problem; one that passes by itself says when to come again."""
-    retry_after_s = getattr(error, "retry_after_s", None)
+    """Write a problem, with the headers that its status calls for."""
     return JSONResponse(
-        error.problem(),
-        error.status,
-        headers={"Retry-After": str(retry_after_s)} if retry_after_s else None,
-        media_type=PROBLEM_MEDIA_TYPE,
+        error.problem(), error.status, headers=error_headers(error), media_type=PROBLEM_MEDIA_TYPE
     )
+
+
+def error_headers(error: ProblemError) -> Mapping[str, str]:
+    """Say when to come again, what is allowed, or that no more of the body will be read."""
+    match error:
+        case BusyError() | NotReadyError():
+            return {"Retry-After": str(error.retry_after_s)}
+        case MethodNotAllowedError():
+            return {"Allow": error.allowed}
+        case ReadTimeoutError():
+            return {"Connection": "close"}
+        case _:
+            return {}
 
 
 async def on_problem(request: Request, error: Exception) -> Response:
@@ -187,15 +202,17 @@ async def on_problem(request: Request, error: Exception) -> Response:
 async def on_invalid_option(request: Request, error: Exception) -> Response:
     """Translate pydantic's findings on the query: what was seen, what is allowed."""
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class alone
-    findings = "; ".join(finding_text(finding) for finding in error.errors())
-    return await on_problem(request, InvalidOptionError(findings))
+    findings = [finding_text(finding) for finding in error.errors()]
+    if len(findings) > MAX_FINDINGS:
+        findings[MAX_FINDINGS:] = [f"and {len(findings) - MAX_FINDINGS} more"]
+    return await on_problem(request, InvalidOptionError("; ".join(findings)))
 
 
 def finding_text(finding: dict[str, object]) -> str:
     location = finding["loc"]
-    name = location[-1] if isinstance(location, tuple) else location
+    name = str(location[-1] if isinstance(location, tuple) else location)
     if finding["type"] == "extra_forbidden":
-        return f"{name}: unknown option; /docs lists them all"
+        return f"{name[:80]!a}: unknown option; /docs lists them all"
     return f"{name}: {finding['msg']}, got {str(finding['input'])[:80]!a}"
 
 
@@ -204,9 +221,9 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class alone
     path = request.url.path[:80]
     if error.status_code == MethodNotAllowedError.status:
-        allowed = (error.headers or {}).get("Allow", "other methods")
+        allowed = (error.headers or {}).get("Allow", "GET")  # static files, which give none
         problem: ProblemError = MethodNotAllowedError(
-            f"{path!a} does not take {request.method}; it takes {allowed}"
+            f"{path!a} does not take {request.method}; it takes {allowed}", allowed
         )
     else:
         problem = NotFoundError(f"no route {path!a}; /docs lists them all")

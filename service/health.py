@@ -12,6 +12,7 @@ from pathlib import Path
 
 from handlers.errors import ProblemError
 from service.metrics import Metrics
+from service.models import Models
 from service.upstream import Upstream
 
 CANARY_PHOTO = Path(__file__).parent / "samples" / "cat.jpg"
@@ -27,7 +28,7 @@ class Health:
     def __init__(
         self,
         upstream: Upstream,
-        models: tuple[str, ...],
+        models: Models,
         window_s: float,
         metrics: Metrics,
         is_idle: Callable[[], bool],
@@ -36,7 +37,8 @@ class Health:
         self._window_s = window_s
         self._metrics = metrics
         self._is_idle = is_idle
-        self._alive_at = dict.fromkeys(models, float("-inf"))
+        self._models = models
+        self._alive_at = dict.fromkeys(models.names, float("-inf"))
         self._canary = CANARY_PHOTO.read_bytes()
 
     def saw_answer(self, model: str) -> None:
@@ -61,9 +63,12 @@ class Health:
             await asyncio.sleep(self._window_s / 6 if self.is_ready() else FIRST_POLL_S)
 
     async def _send_canary(self, model: str) -> None:
+        """Ask once, and have the card at hand before a client needs it."""
         try:
             async with asyncio.timeout(self._window_s):
-                await self._upstream.send(model, self._canary, CANARY_OPTIONS)
+                answer = await self._upstream.send(model, self._canary, CANARY_OPTIONS)
+                self._models.saw_tag(model, answer.model)
+                await self._models.card(model)
         except (TimeoutError, ProblemError) as error:
             logger.debug("canary for %s: %s", model, error)
         else:

@@ -2,9 +2,12 @@
 digest.
 """
 
-from pydantic import BaseModel, ConfigDict
+import asyncio
 
-from service.errors import ModelNotFoundError
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from handlers.errors import WorkerFailedError, read_problem
+from service.errors import PROBLEM_MEDIA_TYPE, DeadlineError, ModelNotFoundError
 from service.render import Legend
 from service.upstream import Upstream
 
@@ -43,10 +46,12 @@ class ModelCard(BaseModel):
 class Models:
     """The configured models, the first being the default."""
 
-    def __init__(self, names: tuple[str, ...], upstream: Upstream) -> None:
+    def __init__(self, names: tuple[str, ...], upstream: Upstream, timeout_ms: int) -> None:
         self.names = names
         self._upstream = upstream
+        self._timeout_ms = timeout_ms
         self._cards: dict[str, ModelCard] = {}
+        self._asking = {name: asyncio.Lock() for name in names}
 
     def resolve(self, name: str | None) -> str:
         """Take the default for None; raises ModelNotFoundError for a name that is not served."""
@@ -58,14 +63,36 @@ class Models:
             )
         return name
 
-    async def card(self, name: str, tag: str | None = None) -> ModelCard:
-        """Return the card of a model, asking the worker where it is not known.
-
-        `tag` is what an answer's own header says: a card of another digest is read again.
+    def saw_tag(self, name: str, tag: str) -> None:
+        """Forget the card of a model whose answers carry another tag: it is read again when it is
+        next wanted.
         """
         card = self._cards.get(name)
-        if card is None or (tag is not None and tag != card.tag):
-            answer = await self._upstream.send(name, b"", DESCRIBE)
-            card = ModelCard.model_validate_json(answer.body)
-            self._cards[name] = card
-        return card
+        if card is not None and card.tag != tag:
+            del self._cards[name]
+
+    async def card(self, name: str) -> ModelCard:
+        """Return the card of a model, asking the worker (once for all that wait) where it is not
+        known; raises ProblemError.
+        """
+        if card := self._cards.get(name):
+            return card
+        try:
+            async with asyncio.timeout(self._timeout_ms / 1000), self._asking[name]:
+                if name not in self._cards:
+                    self._cards[name] = await self._ask(name)
+                return self._cards[name]
+        except TimeoutError as error:
+            raise DeadlineError(f"no model card within {self._timeout_ms} ms") from error
+
+    async def _ask(self, name: str) -> ModelCard:
+        answer = await self._upstream.send(name, b"", DESCRIBE)
+        if answer.media_type == PROBLEM_MEDIA_TYPE:
+            raise read_problem(answer.body)
+        try:
+            return ModelCard.model_validate_json(answer.body)
+        except ValidationError as error:
+            raise WorkerFailedError(
+                "the worker's model card is not what a worker of this version sends; "
+                "run gateway and worker from the same release"
+            ) from error

@@ -86,6 +86,12 @@ PROBLEM_DESCRIPTIONS = {
     504: "The deadline passed",
 }
 
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Describe the problems that a route answers with."""
+    return {status: {"description": PROBLEM_DESCRIPTIONS[status], **PROBLEM} for status in statuses}
+
+
 SEGMENT_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The mask, or what `output=` asked for",
@@ -100,8 +106,5 @@ SEGMENT_RESPONSES: dict[int | str, dict[str, Any]] = {
             "application/geo+json": {"schema": PolygonsAnswer.model_json_schema()},
         },
     },
-    **{
-        status: {"description": description, **PROBLEM}
-        for status, description in PROBLEM_DESCRIPTIONS.items()
-    },
+    **problems(*PROBLEM_DESCRIPTIONS),
 }

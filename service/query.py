@@ -1,6 +1,6 @@
 """What a request asks for: the query string (and `Accept`) in, checked options out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 from fastapi import Query
@@ -9,14 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from service.errors import InvalidOptionError, NotAcceptableError
 from service.render import Output
 
-# what an Accept header chooses where the query does not; the first of equals wins
+# what an Accept header chooses where the query does not; of equally welcome ones the first is had
 MEDIA_OUTPUTS = {
     "image/png": Output.mask,
     "image/jpeg": Output.overlay,
     "application/geo+json": Output.polygons,
     "application/json": Output.rle,
 }
-ANY_MEDIA_RANGES = ("*/*", "image/*", "application/*")
 
 
 class SegmentQuery(BaseModel):
@@ -70,27 +69,34 @@ def negotiate(query_output: Output | None, accept: str | None) -> tuple[Output, 
     wants_jpeg = preferred_first(ranges, "image/jpeg", "image/png")
     if query_output is not None:
         return query_output, wants_jpeg
-    for media_range in ranges:
-        if media_range in ANY_MEDIA_RANGES:
-            return Output.mask, wants_jpeg
-        if media_range in MEDIA_OUTPUTS:
-            return MEDIA_OUTPUTS[media_range], wants_jpeg
-    raise NotAcceptableError(
-        f"Accept allows none of {', '.join(MEDIA_OUTPUTS)}; leave it out, or choose with output="
-    )
+    welcome = {media_type: welcome_of(media_type, ranges) for media_type in MEDIA_OUTPUTS}
+    best = max(welcome, key=welcome.__getitem__)
+    if not welcome[best] > 0:
+        raise NotAcceptableError(
+            f"Accept is {str(accept)[:80]!a}, which allows none of {', '.join(MEDIA_OUTPUTS)}; "
+            "leave it out, or choose with output="
+        )
+    return MEDIA_OUTPUTS[best], wants_jpeg
 
 
-def accepted_ranges(accept: str | None) -> list[str]:
-    """List the media ranges of an Accept header, best quality first (RFC 9110, section 12.5.1)."""
+def accepted_ranges(accept: str | None) -> dict[str, float]:
+    """Map the media ranges of an Accept header to their quality (RFC 9110, section 12.5.1)."""
     if not accept or not accept.strip():
-        return ["*/*"]
-    weighted = []
+        return {"*/*": 1.0}
+    ranges = {}
     for part in accept.split(","):
         media_range, *parameters = (piece.strip().lower() for piece in part.split(";"))
-        quality = quality_of(parameters)
-        if quality > 0:
-            weighted.append((quality, media_range))
-    return [media_range for _, media_range in sorted(weighted, key=lambda pair: -pair[0])]
+        ranges[media_range] = quality_of(parameters)
+    return ranges
+
+
+def welcome_of(media_type: str, ranges: Mapping[str, float]) -> float:
+    """Look up the quality of the most specific range that has this type; 0 where none has."""
+    kind = media_type.partition("/")[0]
+    for media_range in (media_type, f"{kind}/*", "*/*"):
+        if media_range in ranges:
+            return ranges[media_range]
+    return 0.0
 
 
 def quality_of(parameters: Sequence[str]) -> float:
@@ -98,15 +104,17 @@ def quality_of(parameters: Sequence[str]) -> float:
         name, _, value = parameter.partition("=")
         if name.strip() == "q":
             try:
-                return float(value)
+                quality = float(value)
             except ValueError:
                 return 0.0
+            return quality if 0 <= quality <= 1 else 0.0
     return 1.0
 
 
-def preferred_first(ranges: Sequence[str], wanted: str, other: str) -> bool:
-    """Tell whether `wanted` is named, and before `other`."""
-    return wanted in ranges and (other not in ranges or ranges.index(wanted) < ranges.index(other))
+def preferred_first(ranges: Mapping[str, float], wanted: str, other: str) -> bool:
+    """Tell whether `wanted` is named, and `other` is not or comes after it."""
+    named = [name for name in ranges if name in {wanted, other} and ranges[name] > 0]
+    return bool(named) and max(named, key=ranges.__getitem__) == wanted
 
 
 def class_ids(classes: str | None, class_names: Sequence[str]) -> frozenset[int] | None:

@@ -5,7 +5,7 @@ from fastapi.responses import RedirectResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from service import openapi
-from service.errors import NotReadyError, problem_response
+from service.errors import NotReadyError
 from service.health import Health
 from service.metrics import Metrics
 from service.models import ModelCard, Models
@@ -29,14 +29,24 @@ async def segment(request: Request, options: SegmentOptions) -> Response:
     return await segmenter.segment(request, options)
 
 
-@router.get("/v1/models", tags=["models"], summary="List the models served")
+@router.get(
+    "/v1/models",
+    tags=["models"],
+    summary="List the models served",
+    responses=openapi.problems(500, 502, 503, 504),
+)
 async def list_models(request: Request) -> list[ModelCard]:
     """The default model comes first."""
     models: Models = request.app.state.models
     return [await models.card(name) for name in models.names]
 
 
-@router.get("/v1/models/{name}", tags=["models"], summary="Describe a model")
+@router.get(
+    "/v1/models/{name}",
+    tags=["models"],
+    summary="Describe a model",
+    responses=openapi.problems(404, 422, 500, 502, 503, 504),
+)
 async def describe_model(request: Request, name: str) -> ModelCard:
     """Classes, palette, limits, precision and digest."""
     models: Models = request.app.state.models
@@ -49,13 +59,18 @@ async def livez() -> dict[str, str]:
     return {"status": "alive"}
 
 
-@router.get("/readyz", tags=["probes"], summary="Will a photo be answered?")
+@router.get(
+    "/readyz",
+    tags=["probes"],
+    summary="Will a photo be answered?",
+    responses=openapi.problems(503),
+)
 async def readyz(request: Request) -> Response:
     """200 while every model's workers have answered anything lately, else 503."""
     health: Health = request.app.state.health
     if health.is_ready():
         return Response('{"status":"ready"}', media_type="application/json")
-    return problem_response(NotReadyError("no worker has answered lately; it may be starting"))
+    raise NotReadyError("no worker has answered lately; it may be starting: try again shortly")
 
 
 @router.get("/metrics", tags=["probes"], summary="Metrics for Prometheus")

@@ -65,22 +65,27 @@ class Segmenter:
     async def segment(self, request: Request, query: SegmentQuery) -> Response:
         """Answer one request; raises ProblemError."""
         stages: Stages = request.state.stages
-        timeout_ms = min(query.timeout_ms or self.settings.timeout_ms, self.settings.max_timeout_ms)
+        timeout_ms = checked_timeout_ms(query.timeout_ms, self.settings)
         deadline = request.state.arrived + timeout_ms / 1000
+        within = (
+            f"within {timeout_ms} ms; try again, or allow more with timeout_ms= "
+            f"(up to {self.settings.max_timeout_ms})"
+        )
         with self.admission.slot():
-            async with due(deadline, ReadTimeoutError(f"no whole body within {timeout_ms} ms")):
+            async with due(deadline, ReadTimeoutError(f"no whole body {within}")):
                 with stages.timing("read"):
                     body = await read_image(request, self.settings.max_body_bytes)
-            async with due(deadline, DeadlineError(f"no mask within {timeout_ms} ms")):
+            async with due(deadline, DeadlineError(f"no mask {within}")):
                 with stages.timing("admit"):
-                    wanted = await self._admit(body, query, request.headers.get("accept"))
+                    accept = ",".join(request.headers.getlist("accept"))
+                    wanted = await self._admit(body, query, accept)
                 answer = await self._ask(wanted, body, stages)
                 with stages.timing("render"):
                     rendered = await self._render(answer, body, wanted)
         self.metrics.observe_stages(stages)
         return respond(rendered, answer.model)
 
-    async def _admit(self, body: bytes, query: SegmentQuery, accept: str | None) -> Wanted:
+    async def _admit(self, body: bytes, query: SegmentQuery, accept: str) -> Wanted:
         """Check everything that can be checked without a worker's help."""
         model = self.models.resolve(query.model)
         output, accept_jpeg = negotiate(query.output, accept)
@@ -113,6 +118,7 @@ class Segmenter:
         answer = await self.upstream.send(wanted.model, body, wanted.worker_options())
         stages.add_upstream((time.perf_counter() - started) * 1000, answer.report.stages_ms)
         self.health.saw_answer(wanted.model)
+        self.models.saw_tag(wanted.model, answer.model)
         self.metrics.observe_report(answer.report)
         if answer.media_type == PROBLEM_MEDIA_TYPE:
             raise read_problem(answer.body)
@@ -121,7 +127,7 @@ class Segmenter:
     async def _render(self, answer: WorkerAnswer, body: bytes, wanted: Wanted) -> Rendered:
         if passes_through(wanted.render):
             return Rendered(answer.body, answer.media_type)
-        card = await self.models.card(wanted.model, answer.model)
+        card = await self.models.card(wanted.model)
         return await asyncio.to_thread(render, answer.body, body, wanted.render, card.legend)
 
 
@@ -133,6 +139,18 @@ def checked_max_side(max_side: int | None, card: ModelCard) -> int | None:
             "ask for less, or raise max_side_limit in its model.yaml"
         )
     return max_side
+
+
+def checked_timeout_ms(timeout_ms: int | None, settings: Settings) -> int:
+    """Hold `timeout_ms=` to the server's limit; raises InvalidOptionError."""
+    if timeout_ms is None:
+        return min(settings.timeout_ms, settings.max_timeout_ms)
+    if timeout_ms > settings.max_timeout_ms:
+        raise InvalidOptionError(
+            f"timeout_ms: {str(timeout_ms)[:40]} is above the limit, {settings.max_timeout_ms}; "
+            "ask for less, or raise FCNSERVE_MAX_TIMEOUT_MS"
+        )
+    return timeout_ms
 
 
 def respond(rendered: Rendered, model: str) -> Response:

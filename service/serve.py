@@ -1,27 +1,38 @@
 """`fcnserve serve`: worker and gateway as children of this process, on a machine of one's own."""
 
 import os
+import shlex
+import socket
 import sys
 import threading
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from contextlib import ExitStack
 from http import HTTPStatus
+from http.client import HTTPException
+from pathlib import Path
 
 from rich.console import Console
 
 from service.children import Child, running
 from service.settings import ROOT, Settings
 from service.torchserve import STOP_GRACE_S as TORCHSERVE_GRACE_S
-from service.torchserve import free_port
+from service.torchserve import free_ports
 from service.worker import stop_on_signals
 
 START_TIMEOUT_S = 180.0
 POLL_S = 0.2
 
-console = Console(stderr=True, highlight=False, soft_wrap=True)
+ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what to call to reach them
+
+console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+# the answer to /readyz has to be our gateway's, never a proxy's
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+class CannotListenError(RuntimeError):
+    """The gateway's address is not to be had."""
 
 
 class HalfEndedError(RuntimeError):
@@ -31,8 +42,13 @@ class HalfEndedError(RuntimeError):
 def serve(port: int | None) -> int:
     """Run until SIGINT or SIGTERM (0), or until one half ends by itself (1)."""
     stopping = stop_on_signals()
-    environment = child_environment(port)
     settings = Settings() if port is None else Settings(port=port)
+    try:
+        host, port = settings.host, free_to_listen(settings.host, settings.port)
+    except CannotListenError as error:
+        console.print(str(error), style="red")
+        return 1
+    environment = child_environment(settings, port)
     graces_s = {"worker": TORCHSERVE_GRACE_S + 4, "gateway": settings.shutdown_grace_s + 2}
     with ExitStack() as stack:
         console.print(f"starting worker and gateway for {', '.join(settings.models)} ...")
@@ -41,27 +57,54 @@ def serve(port: int | None) -> int:
             for name, grace_s in graces_s.items()
         }
         try:
-            run(halves, f"http://{settings.host}:{settings.port}", stopping)
+            run(halves, url_of(host, port), stopping)
         except HalfEndedError as error:
-            console.print(f"[red]{error}[/red]")
+            console.print(str(error), style="red")
             return 1
         console.print("stopping ...")
     console.print("stopped")
     return 0
 
 
-def child_environment(port: int | None) -> dict[str, str]:
+def free_to_listen(host: str, port: int) -> int:
+    """Return the port, or a free one for 0; raises CannotListenError.
+
+    Asked before anything is started: whoever has the port may be another copy, whose /readyz would
+    be taken for ours.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            found: int = probe.getsockname()[1]
+            return found
+    except OSError as error:
+        raise CannotListenError(
+            f"cannot listen on {host} port {port}: {error.strerror or error}; stop what uses it, "
+            "or choose another (--port, or make serve PORT=8001; FCNSERVE_HOST for the address)"
+        ) from error
+
+
+def child_environment(settings: Settings, port: int) -> dict[str, str]:
     """Give TorchServe ports of this copy's own, so that several copies run side by side."""
-    worker_port = free_port()
-    ours = {
+    (worker_port,) = free_ports(1)
+    return os.environ | {
+        "FCNSERVE_PORT": str(port),
+        "FCNSERVE_MODEL_STORE": str(settings.model_store.absolute()),  # children run elsewhere
         "FCNSERVE_WORKER_HOST": "127.0.0.1",
         "FCNSERVE_WORKER_PORT": str(worker_port),
         "FCNSERVE_WORKER_METRICS_PORT": "0",
         "FCNSERVE_TORCHSERVE_URL": f"http://127.0.0.1:{worker_port}",
     }
-    if port is not None:
-        ours["FCNSERVE_PORT"] = str(port)
-    return {**os.environ, **ours}
+
+
+def url_of(host: str, port: int) -> str:
+    """Write the URL that reaches the gateway from this machine."""
+    name = ANY_ADDRESS.get(host, host)
+    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
 
 
 def command(name: str) -> list[str]:
@@ -85,17 +128,26 @@ def run(halves: Mapping[str, Child], url: str, stopping: threading.Event) -> Non
 
 def is_ready(url: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{url}/readyz", timeout=1) as answer:  # noqa: S310 - our own
+        with opener.open(f"{url}/readyz", timeout=1) as answer:
             return bool(answer.status == HTTPStatus.OK)
-    except (OSError, urllib.error.URLError):
+    except (OSError, HTTPException):
         return False
 
 
 def announce(url: str, seconds: float) -> None:
     console.print(
-        f"[green]ready[/green] after {seconds:.1f} s: {url} (API documentation: {url}/docs)\n"
+        f"ready after {seconds:.1f} s: {url} (API documentation: {url}/docs)", style="green"
+    )
+    program = from_here(Path(sys.executable).with_name("fcnserve"))
+    photo = from_here(ROOT / "service" / "samples" / "cat.jpg")
+    console.print(
         "try, in another terminal:\n\n"
-        f"  .venv/bin/fcnserve segment service/samples/cat.jpg --output overlay -o overlay.png"
-        f" --url {url}\n\n"
+        f"  {program} segment {photo} --output overlay -o overlay.png --url {url}\n\n"
         "Ctrl-C stops it."
     )
+
+
+def from_here(path: Path) -> str:
+    """Write a path as it is typed in the current folder."""
+    here = Path.cwd()
+    return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))

@@ -9,6 +9,7 @@ import uuid
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import InternalError, problem_response
@@ -39,6 +40,8 @@ class Telemetry:
         exchange = Exchange(scope, send)
         try:
             await self.app(scope, receive, exchange.send)
+        except ClientDisconnect:
+            pass  # nobody is left to be answered
         except Exception as error:
             logger.exception("request failed", request_id=exchange.request_id, exc_info=error)
             await exchange.fail(receive)

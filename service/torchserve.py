@@ -12,7 +12,8 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,6 +24,7 @@ from service.settings import ROOT, Settings
 
 # TorchServe closes its channels and leaves its workers two seconds
 STOP_GRACE_S = 8.0
+ASCII_CODES = 128
 LOG_CONFIGURATION = ROOT / "deploy" / "torchserve" / "log4j2.xml"
 
 
@@ -34,33 +36,55 @@ class TorchServeMissingError(RuntimeError):
     """TorchServe is not installed beside this program."""
 
 
+@dataclass(frozen=True, slots=True)
+class TorchServe:
+    """TorchServe while it runs."""
+
+    child: Child
+    load_reports: Path
+
+    def exit_code(self) -> int | None:
+        """Tell how it ended; None while it runs."""
+        return self.child.exit_code()
+
+    def load_failure(self) -> str | None:
+        """Tell why a model could not be loaded, where it never could; TorchServe itself would try
+        again for ever. See handlers/entry.py.
+        """
+        reasons = (report.read_text() for report in sorted(self.load_reports.iterdir()))
+        return next(filter(None, reasons), None)
+
+
 @contextmanager
-def torchserve(settings: Settings) -> Iterator[Child]:
+def torchserve(settings: Settings) -> Iterator[TorchServe]:
     """Run TorchServe with the packed models; on leaving, it and its workers are gone."""
     with TemporaryDirectory(prefix="fcns-", dir="/tmp") as folder:
         configuration = Path(folder, "config.properties")
         configuration.write_text(properties_text(configuration_of(settings)))
+        load_reports = Path(folder, "loads")
+        load_reports.mkdir()
         with running(
             command(settings, configuration),
-            environment(settings),
+            environment(settings, load_reports),
             Path(folder),
             STOP_GRACE_S,
             stdout=subprocess.DEVNULL,  # its log goes to stderr; here come greetings and moans
         ) as child:
-            yield child
+            yield TorchServe(child, load_reports)
 
 
 def configuration_of(settings: Settings) -> dict[str, object]:
     """TorchServe's `config.properties`: one inference port, everything else shut or on loopback."""
     host = settings.worker_host
     largest_answer = 2 * settings.max_pixels + 1_000_000  # grey+alpha, incompressible
+    management, metrics, grpc_inference, grpc_management = free_ports(4)
     return {
         "inference_address": f"http://{host}:{settings.worker_port}",
-        "management_address": f"http://127.0.0.1:{free_port()}",
-        "metrics_address": f"http://{host}:{settings.worker_metrics_port or free_port()}",
-        "grpc_inference_port": free_port(),
-        "grpc_management_port": free_port(),
-        "model_store": settings.model_store,
+        "management_address": f"http://127.0.0.1:{management}",
+        "metrics_address": f"http://{host}:{settings.worker_metrics_port or metrics}",
+        "grpc_inference_port": grpc_inference,
+        "grpc_management_port": grpc_management,
+        "model_store": settings.model_store.absolute(),
         "load_models": ",".join(f"{name}.mar" for name in settings.models),
         "default_workers_per_model": settings.workers,
         "job_queue_size": settings.job_queue_size,
@@ -75,7 +99,14 @@ def configuration_of(settings: Settings) -> dict[str, object]:
 
 
 def properties_text(properties: Mapping[str, object]) -> str:
-    return "".join(f"{name}={value}\n" for name, value in properties.items())
+    """Write Java's format, whose values are Latin-1 with backslash escapes."""
+    return "".join(f"{name}={escaped(str(value))}\n" for name, value in properties.items())
+
+
+def escaped(value: str) -> str:
+    units = value.replace("\\", "\\\\").encode("utf-16-be")
+    codes = (int.from_bytes(units[at : at + 2], "big") for at in range(0, len(units), 2))
+    return "".join(chr(code) if code < ASCII_CODES else f"\\u{code:04x}" for code in codes)
 
 
 def command(settings: Settings, configuration: Path) -> list[str]:
@@ -102,11 +133,11 @@ def command(settings: Settings, configuration: Path) -> list[str]:
         str(package / "frontend" / "model-server.jar"),
         "org.pytorch.serve.ModelServer",
         *("--python", sys.executable, "--ts-config", str(configuration)),
-        *("--model-store", str(settings.model_store), "--no-config-snapshot"),
+        *("--model-store", str(settings.model_store.absolute()), "--no-config-snapshot"),
     ]
 
 
-def environment(settings: Settings) -> dict[str, str]:
+def environment(settings: Settings, load_reports: Path) -> dict[str, str]:
     """The workers' environment: this one, less what would change which code they run."""
     kept = {
         name: value
@@ -114,13 +145,17 @@ def environment(settings: Settings) -> dict[str, str]:
         if name not in {"PYTHONPATH", "TS_CONFIG_FILE"}
     }
     return kept | {
+        "LC_ALL": "C.UTF-8",  # in another locale Java finds no file with an accent in its path
+        "FCNSERVE_LOAD_REPORTS": str(load_reports),
         "FCNSERVE_WORKERS": str(settings.workers),
         "FCNSERVE_THREADS": str(settings.threads),
     }
 
 
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def free_ports(count: int) -> list[int]:
+    """Find ports that nobody listens on, no two of them the same."""
+    with ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]

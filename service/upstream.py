@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 from aiohttp.typedefs import LooseHeaders
 
+from handlers.errors import WorkerFailedError
 from service.errors import NotReadyError, WorkerCrashedError
 
 OPTIONS_HEADER = "X-Fcnserve-Options"
@@ -56,7 +57,7 @@ class Upstream:
         await self._session.close()
 
     async def send(self, model: str, body: bytes, options: dict[str, object]) -> WorkerAnswer:
-        """Have `body` answered; raises NotReadyError or WorkerCrashedError.
+        """Have `body` answered; raises NotReadyError, WorkerCrashedError or WorkerFailedError.
 
         It waits as long as it takes: deadlines are the caller's.
         """
@@ -68,7 +69,7 @@ class Upstream:
         try:
             async with self._session.post(url, data=body, headers=headers) as response:
                 answer = await response.read()
-        except aiohttp.ClientConnectorError as error:
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise NotReadyError("the worker is starting or gone; try again shortly") from error
         except (TimeoutError, aiohttp.ClientError) as error:
             raise WorkerCrashedError(
@@ -80,13 +81,24 @@ class Upstream:
 
 
 def read_answer(response: aiohttp.ClientResponse, body: bytes) -> WorkerAnswer:
-    report: dict[str, Any] = json.loads(response.headers[REPORT_HEADER])
     return WorkerAnswer(
         body,
         response.content_type,
         response.headers[MODEL_HEADER],
-        Report(report["stages_ms"], report["batch_images"], report["group"]),
+        read_report(response.headers.get(REPORT_HEADER, "")),
     )
+
+
+def read_report(header: str) -> Report:
+    """Read the worker's report; another release may have written another one."""
+    try:
+        report: dict[str, Any] = json.loads(header)
+        return Report(report["stages_ms"], report["batch_images"], report["group"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise WorkerFailedError(
+            f"{REPORT_HEADER} is not what a worker of this version sends; "
+            "run gateway and worker from the same release"
+        ) from error
 
 
 def foreign_answer(status: int) -> NotReadyError | WorkerCrashedError:

@@ -1,0 +1,53 @@
+"""Runs an unzipped archive the way TorchServe does, in a Python that knows nothing else of ours.
+
+    python clean_worker.py PHOTO    with PYTHONPATH and cwd the unzipped folder
+
+Writes the mask to standard output; standard error gets the answer's headers and every imported
+file, as JSON.
+"""
+
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+
+class Context:
+    """What TorchServe hands to a handler, as far as ours looks."""
+
+    def __init__(self, folder: Path) -> None:
+        self.manifest = json.loads((folder / "MAR-INF" / "MANIFEST.json").read_text())
+        self.system_properties = {"model_dir": str(folder), "gpu_id": None}
+        self.headers: dict[str, str] = {}
+
+    def get_request_header(self, place: int, name: str) -> str | None:
+        return None
+
+    def set_response_content_type(self, place: int, value: str) -> None:
+        self.headers["Content-Type"] = value
+
+    def set_response_header(self, place: int, name: str, value: str) -> None:
+        self.headers[name] = value
+
+
+def main() -> None:
+    import entry  # type: ignore[import-not-found]  # of the archive
+
+    classes = [value for value in vars(entry).values() if isinstance(value, type)]
+    ours = [kind for kind in classes if kind.__module__ == "entry"]
+    context = Context(Path.cwd())
+    handler = ours[0]()
+    handler.initialize(context)
+    (body,) = handler.handle([{"body": bytearray(Path(sys.argv[1]).read_bytes())}], context)
+    modules = {
+        name: str(module.__file__)
+        for name, module in sys.modules.items()
+        if getattr(module, "__file__", None)
+    }
+    told = SimpleNamespace(headers=context.headers, classes=len(ours), modules=modules)
+    sys.stdout.buffer.write(body)
+    sys.stderr.write(json.dumps(vars(told)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""One service for the whole suite, and its log beside whatever fails."""
+
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.server import CAT, Command, Server
+
+HERE = Path(__file__).parent
+LOG_LINES = 40
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.integration)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the last lines of every server that a failed test had."""
+    report = yield
+    if report.failed and isinstance(item, pytest.Function):
+        for name, value in item.funcargs.items():
+            if isinstance(value, Command):
+                tail = "\n".join(value.output().splitlines()[-LOG_LINES:])
+                report.sections.append((f"log of {name} ({value.log})", tail))
+    return report
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The real thing: gateway, TorchServe and worker. Stopped as `docker stop` would."""
+    started = Server(tmp_path_factory.mktemp("server") / "serve.log")
+    try:
+        yield started
+        started.process.terminate()
+        assert started.wait() == 0, started.output()
+        assert not started.processes()
+    finally:
+        started.end()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Command]]:
+    """Start further commands, gone when the test is over."""
+    commands: list[Command] = []
+
+    def start(kind: type[Command], *arguments: str, **environment: str) -> Command:
+        log = tmp_path / f"{len(commands)}.log"
+        commands.append(kind(log, *arguments, environment=environment))
+        return commands[-1]
+
+    yield start
+    for command in commands:
+        command.end()
+
+
+@pytest.fixture(scope="session")
+def cat() -> bytes:
+    return CAT.read_bytes()
+
+
+@pytest.fixture(scope="session")
+def cat_mask(server: Server, cat: bytes) -> bytes:
+    """The mask of the cat, alone: what it has to be in any company."""
+    return server.segment(cat)

@@ -1,0 +1,93 @@
+"""`fcnserve` at a terminal: help without heavy imports, and `segment` against the real server."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.integration.reading import size_of
+from tests.integration.server import ASTRONAUT, CAT, ROOT, Server, clean_environment
+from tests.photos import shown
+
+WITHOUT_TORCH = """
+import sys
+sys.modules.update(dict.fromkeys(("torch", "ts", "handlers.pipeline", "uvicorn"), None))
+from service.cli import main
+main()
+"""
+
+
+def fcnserve(*arguments: str, stdin: bytes = b"") -> "subprocess.CompletedProcess[bytes]":
+    return subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH, *arguments],
+        cwd=ROOT,
+        env=clean_environment() | {"PYTHONPATH": str(ROOT), "COLUMNS": "100"},
+        input=stdin,
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "word"),
+    [
+        ("", "segment"),
+        ("serve", "--port"),
+        ("gateway", "FCNSERVE_"),
+        ("worker", "TorchServe"),
+        ("segment", "--output"),
+        ("model", "package"),
+        ("model package", "model.yaml"),
+    ],
+)
+def test_help_is_there_without_torch(command: str, word: str) -> None:
+    found = fcnserve(*command.split(), "--help")
+    assert found.returncode == 0, found.stderr.decode()
+    assert word in found.stdout.decode()
+
+
+def test_segment_writes_what_the_api_answers(
+    server: Server, cat: bytes, cat_mask: bytes, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    found = fcnserve("segment", str(CAT), str(ASTRONAUT), "-o", str(out), "--url", server.url)
+    assert found.returncode == 0, found.stderr.decode()
+    assert (out / "cat.png").read_bytes() == cat_mask
+    assert (out / "astronaut.png").read_bytes() == server.segment(ASTRONAUT.read_bytes())
+
+
+def test_segment_reads_and_writes_streams(server: Server, cat: bytes) -> None:
+    found = fcnserve(
+        "segment", "-", "-o", "-", "--output", "overlay", "--url", server.url, stdin=cat
+    )
+    assert found.returncode == 0, found.stderr.decode()
+    assert found.stdout == server.segment(cat, output="overlay")
+    assert size_of(found.stdout) == shown(cat).shape[:2]
+
+
+def test_segment_tells_of_a_broken_photo_and_does_the_others(
+    server: Server, cat_mask: bytes, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(CAT.read_bytes()[:5000])
+    out = tmp_path / "out"
+    found = fcnserve("segment", str(broken), str(CAT), "-o", str(out), "--url", server.url)
+    assert found.returncode == 1
+    assert "[broken_image]" in found.stderr.decode()
+    assert "1 of 2 photos segmented" in found.stderr.decode()
+    assert (out / "cat.png").read_bytes() == cat_mask
+    assert not (out / "broken.png").exists()
+
+
+def test_packing_a_folder_without_a_model_is_told_in_a_line(tmp_path: Path) -> None:
+    found = subprocess.run(
+        [sys.executable, "-m", "service.cli", "model", "package", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 1
+    assert found.stderr == f"no {tmp_path}/model.yaml: a model is a folder that holds one\n"

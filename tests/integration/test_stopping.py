@@ -1,0 +1,123 @@
+"""However it ends, nothing is left of it: no process, no port, no temporary file."""
+
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from handlers.model_config import load_config
+from model_store.package import archive_contents, write_archive
+from tests.integration.server import (
+    CAT,
+    MODEL,
+    ROOT,
+    START_S,
+    STOP_S,
+    Command,
+    Server,
+    free_port,
+    is_listening,
+    wait_until,
+)
+
+JAVA = "org.pytorch.serve.ModelServer"
+FOLDER = ROOT / "model_store" / MODEL
+PROCESSES = 5  # serve, worker, gateway, Java, Python worker
+
+Start = Callable[..., Any]
+
+
+def ports(server: Server) -> list[int]:
+    """The gateway's and TorchServe's."""
+    return [server.port, int(server.torchserve_url.rsplit(":", 1)[1])]
+
+
+def temporary_folder(server: Command) -> Path:
+    command = server.processes()[server.pid_of(JAVA)].split()
+    (option,) = (word for word in command if word.startswith("-Djava.io.tmpdir="))
+    return Path(option.partition("=")[2])
+
+
+@pytest.fixture
+def other_store(tmp_path: Path) -> Path:
+    """A model store without a model folder; the code in its archive is not the checkout's."""
+    contents = dict(archive_contents(FOLDER, load_config(FOLDER)))
+    card = contents["handlers/card.py"]
+    contents["handlers/card.py"] = card.replace(b"DIGEST_CHARACTERS = 16", b"DIGEST_CHARACTERS = 9")
+    assert contents["handlers/card.py"] != card
+    (tmp_path / "store").mkdir()
+    write_archive(tmp_path / "store" / f"{MODEL}.mar", contents, "")
+    return tmp_path / "store"
+
+
+def test_a_second_copy_answers_beside_the_first_and_stops_on_ctrl_c(
+    server: Server, start: Start, other_store: Path, cat_mask: bytes
+) -> None:
+    cat = CAT.read_bytes()
+    second = start(Server, FCNSERVE_MODEL_STORE=str(other_store))
+    assert len(second.processes()) == PROCESSES
+    assert second.segment(cat) == server.segment(cat) == cat_mask
+    digest = second.client.get(f"/v1/models/{MODEL}").json()["digest"]
+    assert len(digest) == 9  # it is the archive's code that runs
+    assert not set(ports(second)) & set(ports(server))
+    used, folder = ports(second), temporary_folder(second)
+    second.signal_group(signal.SIGINT)
+    assert second.wait(STOP_S) == 0
+    assert not second.processes()
+    assert not any(map(is_listening, used))
+    assert not folder.exists()
+    assert server.segment(cat) == cat_mask
+    assert "Traceback" not in second.output()
+
+
+def test_serve_ends_by_itself_and_says_so_when_torchserve_is_killed(start: Start) -> None:
+    server = start(Server)
+    used = ports(server)
+    os.kill(server.pid_of(JAVA), signal.SIGKILL)
+    assert server.wait(STOP_S) == 1
+    assert not server.processes()
+    assert not any(map(is_listening, used))
+    assert "TorchServe died" in server.output()
+    assert "the worker ended by itself (exit code 1)" in server.output()
+
+
+def test_everything_ends_when_serve_itself_is_killed(start: Start) -> None:
+    port = free_port()
+    serve = start(Command, "serve", "--port", str(port))
+    wait_until(lambda: len(serve.processes()) == PROCESSES and is_listening(port), START_S)
+    folder = temporary_folder(serve)
+    os.kill(serve.process.pid, signal.SIGKILL)
+    serve.wait()
+    serve.assert_gone()
+    assert not is_listening(port)
+    assert not folder.exists()
+
+
+@pytest.fixture
+def worker(start: Start) -> Command:
+    """A worker that is still loading its model."""
+    ports = {"FCNSERVE_WORKER_PORT": str(free_port()), "FCNSERVE_WORKER_METRICS_PORT": "0"}
+    started: Command = start(Command, "worker", **ports)
+    wait_until(lambda: len(started.processes()) == PROCESSES - 2, START_S)
+    return started
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP], ids=lambda signum: signum.name)
+def test_a_worker_that_is_still_starting_stops_on(worker: Command, signum: int) -> None:
+    folder = temporary_folder(worker)
+    worker.process.send_signal(signum)
+    assert worker.wait() == 0
+    assert not worker.processes()
+    assert not folder.exists()
+
+
+def test_torchserve_ends_when_the_process_above_it_is_killed(worker: Command) -> None:
+    folder = temporary_folder(worker)
+    os.kill(worker.process.pid, signal.SIGKILL)
+    worker.wait()
+    worker.assert_gone()
+    shutil.rmtree(folder)  # nobody was left to do it

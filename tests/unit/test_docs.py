@@ -1,0 +1,88 @@
+"""The README's tables and commands say what the code does."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+from typer.testing import CliRunner
+
+import service.errors  # noqa: F401 - fills ProblemError's family
+from handlers.errors import ProblemError
+from service.cli import app
+from service.metrics import Metrics
+from service.query import SegmentQuery
+from service.render import Output
+from service.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def rows(first_header: str) -> Iterator[list[str]]:
+    """Cells of the README's table whose first column has that header."""
+    table = README[README.index(f"| {first_header} |") :].split("\n\n")[0]
+    for line in table.splitlines()[2:]:
+        yield [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_the_table_of_codes_is_the_family_of_problems() -> None:
+    written = {(row[0].strip("`"), int(row[1])) for row in rows("code")}
+    assert written == {(kind.code, kind.status) for kind in ProblemError.__subclasses__()}
+
+
+def test_the_table_of_settings_has_every_setting_with_its_default_and_description() -> None:
+    written = {row[0].strip("`"): (row[1].strip("`"), row[2]) for row in rows("variable")}
+    expected = {}
+    for name, field in Settings.model_fields.items():
+        default = field.default
+        if isinstance(default, tuple | frozenset):
+            default = ",".join(sorted(default))
+        if isinstance(default, Path):
+            default = default.name
+        expected[f"FCNSERVE_{name.upper()}"] = (str(default), field.description)
+    assert written == expected
+
+
+def test_the_table_of_metrics_is_what_a_scrape_shows() -> None:
+    registry = CollectorRegistry()
+    Metrics(registry)
+    expected = {
+        metric.name + ("_total" if metric.type == "counter" else ""): (
+            metric.type,
+            metric.documentation,
+        )
+        for metric in registry.collect()
+    }
+    assert {row[0].strip("`"): (row[1], row[2]) for row in rows("metric")} == expected
+
+
+def test_the_table_of_options_is_the_query() -> None:
+    assert {row[0].strip("`") for row in rows("option")} == set(SegmentQuery.model_fields)
+
+
+def test_the_table_of_outputs_has_all_of_them() -> None:
+    assert [row[0].strip("`") for row in rows("output")] == [
+        *("mask", "labels", "confidence", "overlay", "rle", "polygons", "summary")
+    ]
+    assert {row[0].strip("`") for row in rows("output")} == set(Output)
+
+
+COMMANDS = re.findall(r"^\.venv/bin/fcnserve (.*)$", README, re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_of_the_readme_has_only_options_that_exist(command: str) -> None:
+    name, *arguments = shlex.split(command)
+    help_text = CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "200"}).output
+    for argument in arguments:
+        if argument.startswith("-"):
+            assert argument in help_text
+
+
+def test_every_file_that_the_readme_links_to_exists() -> None:
+    links = re.findall(r"\]\((?!http)([^)#]+)\)", README)
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []

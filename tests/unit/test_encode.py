@@ -1,0 +1,51 @@
+"""Scores become the PNG of the photo's own size that the job asked for."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from handlers.decode import open_photo
+from handlers.encode import Scored, encode
+from handlers.job import Job, Options
+from handlers.labels import Surface
+from tests.worker import CLASSES, Pixels, plain
+
+PALETTE = bytes(range(3 * CLASSES))
+WORKING_MAX_SIDE = 40
+
+
+def scored(options: Options, size: tuple[int, int] = (60, 80)) -> Scored:
+    opened = open_photo(Job(plain(size, 0), options), WORKING_MAX_SIDE)
+    noise = torch.Generator().manual_seed(3)
+    return Scored(torch.randn(CLASSES, 4, 8, generator=noise), opened)
+
+
+def expected(of: Scored) -> tuple[Pixels, Pixels]:
+    surface = Surface(of.scores, of.opened.working_size, of.opened.size)
+    labels = surface.labels()
+    return labels.numpy(), surface.confidence(labels).numpy()
+
+
+def test_a_mask_is_an_indexed_png_with_the_models_palette() -> None:
+    given = scored(Options())
+    assert given.opened.working_size == (30, 40)
+    with Image.open(io.BytesIO(encode(given, PALETTE))) as image:
+        assert image.mode == "P"
+        assert bytes(image.getpalette() or [])[: len(PALETTE)] == PALETTE
+        np.testing.assert_array_equal(np.asarray(image), expected(given)[0])
+
+
+def test_with_confidence_it_is_grey_and_alpha() -> None:
+    given = scored(Options(output="confidence"))
+    with Image.open(io.BytesIO(encode(given, PALETTE))) as image:
+        assert image.mode == "LA"
+        np.testing.assert_array_equal(np.asarray(image), np.dstack(expected(given)))
+
+
+@pytest.mark.parametrize("output", ["mask", "confidence"])
+def test_the_same_scores_give_the_same_bytes(output: str) -> None:
+    options = Options.model_validate({"output": output})
+    assert encode(scored(options), PALETTE) == encode(scored(options), PALETTE)

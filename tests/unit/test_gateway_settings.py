@@ -1,0 +1,102 @@
+"""Settings hold their bounds, and the gateway starts without torch."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from service.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("models", "a", ("a",)),
+        ("models", " a , b,,c ", ("a", "b", "c")),
+        ("cors_origins", "", ()),
+        ("cors_origins", "https://a.example,*", ("https://a.example", "*")),
+        ("formats", "jpeg, tiff", frozenset({"jpeg", "tiff"})),
+        ("torchserve_url", "http://torchserve:8080//", "http://torchserve:8080"),
+        ("port", "0", 0),
+        ("max_in_flight", "1", 1),
+        ("log_format", "json", "json"),
+    ],
+)
+def test_a_setting_is_read_from_its_variable(
+    monkeypatch: pytest.MonkeyPatch, name: str, text: str, value: object
+) -> None:
+    monkeypatch.setenv(f"FCNSERVE_{name.upper()}", text)
+    assert getattr(Settings(), name) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("models", ""),
+        ("models", " , "),
+        ("formats", ""),
+        ("formats", "jpeg,heic"),
+        ("port", "65536"),
+        ("port", "-1"),
+        ("port", "http"),
+        ("max_in_flight", "0"),
+        ("max_body_bytes", "999"),
+        ("max_body_bytes", "1e12"),
+        ("max_pixels", "0"),
+        ("timeout_ms", "0"),
+        ("max_timeout_ms", "0"),
+        ("ready_window_s", "0"),
+        ("ready_window_s", "-1"),
+        ("shutdown_grace_s", "-1"),
+        ("workers", "0"),
+        ("log_format", "xml"),
+        ("log_level", "loud"),
+    ],
+)
+def test_a_setting_out_of_bounds_stops_the_start(
+    monkeypatch: pytest.MonkeyPatch, name: str, text: str
+) -> None:
+    monkeypatch.setenv(f"FCNSERVE_{name.upper()}", text)
+    with pytest.raises(ValidationError, match=name):
+        Settings()
+
+
+def test_settings_do_not_change() -> None:
+    settings: Any = Settings()
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.port = 1
+
+
+def test_every_setting_says_what_it_is() -> None:
+    for name, field in Settings.model_fields.items():
+        assert field.description, name
+        assert "\n" not in field.description
+
+
+def test_the_gateway_runs_where_torch_and_torchserve_are_not() -> None:
+    script = """
+import sys
+sys.modules["torch"] = sys.modules["ts"] = None
+import service.gateway, service.app, service.settings
+from prometheus_client import CollectorRegistry
+app = service.app.create_app(service.settings.Settings(), CollectorRegistry())
+assert len(app.openapi()["paths"]) >= 6
+print(*sorted(name for name in sys.modules if name.startswith("handlers")))
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    allowed = ("handlers", "handlers.errors", "handlers.png", "handlers.photo")
+    for name in done.stdout.split():
+        assert name in allowed or name.startswith("handlers.photo.")

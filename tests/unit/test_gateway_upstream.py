@@ -1,0 +1,198 @@
+"""A worker that is slow, gone or broken, and too many requests: nobody waits for ever, and every
+place is given back.
+"""
+
+import asyncio
+import time
+
+import pytest
+from prometheus_client import Gauge
+
+from service.admission import MAX_RETRY_AFTER_S, Admission
+from service.errors import BusyError
+from tests.fakes import CAT, FakeTorchServe, running, until
+
+FAULTS = {
+    "503": lambda torchserve: torchserve.says(503),
+    "507": lambda torchserve: torchserve.says(507),
+    "hangs-up": lambda torchserve: torchserve.hangs_up,
+    "breaks-off": lambda torchserve: torchserve.breaks_off,
+    "hangs": lambda torchserve: torchserve.hangs,
+    "junk": lambda torchserve: torchserve.sends(b"junk"),
+    "other-release": lambda torchserve: torchserve.sends(b"", **{"X-Fcnserve-Report": "[1]"}),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+async def test_after_any_fault_the_place_is_free_and_the_next_photo_is_answered(name: str) -> None:
+    async with running(max_in_flight=1) as gateway:
+        await gateway.ready()
+        gateway.torchserve.fault = FAULTS[name](gateway.torchserve)
+        for _ in range(3):
+            failed = await gateway.segment(output="labels", timeout_ms=200)
+            assert failed.status_code in {500, 502, 503, 504}
+            assert gateway.in_flight == 0
+        gateway.torchserve.fault = None
+        assert (await gateway.segment(output="labels")).status_code == 200
+
+
+@pytest.mark.parametrize("status", [400, 404, 500, 503, 507])
+async def test_a_failing_card_is_a_problem_and_not_remembered(status: int) -> None:
+    torchserve = FakeTorchServe()
+    torchserve.fault = torchserve.says(status)
+    async with running(torchserve) as gateway:
+        answer = await gateway.http.get("/v1/models")
+        assert answer.status_code == (503 if status in {404, 503} else 502)
+        torchserve.fault = None
+        assert (await gateway.http.get("/v1/models")).status_code == 200
+
+
+@pytest.mark.parametrize("card", [b"{}", b"junk", b""])
+async def test_a_card_of_another_release_is_said_to_be_one(card: bytes) -> None:
+    torchserve = FakeTorchServe()
+    torchserve.fault = torchserve.tells(card)
+    async with running(torchserve) as gateway:
+        answer = await gateway.http.get("/v1/models/fcn8s-lite0")
+        assert answer.json()["code"] == "worker_failed"
+        assert "same release" in answer.json()["detail"]
+
+
+async def test_a_card_that_does_not_come_has_a_deadline() -> None:
+    torchserve = FakeTorchServe()
+    torchserve.fault = torchserve.hangs
+    async with running(torchserve, timeout_ms=50) as gateway:
+        answer = await gateway.http.get("/v1/models")
+        assert (answer.status_code, answer.json()["code"]) == (504, "deadline_exceeded")
+
+
+async def test_a_card_is_asked_for_once_however_many_wait() -> None:
+    torchserve = FakeTorchServe()
+    torchserve.fault = torchserve.hangs
+    async with running(torchserve, ready_window_s=60) as gateway:  # its canary hangs, too
+        async with asyncio.TaskGroup() as group:
+            answers = [group.create_task(gateway.http.get("/v1/models")) for _ in range(8)]
+            await until(lambda: torchserve.describes)
+            torchserve.released.set()
+        assert {answer.result().status_code for answer in answers} == {200}
+        assert len(torchserve.describes) == 1
+
+
+async def test_the_default_deadline_is_a_setting() -> None:
+    async with running(timeout_ms=60) as gateway:
+        await gateway.ready()
+        gateway.torchserve.fault = gateway.torchserve.hangs
+        assert "within 60 ms" in (await gateway.segment()).json()["detail"]
+
+
+async def test_beyond_the_bound_requests_are_turned_away_and_the_others_are_not_harmed() -> None:
+    async with running(max_in_flight=3) as gateway:
+        await gateway.ready()
+        gateway.torchserve.fault = gateway.torchserve.hangs
+        async with asyncio.TaskGroup() as group:
+            accepted = [group.create_task(gateway.segment()) for _ in range(3)]
+            await until(lambda: len(gateway.torchserve.photos) == 3)
+            refused = await asyncio.gather(*(gateway.segment() for _ in range(20)))
+            assert gateway.in_flight == 3
+            gateway.torchserve.released.set()
+        assert {answer.status_code for answer in refused} == {429}
+        assert all(int(answer.headers["retry-after"]) >= 1 for answer in refused)
+        assert {task.result().content for task in accepted} == {(await gateway.segment()).content}
+        assert len(gateway.torchserve.photos) == 4
+        assert gateway.in_flight == 0
+
+
+@pytest.mark.parametrize("body", [CAT, CAT[:-9]], ids=["waiting", "sending"])
+async def test_a_client_that_leaves_gives_its_place_back(body: bytes) -> None:
+    async with running(max_in_flight=1) as gateway:
+        await gateway.ready()
+        gateway.torchserve.fault = gateway.torchserve.hangs
+        _, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        head = f"POST /v1/segment HTTP/1.1\r\nHost: x\r\nContent-Length: {len(CAT)}\r\n\r\n"
+        writer.write(head.encode() + body)
+        await until(lambda: gateway.in_flight == 1)
+        writer.close()
+        gateway.torchserve.released.set()
+        await until(lambda: gateway.in_flight == 0)
+        gateway.torchserve.fault = None
+        assert (await gateway.segment()).status_code == 200
+
+
+async def test_slow_senders_are_told_and_their_places_given_back() -> None:
+    async with running(max_in_flight=2, timeout_ms=100) as gateway:
+        head = b"POST /v1/segment HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
+        answers = await asyncio.gather(gateway.raw(head), gateway.raw(head + b"some"))
+        for answer in answers:  # raw returns: the gateway has closed the connection
+            assert answer.startswith(b"HTTP/1.1 408 ")
+            assert b"connection: close" in answer
+        assert gateway.in_flight == 0
+
+
+async def test_a_hundred_requests_at_once_come_back_to_their_senders() -> None:
+    async with running(max_in_flight=100) as gateway:
+        await gateway.ready()
+        tails = [str(number).encode() for number in range(100)]
+        answers = await asyncio.gather(
+            *(
+                gateway.segment(CAT + tail, headers={"X-Request-ID": tail.decode()})
+                for tail in tails
+            )
+        )
+        assert [answer.headers["x-request-id"].encode() for answer in answers] == tails
+        assert {answer.status_code for answer in answers} == {200}
+        assert {call.body for call in gateway.torchserve.photos} == {CAT + tail for tail in tails}
+
+
+async def test_connections_to_the_worker_stay_open() -> None:
+    async with running() as gateway:
+        await gateway.ready()
+        for _ in range(5):
+            await gateway.segment()
+        pool = gateway.app.state.segmenter.upstream._session.connector._conns
+        assert sum(len(idle) for idle in pool.values()) == 1
+
+
+def admission(max_in_flight: int = 4) -> Admission:
+    return Admission(max_in_flight, Gauge("images", "in flight", registry=None))
+
+
+def test_without_experience_retry_after_is_a_second() -> None:
+    assert admission().retry_after_s() == 1
+
+
+def test_retry_after_is_what_the_rate_of_answers_promises(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    line = admission()
+    with line.slot(), line.slot(), line.slot():
+        for _ in range(10):
+            now[0] += 2.0
+            with line.slot():
+                pass
+        assert line.retry_after_s() == 6  # three in flight, one answer every 2 s
+        with line.slot(), pytest.raises(BusyError) as caught, line.slot():
+            pass
+        assert caught.value.retry_after_s == 8
+        now[0] += 10_000
+        assert line.retry_after_s() == MAX_RETRY_AFTER_S
+
+
+def test_idle_hours_do_not_count_as_slowness(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    line = admission()
+    with line.slot():
+        now[0] += 0.1
+    now[0] += 3600
+    with line.slot(), line.slot():
+        now[0] += 0.1
+        with line.slot():
+            pass
+        assert line.retry_after_s() == 1
+
+
+def test_a_failure_inside_gives_the_place_back() -> None:
+    line = admission(1)
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError), line.slot():
+            _ = 1 / 0
+    assert line.in_flight == 0

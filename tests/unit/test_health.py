@@ -1,0 +1,138 @@
+"""Ready is who has answered lately; a canary asks only where nobody else does."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from handlers.errors import BrokenImageError
+from tests.fakes import FakeTorchServe, Gateway, running, until
+
+WINDOW_S = 0.8
+
+
+@pytest.fixture
+async def gateway() -> AsyncIterator[Gateway]:
+    async with running(ready_window_s=WINDOW_S) as gateway:
+        await gateway.ready()
+        yield gateway
+
+
+async def status(gateway: Gateway, path: str = "/readyz") -> int:
+    return (await gateway.http.get(path)).status_code
+
+
+async def becomes(gateway: Gateway, wanted: int) -> None:
+    async def holds() -> bool:
+        return await status(gateway) == wanted
+
+    await until(holds)
+
+
+async def test_alive_is_who_answers_whatever_the_worker_does() -> None:
+    torchserve = FakeTorchServe()
+    torchserve.fault = torchserve.hangs
+    async with running(torchserve) as gateway:
+        answer = await gateway.http.get("/livez")
+        assert (answer.status_code, answer.json()) == (200, {"status": "alive"})
+
+
+@pytest.mark.parametrize("fault", ["says-503", "says-507", "hangs", "hangs_up"])
+async def test_not_ready_until_a_canary_is_answered(fault: str) -> None:
+    torchserve = FakeTorchServe()
+    name, _, code = fault.partition("-")
+    torchserve.fault = torchserve.says(int(code)) if code else getattr(torchserve, name)
+    async with running(torchserve, ready_window_s=WINDOW_S) as gateway:
+        await until(lambda: torchserve.canaries)
+        answer = await gateway.http.get("/readyz")
+        assert (answer.status_code, answer.json()["code"]) == (503, "not_ready")
+        assert answer.headers["retry-after"] == "1"
+        assert gateway.value("fcnserve_ready") == 0
+        torchserve.fault = None
+        await becomes(gateway, 200)
+        assert gateway.value("fcnserve_ready") == 1
+        assert (await gateway.http.get("/readyz")).json() == {"status": "ready"}
+
+
+async def test_not_ready_once_the_window_has_passed_and_ready_again_after(gateway: Gateway) -> None:
+    gateway.torchserve.fault = gateway.torchserve.says(503)
+    await becomes(gateway, 503)
+    gateway.torchserve.fault = None
+    await becomes(gateway, 200)
+
+
+async def test_an_idle_service_stays_ready_by_canaries(gateway: Gateway) -> None:
+    asked = len(gateway.torchserve.canaries)
+
+    async def five_more() -> bool:  # takes longer than the window
+        assert await status(gateway) == 200
+        return len(gateway.torchserve.canaries) >= asked + 5
+
+    await until(five_more)
+
+
+async def test_a_saturated_service_stays_ready_without_canaries(gateway: Gateway) -> None:
+    """One photo is always in flight, for two windows; answers come faster than the window."""
+    hung = gateway.torchserve.hangs
+    gateway.torchserve.fault = hung
+    async with asyncio.TaskGroup() as group:
+        group.create_task(gateway.segment())
+        await until(lambda: gateway.in_flight == 1)
+        await until(lambda: gateway.torchserve.busy == 1)  # a canary under way is through
+        gateway.torchserve.fault = None
+        asked = len(gateway.torchserve.canaries)
+        loop = asyncio.get_running_loop()
+        end = loop.time() + 2 * WINDOW_S
+        while loop.time() < end:
+            assert (await gateway.segment()).status_code == 200
+            assert await status(gateway) == 200
+        assert len(gateway.torchserve.canaries) == asked
+        gateway.torchserve.released.set()
+
+
+async def test_a_service_whose_photos_hang_is_unready(gateway: Gateway) -> None:
+    gateway.torchserve.fault = gateway.torchserve.hangs
+    async with asyncio.TaskGroup() as group:
+        group.create_task(gateway.segment())
+        await becomes(gateway, 503)
+        gateway.torchserve.released.set()
+    await becomes(gateway, 200)
+
+
+async def test_a_problem_with_a_photo_is_a_sign_of_life(gateway: Gateway) -> None:
+    gateway.torchserve.fault = gateway.torchserve.finds(BrokenImageError("cut short"))
+    before = gateway.app.state.health.age_s()
+    assert (await gateway.segment()).status_code == 400
+    assert gateway.app.state.health.age_s() < before + WINDOW_S
+    assert await status(gateway) == 200
+
+
+async def test_every_model_has_to_be_alive() -> None:
+    torchserve = FakeTorchServe()
+    async with running(torchserve, models="a,b", ready_window_s=WINDOW_S) as gateway:
+        await gateway.ready()
+        assert {call.model for call in torchserve.canaries} == {"a", "b"}
+        assert {call.model for call in torchserve.describes} == {"a", "b"}
+
+
+@pytest.mark.parametrize("body", [b"junk", b"", b"[]"])
+@pytest.mark.parametrize("kind", ["card", "report"])
+async def test_the_watch_survives_whatever_the_worker_sends(kind: str, body: bytes) -> None:
+    torchserve = FakeTorchServe()
+    if kind == "card":
+        torchserve.fault = torchserve.tells(body)
+    else:
+        torchserve.fault = torchserve.sends(b"", **{"X-Fcnserve-Report": body.decode()})
+    async with running(torchserve, ready_window_s=WINDOW_S) as gateway:
+        await until(lambda: len(torchserve.canaries) > 1)
+        assert await status(gateway) == 503
+        torchserve.fault = None
+        await becomes(gateway, 200)
+
+
+async def test_a_canary_brings_the_new_card_after_a_change(gateway: Gateway) -> None:
+    gateway.torchserve.digest = "e" * 16
+    await until(lambda: len(gateway.torchserve.describes) == 2)
+    assert gateway.torchserve.photos == []
+    card = (await gateway.http.get("/v1/models/fcn8s-lite0")).json()
+    assert card["digest"] == "e" * 16

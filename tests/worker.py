@@ -1,0 +1,123 @@
+"""A worker in small: the model of the repo on the CPU, and a network whose scores a test can tell.
+
+`FakeNetwork` labels a photo by its first pixel and fails when it is told to.
+"""
+
+import io
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from handlers.device import Device
+from handlers.errors import ProblemError
+from handlers.job import Answer, Job
+from handlers.model_config import MODEL_FILE, ModelConfig, load_config
+from handlers.network import Network
+from handlers.pipeline import Pipeline
+from handlers.plan import Frame
+from tests.photos import save
+
+ROOT = Path(__file__).parents[1]
+MODEL = ROOT / "model_store" / "fcn8s-lite0"
+WEIGHTS = MODEL / "weights.safetensors"
+SAMPLES = ROOT / "service" / "samples"
+CLASSES = 21
+
+Pixels = NDArray[np.uint8]
+
+
+def sample(name: str) -> Pixels:
+    """`cat` (300, 451, 3) or `astronaut` (512, 512, 3)."""
+    with Image.open(SAMPLES / f"{name}.jpg") as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def noise(size: tuple[int, int], seed: int = 0) -> Pixels:
+    return np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8)
+
+
+def plain(size: tuple[int, int], label: int) -> bytes:
+    """A PNG in one colour; `FakeNetwork` gives every pixel `label`."""
+    return save(np.full((*size, 3), label, np.uint8), "PNG")
+
+
+def cpu(precision: str = "fp32", threads: int = 2) -> Device:
+    return Device(torch.device("cpu"), precision, threads)
+
+
+def document(**changes: Any) -> dict[str, Any]:
+    """The repo's `model.yaml` with some keys changed."""
+    contents: dict[str, Any] = yaml.safe_load((MODEL / MODEL_FILE).read_text())
+    return contents | changes
+
+
+def write_model(folder: Path, *, weights: bytes | None = None, **changes: Any) -> Path:
+    """Make a model folder; without `weights` it has the repo's."""
+    (folder / MODEL_FILE).write_text(yaml.safe_dump(document(**changes)))
+    if weights is None:
+        (folder / WEIGHTS.name).symlink_to(WEIGHTS)
+    else:
+        (folder / WEIGHTS.name).write_bytes(weights)
+    return folder
+
+
+def network(precision: str = "fp32") -> Network:
+    return Network(load_config(MODEL), MODEL, cpu(precision))
+
+
+def pipeline(net: Network, **changes: Any) -> Pipeline:
+    config = ModelConfig.model_validate(document(**changes))
+    return Pipeline(config, net, {"name": config.name, "digest": "0123456789abcdef"})
+
+
+class FakeNetwork(Network):
+    """Scores a photo's first red value highest, everywhere; `fail` may raise instead."""
+
+    def __init__(
+        self,
+        fail: Callable[[Sequence[Pixels]], None] = lambda photos: None,
+        precision: str = "bf16",
+    ) -> None:
+        self.device = cpu(precision)
+        self.passes: list[int] = []  # photos of each
+        self._fail = fail
+
+    def scores(self, photos: Sequence[Pixels], frame: Frame) -> Tensor:
+        self.passes.append(len(photos))
+        self._fail(photos)
+        scores = torch.zeros(len(photos), CLASSES, frame.height // 8, frame.width // 8)
+        for place, photo in enumerate(photos):
+            scores[place, int(photo[0, 0, 0])] = 1
+        return scores
+
+
+def jobs_of(*bodies: bytes) -> list[Job | ProblemError]:
+    return [Job(body) for body in bodies]
+
+
+def labels_of(answer: Answer) -> Pixels:
+    assert answer.media_type == "image/png"
+    with Image.open(io.BytesIO(answer.body)) as image:
+        return np.asarray(image)
+
+
+def code_of(answer: Answer) -> str:
+    assert answer.media_type == "application/problem+json"
+    code: str = json.loads(answer.body)["code"]
+    return code
+
+
+def labels_or_codes(answers: list[Answer]) -> list[object]:
+    """Tell each answer by its only label, or by its problem's code."""
+    return [
+        int(labels_of(answer).max()) if answer.media_type == "image/png" else code_of(answer)
+        for answer in answers
+    ]
