@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from handlers.decode import Opened
+from handlers.errors import ProblemError
+from handlers.forward import Forwarded
 from handlers.labels import Surface
 from handlers.png import write_grey_alpha, write_indexed
 
@@ -21,15 +23,22 @@ class Scored:
     opened: Opened
 
 
+def scored(forwarded: Forwarded, opened: Opened) -> Scored | ProblemError:
+    """Take a photo's scores together with what encoding needs to know of it."""
+    scores = forwarded.scores
+    return scores if isinstance(scores, ProblemError) else Scored(scores, opened)
+
+
 @torch.inference_mode()
-def encode(scored: Scored, palette: bytes) -> bytes:
+def encode(photo: Scored, palette: bytes, score_origin: float) -> bytes:
     """Make the mask, of the photo's own size: an indexed PNG.
 
     With confidence it is a grey+alpha PNG: label, confidence.
     """
-    surface = Surface(scored.scores, scored.opened.working_size, scored.opened.size)
+    opened = photo.opened
+    surface = Surface(photo.scores, score_origin, opened.working_size, opened.size)
     labels = surface.labels()
     pixels = labels.cpu().numpy()
-    if scored.opened.job.options.output == "confidence":
+    if opened.job.options.output == "confidence":
         return write_grey_alpha(pixels, surface.confidence(labels).cpu().numpy())
     return write_indexed(pixels, palette)

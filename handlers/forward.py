@@ -1,67 +1,82 @@
-"""The network's verb: one group's pixels in, scores out, and no photo pays for another's
-failure.
-"""
+"""The network's verb: a group's pixels in, scores out; no photo pays for another's failure."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from torch import Tensor
 
-from handlers.decode import Pixels, Size
+from handlers.decode import Pixels
 from handlers.errors import ProblemError
 from handlers.job import GroupFigures
 from handlers.network import Network
 from handlers.outcome import translate
-from handlers.plan import Frame
+from handlers.plan import Frame, Group
 
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Forwarded:
+    """A photo's scores (classes, h, w) of stride 8, or what stopped it.
+
+    The first photo of each pass that was run carries the pass's figures.
+    """
+
+    scores: Tensor | ProblemError
+    figures: GroupFigures | None = None
+
+
 def forward(
-    network: Network, frame: Frame, photos: Mapping[int, Pixels | ProblemError]
-) -> dict[int, Tensor | ProblemError]:
-    """Score the photos of a group, by their place in the batch; those already stopped stay so."""
-    stopped: dict[int, Tensor | ProblemError] = {}
+    network: Network, group: Group, photos: Mapping[int, Pixels | ProblemError]
+) -> dict[int, Forwarded]:
+    """Score a group's photos, by their place in the batch.
+
+    A pass is known to be exact for the number of photos that it was planned for: where one of them
+    was stopped in decoding, the others run alone.
+    """
+    forwarded: dict[int, Forwarded] = {}
     sound: dict[int, Pixels] = {}
     for place, photo in photos.items():
         if isinstance(photo, ProblemError):
-            stopped[place] = photo
+            forwarded[place] = Forwarded(photo)
         else:
             sound[place] = photo
-    return stopped | score(network, frame, sound)
+    if forwarded:
+        return forwarded | one_by_one(network, sound)
+    return run_pass(network, group.canvas, sound)
 
 
-def score(
-    network: Network, frame: Frame, photos: Mapping[int, Pixels]
-) -> dict[int, Tensor | ProblemError]:
+def run_pass(network: Network, canvas: Frame, photos: Mapping[int, Pixels]) -> dict[int, Forwarded]:
     """Run one pass; where it fails for several photos, each is tried alone."""
-    if not photos:
-        return {}
     try:
-        return dict(zip(photos, network.scores(list(photos.values()), frame), strict=True))
+        scores = network.scores(list(photos.values()), canvas)
     except Exception as error:  # noqa: BLE001 - translated, and logged where unforeseen
         if len(photos) == 1:
-            return dict.fromkeys(photos, translate(error))
+            return dict.fromkeys(photos, Forwarded(translate(error)))
         logger.warning(
-            "%s in a pass over %d photos of %dx%d; each is tried alone",
+            "%s in a pass over %d photos on %dx%d; each is tried alone",
             type(error).__name__,
             len(photos),
-            frame.width,
-            frame.height,
+            canvas.width,
+            canvas.height,
         )
+    else:
+        forwarded = {place: Forwarded(one) for place, one in zip(photos, scores, strict=True)}
+        first = next(iter(photos))
+        return forwarded | {first: Forwarded(scores[0], pass_figures(canvas, photos))}
     # out of the handler: until its end the traceback keeps the failed pass's memory
-    alone: dict[int, Tensor | ProblemError] = {}
+    return one_by_one(network, photos)
+
+
+def one_by_one(network: Network, photos: Mapping[int, Pixels]) -> dict[int, Forwarded]:
+    forwarded: dict[int, Forwarded] = {}
     for place, photo in photos.items():
-        alone |= score(network, frame, {place: photo})
-    return alone
+        forwarded |= run_pass(network, network.frame(photo.shape[:2]), {place: photo})
+    return forwarded
 
 
-def group_figures(frame: Frame, sizes: Sequence[Size]) -> GroupFigures | None:
-    """Count a pass's pixels: the photos' own, and those of the canvases that they lay on.
-
-    None where no photo of the group was left to go through the network.
-    """
-    if not sizes:
-        return None
-    valid_pixels = sum(height * width for height, width in sizes)
-    return GroupFigures(len(sizes), valid_pixels, frame.pixels * len(sizes))
+def pass_figures(canvas: Frame, photos: Mapping[int, Pixels]) -> GroupFigures:
+    """Count a pass's pixels: the photos' own, and those of the canvases that they lay on."""
+    valid_pixels = sum(photo.shape[0] * photo.shape[1] for photo in photos.values())
+    return GroupFigures(len(photos), valid_pixels, canvas.pixels * len(photos))

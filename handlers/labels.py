@@ -16,28 +16,28 @@ from torch import Tensor
 
 from handlers.net.fcn import SCORE_STRIDE
 
+Size = tuple[int, int]  # (height, width)
+
 # pixels interpolated at a time: bounds memory to 64 Ki x classes x 4 bytes (5.5 MB for 21 classes)
 CHUNK_PIXELS = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """Where the pixels of one axis lie on the zero-ringed score grid: between `before` and `before
-    + 1`.
-    """
+    """Where an axis' pixels lie on the zero-ringed score grid: from `before` to the next point."""
 
     before: Tensor  # (pixels,) int64
     weight: Tensor  # (pixels,) float32, of `before + 1`
 
 
-def axis(pixels: int, working: int, device: torch.device) -> Axis:
+def axis(pixels: int, working: int, score_origin: float, device: torch.device) -> Axis:
     """Place the centres of `pixels` photo pixels, reduced to `working` ones, on the score grid.
 
-    Score i has its centre at working coordinate `8 i + 3.5` (kernel 16, stride 8, padding 4); the
-    ring adds one.
+    Score i has its centre at `score_origin + 8 i` of the working pixels; the ring adds one.
     """
-    centre = (torch.arange(pixels, device=device, dtype=torch.float64) + 0.5) * (working / pixels)
-    position = (centre - SCORE_STRIDE / 2) / SCORE_STRIDE + 1
+    photo = torch.arange(pixels, device=device, dtype=torch.float64)
+    centre = (photo + 0.5) * (working / pixels) - 0.5
+    position = (centre - score_origin) / SCORE_STRIDE + 1
     before = position.floor()
     return Axis(before.long(), (position - before).float())
 
@@ -45,15 +45,15 @@ def axis(pixels: int, working: int, device: torch.device) -> Axis:
 class Surface:
     """The bilinear surface over one photo's scores."""
 
-    def __init__(self, scores: Tensor, working: tuple[int, int], size: tuple[int, int]) -> None:
-        """Take scores (classes, h, w) of a frame whose top-left `working` (height, width) pixels
-        are the photo.
+    def __init__(self, scores: Tensor, score_origin: float, working: Size, size: Size) -> None:
+        """Take scores (classes, h, w), of which the first lies at `score_origin` in the frame.
 
-        `size` is the photo's own (height, width), at which labels are asked for.
+        The frame's top-left `working` (height, width) pixels are the photo, whose own `size` is
+        that at which labels are asked for.
         """
         self.size = size
-        self.rows = axis(size[0], working[0], scores.device)
-        self.columns = axis(size[1], working[1], scores.device)
+        self.rows = axis(size[0], working[0], score_origin, scores.device)
+        self.columns = axis(size[1], working[1], score_origin, scores.device)
         self.best = scores.argmax(0).to(torch.uint8)  # (h, w)
         ringed = torch.nn.functional.pad(scores.float(), (1, 1, 1, 1))
         self.stride = ringed.shape[2]

@@ -23,4 +23,5 @@ def log_to_stderr() -> None:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(OneLineFormatter())
         logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
         logger.propagate = False  # the root logger, as TorchServe sets it up, writes to stdout

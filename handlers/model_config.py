@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 MODEL_FILE = "model.yaml"
 
 Channel = Annotated[int, Field(ge=0, le=255)]
+Side = Annotated[int, Field(ge=32, le=16384, multiple_of=32)]
 Rgb = tuple[Channel, Channel, Channel]
 Positive = Annotated[float, Field(gt=0)]
 
@@ -51,6 +52,24 @@ class GroupPixels(Strict):
         return self.cuda if device_kind == "cuda" else self.cpu
 
 
+class Ladder(Strict):
+    """Heights and widths of the canvases that photos may share, in pixels."""
+
+    cpu: tuple[Side, ...] = (64, 128, 192, 256)
+    cuda: tuple[Side, ...] = (128, 256, 384, 512, 640, 768)
+
+    @field_validator("cpu", "cuda")
+    @classmethod
+    def _climbs(cls, sides: tuple[int, ...]) -> tuple[int, ...]:
+        if list(sides) != sorted(set(sides)):
+            raise ValueError("a ladder's sides go up, each once")
+        return sides
+
+    def on(self, device_kind: str) -> tuple[int, ...]:
+        """The ladder for `cpu` or `cuda`."""
+        return self.cuda if device_kind == "cuda" else self.cpu
+
+
 class Batching(Strict):
     """What TorchServe collects (`batch_size`, `max_delay_ms`), and what one forward pass takes of
     it.
@@ -59,6 +78,7 @@ class Batching(Strict):
     batch_size: int = Field(default=8, ge=1, le=256)
     max_delay_ms: int = Field(default=1, ge=1, le=1000)
     response_timeout_s: int = Field(default=30, ge=5, le=600)
+    ladder: Ladder = Ladder()
     group_pixels: GroupPixels = GroupPixels()
 
 

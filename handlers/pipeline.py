@@ -18,14 +18,15 @@ from pathlib import Path
 from handlers.card import ModelCard, model_card
 from handlers.decode import Opened, Pixels, decode, open_photo
 from handlers.device import choose_device
-from handlers.encode import Scored, encode
+from handlers.encode import encode, scored
 from handlers.errors import ProblemError
-from handlers.forward import forward, group_figures
+from handlers.forward import forward
 from handlers.job import JSON_MEDIA_TYPE, PNG_MEDIA_TYPE, Answer, Job, Report
 from handlers.model_config import ModelConfig, load_config
 from handlers.network import Network
 from handlers.outcome import Outcome, attempt
-from handlers.plan import Group, plan
+from handlers.plan import Costs, Group, plan
+from handlers.warm_up import warm_up
 
 Jobs = Mapping[int, Job | ProblemError]  # by their place in the batch
 
@@ -41,21 +42,25 @@ class Track:
 class Pipeline:
     """A loaded model and the threads around it."""
 
-    def __init__(self, config: ModelConfig, network: Network, card: ModelCard) -> None:
+    def __init__(
+        self, config: ModelConfig, network: Network, costs: Costs, card: ModelCard
+    ) -> None:
         self.card = card
         self._network = network
-        self._group_pixels = config.batching.group_pixels.on(network.device.kind)
+        self._costs = costs
         self._open_photo = partial(open_photo, working_max_side=config.working_max_side)
-        self._encode = partial(encode, palette=config.palette_bytes)
+        self._encode = partial(
+            encode, palette=config.palette_bytes, score_origin=network.score_origin
+        )
         self._threads = ThreadPoolExecutor(max(2, network.device.threads), "codec")
 
     @classmethod
     def load(cls, folder: Path, gpu_id: int | None = None) -> "Pipeline":
-        """Load the model in `folder` on TorchServe's GPU, or on the CPU, and run it once."""
+        """Load the model in `folder` on TorchServe's GPU, or on the CPU, and warm it up."""
         config = load_config(folder)
         network = Network(config, folder, choose_device(gpu_id, config.precision))
-        network.warm_up()
-        return cls(config, network, model_card(config, folder, network.device))
+        costs = warm_up(network, config.batching)
+        return cls(config, network, costs, model_card(config, folder, network.device))
 
     def run(self, jobs: Sequence[Job | ProblemError]) -> list[Answer]:
         """Answer every job; one image's failure is its own answer and costs the others nothing."""
@@ -70,8 +75,8 @@ class Pipeline:
             place: self._threads.submit(attempt, decode, photo) for place, photo in opened.items()
         }
         started = time.perf_counter()
-        sizes = {place: photo.working_size for place, photo in opened.items()}
-        groups = plan(sizes, self._group_pixels)
+        frames = {place: self._network.frame(photo.working_size) for place, photo in opened.items()}
+        groups = plan(frames, self._costs)
         report = Report({"plan": (time.perf_counter() - started) * 1000})
         tracks: dict[int, Track] = {}
         for group in groups:
@@ -103,28 +108,14 @@ class Pipeline:
         """Run one group through the network and start encoding its masks."""
         started = time.perf_counter()
         photos = {place: outcome.value for place, outcome in decoded.items()}
-        scores = forward(self._network, group.frame, photos)
+        forwarded = forward(self._network, group, photos)
         forward_ms = (time.perf_counter() - started) * 1000
         tracks = {}
-        for place, outcome in scores.items():
-            scored = (
-                outcome if isinstance(outcome, ProblemError) else Scored(outcome, opened[place])
-            )
-            encoding = self._threads.submit(attempt, self._encode, scored)
+        for place, one in forwarded.items():
             told = report.with_stages(decode=decoded[place].ms, forward=forward_ms)
-            tracks[place] = Track(encoding, told)
-        first = tracks[group.members[0]]
-        figures = group_figures(
-            group.frame,
-            [
-                opened[place].working_size
-                for place, photo in photos.items()
-                if not isinstance(photo, ProblemError)
-            ],
-        )
-        return tracks | {
-            group.members[0]: replace(first, report=replace(first.report, group=figures))
-        }
+            encoding = self._threads.submit(attempt, self._encode, scored(one, opened[place]))
+            tracks[place] = Track(encoding, replace(told, group=one.figures))
+        return tracks
 
     def _describe(self) -> Answer:
         return Answer(json.dumps(self.card).encode(), JSON_MEDIA_TYPE, Report({}))

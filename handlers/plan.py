@@ -1,29 +1,28 @@
-"""Which photos share a forward pass: sizes in, groups out.
+"""Which photos share a forward pass: frames in, groups out. A pure function, called once a batch.
 
-A pure function, called once a TorchServe batch.
+Since canvas and company do not change a photo's scores (`handlers.net.exact`), only time decides.
+What a pass takes is measured at the start (`handlers.warm_up`): on a CPU nearly everything then
+runs alone, on a GPU hardly anything, and nobody has to say so.
 """
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Self
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Self
 
-from handlers.net.fcn import FRAME_STRIDE
+Size = tuple[int, int]  # (height, width)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Frame:
-    """The smallest canvas with sides that the net's stride divides; the photo lies in its top-left
-    corner.
-    """
+class Frame(NamedTuple):
+    """A canvas: the smallest one for a photo, or one that several share."""
 
     height: int
     width: int
 
     @classmethod
-    def of(cls, size: tuple[int, int]) -> Self:
-        """Round (height, width) up to multiples of 32."""
-        return cls(*(-(-side // FRAME_STRIDE) * FRAME_STRIDE for side in size))
+    def of(cls, size: Size, stride: int) -> Self:
+        """Round (height, width) up to multiples of the network's stride."""
+        return cls(*(-(-side // stride) * stride for side in size))
 
     @property
     def pixels(self) -> int:
@@ -34,24 +33,83 @@ class Frame:
 class Group:
     """Photos, by their place in the batch, that go through the network together."""
 
-    frame: Frame
+    canvas: Frame
     members: tuple[int, ...]
 
 
-def plan(sizes: Mapping[int, tuple[int, int]], group_pixels: int) -> list[Group]:
-    """Group photos of (height, width) `sizes` by equal frame, within `group_pixels` padded pixels.
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What a forward pass takes on this device, in milliseconds, as measured.
 
-    A photo larger than the budget runs alone. Groups are in the order of their first member.
+    A lone photo's pass is a straight line over its frame's pixels. `shared_ms` has the passes that
+    several photos may share, by canvas and number of photos; each was found to give the same bits
+    as lone passes, and fits the budget. `ladder` has the heights and widths of their canvases.
     """
-    by_frame: dict[Frame, list[int]] = defaultdict(list)
-    for place, size in sizes.items():
-        by_frame[Frame.of(size)].append(place)
+
+    launch_ms: float
+    ms_per_pixel: float
+    ladder: tuple[int, ...] = ()
+    shared_ms: Mapping[tuple[Frame, int], float] = field(default_factory=dict)
+
+    @property
+    def most_images(self) -> int:
+        return max((images for _, images in self.shared_ms), default=1)
+
+    def lone(self, frame: Frame) -> float:
+        return self.launch_ms + self.ms_per_pixel * frame.pixels
+
+    def rung(self, height: int, width: int) -> Frame | None:
+        """Find the smallest shared canvas for (height, width); None above the ladder's top."""
+        row, column = bisect_left(self.ladder, height), bisect_left(self.ladder, width)
+        if max(row, column) == len(self.ladder):
+            return None
+        return Frame(self.ladder[row], self.ladder[column])
+
+
+def plan(frames: Mapping[int, Frame], costs: Costs) -> list[Group]:
+    """Split a batch into groups so that the predicted time is smallest.
+
+    A photo above the ladder runs alone. The others are lined up by size, and a group is a run of
+    neighbours in that line: the best of all such splits is found by dynamic programming. One by
+    one, and all on one canvas, are among them.
+    """
+    above = [place for place, frame in frames.items() if costs.rung(*frame) is None]
+    alone = [Group(frames[place], (place,)) for place in above]
+    line = sorted(set(frames).difference(above), key=lambda place: (frames[place].pixels, place))
+    shapes = [frames[place] for place in line]
+    best_ms = [0.0]  # of the first 0, 1, 2 ... photos of the line
+    last_groups: list[tuple[Frame, int]] = []  # and the canvas and first photo of the last group
+    for end in range(1, len(line) + 1):
+        ms, canvas, first = min(
+            (best_ms[first] + ms, canvas, first)
+            for ms, canvas, first in endings(shapes[:end], costs)
+        )
+        best_ms.append(ms)
+        last_groups.append((canvas, first))
+    return sorted(alone + cut(line, last_groups), key=lambda group: group.members)
+
+
+def endings(shapes: Sequence[Frame], costs: Costs) -> Iterator[tuple[float, Frame, int]]:
+    """Name every group that the last of `shapes` may end: its time, canvas, and first photo."""
+    end = len(shapes)
+    height, width = shapes[-1]
+    yield costs.lone(shapes[-1]), shapes[-1], end - 1
+    for first in range(end - 2, max(-1, end - 1 - costs.most_images), -1):
+        height, width = max(height, shapes[first].height), max(width, shapes[first].width)
+        canvas = costs.rung(height, width)
+        if canvas is None:
+            return
+        ms = costs.shared_ms.get((canvas, end - first))
+        if ms is not None:
+            yield ms, canvas, first
+
+
+def cut(line: Sequence[int], last_groups: Sequence[tuple[Frame, int]]) -> list[Group]:
+    """Walk back from the end of the line, group by group."""
     groups = []
-    for frame, places in by_frame.items():
-        room = max(1, group_pixels // frame.pixels)
-        groups += [Group(frame, tuple(members)) for members in batched(places, room)]
-    return sorted(groups, key=lambda group: group.members)
-
-
-def batched(places: Sequence[int], room: int) -> list[Sequence[int]]:
-    return [places[first : first + room] for first in range(0, len(places), room)]
+    end = len(line)
+    while end:
+        canvas, first = last_groups[end - 1]
+        groups.append(Group(canvas, tuple(sorted(line[first:end]))))
+        end = first
+    return groups

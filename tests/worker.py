@@ -22,7 +22,7 @@ from handlers.job import Answer, Job
 from handlers.model_config import MODEL_FILE, ModelConfig, load_config
 from handlers.network import Network
 from handlers.pipeline import Pipeline
-from handlers.plan import Frame
+from handlers.plan import Costs, Frame
 from tests.photos import save
 
 ROOT = Path(__file__).parents[1]
@@ -30,6 +30,19 @@ MODEL = ROOT / "model_store" / "fcn8s-lite0"
 WEIGHTS = MODEL / "weights.safetensors"
 SAMPLES = ROOT / "service" / "samples"
 CLASSES = 21
+
+# passes of up to eight photos on small canvases, so cheap that they are always taken
+SHARING = Costs(
+    10.0,
+    1e-4,
+    (64, 128, 192, 256),
+    {
+        (Frame(height, width), photos): 1.0
+        for height in (64, 128, 192, 256)
+        for width in (64, 128, 192, 256)
+        for photos in range(2, 9)
+    },
+)
 
 Pixels = NDArray[np.uint8]
 
@@ -75,7 +88,8 @@ def network(precision: str = "fp32") -> Network:
 
 def pipeline(net: Network, **changes: Any) -> Pipeline:
     config = ModelConfig.model_validate(document(**changes))
-    return Pipeline(config, net, {"name": config.name, "digest": "0123456789abcdef"})
+    card: dict[str, object] = {"name": config.name, "digest": "0123456789abcdef"}
+    return Pipeline(config, net, SHARING, card)
 
 
 class FakeNetwork(Network):
@@ -87,15 +101,18 @@ class FakeNetwork(Network):
         precision: str = "bf16",
     ) -> None:
         self.device = cpu(precision)
+        self.stride, self.score_origin = 32, 3.5
         self.passes: list[int] = []  # photos of each
         self._fail = fail
 
-    def scores(self, photos: Sequence[Pixels], frame: Frame) -> Tensor:
+    def scores(self, photos: Sequence[Pixels], canvas: Frame) -> list[Tensor]:
         self.passes.append(len(photos))
         self._fail(photos)
-        scores = torch.zeros(len(photos), CLASSES, frame.height // 8, frame.width // 8)
-        for place, photo in enumerate(photos):
-            scores[place, int(photo[0, 0, 0])] = 1
+        scores = []
+        for photo in photos:
+            frame = self.frame(photo.shape[:2])
+            scores.append(torch.zeros(CLASSES, frame.height // 8, frame.width // 8))
+            scores[-1][int(photo[0, 0, 0])] = 1
         return scores
 
 

@@ -2,8 +2,6 @@
 
 from collections.abc import Callable
 
-from torch import nn
-
 from handlers.net.fcn import FCN8s
 from handlers.net.lite0 import Lite0
 
@@ -13,4 +11,4 @@ def fcn8s_lite0(classes: int) -> FCN8s:
     return FCN8s(Lite0(), Lite0.channels, classes)
 
 
-ARCHITECTURES: dict[str, Callable[[int], nn.Module]] = {"fcn8s-lite0": fcn8s_lite0}
+ARCHITECTURES: dict[str, Callable[[int], FCN8s]] = {"fcn8s-lite0": fcn8s_lite0}

@@ -13,6 +13,8 @@ from handlers.job import Job, Options
 from handlers.labels import Surface
 from tests.worker import CLASSES, Pixels, plain
 
+ORIGIN = 3.5  # of the first score, in a frame of the SAME networks
+
 PALETTE = bytes(range(3 * CLASSES))
 WORKING_MAX_SIDE = 40
 
@@ -24,7 +26,7 @@ def scored(options: Options, size: tuple[int, int] = (60, 80)) -> Scored:
 
 
 def expected(of: Scored) -> tuple[Pixels, Pixels]:
-    surface = Surface(of.scores, of.opened.working_size, of.opened.size)
+    surface = Surface(of.scores, ORIGIN, of.opened.working_size, of.opened.size)
     labels = surface.labels()
     return labels.numpy(), surface.confidence(labels).numpy()
 
@@ -32,7 +34,7 @@ def expected(of: Scored) -> tuple[Pixels, Pixels]:
 def test_a_mask_is_an_indexed_png_with_the_models_palette() -> None:
     given = scored(Options())
     assert given.opened.working_size == (30, 40)
-    with Image.open(io.BytesIO(encode(given, PALETTE))) as image:
+    with Image.open(io.BytesIO(encode(given, PALETTE, ORIGIN))) as image:
         assert image.mode == "P"
         assert bytes(image.getpalette() or [])[: len(PALETTE)] == PALETTE
         np.testing.assert_array_equal(np.asarray(image), expected(given)[0])
@@ -40,7 +42,7 @@ def test_a_mask_is_an_indexed_png_with_the_models_palette() -> None:
 
 def test_with_confidence_it_is_grey_and_alpha() -> None:
     given = scored(Options(output="confidence"))
-    with Image.open(io.BytesIO(encode(given, PALETTE))) as image:
+    with Image.open(io.BytesIO(encode(given, PALETTE, ORIGIN))) as image:
         assert image.mode == "LA"
         np.testing.assert_array_equal(np.asarray(image), np.dstack(expected(given)))
 
@@ -48,4 +50,4 @@ def test_with_confidence_it_is_grey_and_alpha() -> None:
 @pytest.mark.parametrize("output", ["mask", "confidence"])
 def test_the_same_scores_give_the_same_bytes(output: str) -> None:
     options = Options.model_validate({"output": output})
-    assert encode(scored(options), PALETTE) == encode(scored(options), PALETTE)
+    assert encode(scored(options), PALETTE, ORIGIN) == encode(scored(options), PALETTE, ORIGIN)

@@ -91,7 +91,7 @@ def test_a_group_that_fails_is_tried_one_by_one(
     answers = pipeline(net).run(jobs_of(*(plain(SMALL, label) for label in range(3))))
     assert labels_or_codes(answers) == [0, 1, 2]
     assert net.passes == [3, 1, 1, 1]
-    assert f"{type(error).__name__} in a pass over 3 photos of 32x32" in caplog.text
+    assert f"{type(error).__name__} in a pass over 3 photos on 64x64" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,8 @@ from handlers.plan import Frame
 from tests.reference import reference_scores, upsample
 from tests.worker import CLASSES, WEIGHTS, sample
 
+ORIGIN = 3.5  # of the first score, in a frame of the SAME networks
+
 Size = tuple[int, int]
 
 # a label may be another only where its score is the best within this: sums of four in fp32
@@ -26,7 +28,7 @@ each_size = pytest.mark.parametrize("size", SIZES, ids=str)
 
 def random_scores(working: Size, seed: int = 0, classes: int = CLASSES) -> Tensor:
     """Scores of a frame, coarse enough to have whole regions of one class."""
-    frame = Frame.of(working)
+    frame = Frame.of(working, 32)
     noise = torch.Generator().manual_seed(seed)
     return 3 * torch.randn(classes, frame.height // 8, frame.width // 8, generator=noise)
 
@@ -58,7 +60,7 @@ def assert_best(labels: Tensor, full: Tensor) -> None:
 @each_size
 def test_labels_are_those_of_the_full_way(size: Size) -> None:
     scores = random_scores(size)
-    labels = Surface(scores, size, size).labels()
+    labels = Surface(scores, ORIGIN, size, size).labels()
     assert tuple(labels.shape) == size
     assert labels.dtype == torch.uint8
     assert_best(labels, at_own_size(scores, size))
@@ -70,7 +72,7 @@ def test_labels_are_those_of_the_full_way_at_any_size(
     height: int, width: int, classes: int, seed: int
 ) -> None:
     scores = random_scores((height, width), seed, classes)
-    labels = Surface(scores, (height, width), (height, width)).labels()
+    labels = Surface(scores, ORIGIN, (height, width), (height, width)).labels()
     assert_best(labels, at_own_size(scores, (height, width)))
 
 
@@ -79,7 +81,7 @@ def test_labels_of_a_sample_photo_are_those_of_the_full_way(name: str) -> None:
     photo = sample(name)
     size = (photo.shape[0], photo.shape[1])
     scores = reference_scores(photo, WEIGHTS)
-    labels = Surface(scores, size, size).labels()
+    labels = Surface(scores, ORIGIN, size, size).labels()
     full = at_own_size(scores, size)
     assert_best(labels, full)
     assert (labels == full.argmax(0)).float().mean().item() >= 0.99999
@@ -96,7 +98,7 @@ def test_a_reduced_photo_is_sampled_at_its_own_pixels(
 ) -> None:
     size = (int(working[0] * zoom[0]), int(working[1] * zoom[1]))
     scores = random_scores(working, seed)
-    assert_best(Surface(scores, working, size).labels(), sampled(scores, working, size))
+    assert_best(Surface(scores, ORIGIN, working, size).labels(), sampled(scores, working, size))
 
 
 @pytest.mark.parametrize(
@@ -110,19 +112,19 @@ def test_a_reduced_photo_is_sampled_at_its_own_pixels(
 )
 def test_extremely_reduced_photos_are_sampled_too(working: Size, size: Size) -> None:
     scores = random_scores(working)
-    assert_best(Surface(scores, working, size).labels(), sampled(scores, working, size))
+    assert_best(Surface(scores, ORIGIN, working, size).labels(), sampled(scores, working, size))
 
 
 def test_scores_that_agree_everywhere_need_no_interpolation() -> None:
     scores = torch.zeros(CLASSES, 4, 4)
     scores[7] = 1
-    assert Surface(scores, (30, 30), (30, 30)).labels().numpy().tolist() == 30 * [30 * [7]]
+    assert Surface(scores, ORIGIN, (30, 30), (30, 30)).labels().numpy().tolist() == 30 * [30 * [7]]
 
 
 def test_the_first_of_equal_classes_is_taken() -> None:
     scores = torch.zeros(CLASSES, 4, 4)
     scores[5] = scores[9] = 1
-    assert Surface(scores, (30, 30), (60, 61)).labels().numpy().tolist() == 60 * [61 * [5]]
+    assert Surface(scores, ORIGIN, (30, 30), (60, 61)).labels().numpy().tolist() == 60 * [61 * [5]]
 
 
 @pytest.mark.parametrize(
@@ -135,7 +137,7 @@ def test_the_first_of_equal_classes_is_taken() -> None:
 )
 def test_confidence_is_the_softmax_of_the_interpolated_scores(working: Size, size: Size) -> None:
     scores = random_scores(working)
-    surface = Surface(scores, working, size)
+    surface = Surface(scores, ORIGIN, working, size)
     labels = surface.labels()
     confidence = surface.confidence(labels)
     assert confidence.dtype == torch.uint8
@@ -148,7 +150,7 @@ def test_confidence_is_the_softmax_of_the_interpolated_scores(working: Size, siz
 def test_the_size_of_a_chunk_changes_nothing(
     monkeypatch: pytest.MonkeyPatch, chunk_pixels: int
 ) -> None:
-    surface = Surface(random_scores((20, 30)), (20, 30), (40, 61))
+    surface = Surface(random_scores((20, 30)), ORIGIN, (20, 30), (40, 61))
     labels = surface.labels()
     confidence = surface.confidence(labels)
     monkeypatch.setattr(labels_module, "CHUNK_PIXELS", chunk_pixels)

@@ -12,7 +12,6 @@ from handlers.labels import Surface
 from handlers.model_config import load_config
 from handlers.net.layers import onednn_computes
 from handlers.network import Network, WeightsError, load_net
-from handlers.plan import Frame
 from tests.reference import frame as framed
 from tests.reference import reference_labels, reference_scores
 from tests.worker import MODEL, WEIGHTS, Pixels, network, noise, sample, write_model
@@ -43,13 +42,13 @@ def bf16() -> Network:
     return network("bf16")
 
 
-def score(net: Network, *photos: Pixels) -> Tensor:
-    return net.scores(photos, Frame.of(photos[0].shape[:2]))
+def score(net: Network, *photos: Pixels) -> list[Tensor]:
+    return net.scores(photos, net.frame(photos[0].shape[:2]))
 
 
 def label(net: Network, photo: Pixels) -> Pixels:
     size = (photo.shape[0], photo.shape[1])
-    pixels: Pixels = Surface(score(net, photo)[0], size, size).labels().numpy()
+    pixels: Pixels = Surface(score(net, photo)[0], net.score_origin, size, size).labels().numpy()
     return pixels
 
 
@@ -96,7 +95,7 @@ def test_a_photo_is_not_touched_and_may_be_read_only(fp32: Network) -> None:
     photo = noise((40, 50))
     kept = photo.copy()
     photo.setflags(write=False)
-    assert torch.equal(score(fp32, photo), score(fp32, kept))
+    assert torch.equal(score(fp32, photo)[0], score(fp32, kept)[0])
     np.testing.assert_array_equal(photo, kept)
 
 

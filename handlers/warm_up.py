@@ -1,0 +1,115 @@
+"""Before the first request: what do forward passes cost here, and which may photos share?
+
+A pass that several photos share is admitted only if it is faster than lone passes and its scores
+equal theirs bit for bit: kernels differ between shapes and machines, so the promise is kept by
+test, not by hope. The same photos always make the same answers; only which passes are used may
+differ between two starts, since times do.
+"""
+
+import logging
+import time
+from collections.abc import Sequence
+from itertools import product
+
+import numpy as np
+import torch
+
+from handlers.decode import Pixels
+from handlers.model_config import Batching
+from handlers.network import Network
+from handlers.plan import Costs, Frame
+
+logger = logging.getLogger(__name__)
+
+# two frames far apart, for the line through their times
+SMALL, LARGE = Frame(128, 128), Frame(384, 512)
+REPEATS = 2
+# a worker that restarts must answer soon; what was not tried by then is not shared
+LONGEST_S = 8.0
+SEED = 0
+
+
+def warm_up(network: Network, batching: Batching) -> Costs:
+    """Measure lone passes, then try every shared pass that the ladder and the budget allow."""
+    started = time.perf_counter()
+    small_ms, large_ms = (lone_ms(network, frame) for frame in (SMALL, LARGE))
+    ms_per_pixel = max(0.0, large_ms - small_ms) / (LARGE.pixels - SMALL.pixels)
+    lone = Costs(max(0.0, small_ms - ms_per_pixel * SMALL.pixels), ms_per_pixel)
+    kind = network.device.kind
+    ladder, budget = batching.ladder.on(kind), batching.group_pixels.on(kind)
+    shared_ms: dict[tuple[Frame, int], float] = {}
+    for canvas in sorted(
+        (Frame(*sides) for sides in product(ladder, repeat=2)), key=lambda canvas: canvas.pixels
+    ):
+        if time.perf_counter() - started > LONGEST_S:
+            logger.warning("warm-up cut short at %dx%d: larger canvases stay unshared", *canvas)
+            break
+        most = min(batching.batch_size, budget // canvas.pixels)
+        shared_ms |= shared_passes(network, canvas, most, lone)
+    logger.info(
+        "warmed up in %.1f s: lone passes take %.1f ms + %.0f ns a pixel, %d shared ones admitted",
+        time.perf_counter() - started,
+        lone.launch_ms,
+        lone.ms_per_pixel * 1e6,
+        len(shared_ms),
+    )
+    return Costs(lone.launch_ms, lone.ms_per_pixel, ladder, shared_ms)
+
+
+def lone_ms(network: Network, frame: Frame) -> float:
+    photo = photo_of(frame)
+    network.scores([photo], frame)  # prepares the kernels of this shape
+    return pass_ms(network, [photo], frame)
+
+
+def shared_passes(
+    network: Network, canvas: Frame, most: int, lone: Costs
+) -> dict[tuple[Frame, int], float]:
+    """Check and time passes of 2, 4, 8 ... photos on `canvas`; keep what is exact and faster."""
+    photos = [photo_of(frame) for frame in trial_frames(canvas, network)]
+    alone = [network.scores([photo], network.frame(photo.shape[:2]))[0] for photo in photos]
+    kept = {}
+    for images in powers_of_two(most):
+        places = [place % len(photos) for place in range(images)]
+        company = [photos[place] for place in places]
+        scores = network.scores(company, canvas)
+        if not all(map(torch.equal, scores, (alone[place] for place in places))):
+            logger.warning("not exact, so not used: %d photos on %dx%d", images, *canvas)
+            continue
+        ms = pass_ms(network, company, canvas)
+        if ms < images * lone.lone(canvas):
+            kept[canvas, images] = ms
+    return kept
+
+
+def powers_of_two(most: int) -> list[int]:
+    """Count 2, 4, 8 ... up to `most`: few passes to try, and any number is a sum of them."""
+    return [1 << power for power in range(1, most.bit_length())]
+
+
+def trial_frames(canvas: Frame, network: Network) -> list[Frame]:
+    """Frames that fill the canvas, leave a strip of it, and leave a good part of it."""
+    height, width = canvas
+    strip = network.stride
+    sizes = (
+        canvas,
+        (max(1, height - strip), max(1, width - strip)),
+        (height // 2 + 1, width // 2 + 1),
+    )
+    return [network.frame(size) for size in sizes]
+
+
+def photo_of(frame: Frame) -> Pixels:
+    """Noise: no two pixels alike, so that nothing hides a difference."""
+    return np.random.default_rng(SEED).integers(0, 256, (*frame, 3), np.uint8)
+
+
+def pass_ms(network: Network, photos: Sequence[Pixels], canvas: Frame) -> float:
+    """Take the fastest of a few passes of a shape that has run before."""
+    times = []
+    for _ in range(REPEATS):
+        started = time.perf_counter()
+        network.scores(photos, canvas)
+        network.synchronise()
+        times.append((time.perf_counter() - started) * 1000)
+    return min(times)
