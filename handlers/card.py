@@ -5,7 +5,7 @@ import json
 from importlib.metadata import version
 from pathlib import Path
 
-from handlers.device import Device
+from handlers.device import Device, from_environment
 from handlers.model_config import MODEL_FILE, ModelConfig
 
 # the libraries that pixels and scores go through, apart from torch
@@ -27,6 +27,8 @@ def model_card(config: ModelConfig, folder: Path, device: Device) -> ModelCard:
         "working_max_side": config.working_max_side,
         "max_side_limit": config.max_side_limit,
         "batch_size": config.batching.batch_size,
+        "group_pixels": config.batching.group_pixels.on(device.kind),
+        "workers": max(1, from_environment("FCNSERVE_WORKERS")),
         "device": device.kind,
         "precision": device.precision,
         "numerics": device.numerics(),
