@@ -71,7 +71,7 @@ class Network:
 
 def load_net(config: ModelConfig, weights: Path) -> FCN8s:
     """Build the architecture and fill it; raises WeightsError naming what does not match."""
-    net = ARCHITECTURES[config.architecture](len(config.classes))
+    net = ARCHITECTURES[config.architecture](len(config.classes), config.vgg16)
     net.eval().requires_grad_(requires_grad=False)
     try:
         state = {backbone_key(key): value for key, value in load_file(weights).items()}

@@ -1,6 +1,6 @@
 """The whole gateway: settings in, an ASGI application out. Wiring, and nothing else.
 
-request -> Telemetry -> route -> Segmenter.segment -> Upstream -> TorchServe
+request -> Telemetry -> route -> Segmenter.segment -> Handover -> Upstream -> TorchServe
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from handlers.errors import ProblemError
 from handlers.photo import ignore_decoder_warnings
 from service import errors, routes
 from service.admission import Admission
+from service.handover import Handover
 from service.health import Health
 from service.metrics import Metrics
 from service.models import Models
@@ -60,9 +61,13 @@ def create_app(settings: Settings, registry: CollectorRegistry) -> FastAPI:
 @asynccontextmanager
 async def lifespan(app: FastAPI, settings: Settings, metrics: Metrics) -> AsyncIterator[None]:
     """Connect to TorchServe and watch over it for as long as the gateway runs."""
-    upstream = Upstream(settings.torchserve_url, connections=settings.max_in_flight + 1)
+    upstream = Upstream(settings.torchserve_url, settings.attempt_timeout_s)
     admission = Admission(settings.max_in_flight, metrics.in_flight)
     models = Models(settings.models, upstream, settings.timeout_ms)
+    handovers = {
+        name: Handover(metrics.images_waiting, metrics.images_handed_over)
+        for name in settings.models
+    }
     health = Health(
         upstream,
         models,
@@ -71,7 +76,9 @@ async def lifespan(app: FastAPI, settings: Settings, metrics: Metrics) -> AsyncI
         is_idle=lambda: admission.in_flight == 0,
     )
     app.state.models, app.state.health, app.state.metrics = models, health, metrics
-    app.state.segmenter = Segmenter(settings, upstream, models, admission, health, metrics)
+    app.state.segmenter = Segmenter(
+        settings, upstream, models, admission, handovers, health, metrics
+    )
     watch = asyncio.create_task(health.watch())
     try:
         yield
@@ -79,4 +86,6 @@ async def lifespan(app: FastAPI, settings: Settings, metrics: Metrics) -> AsyncI
         watch.cancel()
         with suppress(asyncio.CancelledError):
             await watch
+        for handover in handovers.values():
+            await handover.close()
         await upstream.close()

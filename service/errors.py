@@ -10,6 +10,7 @@ ProblemError (handlers.errors: also an image's own problems, found by gateway or
 +-- NotAcceptableError     406  not_acceptable
 +-- ReadTimeoutError       408  read_timeout
 +-- BodyTooLargeError      413  body_too_large
++-- TooManyImagesError     413  too_many_images
 +-- ContentTypeError       415  unsupported_content_type
 +-- InvalidOptionError     422  invalid_option
 +-- BusyError              429  busy
@@ -34,7 +35,7 @@ MAX_FINDINGS = 5
 
 
 class BadMultipartError(ProblemError):
-    """The body is no `multipart/form-data` with one file in the field `image`."""
+    """The body is no `multipart/form-data` with files in the fields that are read."""
 
     status = 400
     code = "bad_multipart"
@@ -107,6 +108,14 @@ class BodyTooLargeError(ProblemError):
     status = 413
     code = "body_too_large"
     title = "Body too large"
+
+
+class TooManyImagesError(ProblemError):
+    """A batch has more images than one request may."""
+
+    status = 413
+    code = "too_many_images"
+    title = "Too many images"
 
 
 class ContentTypeError(ProblemError):

@@ -37,6 +37,16 @@ class Metrics:
         self.in_flight = Gauge(
             "fcnserve_images_in_flight", "Images accepted and not yet answered", registry=registry
         )
+        self.images_waiting = Gauge(
+            "fcnserve_images_waiting",
+            "Images that wait in the gateway for room in TorchServe",
+            registry=registry,
+        )
+        self.images_handed_over = Gauge(
+            "fcnserve_images_handed_over",
+            "Images that TorchServe has and has not answered",
+            registry=registry,
+        )
         self.batch_images = Histogram(
             "fcnserve_batch_images",
             "Images per TorchServe batch",

@@ -4,10 +4,11 @@ digest.
 
 import asyncio
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from handlers.errors import WorkerFailedError, read_problem
 from service.errors import PROBLEM_MEDIA_TYPE, DeadlineError, ModelNotFoundError
+from service.handover import Bounds
 from service.render import Legend
 from service.upstream import Upstream
 
@@ -27,7 +28,9 @@ class ModelCard(BaseModel):
     palette: tuple[tuple[int, int, int], ...]
     working_max_side: int
     max_side_limit: int
-    batch_size: int
+    batch_size: int = Field(ge=1)
+    workers: int = Field(1, ge=1)
+    group_pixels: int = Field(16_000_000, ge=1)
     device: str
     precision: str
     numerics: str
@@ -41,6 +44,11 @@ class ModelCard(BaseModel):
     def legend(self) -> Legend:
         palette = bytes(channel for colour in self.palette for channel in colour)
         return Legend(self.classes, palette)
+
+    @property
+    def handover_bounds(self) -> Bounds:
+        """How much TorchServe may have of this model at a time."""
+        return Bounds.of(self.workers, self.batch_size, self.group_pixels)
 
 
 class Models:

@@ -6,6 +6,7 @@ from typing import Any
 
 from handlers.photo import MEDIA_TYPES
 from service.errors import PROBLEM_MEDIA_TYPE
+from service.form import IMAGES, MAX_BATCH_IMAGES
 from service.render import PolygonsAnswer, RleAnswer, SummaryAnswer
 
 DESCRIPTION = """
@@ -53,30 +54,48 @@ SEGMENT_REQUEST: dict[str, Any] = {
     }
 }
 
-PROBLEM: dict[str, Any] = {
-    "content": {
-        PROBLEM_MEDIA_TYPE: {
-            "schema": {
-                "type": "object",
-                "required": ["type", "title", "status", "code", "detail"],
-                "properties": {
-                    "type": {"type": "string"},
-                    "title": {"type": "string"},
-                    "status": {"type": "integer"},
-                    "code": {"type": "string", "description": "stable; the README lists them"},
-                    "detail": {"type": "string"},
-                },
+BATCH_REQUEST: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": [IMAGES.fields[0]],
+                    "properties": {
+                        IMAGES.fields[0]: {
+                            "type": "array",
+                            "minItems": 1,
+                            "maxItems": MAX_BATCH_IMAGES,
+                            "items": {"type": "string", "format": "binary"},
+                        }
+                    },
+                }
             }
-        }
+        },
     }
 }
+
+PROBLEM_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["type", "title", "status", "code", "detail"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "code": {"type": "string", "description": "stable; the README lists them"},
+        "detail": {"type": "string"},
+    },
+}
+
+PROBLEM: dict[str, Any] = {"content": {PROBLEM_MEDIA_TYPE: {"schema": PROBLEM_SCHEMA}}}
 
 PROBLEM_DESCRIPTIONS = {
     400: "No image, or a broken one",
     404: "No such model",
     406: "Accept allows nothing that can be had",
     408: "The body did not arrive in time",
-    413: "Too many bytes or pixels",
+    413: "Too many bytes, pixels or images",
     415: "A content type or image format that is not read",
     422: "An option is unknown or out of range",
     429: "Too many requests in flight; Retry-After says when to come back",
@@ -104,6 +123,72 @@ SEGMENT_RESPONSES: dict[int | str, dict[str, Any]] = {
                 }
             },
             "application/geo+json": {"schema": PolygonsAnswer.model_json_schema()},
+        },
+    },
+    **problems(*PROBLEM_DESCRIPTIONS),
+}
+
+BATCH_EXAMPLE: list[dict[str, Any]] = [
+    {
+        "size": [300, 451],
+        "classes": [
+            {
+                "class_id": 8,
+                "class_name": "cat",
+                "pixels": 67650,
+                "share": 0.5,
+                "bbox": [0, 150, 451, 150],
+            }
+        ],
+    },
+    {
+        "type": "about:blank",
+        "title": "Empty body",
+        "status": 400,
+        "code": "empty_body",
+        "detail": "the body is empty; send the bytes of an image",
+    },
+]
+
+MIXED_EXAMPLE = """\
+--b5a1\r
+Content-Type: image/png\r
+Content-Digest: sha-256=:RBNvo1WzZ4oRRq0W9+hknpT7T8If536DEMBg9hyq/4o=:\r
+X-Model: fcn8s-lite0@0123456789abcdef\r
+Server-Timing: read;dur=1.20, admit;dur=0.10, wait;dur=0.80, decode;dur=1.50\r
+Content-ID: <0@images>\r
+Content-Disposition: inline; filename*=UTF-8''cat.jpg\r
+\r
+(the PNG's bytes)\r
+--b5a1\r
+Content-Type: application/problem+json\r
+Content-ID: <1@images>\r
+Content-Disposition: inline; filename*=UTF-8''empty.jpg\r
+\r
+{"type":"about:blank","title":"Empty body","status":400,"code":"empty_body","detail":"..."}\r
+--b5a1--\r
+"""
+
+BATCH_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "One outcome an image, in order: what it would have been answered with "
+        "alone, or its problem. Images in parts, JSON (rle, polygons, summary) in one list.",
+        "content": {
+            "multipart/mixed": {"schema": {"type": "string"}, "example": MIXED_EXAMPLE},
+            "application/json": {
+                "schema": {
+                    "type": "array",
+                    "items": {
+                        "anyOf": [
+                            RleAnswer.model_json_schema(),
+                            PolygonsAnswer.model_json_schema(),
+                            SummaryAnswer.model_json_schema(),
+                            PROBLEM_SCHEMA,
+                        ]
+                    },
+                },
+                "example": BATCH_EXAMPLE,
+            },
         },
     },
     **problems(*PROBLEM_DESCRIPTIONS),

@@ -16,10 +16,12 @@ MEDIA_OUTPUTS = {
     "application/geo+json": Output.polygons,
     "application/json": Output.rle,
 }
+# a batch's parts, unless more is said, are what a single mask is
+BATCH_MEDIA_OUTPUTS = MEDIA_OUTPUTS | {"multipart/mixed": Output.mask}
 
 
 class SegmentQuery(BaseModel):
-    """The options of `/v1/segment`; an unknown one is an error, not ignored."""
+    """The options of `/v1/segment` and its batch; an unknown one is an error, not ignored."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -60,7 +62,11 @@ class SegmentQuery(BaseModel):
 SegmentOptions = Annotated[SegmentQuery, Query()]
 
 
-def negotiate(query_output: Output | None, accept: str | None) -> tuple[Output, bool]:
+def negotiate(
+    query_output: Output | None,
+    accept: str | None,
+    media_outputs: Mapping[str, Output] = MEDIA_OUTPUTS,
+) -> tuple[Output, bool]:
     """Choose the output, and whether an overlay may be JPEG; the query outranks `Accept`.
 
     Raises NotAcceptableError where the header alone would have to choose and cannot.
@@ -69,14 +75,14 @@ def negotiate(query_output: Output | None, accept: str | None) -> tuple[Output, 
     wants_jpeg = preferred_first(ranges, "image/jpeg", "image/png")
     if query_output is not None:
         return query_output, wants_jpeg
-    welcome = {media_type: welcome_of(media_type, ranges) for media_type in MEDIA_OUTPUTS}
+    welcome = {media_type: welcome_of(media_type, ranges) for media_type in media_outputs}
     best = max(welcome, key=welcome.__getitem__)
     if not welcome[best] > 0:
         raise NotAcceptableError(
-            f"Accept is {str(accept)[:80]!a}, which allows none of {', '.join(MEDIA_OUTPUTS)}; "
+            f"Accept is {str(accept)[:80]!a}, which allows none of {', '.join(media_outputs)}; "
             "leave it out, or choose with output="
         )
-    return MEDIA_OUTPUTS[best], wants_jpeg
+    return media_outputs[best], wants_jpeg
 
 
 def accepted_ranges(accept: str | None) -> dict[str, float]:

@@ -5,6 +5,7 @@ from fastapi.responses import RedirectResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from service import openapi
+from service.batch import segment_batch
 from service.errors import NotReadyError
 from service.health import Health
 from service.metrics import Metrics
@@ -27,6 +28,20 @@ async def segment(request: Request, options: SegmentOptions) -> Response:
     """Send a photo, get its mask: same size, pixel for pixel."""
     segmenter: Segmenter = request.app.state.segmenter
     return await segmenter.segment(request, options)
+
+
+@router.post(
+    "/v1/segment/batch",
+    tags=["segment"],
+    summary="Segment several photos",
+    response_class=Response,
+    responses=openapi.BATCH_RESPONSES,
+    openapi_extra=openapi.BATCH_REQUEST,
+)
+async def batch(request: Request, options: SegmentOptions) -> Response:
+    """Send up to 32 photos, get each one's mask or problem, in order: the same bytes as alone."""
+    segmenter: Segmenter = request.app.state.segmenter
+    return await segment_batch(segmenter, request, options)
 
 
 @router.get(

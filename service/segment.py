@@ -1,54 +1,51 @@
 """The main job, verb by verb: read, admit, (wait, decode, plan, forward, encode, hold), render.
 
-A request comes in, its answer goes out; the verbs in brackets are the worker's.
+A request comes in, its answer goes out; the verbs in brackets are the worker's, but that an image
+waits in the gateway's line first.
 """
 
 import asyncio
 import base64
 import hashlib
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fastapi import Request, Response
 
 from handlers import photo
-from handlers.errors import ProblemError, read_problem
+from handlers.errors import read_problem
 from service.admission import Admission
 from service.body import read_image
-from service.errors import PROBLEM_MEDIA_TYPE, DeadlineError, InvalidOptionError, ReadTimeoutError
+from service.connection import while_connected
+from service.deadline import Deadline
+from service.errors import PROBLEM_MEDIA_TYPE
+from service.handover import Handover
 from service.health import Health
 from service.metrics import Metrics
-from service.models import ModelCard, Models
-from service.query import SegmentQuery, class_ids, negotiate
-from service.render import Output, Rendered, RenderOptions, passes_through, render
+from service.models import Models
+from service.query import MEDIA_OUTPUTS, SegmentQuery, negotiate
+from service.render import Output, Rendered, passes_through, render
 from service.settings import Settings
 from service.stages import Stages
 from service.upstream import Upstream, WorkerAnswer
+from service.wanted import Wanted
 
 # the header of a larger body is read in a thread: it may hold a lot of metadata
 INLINE_HEADER_BYTES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """A request's options, checked against the model's card and the server's limits."""
+class Answered:
+    """One image's answer, and the model (name@digest) that it comes from."""
 
+    rendered: Rendered
     model: str
-    max_side: int | None
-    render: RenderOptions
 
-    def worker_options(self) -> dict[str, object]:
-        """Say to the worker what it has to know, and nothing that it takes by itself."""
-        options: dict[str, object] = {}
-        if self.render.output is Output.confidence:
-            options["output"] = "confidence"
-        if self.render.orientation != "exif":
-            options["orientation"] = self.render.orientation
-        if self.max_side is not None:
-            options["max_side"] = self.max_side
-        return options
+    @property
+    def headers(self) -> dict[str, str]:
+        """Let a client check and reproduce the answer."""
+        return {"Content-Digest": content_digest(self.rendered.body), "X-Model": self.model}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,69 +56,78 @@ class Segmenter:
     upstream: Upstream
     models: Models
     admission: Admission
+    handovers: Mapping[str, Handover]
     health: Health
     metrics: Metrics
 
     async def segment(self, request: Request, query: SegmentQuery) -> Response:
-        """Answer one request; raises ProblemError."""
+        """Answer one request; raises ProblemError, or ClientDisconnect."""
         stages: Stages = request.state.stages
-        timeout_ms = checked_timeout_ms(query.timeout_ms, self.settings)
-        deadline = request.state.arrived + timeout_ms / 1000
-        within = (
-            f"within {timeout_ms} ms; try again, or allow more with timeout_ms= "
-            f"(up to {self.settings.max_timeout_ms})"
-        )
+        deadline = Deadline.of(request, query.timeout_ms, self.settings)
         with self.admission.slot():
-            async with due(deadline, ReadTimeoutError(f"no whole body {within}")):
+            async with deadline.for_body():
                 with stages.timing("read"):
                     body = await read_image(request, self.settings.max_body_bytes)
-            async with due(deadline, DeadlineError(f"no mask {within}")):
+            async with while_connected(request), deadline.for_mask():
                 with stages.timing("admit"):
-                    accept = ",".join(request.headers.getlist("accept"))
-                    wanted = await self._admit(body, query, accept)
-                answer = await self._ask(wanted, body, stages)
-                with stages.timing("render"):
-                    rendered = await self._render(answer, body, wanted)
-        self.metrics.observe_stages(stages)
-        return respond(rendered, answer.model)
+                    wanted = await self.wanted(request, query)
+                answered = await self.answer(body, wanted, stages)
+        rendered = answered.rendered
+        return Response(rendered.body, media_type=rendered.media_type, headers=answered.headers)
 
-    async def _admit(self, body: bytes, query: SegmentQuery, accept: str) -> Wanted:
-        """Check everything that can be checked without a worker's help."""
+    async def wanted(
+        self,
+        request: Request,
+        query: SegmentQuery,
+        media_outputs: Mapping[str, Output] = MEDIA_OUTPUTS,
+    ) -> Wanted:
+        """Check a request's options, which are the same for all of its images."""
         model = self.models.resolve(query.model)
-        output, accept_jpeg = negotiate(query.output, accept)
+        accept = ",".join(request.headers.getlist("accept"))
+        output, accept_jpeg = negotiate(query.output, accept, media_outputs)
         card = await self.models.card(model)
-        wanted = Wanted(
-            model,
-            checked_max_side(query.max_side, card),
-            RenderOptions(
-                output,
-                class_ids(query.classes, card.classes),
-                query.min_area,
-                query.alpha,
-                query.orientation,
-                accept_jpeg,
-            ),
-        )
-        if len(body) > INLINE_HEADER_BYTES:
-            await asyncio.to_thread(self._check_photo, body)
-        else:
-            self._check_photo(body)
-        return wanted
+        return Wanted.of(query, model, card, output, accept_jpeg=accept_jpeg)
 
-    def _check_photo(self, body: bytes) -> None:
+    async def answer(self, body: bytes, wanted: Wanted, stages: Stages) -> Answered:
+        """Answer for one image; raises ProblemError. Deadlines are the caller's."""
+        with stages.timing("admit"):
+            pixels = await self._admit(body, wanted)
+        answer = await self._ask(body, wanted, pixels, stages)
+        with stages.timing("render"):
+            rendered = await self._render(answer, body, wanted)
+        self.metrics.observe_stages(stages)
+        return Answered(rendered, answer.model)
+
+    async def _admit(self, body: bytes, wanted: Wanted) -> int:
+        """Check all that can be checked without a worker; return the pixels it would work on."""
+        if len(body) > INLINE_HEADER_BYTES:
+            header = await asyncio.to_thread(self._check_photo, body)
+        else:
+            header = self._check_photo(body)
+        return wanted.working_pixels(header)
+
+    def _check_photo(self, body: bytes) -> photo.Header:
         header = photo.read_header(body, self.settings.formats)
         photo.check_pixels(header, self.settings.max_pixels)
+        return header
 
-    async def _ask(self, wanted: Wanted, body: bytes, stages: Stages) -> WorkerAnswer:
-        """Have the worker segment the photo, and account for its time."""
+    async def _ask(self, body: bytes, wanted: Wanted, pixels: int, stages: Stages) -> WorkerAnswer:
+        """Have the worker segment the photo, and account for its time and that in the line."""
         started = time.perf_counter()
-        answer = await self.upstream.send(wanted.model, body, wanted.worker_options())
+        answer = await self.handovers[wanted.model].run(
+            pixels, wanted.card.handover_bounds, lambda: self._hand_over(body, wanted)
+        )
         stages.add_upstream((time.perf_counter() - started) * 1000, answer.report.stages_ms)
+        if answer.media_type == PROBLEM_MEDIA_TYPE:
+            raise read_problem(answer.body)
+        return answer
+
+    async def _hand_over(self, body: bytes, wanted: Wanted) -> WorkerAnswer:
+        """Goes on when the client has gone: the answer tells of its whole batch."""
+        answer = await self.upstream.send(wanted.model, body, wanted.worker_options())
         self.health.saw_answer(wanted.model)
         self.models.saw_tag(wanted.model, answer.model)
         self.metrics.observe_report(answer.report)
-        if answer.media_type == PROBLEM_MEDIA_TYPE:
-            raise read_problem(answer.body)
         return answer
 
     async def _render(self, answer: WorkerAnswer, body: bytes, wanted: Wanted) -> Rendered:
@@ -131,40 +137,6 @@ class Segmenter:
         return await asyncio.to_thread(render, answer.body, body, wanted.render, card.legend)
 
 
-def checked_max_side(max_side: int | None, card: ModelCard) -> int | None:
-    """Hold `max_side=` to the model's limit; raises InvalidOptionError."""
-    if max_side is not None and max_side > card.max_side_limit:
-        raise InvalidOptionError(
-            f"max_side: {max_side} is above the limit of {card.name}, {card.max_side_limit}; "
-            "ask for less, or raise max_side_limit in its model.yaml"
-        )
-    return max_side
-
-
-def checked_timeout_ms(timeout_ms: int | None, settings: Settings) -> int:
-    """Hold `timeout_ms=` to the server's limit; raises InvalidOptionError."""
-    if timeout_ms is None:
-        return min(settings.timeout_ms, settings.max_timeout_ms)
-    if timeout_ms > settings.max_timeout_ms:
-        raise InvalidOptionError(
-            f"timeout_ms: {str(timeout_ms)[:40]} is above the limit, {settings.max_timeout_ms}; "
-            "ask for less, or raise FCNSERVE_MAX_TIMEOUT_MS"
-        )
-    return timeout_ms
-
-
-def respond(rendered: Rendered, model: str) -> Response:
-    """Write the answer, with what lets a client check and reproduce it."""
-    digest = base64.b64encode(hashlib.sha256(rendered.body).digest()).decode()
-    headers = {"Content-Digest": f"sha-256=:{digest}:", "X-Model": model}
-    return Response(rendered.body, media_type=rendered.media_type, headers=headers)
-
-
-@asynccontextmanager
-async def due(deadline: float, problem: ProblemError) -> AsyncIterator[None]:
-    """Raise `problem` when the loop's clock passes `deadline` inside."""
-    try:
-        async with asyncio.timeout_at(deadline):
-            yield
-    except TimeoutError as error:
-        raise problem from error
+def content_digest(body: bytes) -> str:
+    """Write the value of `Content-Digest` (RFC 9530)."""
+    return f"sha-256=:{base64.b64encode(hashlib.sha256(body).digest()).decode()}:"

@@ -1,9 +1,9 @@
 """All settings of gateway and worker, read from the environment once, at start."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from handlers.photo import DEFAULT_FORMATS, OPTIONAL_FORMATS
@@ -34,6 +34,12 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(
         20_000_000, ge=1_000, le=1_000_000_000, description="largest request body, in bytes"
     )
+    max_batch_body_bytes: int = Field(
+        100_000_000,
+        ge=1_000,
+        le=4_000_000_000,
+        description="largest body of a batch request, in bytes; its images have `max_body_bytes`",
+    )
     max_pixels: int = Field(
         32_000_000, ge=1, le=1_000_000_000, description="largest image, in pixels"
     )
@@ -48,14 +54,26 @@ class Settings(BaseSettings):
     max_timeout_ms: int = Field(
         120_000, ge=1, description="largest `timeout_ms` that a request may ask for"
     )
+    attempt_timeout_s: float = Field(
+        60.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="seconds after which an image that TorchServe has not answered counts as lost",
+    )
     ready_window_s: float = Field(
-        5.0, gt=0, description="seconds for which a worker's answer counts as a sign of life"
+        5.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="seconds for which a worker's answer counts as a sign of life",
     )
     cors_origins: Words = Field(
         (), description="web origins that may call the API from a browser, separated by commas"
     )
     shutdown_grace_s: float = Field(
-        20.0, ge=0, description="seconds that requests in flight get to finish at a stop"
+        20.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="seconds that requests in flight get to finish at a stop",
     )
     log_format: Literal["human", "json"] = Field("human", description="how log lines are written")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
@@ -110,6 +128,15 @@ class Settings(BaseSettings):
     @classmethod
     def _no_slash(cls, value: str) -> str:
         return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _default_deadline_is_allowed(self) -> Self:
+        if self.timeout_ms > self.max_timeout_ms:
+            raise ValueError(
+                f"timeout_ms is {self.timeout_ms}, above max_timeout_ms, {self.max_timeout_ms}; "
+                "lower FCNSERVE_TIMEOUT_MS or raise FCNSERVE_MAX_TIMEOUT_MS"
+            )
+        return self
 
 
 def split_words(text: str) -> list[str]:

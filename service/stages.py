@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+TOTAL = "total"  # of a batch request: its images' verbs overlap
 VERBS = ("read", "admit", "wait", "decode", "plan", "forward", "encode", "hold", "render")
 
 
@@ -33,4 +34,6 @@ class Stages:
 
     def server_timing(self) -> str:
         """Write the `Server-Timing` header (W3C), in milliseconds."""
-        return ", ".join(f"{verb};dur={self.ms[verb]:.2f}" for verb in VERBS if verb in self.ms)
+        return ", ".join(
+            f"{verb};dur={self.ms[verb]:.2f}" for verb in (*VERBS, TOTAL) if verb in self.ms
+        )

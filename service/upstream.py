@@ -5,6 +5,7 @@ An answer without our own header is TorchServe's own, and says that no worker to
 
 import json
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -42,15 +43,20 @@ class WorkerAnswer:
 
 
 class Upstream:
-    """TorchServe's inference API, over connections that stay open."""
+    """TorchServe's inference API, over connections that stay open.
 
-    def __init__(self, url: str, connections: int) -> None:
+    As many as are wanted: how much is sent at a time is the caller's to bound.
+    """
+
+    def __init__(self, url: str, attempt_timeout_s: float) -> None:
         self._url = url
+        self._attempt_timeout_s = attempt_timeout_s
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=connections),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
+            connector=aiohttp.TCPConnector(limit=0),
+            timeout=aiohttp.ClientTimeout(total=attempt_timeout_s, sock_connect=CONNECT_TIMEOUT_S),
             skip_auto_headers=SKIPPED_HEADERS,
             auto_decompress=False,
+            trace_configs=[noting_reuse()],
         )
 
     async def close(self) -> None:
@@ -59,7 +65,7 @@ class Upstream:
     async def send(self, model: str, body: bytes, options: dict[str, object]) -> WorkerAnswer:
         """Have `body` answered; raises NotReadyError, WorkerCrashedError or WorkerFailedError.
 
-        It waits as long as it takes: deadlines are the caller's.
+        Deadlines are the caller's; what TorchServe has lost is given up after the attempt's own.
         """
         headers: LooseHeaders = {
             OPTIONS_HEADER: json.dumps(options, separators=(",", ":")),
@@ -67,17 +73,54 @@ class Upstream:
         }
         url = f"{self._url}/predictions/{model}"
         try:
-            async with self._session.post(url, data=body, headers=headers) as response:
-                answer = await response.read()
+            response, answer = await self._post(url, body, headers)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise NotReadyError("the worker is starting or gone; try again shortly") from error
-        except (TimeoutError, aiohttp.ClientError) as error:
+        except TimeoutError as error:
+            raise WorkerCrashedError(
+                f"the worker has not answered within {self._attempt_timeout_s:g} s: this image is "
+                "lost; try again, or raise FCNSERVE_ATTEMPT_TIMEOUT_S if it is that slow"
+            ) from error
+        except aiohttp.ClientError as error:
             raise WorkerCrashedError(
                 "the connection to the worker broke while it had this image; try again"
             ) from error
         if MODEL_HEADER not in response.headers:
             raise foreign_answer(response.status)
         return read_answer(response, answer)
+
+    async def _post(
+        self, url: str, body: bytes, headers: LooseHeaders, *, may_retry: bool = True
+    ) -> tuple[aiohttp.ClientResponse, bytes]:
+        """Send and read. A connection that had been open for a while may turn out to have been
+        closed at the other end: then, and before any byte of an answer, it is tried once more.
+        """
+        connection = SimpleNamespace(reused=False)
+        try:
+            async with self._session.post(
+                url, data=body, headers=headers, trace_request_ctx=connection
+            ) as response:
+                return response, await response.read()
+        except aiohttp.ServerDisconnectedError as error:
+            has_begun_to_answer = not isinstance(error.message, str)
+            if has_begun_to_answer or not (connection.reused and may_retry):
+                raise
+        return await self._post(url, body, headers, may_retry=False)
+
+
+def noting_reuse() -> aiohttp.TraceConfig:
+    """Set `reused` on the context of a request that goes over a connection with a past."""
+
+    async def note(
+        _session: aiohttp.ClientSession,
+        context: SimpleNamespace,
+        _parameters: aiohttp.TraceConnectionReuseconnParams,
+    ) -> None:
+        context.trace_request_ctx.reused = True
+
+    trace = aiohttp.TraceConfig()
+    trace.on_connection_reuseconn.append(note)
+    return trace
 
 
 def read_answer(response: aiohttp.ClientResponse, body: bytes) -> WorkerAnswer:

@@ -82,6 +82,8 @@ class FakeTorchServe:
     """TorchServe's inference API, as far as the gateway uses it."""
 
     digest: str = "0123456789abcdef"
+    batch_size: int = 8
+    group_pixels: int = 200_000
     fault: Fault | None = None
     calls: list[Call] = field(default_factory=list)
     busy: int = 0
@@ -105,7 +107,9 @@ class FakeTorchServe:
             **{key: MODEL_YAML[key] for key in ("working_max_side", "max_side_limit")},
             "name": name,
             "digest": self.digest,
-            "batch_size": 8,
+            "batch_size": self.batch_size,
+            "workers": 1,
+            "group_pixels": self.group_pixels,
             "device": "cpu",
             "precision": "fp32",
             "numerics": "fake",

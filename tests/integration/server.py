@@ -57,6 +57,15 @@ class Command:
         """Its exit code, once it has ended."""
         return self.process.wait(seconds)
 
+    def wait_until_running(self, processes: int) -> None:
+        """Poll until it has so many processes; it may still be loading its model."""
+
+        def running() -> bool:
+            assert self.process.poll() is None, f"ended while starting:\n{self.output()}"
+            return len(self.processes()) == processes
+
+        wait_until(running, START_S, lambda: f"{self.processes()}\n{self.output()}")
+
     def signal_group(self, signum: int) -> None:
         """What a terminal does on Ctrl-C: the whole foreground group hears it."""
         os.killpg(self.process.pid, signum)

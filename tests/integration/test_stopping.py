@@ -88,7 +88,8 @@ def test_serve_ends_by_itself_and_says_so_when_torchserve_is_killed(start: Start
 def test_everything_ends_when_serve_itself_is_killed(start: Start) -> None:
     port = free_port()
     serve = start(Command, "serve", "--port", str(port))
-    wait_until(lambda: len(serve.processes()) == PROCESSES and is_listening(port), START_S)
+    serve.wait_until_running(PROCESSES)
+    wait_until(lambda: is_listening(port), START_S, serve.output)
     folder = temporary_folder(serve)
     os.kill(serve.process.pid, signal.SIGKILL)
     serve.wait()
@@ -102,7 +103,7 @@ def worker(start: Start) -> Command:
     """A worker that is still loading its model."""
     ports = {"FCNSERVE_WORKER_PORT": str(free_port()), "FCNSERVE_WORKER_METRICS_PORT": "0"}
     started: Command = start(Command, "worker", **ports)
-    wait_until(lambda: len(started.processes()) == PROCESSES - 2, START_S)
+    started.wait_until_running(PROCESSES - 2)
     return started
 
 

@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from starlette.datastructures import Headers
 from starlette.requests import Request
 
-from service.body import from_json, from_multipart, read_image
+from service.body import from_json, read_image
 from service.errors import (
     BadBase64Error,
     BadJsonError,
     BadMultipartError,
     BodyTooLargeError,
 )
+from service.form import from_multipart
 from tests.fakes import CAT, Gateway, running, until
 
 LIMIT = 40_000  # the cat has 35,042 bytes, in base64 46,724

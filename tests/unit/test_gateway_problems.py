@@ -141,6 +141,20 @@ CASES = [
         settings={"max_body_bytes": 1000},
     ),
     Case(
+        "33-images",
+        "too_many_images",
+        lambda gateway: gateway.http.post("/v1/segment/batch", files=[("images", CAT)] * 33),
+        ("more than 32 files", "send the others"),
+    ),
+    Case(
+        "lost",
+        "worker_crashed",
+        with_fault(lambda torchserve: torchserve.hangs),
+        ("not answered within 0.2 s", "is lost", "try again", "FCNSERVE_ATTEMPT_TIMEOUT_S"),
+        settings={"attempt_timeout_s": 0.2},
+        photos=1,
+    ),
+    Case(
         "text-type",
         "unsupported_content_type",
         photo(content_type="text/plain"),
@@ -202,7 +216,7 @@ CASES = [
         "worker_crashed",
         with_fault(lambda torchserve: torchserve.hangs_up),
         ("connection to the worker broke", "try again"),
-        photos=1,
+        photos=2,  # the first over a connection that might have been closed for long
     ),
     Case(
         "breaks-off",

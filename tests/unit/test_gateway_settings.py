@@ -52,7 +52,16 @@ def test_a_setting_is_read_from_its_variable(
         ("max_timeout_ms", "0"),
         ("ready_window_s", "0"),
         ("ready_window_s", "-1"),
+        ("ready_window_s", "inf"),
+        ("ready_window_s", "nan"),
         ("shutdown_grace_s", "-1"),
+        ("shutdown_grace_s", "inf"),
+        ("shutdown_grace_s", "nan"),
+        ("attempt_timeout_s", "0"),
+        ("attempt_timeout_s", "inf"),
+        ("max_batch_body_bytes", "999"),
+        ("timeout_ms", "120001"),
+        ("max_timeout_ms", "29999"),
         ("workers", "0"),
         ("log_format", "xml"),
         ("log_level", "loud"),
@@ -64,6 +73,12 @@ def test_a_setting_out_of_bounds_stops_the_start(
     monkeypatch.setenv(f"FCNSERVE_{name.upper()}", text)
     with pytest.raises(ValidationError, match=name):
         Settings()
+
+
+def test_a_default_deadline_that_no_request_might_ask_for_is_explained() -> None:
+    with pytest.raises(ValidationError, match="lower FCNSERVE_TIMEOUT_MS or raise FCNSERVE_MAX_T"):
+        Settings(timeout_ms=2000, max_timeout_ms=1000)
+    assert Settings(timeout_ms=1000, max_timeout_ms=1000).timeout_ms == 1000
 
 
 def test_settings_do_not_change() -> None:

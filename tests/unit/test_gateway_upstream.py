@@ -4,12 +4,20 @@ place is given back.
 
 import asyncio
 import time
+from asyncio import IncompleteReadError, StreamReader, StreamWriter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import pytest
 from prometheus_client import Gauge
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Message
 
 from service.admission import MAX_RETRY_AFTER_S, Admission
-from service.errors import BusyError
+from service.connection import while_connected
+from service.errors import BusyError, WorkerCrashedError
+from service.upstream import MODEL_HEADER, REPORT_HEADER, Upstream
 from tests.fakes import CAT, FakeTorchServe, running, until
 
 FAULTS = {
@@ -149,6 +157,140 @@ async def test_connections_to_the_worker_stay_open() -> None:
             await gateway.segment()
         pool = gateway.app.state.segmenter.upstream._session.connector._conns
         assert sum(len(idle) for idle in pool.values()) == 1
+
+
+@dataclass
+class Line:
+    """A server of one answer a connection, after which it does as it is told."""
+
+    then: bytes = b""  # sent before it closes
+    answers_first: bool = True
+    requests: int = 0
+
+    async def connected(self, reader: StreamReader, writer: StreamWriter) -> None:
+        for has_answer in (self.answers_first, False):
+            try:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+            except IncompleteReadError:
+                break  # the client is done
+            await reader.readexactly(int(head.partition("content-length: ")[2].split()[0]))
+            self.requests += 1
+            if not has_answer:
+                writer.write(self.then)
+                break
+            writer.write(ANSWER)
+        writer.close()
+
+
+REPORT = '{"stages_ms":{},"batch_images":null,"group":null}'
+ANSWER = (
+    f"HTTP/1.1 200 OK\r\n{MODEL_HEADER}: m@0\r\n{REPORT_HEADER}: {REPORT}\r\n"
+    "Content-Length: 4\r\n\r\nmask"
+).encode()
+
+
+@asynccontextmanager
+async def upstream_to(line: Line) -> AsyncIterator[Upstream]:
+    server = await asyncio.start_server(line.connected, "127.0.0.1", 0)
+    upstream = Upstream(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", 10)
+    async with server:
+        try:
+            yield upstream
+        finally:
+            await upstream.close()
+
+
+async def test_a_connection_that_was_closed_meanwhile_is_tried_anew() -> None:
+    line = Line()
+    async with upstream_to(line) as upstream:
+        for _ in range(3):
+            assert (await upstream.send("m", b"photo", {})).body == b"mask"
+    assert line.requests == 5  # the second and the third went out twice
+
+
+async def test_a_new_connection_that_breaks_is_not_tried_anew() -> None:
+    line = Line(answers_first=False)
+    async with upstream_to(line) as upstream:
+        with pytest.raises(WorkerCrashedError):
+            await upstream.send("m", b"photo", {})
+    assert line.requests == 1
+
+
+@pytest.mark.parametrize("begun", [ANSWER[:1], ANSWER[:12], ANSWER[:60], ANSWER[:-2]])
+async def test_an_answer_that_breaks_off_is_not_asked_for_anew(begun: bytes) -> None:
+    line = Line(then=begun)
+    async with upstream_to(line) as upstream:
+        await upstream.send("m", b"photo", {})
+        with pytest.raises(WorkerCrashedError):
+            await upstream.send("m", b"photo", {})
+    assert line.requests == 2
+
+
+async def test_it_is_tried_anew_only_once() -> None:
+    line = Line()
+    async with upstream_to(line) as upstream:
+        await upstream.send("m", b"photo", {})
+        line.answers_first = False
+        with pytest.raises(WorkerCrashedError):
+            await upstream.send("m", b"photo", {})
+    assert line.requests == 3
+
+
+async def leave_when(gone: asyncio.Event) -> AsyncIterator[Message]:
+    """What a server says to an application: the rest of a body, then that the client has left."""
+    yield {"type": "http.request", "body": b""}
+    await gone.wait()
+    yield {"type": "http.disconnect"}
+
+
+def request_until(gone: asyncio.Event) -> Request:
+    return Request({"type": "http"}, leave_when(gone).__anext__)
+
+
+async def test_a_client_that_has_left_ends_what_is_done_for_it() -> None:
+    gone = asyncio.Event()
+
+    async def serve() -> None:
+        async with while_connected(request_until(gone)):
+            gone.set()
+            await asyncio.sleep(10)
+
+    with pytest.raises(ClientDisconnect):
+        await serve()
+
+
+async def test_a_client_that_leaves_later_ends_nothing() -> None:
+    gone = asyncio.Event()
+    async with while_connected(request_until(gone)):
+        await asyncio.sleep(0)
+    gone.set()
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_who_is_cancelled_by_somebody_else_too_stays_cancelled() -> None:
+    gone = asyncio.Event()
+
+    async def serve() -> None:
+        async with while_connected(request_until(gone)):
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(serve())
+    await asyncio.sleep(0)
+    gone.set()
+    for _ in range(9):  # until it has been cancelled once, and before it can say so
+        if not task.cancelling():
+            await asyncio.sleep(0)
+    assert not task.done()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_deadline_inside_a_connection_is_still_a_deadline() -> None:
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01), while_connected(request_until(asyncio.Event())):
+            await asyncio.sleep(10)
 
 
 def admission(max_in_flight: int = 4) -> Admission:

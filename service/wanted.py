@@ -1,0 +1,65 @@
+"""What a request wants of its photos: its options, checked against the model's card."""
+
+from dataclasses import dataclass
+
+from handlers import photo
+from service.errors import InvalidOptionError
+from service.handover import frame_pixels
+from service.models import ModelCard
+from service.query import SegmentQuery, class_ids
+from service.render import Output, RenderOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Options that a model can fulfil."""
+
+    model: str
+    card: ModelCard
+    max_side: int | None
+    render: RenderOptions
+
+    @classmethod
+    def of(
+        cls, query: SegmentQuery, model: str, card: ModelCard, output: Output, *, accept_jpeg: bool
+    ) -> "Wanted":
+        """Check classes and sizes; raises InvalidOptionError."""
+        return cls(
+            model,
+            card,
+            checked_max_side(query.max_side, card),
+            RenderOptions(
+                output,
+                class_ids(query.classes, card.classes),
+                query.min_area,
+                query.alpha,
+                query.orientation,
+                accept_jpeg,
+            ),
+        )
+
+    def worker_options(self) -> dict[str, object]:
+        """Say to the worker what it has to know, and nothing that it takes by itself."""
+        options: dict[str, object] = {}
+        if self.render.output is Output.confidence:
+            options["output"] = "confidence"
+        if self.render.orientation != "exif":
+            options["orientation"] = self.render.orientation
+        if self.max_side is not None:
+            options["max_side"] = self.max_side
+        return options
+
+    def working_pixels(self, header: photo.Header) -> int:
+        """Count the pixels that the network will see of a photo, its frame's padding included."""
+        size = header.size(self.render.orientation)
+        return frame_pixels(*photo.fit(*size, self.max_side or self.card.working_max_side))
+
+
+def checked_max_side(max_side: int | None, card: ModelCard) -> int | None:
+    """Hold `max_side=` to the model's limit; raises InvalidOptionError."""
+    if max_side is not None and max_side > card.max_side_limit:
+        raise InvalidOptionError(
+            f"max_side: {max_side} is above the limit of {card.name}, {card.max_side_limit}; "
+            "ask for less, or raise max_side_limit in its model.yaml"
+        )
+    return max_side

@@ -1,0 +1,48 @@
+"""Photos of many sizes, many at once: every mask has the bytes that its photo gets alone."""
+
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.integration.server import ASTRONAUT, CAT, Server
+
+CLIENTS = 16
+PHOTOS = 64
+
+
+def photos_of_many_sizes() -> list[bytes]:
+    """Cuts of the sample photos, scaled: sides from 24 to 400 pixels, hardly two alike."""
+    choose = np.random.default_rng(0)
+    originals = [Image.open(path) for path in (ASTRONAUT, CAT)]
+    bodies = []
+    for number in range(PHOTOS):
+        width, height = (int(side) for side in choose.integers(24, 400, 2))
+        left, top = choose.integers(0, 120, 2)
+        cut = originals[number % 2].crop((left, top, left + 180, top + 180)).resize((width, height))
+        body = BytesIO()
+        cut.save(body, "JPEG", quality=90)
+        bodies.append(body.getvalue())
+    return bodies
+
+
+@pytest.fixture(scope="module")
+def photos() -> list[bytes]:
+    return photos_of_many_sizes()
+
+
+def test_a_crowd_of_mixed_sizes_gets_the_bytes_of_lone_photos(
+    server: Server, photos: list[bytes]
+) -> None:
+    sizes = {Image.open(BytesIO(photo)).size for photo in photos}
+    assert len(sizes) >= 40
+    alone = [server.segment(photo) for photo in photos]
+    passes = server.metric("fcnserve_group_images_count")
+    images = server.metric("fcnserve_group_images_sum")
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        for _ in range(2):
+            assert list(clients.map(server.segment, photos)) == alone
+    shared = server.metric("fcnserve_group_images_sum") - images
+    assert shared > server.metric("fcnserve_group_images_count") - passes, "no pass was shared"

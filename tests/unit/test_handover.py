@@ -1,0 +1,347 @@
+"""The line in front of TorchServe: never above its bounds, in order, and nobody is forgotten."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client import Gauge
+
+from service.handover import Bounds, Handover, frame_pixels
+from tests.fakes import CAT, FakeTorchServe, Gateway, running, until
+
+TURNS = 6  # of the loop: more than any step of the line needs
+
+
+def handover() -> Handover:
+    return Handover(
+        Gauge("waiting", "in line", registry=None), Gauge("handed", "over", registry=None)
+    )
+
+
+def gauges(line: Handover) -> tuple[float, float]:
+    return line._waiting._value.get(), line._handed_over._value.get()
+
+
+async def settle(turns: int = TURNS) -> None:
+    for _ in range(turns):
+        await asyncio.sleep(0)
+
+
+@dataclass
+class Scene:
+    """Images that come, go and end as told, and what the line made of it."""
+
+    bounds: Bounds
+    line: Handover = field(default_factory=handover)
+    callers: list["asyncio.Task[int]"] = field(default_factory=list)
+    pixels: list[int] = field(default_factory=list)
+    begun: list[int] = field(default_factory=list)
+    ends: dict[int, asyncio.Event] = field(default_factory=dict)
+
+    def arrive(self, pixels: int) -> None:
+        number = len(self.callers)
+        self.pixels.append(pixels)
+        self.ends[number] = asyncio.Event()
+
+        async def job() -> int:
+            self.begun.append(number)
+            await self.ends[number].wait()
+            return number
+
+        self.callers.append(asyncio.create_task(self.line.run(pixels, self.bounds, job)))
+
+    @property
+    def underway(self) -> list[int]:
+        return [number for number in self.begun if not self.ends[number].is_set()]
+
+    @property
+    def waiting(self) -> list[int]:
+        return [
+            number
+            for number, caller in enumerate(self.callers)
+            if not caller.done() and number not in self.begun
+        ]
+
+    def check(self) -> None:
+        pixels = [self.pixels[number] for number in self.underway]
+        assert len(pixels) <= self.bounds.images
+        assert sum(pixels) <= self.bounds.pixels or len(pixels) == 1
+        assert self.begun == sorted(self.begun)
+        assert (self.line.images, self.line.pixels) == (len(pixels), sum(pixels))
+        assert gauges(self.line) == (len(self.waiting), len(pixels))
+        if self.waiting:  # there is no room for the first
+            assert pixels
+            assert (
+                len(pixels) == self.bounds.images
+                or sum(pixels) + self.pixels[self.waiting[0]] > self.bounds.pixels
+            )
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["arrive", "arrive", "end", "leave"]),
+        st.integers(1, 12),
+        st.integers(0, TURNS),  # turns of the loop before the next step
+    ),
+    max_size=40,
+)
+
+
+@given(STEPS, st.integers(1, 4), st.integers(1, 10))
+@settings(deadline=None)
+def test_the_bounds_hold_the_order_is_kept_and_nobody_is_forgotten(
+    steps: list[tuple[str, int, int]], images: int, pixels: int
+) -> None:
+    asyncio.run(play(Scene(Bounds(images, pixels)), steps))
+
+
+async def play(scene: Scene, steps: list[tuple[str, int, int]]) -> None:
+    for step, number, turns in steps:
+        if step == "arrive":
+            scene.arrive(number)
+        elif step == "end" and scene.underway:
+            scene.ends[scene.underway[number % len(scene.underway)]].set()
+        elif step == "leave" and scene.callers:
+            scene.callers[number % len(scene.callers)].cancel()
+        await settle(turns)
+        if turns == TURNS:
+            scene.check()
+    for end in scene.ends.values():
+        end.set()
+    with suppress(TimeoutError):
+        await asyncio.wait_for(asyncio.gather(*scene.callers, return_exceptions=True), 5)
+    await settle()
+    assert all(caller.done() for caller in scene.callers)
+    for number, caller in enumerate(scene.callers):
+        assert caller.cancelled() or caller.result() == number
+    scene.check()
+    assert gauges(scene.line) == (0, 0)
+
+
+async def test_a_large_image_goes_alone_and_is_not_overtaken() -> None:
+    scene = Scene(Bounds(4, 10))
+    for pixels in (3, 3, 99, 1):
+        scene.arrive(pixels)
+    await settle()
+    assert scene.underway == [0, 1]  # the last would fit
+    scene.ends[0].set()
+    await settle()
+    assert scene.underway == [1]
+    scene.ends[1].set()
+    await settle()
+    assert scene.underway == [2]
+    scene.ends[2].set()
+    await settle()
+    assert scene.underway == [3]
+    scene.ends[3].set()
+    assert await asyncio.gather(*scene.callers) == [0, 1, 2, 3]
+
+
+async def test_a_caller_that_leaves_the_front_lets_the_next_one_in() -> None:
+    scene = Scene(Bounds(2, 10))
+    for pixels in (9, 5, 1):
+        scene.arrive(pixels)
+    await settle()
+    assert (scene.underway, scene.waiting) == ([0], [1, 2])
+    scene.callers[1].cancel()
+    await settle()
+    assert scene.underway == [0, 2]
+
+
+@pytest.mark.parametrize("turns", range(TURNS))
+async def test_a_caller_may_leave_at_the_very_moment_of_its_turn(turns: int) -> None:
+    scene = Scene(Bounds(1, 10))
+    scene.arrive(1)
+    scene.arrive(1)
+    await settle()
+    scene.ends[0].set()
+    await settle(turns)
+    scene.callers[1].cancel()
+    scene.ends[1].set()
+    await settle()
+    assert (scene.line.images, scene.line.pixels) == (0, 0)
+    scene.arrive(1)
+    await settle()
+    assert scene.underway == [2]
+
+
+async def test_a_job_goes_on_when_its_caller_leaves_and_holds_its_room() -> None:
+    scene = Scene(Bounds(1, 10))
+    scene.arrive(1)
+    scene.arrive(1)
+    await settle()
+    scene.callers[0].cancel()
+    await settle()
+    assert scene.callers[0].cancelled()
+    assert (scene.underway, scene.waiting) == ([0], [1])
+    scene.ends[0].set()
+    await settle()
+    assert scene.underway == [1]
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+async def test_a_job_that_fails_gives_its_room_back(leaves: bool) -> None:
+    line, go = handover(), asyncio.Event()
+
+    async def job() -> int:
+        await go.wait()
+        return 1 // 0
+
+    caller = asyncio.create_task(line.run(5, Bounds(1, 10), job))
+    await settle()
+    if leaves:
+        caller.cancel()
+    go.set()
+    with pytest.raises(asyncio.CancelledError if leaves else ZeroDivisionError):
+        await caller
+    await settle()
+    assert (line.images, line.pixels) == (0, 0)
+
+
+async def test_closing_ends_what_nobody_waits_for() -> None:
+    scene = Scene(Bounds(3, 10))
+    scene.arrive(1)
+    await settle()
+    scene.callers[0].cancel()
+    await settle()
+    await scene.line.close()
+    assert (scene.line.images, scene.line.pixels) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("size", "pixels"),
+    [((1, 1), 1024), ((32, 32), 1024), ((33, 32), 2048), ((375, 500), 384 * 512)],
+)
+def test_a_frame_has_sides_that_32_divides(size: tuple[int, int], pixels: int) -> None:
+    assert frame_pixels(*size) == pixels
+
+
+def test_the_bound_is_two_batches_a_worker_and_their_pixels() -> None:
+    assert Bounds.of(workers=2, batch_size=8, group_pixels=100) == Bounds(32, 3200)
+
+
+@asynccontextmanager
+async def narrow(**settings: object) -> AsyncIterator[Gateway]:
+    """A gateway that may hand over two photos at a time, to a worker that hangs."""
+    async with running(FakeTorchServe(batch_size=1), **settings) as gateway:
+        await gateway.ready()
+        gateway.torchserve.fault = gateway.torchserve.hangs
+        yield gateway
+
+
+def shown(gateway: Gateway) -> tuple[float, float]:
+    names = ("fcnserve_images_waiting", "fcnserve_images_handed_over")
+    waiting, handed_over = map(gateway.value, names)
+    return waiting, handed_over
+
+
+def becomes(gateway: Gateway, *wanted: float) -> Callable[[], bool]:
+    return lambda: shown(gateway) == wanted
+
+
+async def test_the_worker_is_never_given_more_than_two_batches() -> None:
+    async with narrow() as gateway:
+        async with asyncio.TaskGroup() as group:
+            answers = [group.create_task(gateway.segment()) for _ in range(6)]
+            await until(becomes(gateway, 4, 2))
+            await until(lambda: len(gateway.torchserve.photos) == 2)
+            assert gateway.in_flight == 6
+            gateway.torchserve.released.set()
+        assert {answer.result().status_code for answer in answers} == {200}
+        assert shown(gateway) == (0, 0)
+
+
+async def test_the_sizes_that_the_network_sees_are_counted() -> None:
+    """A cat takes 480x320 = 153,600 pixels of 2 x 150,000; at max_side=64 it takes 4,096."""
+    torchserve = FakeTorchServe(batch_size=1, group_pixels=150_000)
+    async with running(torchserve) as gateway:
+        await gateway.ready()
+        torchserve.fault = torchserve.hangs
+        async with asyncio.TaskGroup() as group:
+            group.create_task(gateway.segment())
+            await until(becomes(gateway, 0, 1))
+            group.create_task(gateway.segment())
+            await until(becomes(gateway, 1, 1))
+            torchserve.released.set()
+        torchserve.released.clear()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(gateway.segment())
+            await until(becomes(gateway, 0, 1))
+            group.create_task(gateway.segment(max_side=64))
+            await until(becomes(gateway, 0, 2))
+            torchserve.released.set()
+
+
+async def test_time_in_the_line_counts_as_waiting() -> None:
+    async with narrow() as gateway:
+        async with asyncio.TaskGroup() as group:
+            ahead = [group.create_task(gateway.segment()) for _ in range(2)]
+            await until(becomes(gateway, 0, 2))
+            last = group.create_task(gateway.segment())
+            await until(becomes(gateway, 1, 2))
+            before = asyncio.get_running_loop().time()
+            await until(lambda: asyncio.get_running_loop().time() > before + 0.1)
+            gateway.torchserve.released.set()
+        assert {task.result().status_code for task in ahead} == {200}
+        timing = dict(
+            entry.split(";dur=") for entry in last.result().headers["server-timing"].split(", ")
+        )
+        assert float(timing["wait"]) > 100
+
+
+async def test_an_image_that_expires_in_the_line_never_reaches_the_worker() -> None:
+    async with narrow() as gateway, asyncio.TaskGroup() as group:
+        for _ in range(2):
+            group.create_task(gateway.segment())
+        await until(becomes(gateway, 0, 2))
+        late = await gateway.segment(CAT + b"late", timeout_ms=50)
+        assert late.json()["code"] == "deadline_exceeded"
+        assert shown(gateway) == (0, 2)
+        assert gateway.in_flight == 2
+        gateway.torchserve.released.set()
+        assert (await gateway.segment()).status_code == 200
+        assert CAT + b"late" not in [call.body for call in gateway.torchserve.photos]
+
+
+async def test_an_abandoned_image_leaves_the_line_at_once() -> None:
+    async with narrow() as gateway, asyncio.TaskGroup() as group:
+        for _ in range(2):
+            group.create_task(gateway.segment())
+        await until(becomes(gateway, 0, 2))
+        _, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        head = f"POST /v1/segment HTTP/1.1\r\nHost: x\r\nContent-Length: {len(CAT)}\r\n\r\n"
+        writer.write(head.encode() + CAT)
+        await until(becomes(gateway, 1, 2))
+        writer.close()
+        await until(becomes(gateway, 0, 2))
+        assert gateway.in_flight == 2
+        gone = {"route": "/v1/segment", "status": "499", "code": ""}
+        assert gateway.value("fcnserve_requests_total", **gone) == 1
+        assert [line for line in gateway.logs if line["log_level"] == "error"] == []
+        gateway.torchserve.released.set()
+
+
+async def test_an_image_handed_over_is_read_to_its_end_after_its_deadline() -> None:
+    async with narrow() as gateway:
+        answer = await gateway.segment(timeout_ms=50)
+        assert answer.status_code == 504
+        assert gateway.in_flight == 0
+        assert shown(gateway) == (0, 1)
+        assert gateway.value("fcnserve_batch_images_count") == 0
+        gateway.torchserve.released.set()
+        await until(becomes(gateway, 0, 0))
+        assert gateway.value("fcnserve_batch_images_count") == 1
+        assert gateway.value("fcnserve_stage_duration_seconds_count", stage="render") == 0
+
+
+async def test_an_image_that_torchserve_loses_is_given_up() -> None:
+    async with narrow(attempt_timeout_s=0.1) as gateway:
+        for _ in range(3):
+            answer = await gateway.segment()
+            assert (answer.status_code, answer.json()["code"]) == (502, "worker_crashed")
+            assert "within 0.1 s" in answer.json()["detail"]
+        assert shown(gateway) == (0, 0)
