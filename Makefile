@@ -11,7 +11,7 @@ PYTHON ?= $(or $(shell for python in python3.11 python3.12 python3; do \
 # The commands that run long are `exec`ed, one a line: a signal to make reaches the program itself.
 INSTALL = @exec $(PYTHON) deploy/install.py
 
-.PHONY: help serve test lint format lock clean
+.PHONY: help serve test lint format bench lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 18
@@ -33,6 +33,10 @@ format: ## let ruff format the code and fix what it can
 	$(INSTALL) test
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
+
+bench: ## measure ways to batch, and the service around ours (options in ARGS)
+	$(INSTALL) worker bench
+	@exec .venv/bin/python -m loadtest.bench $(ARGS)
 
 lock: ## write constraints.txt anew with the newest versions that pyproject.toml allows
 	@exec $(PYTHON) deploy/lock.py

@@ -12,70 +12,75 @@ and the blanking is woven in: a new backbone is exact by construction, or refuse
 
 import operator
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, fx, nn
 
+from handlers.net.extents import Edge, Extents, Joint, Size
 from handlers.net.fold import fold_batch_norms, replace_layer
 from handlers.net.geometry import Geometry, UnknownLayerError, geometry_of
-from handlers.net.layers import CropLike, OneDnnConv2d
+from handlers.net.layers import CropLike, same_kernels
+from handlers.net.sharing import Sharing
 from handlers.net.tracing import trace
-
-Size = tuple[int, int]  # (height, width)
 
 POINTWISE_FUNCTIONS = frozenset(
     {operator.add, operator.iadd, operator.mul, torch.add, torch.relu, nn.functional.relu}
 )
-# sizes at which maps that are added must agree; multiples of every backbone's stride
-PROBE_SIZES = ((64, 96), (320, 416), (768, 512))
+# a photo of everyday size, by which networks are judged; a multiple of every backbone's stride
+PROBE_SIZE = (384, 512)
 CACHED_SIZES = 4096
 
 
-class Edge(NamedTuple):
-    """Where a photo's map ends, and how far beyond that a layer reads: all in rows or columns."""
+class ExactNet(nn.Module):
+    """A network whose scores for a photo do not depend on canvas, batch or neighbours."""
 
-    height: int
-    bottom: int
-    width: int
-    right: int
+    def __init__(self, net: nn.Module) -> None:
+        """Weave the blanking into `net`, which is in eval mode.
 
+        Raises UnknownLayerError for what cannot be exact, UnfitSizeError where maps are joined that
+        have different sizes.
+        """
+        super().__init__()
+        if net.training:
+            raise ValueError("the network is in training mode; call its eval() first")
+        weaver = Weaver(fold_batch_norms(trace(net)))
+        self.graph = weaver.weave()
+        self._strips = weaver.strips
+        self._joints = weaver.joints
+        self._scores = weaver.scores
+        self._edges = lru_cache(CACHED_SIZES)(self._measure)
+        self._edges(PROBE_SIZE)
 
-@dataclass(frozen=True, slots=True)
-class Extents:
-    """The size that a map has for a lone photo, by the layers between the input and the map."""
+    def forward(self, canvas: Tensor, sizes: Sequence[Size]) -> Tensor:
+        """Score photos of `sizes` in the top-left corners of a zero canvas (N, 3, H, W).
 
-    layers: tuple[Geometry, ...] = ()
+        Each photo's own scores are the top-left `score_size` of its map; the rest is undefined.
+        Raises UnfitSizeError for a photo that the network could not score alone.
+        """
+        scores: Tensor = self.graph(canvas, [self._edges(size) for size in sizes])
+        return scores
 
-    def after(self, geometry: Geometry) -> "Extents":
-        return Extents((*self.layers, geometry))
+    def score_size(self, size: Size) -> Size:
+        return self._scores.of(size)
 
-    def of(self, size: Size) -> Size:
-        height, width = size
-        for layer in self.layers:
-            height, width = layer.height.out(height), layer.width.out(width)
-        return height, width
-
-    def edge(self, size: Size, reader: Geometry) -> Edge:
-        """Say what `reader` reads of this map when a photo of `size` lies on a canvas."""
-        height, width = self.of(size)
-        return Edge(height, reader.height.reach(height), width, reader.width.reach(width))
+    def _measure(self, size: Size) -> tuple[Edge, ...]:
+        self._scores.of(size)
+        for joint in self._joints:
+            joint.check(size)
+        return tuple(extents.edge(size, reader) for extents, reader in self._strips)
 
 
 class Blank(nn.Module):
-    """Blanks the strips that the next layer reads beyond each photo's edge.
+    """Blanks the strips that the next layer reads beyond each photo's edge."""
 
-    In place: beyond its edge a photo's map means nothing to anybody.
-    """
-
-    def __init__(self, strip: int, value: float) -> None:
+    def __init__(self, strip: int, value: float, *, in_place: bool) -> None:
         super().__init__()
-        self.strip, self.value = strip, value
+        self.strip, self.value, self.in_place = strip, value, in_place
 
     def forward(self, maps: Tensor, edges: Sequence[Sequence[Edge]]) -> Tensor:
         """Blank (N, C, H, W) maps; `edges` are those of each photo, by strip."""
+        maps = maps if self.in_place else maps.clone()
         for one, its_edges in zip(maps, edges, strict=True):
             height, bottom, width, right = its_edges[self.strip]
             if bottom > height:
@@ -85,96 +90,73 @@ class Blank(nn.Module):
         return maps
 
 
-class ExactNet(nn.Module):
-    """A network whose scores for a photo do not depend on canvas, batch or neighbours."""
-
-    def __init__(self, net: nn.Module) -> None:
-        """Weave the blanking into `net`; raises UnknownLayerError for what cannot be exact."""
-        super().__init__()
-        weaver = Weaver(fold_batch_norms(trace(net)))
-        self.graph = weaver.weave()
-        self._strips = weaver.strips
-        self._scores = weaver.scores
-        self._edges = lru_cache(CACHED_SIZES)(self._measure)
-
-    def forward(self, canvas: Tensor, sizes: Sequence[Size]) -> Tensor:
-        """Score photos of `sizes` in the top-left corners of a zero canvas (N, 3, H, W).
-
-        Each photo's own scores are the top-left `score_size` of its map; the rest is undefined.
-        """
-        scores: Tensor = self.graph(canvas, [self._edges(size) for size in sizes])
-        return scores
-
-    def score_size(self, size: Size) -> Size:
-        return self._scores.of(size)
-
-    def _measure(self, size: Size) -> tuple[Edge, ...]:
-        return tuple(extents.edge(size, reader) for extents, reader in self._strips)
-
-
 class Weaver:
     """One pass over a traced network: follows extents, and puts a Blank where a layer reaches."""
 
-    def __init__(self, graph_module: fx.GraphModule) -> None:
-        self.module = graph_module
+    def __init__(self, module: fx.GraphModule) -> None:
+        self.module = module
         self.strips: list[tuple[Extents, Geometry]] = []
+        self.joints: list[Joint] = []
         self.scores = Extents()
         self._extents: dict[fx.Node, Extents] = {}
+        self._sharing = Sharing(module)
 
     def weave(self) -> fx.GraphModule:
         graph = self.module.graph
-        canvas = next(node for node in graph.nodes if node.op == "placeholder")
+        nodes = list(graph.nodes)
+        canvas = nodes[0]
         with graph.inserting_after(canvas):
             self._edges = graph.placeholder("edges")
         self._extents[canvas] = Extents()
-        for node in list(graph.nodes):
+        for node in nodes[1:]:
+            self._pass(node)
+        for node in nodes:
             if node.op == "call_module":
-                self._extents[node] = self._through_layer(node)
-            elif node.op == "call_function":
-                self._extents[node] = self._through_function(node)
-            elif node.op == "output":
-                self.scores = self._extents[node.all_input_nodes[0]]
-            elif node.op != "placeholder":
-                raise UnknownLayerError(f"{node.op} {node.target} has no known geometry")
+                layer = self.module.get_submodule(str(node.target))
+                replace_layer(self.module, node, same_kernels(layer))
         graph.lint()
         self.module.recompile()
         return self.module
 
+    def _pass(self, node: fx.Node) -> None:
+        if node.op == "call_module":
+            self._extents[node] = self._through_layer(node)
+        elif node.op == "call_function":
+            self._extents[node] = self._through_function(node)
+        elif node.op == "output" and isinstance(node.args[0], fx.Node):
+            self.scores = self._extents[node.args[0]]
+        else:
+            raise UnknownLayerError(
+                f"{node.op} {node.name!r} has no known geometry: an exact network takes one "
+                "canvas, passes it through layers, and returns one map"
+            )
+
     def _through_layer(self, node: fx.Node) -> Extents:
         layer = self.module.get_submodule(str(node.target))
-        inputs = node.all_input_nodes
+        extents = [self._extents[each] for each in node.all_input_nodes]
         if isinstance(layer, CropLike):
-            return self._extents[inputs[1]]
+            self.joints.append(Joint(node.name, extents[0], extents[1], layer.offset))
+            return extents[1]
         geometry = geometry_of(layer)
-        if isinstance(layer, nn.Conv2d):
-            replace_layer(self.module, node, OneDnnConv2d.of(layer))
-        extents = self._extents[inputs[0]]
         if geometry is None:
-            return extents
-        self._blank_before(node, geometry, extents)
-        return extents.after(geometry)
+            return extents[0]
+        self._blank_before(node, geometry, extents[0])
+        return extents[0].after(geometry)
 
     def _blank_before(self, node: fx.Node, geometry: Geometry, extents: Extents) -> None:
         (maps,) = node.all_input_nodes
-        name = f"blank_{len(self.strips)}"
-        self.module.add_submodule(name, Blank(len(self.strips), geometry.blank))
+        name, value = f"blank_{len(self.strips)}", geometry.blank
+        in_place = self._sharing.may_blank(maps, value)
+        self.module.add_submodule(name, Blank(len(self.strips), value, in_place=in_place))
         self.strips.append((extents, geometry))
-        graph = self.module.graph
-        with graph.inserting_before(node):
-            if geometry.blank != 0 and len(maps.users) > 1:  # other layers take zero for absent
-                maps_read = graph.call_method("clone", (maps,))
-            else:
-                maps_read = maps
-            blanked = graph.call_module(name, (maps_read, self._edges))
+        with self.module.graph.inserting_before(node):
+            blanked = self.module.graph.call_module(name, (maps, self._edges))
         node.replace_input_with(maps, blanked)
 
     def _through_function(self, node: fx.Node) -> Extents:
         if node.target not in POINTWISE_FUNCTIONS:
-            raise UnknownLayerError(f"{node.target} has no known geometry")
+            name = getattr(node.target, "__name__", node.target)
+            raise UnknownLayerError(f"the function {name} ({node.name!r}) has no known geometry")
         first, *others = (self._extents[each] for each in node.all_input_nodes)
-        for other in others:
-            if any(first.of(size) != other.of(size) for size in PROBE_SIZES):
-                raise UnknownLayerError(
-                    f"{node.name} joins maps of different sizes; crop one first"
-                )
+        self.joints.extend(Joint(node.name, first, other) for other in others)
         return first

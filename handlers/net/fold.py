@@ -1,5 +1,7 @@
 """Batch-norm folded into the convolution before it: fewer passes over memory, the same function."""
 
+from collections import Counter
+
 from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -9,6 +11,7 @@ def fold_batch_norms(module: fx.GraphModule) -> fx.GraphModule:
 
     One that does not follow a convolution of its own stays as it is.
     """
+    calls = Counter(node.target for node in module.graph.nodes)
     for node in list(module.graph.nodes):
         if node.op != "call_module":
             continue
@@ -17,7 +20,8 @@ def fold_batch_norms(module: fx.GraphModule) -> fx.GraphModule:
         if not isinstance(norm, nn.BatchNorm2d) or before.op != "call_module":
             continue
         convolution = module.get_submodule(str(before.target))
-        if isinstance(convolution, nn.Conv2d) and len(before.users) == 1:
+        owned = len(before.users) == 1 and calls[before.target] == 1
+        if isinstance(convolution, nn.Conv2d) and owned:
             replace_layer(module, before, fuse_conv_bn_eval(convolution, norm))
             node.replace_all_uses_with(before)
             module.graph.erase_node(node)
@@ -27,5 +31,4 @@ def fold_batch_norms(module: fx.GraphModule) -> fx.GraphModule:
 
 def replace_layer(module: fx.GraphModule, node: fx.Node, layer: nn.Module) -> None:
     """Put another layer where `node` calls one."""
-    parent, _, name = str(node.target).rpartition(".")
-    setattr(module.get_submodule(parent), name, layer)
+    module.set_submodule(str(node.target), layer)

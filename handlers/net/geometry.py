@@ -123,13 +123,13 @@ def geometry_of(layer: nn.Module) -> Geometry | None:
 
     Raises UnknownLayerError.
     """
-    for kind, measure in MEASURES.items():
-        if isinstance(layer, kind):
-            return measure(layer)
-    raise UnknownLayerError(
-        f"no geometry is known for {type(layer).__name__}: build the network of "
-        f"{', '.join(kind.__name__ for kind in MEASURES)}, or teach it to handlers/net/geometry.py"
-    )
+    measure = MEASURES.get(type(layer))
+    if measure is None:
+        raise UnknownLayerError(
+            f"no geometry is known for {type(layer).__name__}: build the network of "
+            f"{', '.join(kind.__name__ for kind in MEASURES)}, or teach handlers/net/geometry.py"
+        )
+    return measure(layer)
 
 
 def measure_convolution(layer: nn.Conv2d) -> Geometry | None:
@@ -145,11 +145,15 @@ def measure_transposed(layer: nn.ConvTranspose2d) -> Geometry:
     if any(layer.output_padding) or set(layer.dilation) != {1}:
         raise UnknownLayerError("a transposed convolution here has no output padding, no dilation")
     kernel, stride, padding = layer.kernel_size, layer.stride, pair(layer.padding)
+    if padding[0] >= kernel[0] or padding[1] >= kernel[1]:
+        raise UnknownLayerError("a transposed convolution here pads by less than its kernel")
     height, width = (Transposed(kernel[i], stride[i], padding[i]) for i in (0, 1))
     return Geometry(height, width)
 
 
 def measure_pooling(layer: nn.MaxPool2d) -> Geometry:
+    if layer.return_indices:
+        raise UnknownLayerError("a pooling here returns its map alone, without indices")
     kernel, stride = pair(layer.kernel_size), pair(layer.stride)
     padding, dilation = pair(layer.padding), pair(layer.dilation)
     height, width = (
@@ -160,6 +164,8 @@ def measure_pooling(layer: nn.MaxPool2d) -> Geometry:
 
 def measure_margin(layer: nn.ZeroPad2d) -> Geometry:
     left, right, top, bottom = layer.padding
+    if min(layer.padding) < 0:
+        raise UnknownLayerError("a margin here adds zeros; cut with CropLike")
     return Geometry(Margin(top, bottom), Margin(left, right))
 
 
@@ -179,8 +185,10 @@ MEASURES: dict[type[nn.Module], Measure] = {
     nn.ConvTranspose2d: measure_transposed,
     nn.MaxPool2d: measure_pooling,
     nn.ZeroPad2d: measure_margin,
+    # SiLU and Sigmoid are not among them: torch computes the last few numbers of an array with
+    # another exponential than the others, so their bits depend on where in memory a number lies
     **dict.fromkeys(
-        (nn.BatchNorm2d, nn.ReLU, nn.ReLU6, nn.Identity, nn.Dropout, nn.Dropout2d, nn.SiLU),
+        (nn.BatchNorm2d, nn.ReLU, nn.ReLU6, nn.Identity, nn.Dropout, nn.Dropout2d),
         measure_pointwise,
     ),
 }

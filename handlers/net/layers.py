@@ -1,37 +1,106 @@
-"""Two layers that torch lacks, for networks that are exact."""
+"""Layers that torch lacks, for networks that are exact.
 
-from typing import Any, Self
+Torch picks a kernel by the shape of the whole batch, and kernels differ in the last bits. These
+layers pick by the layer's own settings: the answer then depends neither on canvas nor on company.
+`docs/exactness.md` lists what was found, shape by shape.
+"""
+
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import conv2d, pad
+
+from handlers.net.geometry import pair
+
+Pair = tuple[int, int]  # along height, along width
+
+
+class Settings(NamedTuple):
+    """How a convolution's window moves, in the order of `torch.mkldnn_convolution`."""
+
+    padding: Pair
+    stride: Pair
+    dilation: Pair
+    groups: int
 
 
 class OneDnnConv2d(nn.Module):
-    """A convolution that on a CPU always takes oneDNN's kernels, where it has them for the dtype.
+    """A convolution that on a CPU always takes the same of oneDNN's kernels.
 
-    `nn.Conv2d` takes them for some shapes only: a lone image whose map has at most 20,480 numbers
-    goes to another matrix kernel (ATen, native/Convolution.cpp, `use_mkldnn`), whose last bits
-    differ. A batch of two does not, so the answer would depend on company.
+    `nn.Conv2d` does not: a lone image whose map has at most 20,480 numbers goes to another matrix
+    kernel (ATen, native/Convolution.cpp, `use_mkldnn`), one of a batch of two does not. And oneDNN
+    has others for maps that are not channels_last, for outputs narrower than their left padding,
+    and for padding of more than half a kernel. So maps are channels_last here, what is beyond half
+    a kernel is put around them as zeros, and narrow ones get more zeros on their right, of which
+    the outcome is cut off.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor | None, settings: tuple[Any, ...]) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor | None, settings: Settings) -> None:
         super().__init__()
+        weight = weight.contiguous(memory_format=torch.channels_last)
         self.weight = nn.Parameter(weight, requires_grad=False)
         self.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
-        self._settings = settings
+        halves = [settings.dilation[axis] * (weight.shape[2 + axis] - 1) // 2 for axis in (0, 1)]
+        top, left = map(min, settings.padding, halves)
+        self._settings = settings._replace(padding=(top, left))
+        self._margin = (settings.padding[0] - top, settings.padding[1] - left)
+        # along the width: what one output reads beyond the padding, and what `left` outputs read;
+        # at least two, since a single point is channels_last and not so at the same time
+        self._window = settings.dilation[1] * (weight.shape[3] - 1) + 1 - 2 * left
+        self._narrowest = max(self._window + (left - 1) * settings.stride[1], 2)
 
     @classmethod
     def of(cls, layer: nn.Conv2d) -> Self:
-        """Take over a layer's parameters and settings."""
-        settings = (layer.padding, layer.stride, layer.dilation, layer.groups)
+        """Take over a layer's parameters and settings; its padding is given in numbers."""
+        padding, stride, dilation = map(pair, (layer.padding, layer.stride, layer.dilation))
+        settings = Settings(padding, stride, dilation, layer.groups)
         return cls(layer.weight.data, None if layer.bias is None else layer.bias.data, settings)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) as `nn.Conv2d` does."""
+        top, left = self._margin
+        width = x.shape[3] + 2 * left
+        missing = max(self._narrowest - width, 0)
+        if top or left or missing:
+            x = pad(x, (left, left + missing, top, top))
+        y = self._convolve(x)
+        return y[..., : (width - self._window) // self._settings.stride[1] + 1] if missing else y
+
+    def _convolve(self, x: Tensor) -> Tensor:
         if x.device.type == "cpu" and onednn_computes(x.dtype):
+            x = x.contiguous(memory_format=torch.channels_last)
             return torch.mkldnn_convolution(x, self.weight, self.bias, *self._settings)
         padding, stride, dilation, groups = self._settings
-        return nn.functional.conv2d(x, self.weight, self.bias, stride, padding, dilation, groups)
+        return conv2d(x, self.weight, self.bias, stride, padding, dilation, groups)
+
+
+class StuffedConvTranspose2d(nn.Module):
+    """A transposed convolution as a convolution of its input with zeros in between.
+
+    oneDNN's own for layers that mix channels splits its sums differently for different shapes.
+    """
+
+    def __init__(self, layer: nn.ConvTranspose2d) -> None:
+        """Take over the parameters of a layer without output padding or dilation."""
+        super().__init__()
+        groups, (channels_in, group_out, *kernel) = layer.groups, layer.weight.shape
+        grouped = layer.weight.data.view(groups, -1, group_out, *kernel).transpose(1, 2)
+        flipped = grouped.flip(3, 4).reshape(-1, channels_in // groups, *kernel)
+        top, left = pair(layer.padding)
+        settings = Settings((kernel[0] - 1 - top, kernel[1] - 1 - left), (1, 1), (1, 1), groups)
+        bias = None if layer.bias is None else layer.bias.data
+        self.convolution = OneDnnConv2d(flipped, bias, settings)
+        self.stride = layer.stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) as `nn.ConvTranspose2d` does."""
+        images, channels, height, width = x.shape
+        down, right = self.stride
+        stuffed = x.new_zeros(images, channels, (height - 1) * down + 1, (width - 1) * right + 1)
+        stuffed[:, :, ::down, ::right] = x
+        scores: Tensor = self.convolution(stuffed)
+        return scores
 
 
 def onednn_computes(dtype: torch.dtype) -> bool:
@@ -40,6 +109,16 @@ def onednn_computes(dtype: torch.dtype) -> bool:
         supported: bool = torch.ops.mkldnn._is_mkldnn_bf16_supported()
         return supported
     return dtype == torch.float32
+
+
+def same_kernels(layer: nn.Module) -> nn.Module:
+    """Give the layer that computes as this one does, with kernels that do not look at the batch."""
+    if isinstance(layer, nn.Conv2d):
+        return OneDnnConv2d.of(layer)
+    # those that keep channels apart were found to be exact as they are
+    if isinstance(layer, nn.ConvTranspose2d) and layer.groups < layer.in_channels:
+        return StuffedConvTranspose2d(layer)
+    return layer
 
 
 class CropLike(nn.Module):

@@ -1,0 +1,1 @@
+"""Traffic, benchmarks and reports; nothing here is needed to serve."""

@@ -1,0 +1,147 @@
+"""A photo's scores are those that it gets alone, bit for bit, on any canvas and in any company."""
+
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from handlers.model_config import load_config
+from handlers.net import fcn8s_lite0
+from handlers.net.exact import ExactNet
+from handlers.net.layers import onednn_computes
+from handlers.network import load_net
+from tests.toys import (
+    NARROW_PAPER_VGG,
+    Crowd,
+    Toy,
+    crowds,
+    lay_out,
+    narrow_vgg,
+    randomised,
+    run,
+    run_alone,
+)
+from tests.worker import MODEL, WEIGHTS, sample
+
+# of the largest score: batch-norm is folded in one, and sums are taken in another order
+SAME_FUNCTION = 2e-5
+
+NETS: dict[str, Callable[[], nn.Module]] = {
+    "toy": lambda: randomised(Toy()),
+    "lite0": lambda: randomised(fcn8s_lite0(5)),
+    "lite0-trained": lambda: load_net(load_config(MODEL), WEIGHTS),
+    "vgg16": narrow_vgg,
+    "vgg16-padding-100": lambda: narrow_vgg(NARROW_PAPER_VGG),
+}
+# the sides of frames are multiples of the first, up to the second
+FRAMES = {"toy": (1, 90), "vgg16-padding-100": (1, 90)}
+DEFAULT_FRAMES = (32, 200)
+
+each_net = pytest.mark.parametrize("name", NETS)
+fast_bf16 = pytest.mark.skipif(
+    not onednn_computes(torch.bfloat16), reason="this processor does not compute in bf16"
+)
+each_precision = pytest.mark.parametrize(
+    "dtype",
+    [
+        pytest.param(torch.float32, id="fp32"),
+        pytest.param(torch.bfloat16, marks=fast_bf16, id="bf16"),
+    ],
+)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Small maps are computed fastest so."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@lru_cache
+def plain(name: str) -> nn.Module:
+    return NETS[name]()
+
+
+@lru_cache
+def exact(name: str, dtype: torch.dtype = torch.float32) -> ExactNet:
+    return ExactNet(plain(name)).to(dtype)
+
+
+def crowds_of(name: str) -> st.SearchStrategy[Crowd]:
+    multiple, most = FRAMES.get(name, DEFAULT_FRAMES)
+    return crowds(multiple, 8, most)
+
+
+def change(scores: Tensor, expected: Tensor) -> float:
+    """The largest difference, as a part of the range of scores."""
+    span = expected.max() - expected.min()
+    return ((scores - expected).abs().max() / span).item()
+
+
+@each_precision
+@each_net
+@settings(derandomize=True, deadline=None, max_examples=15, database=None)
+@given(data=st.data())
+@torch.inference_mode()
+def test_scores_do_not_depend_on_canvas_position_or_company(
+    name: str, dtype: torch.dtype, data: st.DataObject
+) -> None:
+    crowd = data.draw(crowds_of(name))
+    net = exact(name, dtype)
+    photos = [photo.to(dtype) for photo in crowd.photos()]
+    for photo, scores in zip(photos, run(net, photos, crowd.canvas), strict=True):
+        assert torch.equal(scores, run_alone(net, photo))
+
+
+@each_net
+@settings(derandomize=True, deadline=None, max_examples=4, database=None)
+@given(data=st.data())
+@torch.inference_mode()
+def test_on_a_lone_frame_it_is_the_plain_network(name: str, data: st.DataObject) -> None:
+    photo = data.draw(crowds_of(name)).photos()[0]
+    expected = plain(name)(photo[None])[0]
+    scores = run_alone(exact(name), photo)
+    assert scores.shape == expected.shape
+    assert (scores - expected).abs().max() <= SAME_FUNCTION * expected.abs().max()
+
+
+@each_net
+@pytest.mark.parametrize("content", [float("nan"), float("inf"), 1e30, 255.0], ids=str)
+@torch.inference_mode()
+def test_no_neighbour_can_change_scores(name: str, content: float) -> None:
+    net = exact(name)
+    photo = Crowd([(64, 32)], (0, 0), seed=1).photos()[0]
+    neighbours = [torch.full((3, 96, 64), content), torch.full((3, 32, 128), content)]
+    crowd = [neighbours[0], photo, neighbours[1]]
+    assert torch.equal(run(net, crowd, (96, 128))[1], run_alone(net, photo))
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+@pytest.mark.parametrize("name", ["lite0-trained", "vgg16", "toy"])
+@torch.inference_mode()
+def test_no_other_number_of_threads_breaks_it(name: str, threads: int) -> None:
+    torch.set_num_threads(threads)
+    photos = Crowd([(96, 160), (128, 64), (32, 32)], (0, 0), seed=2).photos()
+    net = exact(name)
+    for photo, scores in zip(photos, run(net, photos, (160, 160)), strict=True):
+        assert torch.equal(scores, run_alone(net, photo))
+
+
+@pytest.mark.parametrize("name", ["lite0-trained", "vgg16"])
+@torch.inference_mode()
+def test_padding_alone_would_change_scores(name: str) -> None:
+    # what everybody does: put photos on a larger canvas, and run the network as it is
+    pixels = torch.from_numpy(sample("cat")[:160, :192].copy())
+    photo = (pixels.permute(2, 0, 1) - 127) / 128
+    net = plain(name)
+    expected = net(photo[None])[0]
+    height, width = expected.shape[1:]
+    padded = net(lay_out([photo], (320, 320)))[0, :, :height, :width]
+    assert change(padded, expected) > 0.05
+    assert change(run(exact(name), [photo], (320, 320))[0], run_alone(exact(name), photo)) == 0
