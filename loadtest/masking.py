@@ -7,7 +7,6 @@ The ways take turns, so that a busy machine slows all of them. Prints a table, w
 
 import argparse
 import json
-import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -17,11 +16,13 @@ from statistics import median
 import torch
 from torch import Tensor, fx, nn
 
+from handlers.device import Device
 from handlers.net import fcn8s_lite0, fcn8s_vgg16
 from handlers.net.exact import Blank, ExactNet
 from handlers.net.extents import Edge, Size
 from handlers.net.fold import replace_layer
 from handlers.net.options import VggOptions
+from loadtest.machine import hardware, versions
 
 CANVAS = (512, 640)
 # frames of photos of 375x500, 500x375, 333x500 and 480x640
@@ -176,20 +177,6 @@ def check(ways: Mapping[str, ExactNet], canvas: Tensor, frames: Sequence[Size]) 
                 raise ValueError(f"{way} does not give the scores of strips")
 
 
-def machine() -> dict[str, str | int]:
-    """Say what a measurement was made on."""
-    fields = dict(
-        line.split(":", 1) for line in Path("/proc/cpuinfo").read_text().splitlines() if ":" in line
-    )
-    return {
-        "processor": {key.strip(): value.strip() for key, value in fields.items()}["model name"],
-        "instructions": torch.backends.cpu.get_cpu_capability(),
-        "threads": torch.get_num_threads(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-    }
-
-
 def table(timings: Sequence[Timing]) -> str:
     """Show each way's time and what it adds to the first one's, as Markdown."""
     rows = [
@@ -221,7 +208,9 @@ def main() -> None:
         for timing in measure(name, frames, arguments.rounds)
     ]
     report = {
-        "machine": machine(),
+        "hardware": hardware(Device(torch.device("cpu"), "fp32", arguments.threads)),
+        "versions": versions(),
+        "threads": arguments.threads,
         "canvas": CANVAS,
         "frames": FRAMES,
         "rounds": arguments.rounds,
@@ -229,7 +218,7 @@ def main() -> None:
     }
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(report, indent=1) + "\n")
-    print(json.dumps(report["machine"]))
+    print(json.dumps(report["hardware"]), f"{arguments.threads} threads, torch {torch.__version__}")
     print(table(timings))
 
 

@@ -21,7 +21,6 @@ from handlers.net.extents import Edge, Extents, Joint, Size
 from handlers.net.fold import fold_batch_norms, replace_layer
 from handlers.net.geometry import Geometry, UnknownLayerError, geometry_of
 from handlers.net.layers import CropLike, same_kernels
-from handlers.net.sharing import Sharing
 from handlers.net.tracing import trace
 
 POINTWISE_FUNCTIONS = frozenset(
@@ -72,7 +71,11 @@ class ExactNet(nn.Module):
 
 
 class Blank(nn.Module):
-    """Blanks the strips that the next layer reads beyond each photo's edge."""
+    """Blanks the strips that the next layer reads beyond each photo's edge.
+
+    In place, since whoever else reads the map blanks for itself; but not where the map is a part of
+    a larger one, which goes on there, or the caller's.
+    """
 
     def __init__(self, strip: int, value: float, *, in_place: bool) -> None:
         super().__init__()
@@ -99,7 +102,7 @@ class Weaver:
         self.joints: list[Joint] = []
         self.scores = Extents()
         self._extents: dict[fx.Node, Extents] = {}
-        self._sharing = Sharing(module)
+        self._borrowed: set[fx.Node] = set()  # maps that may be cut from another, or the caller's
 
     def weave(self) -> fx.GraphModule:
         graph = self.module.graph
@@ -108,6 +111,7 @@ class Weaver:
         with graph.inserting_after(canvas):
             self._edges = graph.placeholder("edges")
         self._extents[canvas] = Extents()
+        self._borrowed.add(canvas)
         for node in nodes[1:]:
             self._pass(node)
         for node in nodes:
@@ -135,10 +139,12 @@ class Weaver:
         layer = self.module.get_submodule(str(node.target))
         extents = [self._extents[each] for each in node.all_input_nodes]
         if isinstance(layer, CropLike):
+            self._borrowed.add(node)
             self.joints.append(Joint(node.name, extents[0], extents[1], layer.offset))
             return extents[1]
         geometry = geometry_of(layer)
         if geometry is None:
+            self._hand_on(node)
             return extents[0]
         self._blank_before(node, geometry, extents[0])
         return extents[0].after(geometry)
@@ -146,7 +152,9 @@ class Weaver:
     def _blank_before(self, node: fx.Node, geometry: Geometry, extents: Extents) -> None:
         (maps,) = node.all_input_nodes
         name, value = f"blank_{len(self.strips)}", geometry.blank
-        in_place = self._sharing.may_blank(maps, value)
+        if maps.op == "placeholder" and value == 0:  # a canvas is zero there
+            return
+        in_place = maps not in self._borrowed
         self.module.add_submodule(name, Blank(len(self.strips), value, in_place=in_place))
         self.strips.append((extents, geometry))
         with self.module.graph.inserting_before(node):
@@ -157,6 +165,12 @@ class Weaver:
         if node.target not in POINTWISE_FUNCTIONS:
             name = getattr(node.target, "__name__", node.target)
             raise UnknownLayerError(f"the function {name} ({node.name!r}) has no known geometry")
+        self._hand_on(node)
         first, *others = (self._extents[each] for each in node.all_input_nodes)
         self.joints.extend(Joint(node.name, first, other) for other in others)
         return first
+
+    def _hand_on(self, node: fx.Node) -> None:
+        """A pointwise layer may return what it was given, as in-place ones do."""
+        if self._borrowed.intersection(node.all_input_nodes):
+            self._borrowed.add(node)
