@@ -23,7 +23,8 @@ logger = logging.getLogger(__name__)
 
 # two frames far apart, for the line through their times
 SMALL, LARGE = Frame(128, 128), Frame(384, 512)
-REPEATS = 2
+# everything is weighed against lone passes, so these are timed most carefully
+LONE_REPEATS, SHARED_REPEATS = 8, 2
 # a worker that restarts must answer soon; what was not tried by then is not shared
 LONGEST_S = 8.0
 SEED = 0
@@ -59,7 +60,7 @@ def warm_up(network: Network, batching: Batching) -> Costs:
 def lone_ms(network: Network, frame: Frame) -> float:
     photo = photo_of(frame)
     network.scores([photo], frame)  # prepares the kernels of this shape
-    return pass_ms(network, [photo], frame)
+    return pass_ms(network, [photo], frame, LONE_REPEATS)
 
 
 def shared_passes(
@@ -76,7 +77,7 @@ def shared_passes(
         if not all(map(torch.equal, scores, (alone[place] for place in places))):
             logger.warning("not exact, so not used: %d photos on %dx%d", images, *canvas)
             continue
-        ms = pass_ms(network, company, canvas)
+        ms = pass_ms(network, company, canvas, SHARED_REPEATS)
         if ms < images * lone.lone(canvas):
             kept[canvas, images] = ms
     return kept
@@ -104,10 +105,10 @@ def photo_of(frame: Frame) -> Pixels:
     return np.random.default_rng(SEED).integers(0, 256, (*frame, 3), np.uint8)
 
 
-def pass_ms(network: Network, photos: Sequence[Pixels], canvas: Frame) -> float:
+def pass_ms(network: Network, photos: Sequence[Pixels], canvas: Frame, repeats: int) -> float:
     """Take the fastest of a few passes of a shape that has run before."""
     times = []
-    for _ in range(REPEATS):
+    for _ in range(repeats):
         started = time.perf_counter()
         network.scores(photos, canvas)
         network.synchronise()

@@ -1,0 +1,70 @@
+"""Warm-up admits the passes that are exact and faster than lone ones, and no others."""
+
+import time
+from collections.abc import Callable, Sequence
+
+import pytest
+import torch
+from torch import Tensor
+
+from handlers import warm_up as warm_up_module
+from handlers.model_config import Batching, GroupPixels, Ladder
+from handlers.plan import Frame
+from handlers.warm_up import warm_up
+from tests.worker import FakeNetwork, Pixels
+
+PASS_S = 0.002
+
+
+class TimedNetwork(FakeNetwork):
+    """Scores a photo by its mean; a pass takes `pass_s(photos)` and may add an error to scores."""
+
+    def __init__(self, pass_s: Callable[[int], float], error: float = 0.0) -> None:
+        super().__init__()
+        self._pass_s, self._error = pass_s, error
+
+    def scores(self, photos: Sequence[Pixels], canvas: Frame) -> list[Tensor]:
+        self.passes.append(len(photos))
+        time.sleep(self._pass_s(len(photos)))
+        error = self._error if len(photos) > 1 else 0.0
+        return [torch.tensor(photo.mean() + error, dtype=torch.float64) for photo in photos]
+
+
+def batching(sides: tuple[int, ...] = (64,), pixels: int = 10**6) -> Batching:
+    return Batching(batch_size=8, ladder=Ladder(cpu=sides), group_pixels=GroupPixels(cpu=pixels))
+
+
+def test_passes_that_cost_no_more_than_a_lone_one_are_admitted() -> None:
+    costs = warm_up(TimedNetwork(lambda photos: PASS_S), batching())
+    assert set(costs.shared_ms) == {(Frame(64, 64), photos) for photos in (2, 4, 8)}
+    assert costs.ladder == (64,)
+    assert costs.lone(Frame(64, 64)) == pytest.approx(1000 * PASS_S, rel=1)
+
+
+def test_a_pass_that_differs_in_the_last_bits_is_not_admitted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    costs = warm_up(TimedNetwork(lambda photos: PASS_S, error=1e-12), batching())
+    assert costs.shared_ms == {}
+    assert "not exact, so not used: 2 photos on 64x64" in caplog.text
+
+
+def test_a_pass_that_takes_longer_than_lone_ones_is_not_admitted() -> None:
+    costs = warm_up(TimedNetwork(lambda photos: PASS_S * photos**2), batching())
+    assert costs.shared_ms == {}
+
+
+def test_a_pass_above_the_budget_is_not_even_tried() -> None:
+    network = TimedNetwork(lambda photos: PASS_S)
+    costs = warm_up(network, batching(pixels=4 * 64 * 64))
+    assert set(costs.shared_ms) == {(Frame(64, 64), 2), (Frame(64, 64), 4)}
+    assert max(network.passes) == 4
+
+
+def test_a_warm_up_that_takes_too_long_shares_what_it_has_found(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(warm_up_module, "LONGEST_S", 0.0)
+    costs = warm_up(TimedNetwork(lambda photos: PASS_S), batching((64, 128)))
+    assert costs.shared_ms == {}
+    assert "cut short at 64x64" in caplog.text
