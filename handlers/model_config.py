@@ -57,7 +57,7 @@ class GroupPixels(Strict):
 class Ladder(Strict):
     """Heights and widths of the canvases that photos may share, in pixels."""
 
-    cpu: tuple[Side, ...] = (64, 128, 192, 256)
+    cpu: tuple[Side, ...] = (64, 128, 192)
     cuda: tuple[Side, ...] = (128, 256, 384, 512, 640, 768)
 
     @field_validator("cpu", "cuda")
