@@ -16,6 +16,8 @@ A detail is ASCII and our own words: text from an image or a decoder never gets 
 import json
 from typing import ClassVar
 
+PROBLEM_MEDIA_TYPE = "application/problem+json"
+
 
 class ProblemError(Exception):
     """A failure that has a status and a stable code; `str(error)` is the detail."""

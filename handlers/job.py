@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from handlers.errors import ProblemError, WorkerFailedError
+from handlers.errors import PROBLEM_MEDIA_TYPE, ProblemError, WorkerFailedError
 
 OPTIONS_HEADER = "X-Fcnserve-Options"
 MODEL_HEADER = "X-Fcnserve-Model"
@@ -18,7 +18,6 @@ REPORT_HEADER = "X-Fcnserve-Report"
 
 JSON_MEDIA_TYPE = "application/json"
 PNG_MEDIA_TYPE = "image/png"
-PROBLEM_MEDIA_TYPE = "application/problem+json"
 
 
 class Options(BaseModel):

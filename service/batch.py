@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import structlog
 from fastapi import Request, Response
 
-from handlers.errors import ProblemError
+from handlers.errors import PROBLEM_MEDIA_TYPE, ProblemError
 from service.body import IMAGE_ADVICE, read_images, too_large
 from service.connection import while_connected
 from service.deadline import Deadline
-from service.errors import PROBLEM_MEDIA_TYPE, InternalError, error_headers, problem_response
+from service.errors import InternalError, error_headers, problem_response
 from service.form import Upload
 from service.mixed import Part, place_headers, write_mixed
 from service.query import BATCH_MEDIA_OUTPUTS, SegmentQuery

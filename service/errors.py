@@ -28,9 +28,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from handlers.errors import ProblemError
+from handlers.errors import PROBLEM_MEDIA_TYPE, ProblemError
 
-PROBLEM_MEDIA_TYPE = "application/problem+json"
 MAX_FINDINGS = 5
 
 

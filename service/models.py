@@ -6,8 +6,8 @@ import asyncio
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from handlers.errors import WorkerFailedError, read_problem
-from service.errors import PROBLEM_MEDIA_TYPE, DeadlineError, ModelNotFoundError
+from handlers.errors import PROBLEM_MEDIA_TYPE, WorkerFailedError, read_problem
+from service.errors import DeadlineError, ModelNotFoundError
 from service.handover import Bounds
 from service.render import Legend
 from service.upstream import Upstream

@@ -4,8 +4,8 @@ works.
 
 from typing import Any
 
+from handlers.errors import PROBLEM_MEDIA_TYPE
 from handlers.photo import MEDIA_TYPES
-from service.errors import PROBLEM_MEDIA_TYPE
 from service.form import IMAGES, MAX_BATCH_IMAGES
 from service.render import PolygonsAnswer, RleAnswer, SummaryAnswer
 

@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from fastapi import Request, Response
 
 from handlers import photo
-from handlers.errors import read_problem
+from handlers.errors import PROBLEM_MEDIA_TYPE, read_problem
 from service.admission import Admission
 from service.body import read_image
 from service.connection import while_connected
 from service.deadline import Deadline
-from service.errors import PROBLEM_MEDIA_TYPE
 from service.handover import Handover
 from service.health import Health
 from service.metrics import Metrics

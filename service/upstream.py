@@ -17,7 +17,6 @@ from service.errors import NotReadyError, WorkerCrashedError
 OPTIONS_HEADER = "X-Fcnserve-Options"
 MODEL_HEADER = "X-Fcnserve-Model"
 REPORT_HEADER = "X-Fcnserve-Report"
-PROBLEM_MEDIA_TYPE = "application/problem+json"
 
 SKIPPED_HEADERS = ("Accept", "Accept-Encoding", "User-Agent")  # each costs the worker Python time
 CONNECT_TIMEOUT_S = 2.0
