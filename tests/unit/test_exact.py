@@ -1,6 +1,7 @@
 """A photo's scores are those that it gets alone, bit for bit, on any canvas and in any company."""
 
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from functools import lru_cache
 
 import pytest
@@ -70,7 +71,7 @@ def plain(name: str) -> nn.Module:
 
 @lru_cache
 def exact(name: str, dtype: torch.dtype = torch.float32) -> ExactNet:
-    return ExactNet(plain(name)).to(dtype)
+    return ExactNet(deepcopy(plain(name))).to(dtype)
 
 
 def crowds_of(name: str) -> st.SearchStrategy[Crowd]:
