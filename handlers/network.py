@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from handlers.decode import Pixels
-from handlers.device import Device
+from handlers.device import Device, prepare_cpu
 from handlers.model_config import ModelConfig
 from handlers.net import ARCHITECTURES
 from handlers.net.exact import ExactNet
@@ -32,7 +32,7 @@ class Network:
     def __init__(self, config: ModelConfig, folder: Path, device: Device) -> None:
         self.device = device
         if device.kind == "cpu":
-            torch.set_num_threads(device.threads)
+            prepare_cpu(device.threads)
         net = load_net(config, folder / config.weights)
         self.score_origin: float = net.score_origin
         self.stride: int = net.frame_stride

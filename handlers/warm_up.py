@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 # two frames far apart, for the line through their times
 SMALL, LARGE = Frame(128, 128), Frame(384, 512)
 # everything is weighed against lone passes, so these are timed most carefully
-LONE_REPEATS, SHARED_REPEATS = 8, 2
+LONE_REPEATS, SHARED_REPEATS = 8, 1
 # a worker that restarts must answer soon; what was not tried by then is not shared
 LONGEST_S = 6.0
 SEED = 0
