@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
@@ -73,6 +74,17 @@ def prepare_cpu(threads: int) -> None:
     libc = ctypes.CDLL(None)
     libc.mallopt(M_MMAP_THRESHOLD, LARGEST)
     libc.mallopt(M_TRIM_THRESHOLD, LARGEST)
+
+
+def codec_threads(device: Device) -> ThreadPoolExecutor:
+    """Start the threads that decode and encode beside the network; each computes by itself.
+
+    Torch would give each a team of threads. As soon as there are more of them than processors
+    OpenMP has all teams, the network's too, sleep at each barrier: twice the time of a pass.
+    """
+    return ThreadPoolExecutor(
+        max(2, device.threads), "codec", initializer=torch.set_num_threads, initargs=(1,)
+    )
 
 
 def from_environment(name: str) -> int:

@@ -40,13 +40,9 @@ class Precision(Strict):
 
 
 class GroupPixels(Strict):
-    """How many padded pixels may share one forward pass; a photo larger than that runs alone.
+    """How many padded pixels may share one forward pass; a photo larger than that runs alone."""
 
-    On a CPU a pass over several photos costs more than one by one (activations leave the caches),
-    so only small photos are put together.
-    """
-
-    cpu: int = Field(default=200_000, ge=1)
+    cpu: int = Field(default=800_000, ge=1)
     cuda: int = Field(default=16_000_000, ge=1)
 
     def on(self, device_kind: str) -> int:
@@ -55,9 +51,12 @@ class GroupPixels(Strict):
 
 
 class Ladder(Strict):
-    """Heights and widths of the canvases that photos may share, in pixels."""
+    """Heights and widths of the canvases that photos may share, in pixels.
 
-    cpu: tuple[Side, ...] = (64, 128, 192)
+    On a CPU a pass over several large photos takes as long as one by one, so only small ones share.
+    """
+
+    cpu: tuple[Side, ...] = (128, 192, 256)
     cuda: tuple[Side, ...] = (128, 256, 384, 512, 640, 768)
 
     @field_validator("cpu", "cuda")

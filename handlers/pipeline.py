@@ -10,14 +10,14 @@ image's own answer.
 import json
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from handlers.card import ModelCard, model_card
 from handlers.decode import Opened, Pixels, decode, open_photo
-from handlers.device import choose_device
+from handlers.device import choose_device, codec_threads
 from handlers.encode import encode, scored
 from handlers.errors import ProblemError
 from handlers.forward import forward
@@ -52,7 +52,7 @@ class Pipeline:
         self._encode = partial(
             encode, palette=config.palette_bytes, score_origin=network.score_origin
         )
-        self._threads = ThreadPoolExecutor(max(2, network.device.threads), "codec")
+        self._threads = codec_threads(network.device)
 
     @classmethod
     def load(cls, folder: Path, gpu_id: int | None = None) -> "Pipeline":

@@ -26,7 +26,7 @@ SMALL, LARGE = Frame(128, 128), Frame(384, 512)
 # everything is weighed against lone passes, so these are timed most carefully
 LONE_REPEATS, SHARED_REPEATS = 8, 1
 # a worker that restarts must answer soon; what was not tried by then is not shared
-LONGEST_S = 6.0
+LONGEST_S = 10.0
 SEED = 0
 
 

@@ -6,7 +6,6 @@ which photos share a forward pass, and on what canvas. "Ours" is `handlers.pipel
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 
 from handlers.decode import Pixels, decode, open_photo
+from handlers.device import codec_threads
 from handlers.encode import encode, scored
 from handlers.forward import forward, pass_figures
 from handlers.job import Answer, Job, Report
@@ -125,7 +125,7 @@ class PhotoLoop:
         self._encode = partial(
             encode, palette=config.palette_bytes, score_origin=network.score_origin
         )
-        self._threads = ThreadPoolExecutor(max(2, network.device.threads), "codec")
+        self._threads = codec_threads(network.device)
 
     def run(self, jobs: Sequence[Job]) -> list[Answer]:
         """Answer a batch, in order."""

@@ -83,7 +83,12 @@ class Settings(BaseSettings):
     model_store: Path = Field(
         ROOT / "model_store", description="folder of model folders and packed archives"
     )
-    workers: int = Field(1, ge=1, le=64, description="Python workers per model")
+    workers: int = Field(
+        0,
+        ge=0,
+        le=64,
+        description="Python workers per model; 0: two a GPU, else one a processor, four at most",
+    )
     threads: int = Field(
         0,
         ge=0,

@@ -21,6 +21,7 @@ from tempfile import TemporaryDirectory
 from service.children import Child, running
 from service.java import OLDEST_JAVA, find_java
 from service.settings import ROOT, Settings
+from service.workers import worker_count
 
 # TorchServe closes its channels and leaves its workers two seconds
 STOP_GRACE_S = 8.0
@@ -63,12 +64,13 @@ def torchserve(settings: Settings) -> Iterator[TorchServe]:
     """Run TorchServe with the packed models; on leaving, it and its workers are gone."""
     with TemporaryDirectory(prefix="fcns-", dir="/tmp") as folder:
         configuration = Path(folder, "config.properties")
-        configuration.write_text(properties_text(configuration_of(settings)))
+        workers = worker_count(settings)
+        configuration.write_text(properties_text(configuration_of(settings, workers)))
         load_reports = Path(folder, "loads")
         load_reports.mkdir()
         with running(
             command(settings, configuration),
-            environment(settings, load_reports),
+            environment(settings, workers, load_reports),
             Path(folder),
             STOP_GRACE_S,
             stdout=subprocess.DEVNULL,  # its log goes to stderr; here come greetings and moans
@@ -76,7 +78,7 @@ def torchserve(settings: Settings) -> Iterator[TorchServe]:
             yield TorchServe(child, load_reports)
 
 
-def configuration_of(settings: Settings) -> dict[str, object]:
+def configuration_of(settings: Settings, workers: int) -> dict[str, object]:
     """TorchServe's `config.properties`: one inference port, everything else shut or on loopback."""
     host = settings.worker_host
     largest_answer = 2 * settings.max_pixels + 1_000_000  # grey+alpha, incompressible
@@ -89,7 +91,7 @@ def configuration_of(settings: Settings) -> dict[str, object]:
         "grpc_management_port": grpc_management,
         "model_store": settings.model_store.absolute(),
         "load_models": ",".join(f"{name}.mar" for name in settings.models),
-        "default_workers_per_model": settings.workers,
+        "default_workers_per_model": workers,
         "job_queue_size": settings.job_queue_size,
         "max_request_size": settings.max_body_bytes,
         "max_response_size": min(largest_answer, 2**31 - 1),
@@ -140,7 +142,7 @@ def command(settings: Settings, configuration: Path) -> list[str]:
     ]
 
 
-def environment(settings: Settings, load_reports: Path) -> dict[str, str]:
+def environment(settings: Settings, workers: int, load_reports: Path) -> dict[str, str]:
     """The workers' environment: this one, less what would change which code they run."""
     kept = {
         name: value
@@ -150,7 +152,7 @@ def environment(settings: Settings, load_reports: Path) -> dict[str, str]:
     return kept | {
         "LC_ALL": "C.UTF-8",  # in another locale Java finds no file with an accent in its path
         "FCNSERVE_LOAD_REPORTS": str(load_reports),
-        "FCNSERVE_WORKERS": str(settings.workers),
+        "FCNSERVE_WORKERS": str(workers),
         "ONEDNN_PRIMITIVE_CACHE_CAPACITY": str(ONEDNN_PRIMITIVES),
         "FCNSERVE_THREADS": str(settings.threads),
     }

@@ -33,8 +33,9 @@ def pytest_runtest_makereport(
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The real thing: gateway, TorchServe and worker. Stopped as `docker stop` would."""
-    started = Server(tmp_path_factory.mktemp("server") / "serve.log")
+    """The real thing: gateway, TorchServe and two workers. Stopped as `docker stop` would."""
+    log = tmp_path_factory.mktemp("server") / "serve.log"
+    started = Server(log, {"FCNSERVE_WORKERS": "2", "FCNSERVE_THREADS": "1"})
     try:
         yield started
         started.process.terminate()
@@ -46,12 +47,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Command]]:
-    """Start further commands, gone when the test is over."""
+    """Start further commands, with a worker each; gone when the test is over."""
     commands: list[Command] = []
 
     def start(kind: type[Command], *arguments: str, **environment: str) -> Command:
         log = tmp_path / f"{len(commands)}.log"
-        commands.append(kind(log, *arguments, environment=environment))
+        alone = {"FCNSERVE_WORKERS": "1", "FCNSERVE_THREADS": "1"}
+        commands.append(kind(log, *arguments, environment=alone | environment))
         return commands[-1]
 
     yield start

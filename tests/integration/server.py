@@ -85,9 +85,13 @@ class Command:
 
     def pid_of(self, words: str) -> int:
         """The one process whose command line has these words."""
-        pids = [pid for pid, command in self.processes().items() if words in command]
+        pids = self.pids_of(words)
         assert len(pids) == 1, f"{words}: {self.processes()}"
         return pids[0]
+
+    def pids_of(self, words: str) -> list[int]:
+        """Every process whose command line has these words."""
+        return [pid for pid, command in self.processes().items() if words in command]
 
     def assert_gone(self, seconds: float = STOP_S) -> None:
         """No process of this run is left, or soon is."""
@@ -155,10 +159,8 @@ class Server(Command):
         )
 
     def peak_bytes(self, words: str) -> int:
-        """The most memory that the process with these words has had in use."""
-        status = Path(f"/proc/{self.pid_of(words)}/status").read_text()
-        (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
-        return int(line.split()[1]) * 1024
+        """The most memory that any process with these words has had in use."""
+        return max(map(peak_bytes, self.pids_of(words)))
 
     def metric(self, sample: str) -> float:
         """The value of a sample without labels, as /metrics has it."""
@@ -187,6 +189,12 @@ def free_port() -> int:
 def is_listening(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def peak_bytes(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024
 
 
 def wait_until(

@@ -53,7 +53,9 @@ def test_the_archive_runs_in_an_interpreter_that_has_nothing_else_of_ours(
     run = subprocess.run(
         [sys.executable, str(CLEAN_WORKER), str(CAT)],
         cwd=unzipped,
-        env=clean_environment() | {"PYTHONPATH": str(unzipped), "PYTHONSAFEPATH": "1"},
+        env=clean_environment()
+        | {"PYTHONPATH": str(unzipped), "PYTHONSAFEPATH": "1"}
+        | {"FCNSERVE_THREADS": "1"},  # as the server's
         capture_output=True,
         check=False,
     )

@@ -9,8 +9,8 @@ import pytest
 
 from handlers.errors import ProblemError
 from tests.integration.reading import problem
-from tests.integration.server import ASTRONAUT, CAT, Server
-from tests.photos import BROKEN, jpeg
+from tests.integration.server import CAT, Server
+from tests.photos import BROKEN, jpeg, photo
 
 BODY_LIMIT = 20_000_000
 PNG = {"Content-Type": "image/png"}
@@ -88,7 +88,7 @@ BAD = {
     "classes-with-a-line-break": option("classes=cat%0d%0aX-Evil:1"),
     "model-unknown": Bad(404, "model_not_found", query="model=fcn8s-vgg999"),
     "deadline-shorter-than-the-network": Bad(
-        504, "deadline_exceeded", ASTRONAUT.read_bytes(), query="timeout_ms=40"
+        504, "deadline_exceeded", jpeg(photo(2048, 2048)), query="max_side=2048&timeout_ms=40"
     ),
     "body-over-the-limit": Bad(413, "body_too_large", bytes(BODY_LIMIT + 1)),
 }

@@ -1,5 +1,8 @@
 """Photos of many sizes, many at once: every mask has the bytes that its photo gets alone."""
 
+import os
+import signal
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 
@@ -7,10 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.integration.server import ASTRONAUT, CAT, Server
+from tests.integration.server import ASTRONAUT, CAT, START_S, Server, wait_until
 
 CLIENTS = 16
 PHOTOS = 64
+WORKER = "model_service_worker.py"
 
 
 def photos_of_many_sizes() -> list[bytes]:
@@ -42,3 +46,15 @@ def test_a_crowd_of_mixed_sizes_gets_the_bytes_of_lone_photos(
     with ThreadPoolExecutor(CLIENTS) as clients:
         for _ in range(2):
             assert list(clients.map(server.segment, photos)) == alone
+
+
+def test_a_restarted_worker_gives_the_same_bytes(
+    server: Server, start: Callable[..., Server], photos: list[bytes]
+) -> None:
+    some = photos[:8]
+    alone = [server.segment(photo) for photo in some]
+    other = start(Server)
+    assert [other.segment(photo) for photo in some] == alone
+    os.kill(other.pid_of(WORKER), signal.SIGKILL)
+    wait_until(lambda: other.ask(some[0]).status_code == 200, START_S, other.output)
+    assert [other.segment(photo) for photo in some] == alone

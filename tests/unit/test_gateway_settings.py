@@ -62,7 +62,7 @@ def test_a_setting_is_read_from_its_variable(
         ("max_batch_body_bytes", "999"),
         ("timeout_ms", "120001"),
         ("max_timeout_ms", "29999"),
-        ("workers", "0"),
+        ("workers", "-1"),
         ("log_format", "xml"),
         ("log_level", "loud"),
     ],

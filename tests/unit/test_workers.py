@@ -1,0 +1,47 @@
+"""How many workers there are where nobody said."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from service.settings import Settings
+from service.workers import worker_count
+
+TWO_GPUS = "GPU 0: NVIDIA H100 (UUID: GPU-1)\n  MIG 1g.10gb\nGPU 1: NVIDIA H100 (UUID: GPU-2)\n"
+
+
+@pytest.fixture
+def driver(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Where the driver's tool lies, if there is one."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    return tmp_path / "nvidia-smi"
+
+
+def write_tool(path: Path, output: str, exit_code: int = 0) -> None:
+    path.write_text(f"#!/bin/sh\nprintf '%s' '{output}'\nexit {exit_code}\n")
+    path.chmod(0o755)
+
+
+@pytest.mark.parametrize(("processors", "workers"), [(1, 1), (2, 2), (16, 4)])
+def test_a_cpu_has_one_a_processor_up_to_four(
+    monkeypatch: pytest.MonkeyPatch, driver: Path, processors: int, workers: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(processors)))
+    assert worker_count(Settings()) == workers
+
+
+def test_each_gpu_has_two(driver: Path) -> None:
+    write_tool(driver, TWO_GPUS)
+    assert worker_count(Settings()) == 4
+
+
+def test_a_driver_that_fails_is_no_gpu(monkeypatch: pytest.MonkeyPatch, driver: Path) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0})
+    write_tool(driver, TWO_GPUS, exit_code=9)
+    assert worker_count(Settings()) == 1
+
+
+def test_the_operators_word_counts(driver: Path) -> None:
+    write_tool(driver, TWO_GPUS)
+    assert worker_count(Settings(workers=1)) == 1
