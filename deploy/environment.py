@@ -18,7 +18,7 @@ from deploy.advice import InstallError
 from deploy.pins import pinned_torch, read_requirements
 from deploy.pip_run import Pip
 from deploy.stamp import Stamp, fingerprint, read_stamp, remove_stamp, write_stamp
-from deploy.torch_build import has_nvidia_gpu, installed_build, torch_attempts, wrong_build
+from deploy.torch_build import installed_build, torch_attempts, wants_cuda, wrong_build
 from service.java import OLDEST_JAVA, find_system_java
 
 BUILD_TOOLS = ("setuptools", "wheel")
@@ -33,7 +33,7 @@ def install(root: Path, extras: frozenset[str], environ: Mapping[str, str] = os.
     try:
         _check_extras(root, extras)
         with only_one(root):
-            return 0 if _is_ready(root, wanted) else _install_all(root, wanted)
+            return 0 if _is_ready(root, wanted) else _install_all(root, wanted, environ)
     except InstallError as error:
         print(f"\nfcnserve: {error}", file=sys.stderr)
         return 1
@@ -47,7 +47,7 @@ def _is_ready(root: Path, wanted: Stamp) -> bool:
     return have is not None and have.covers(wanted) and (root / ".venv/bin/python").exists()
 
 
-def _install_all(root: Path, wanted: Stamp) -> int:
+def _install_all(root: Path, wanted: Stamp, environ: Mapping[str, str]) -> int:
     started = time.monotonic()
     before = read_stamp(root / ".venv")
     extras = wanted.extras | (before.extras if before else frozenset())
@@ -58,7 +58,7 @@ def _install_all(root: Path, wanted: Stamp) -> int:
     had_index = before.torch_index if before else ""
     index = wanted.torch_index or had_index
     if "worker" in extras:
-        install_torch(pip, root, index, moved=index != had_index)
+        install_torch(pip, root, index, wants_cuda(environ), moved=index != had_index)
     install_rest(pip, extras)
     write_stamp(root / ".venv", Stamp(wanted.fingerprint, extras, index))
     say(f"installed in {time.monotonic() - started:.0f} s")
@@ -95,9 +95,8 @@ def is_sound(folder: Path) -> bool:
     return f" {folder}\n" in made_by and answer.returncode == 0
 
 
-def install_torch(pip: Pip, root: Path, index: str, moved: bool) -> None:
+def install_torch(pip: Pip, root: Path, index: str, gpu: bool, moved: bool) -> None:
     """Install torch alone first: whatever comes later finds it there and fetches no other build."""
-    gpu = has_nvidia_gpu()
     version = pinned_torch(root)
     if not moved and not wrong_build(installed_build(root), version, gpu, index):
         return

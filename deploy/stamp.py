@@ -40,6 +40,7 @@ def fingerprint(root: Path, environ: Mapping[str, str]) -> str:
         (root / "pyproject.toml").read_text(),
         (root / "constraints.txt").read_text(),
         str(root),
+        environ.get("TORCH_BUILD", ""),
         str(shutil.which("nvidia-smi", path=path)),
         *map(str, java_candidates(environ)),
     ]

@@ -1,6 +1,6 @@
 """Decides which build of torch is installed, and whether the installed one is right.
 
-In: the pinned version, whether there is an NVIDIA GPU, and the TORCH_INDEX variable. Out: the pip
+In: the pinned version, and the variables TORCH_BUILD and TORCH_INDEX. Out: the pip
 arguments to try, in order. The CPU build is about 200 MB; the one that PyPI gives on Linux brings
 gigabytes of CUDA, which a machine without a GPU has no use for.
 Called by `deploy/environment.py`.
@@ -9,8 +9,11 @@ Called by `deploy/environment.py`.
 import platform
 import re
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from deploy.advice import InstallError
 
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 
@@ -53,6 +56,16 @@ def _local_wheel(version: str, root: Path) -> Attempt:
 def _cpu_index(version: str) -> Attempt:
     arguments = ("--no-deps", "--index-url", CPU_INDEX, f"torch=={version}+cpu")
     return Attempt(f"CPU build (no NVIDIA GPU here) from {CPU_INDEX}", arguments)
+
+
+def wants_cuda(environ: Mapping[str, str]) -> bool:
+    """What TORCH_BUILD says, cpu or cuda, for who installs on one machine what runs on another;
+    else whether there is an NVIDIA GPU. Raises InstallError.
+    """
+    wanted = environ.get("TORCH_BUILD", "")
+    if wanted not in {"", "cpu", "cuda"}:
+        raise InstallError("choosing torch", f"TORCH_BUILD is {wanted!r}; set it to cpu or cuda")
+    return wanted == "cuda" if wanted else has_nvidia_gpu()
 
 
 def has_nvidia_gpu() -> bool:

@@ -6,13 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from deploy.advice import advice, cause
+from deploy.advice import InstallError, advice, cause
 from deploy.environment import is_sound, only_one
 from deploy.install import python_problem
 from deploy.pins import pinned_torch, read_requirements
 from deploy.pip_run import NOISE, LineFilter
 from deploy.stamp import Stamp, fingerprint, read_stamp, remove_stamp, write_stamp
-from deploy.torch_build import CPU_INDEX, Build, parse_build, torch_attempts, wrong_build
+from deploy.torch_build import (
+    CPU_INDEX,
+    Build,
+    has_nvidia_gpu,
+    parse_build,
+    torch_attempts,
+    wants_cuda,
+    wrong_build,
+)
 from service.java import find_system_java, java_major, parse_java_major
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,6 +84,14 @@ def test_a_wheels_folder_is_searched(tmp_path: Path) -> None:
 def test_with_a_gpu_torch_is_the_default_build_and_never_a_cpu_wheel(tmp_path: Path) -> None:
     (attempt,) = torch_attempts("2.13.0", True, "", tmp_path)
     assert attempt.arguments == ("--no-deps", "torch===2.13.0")
+
+
+def test_a_build_may_be_wished_for_whatever_gpu_there_is() -> None:
+    assert wants_cuda({"TORCH_BUILD": "cuda"})
+    assert not wants_cuda({"TORCH_BUILD": "cpu"})
+    assert wants_cuda({}) == has_nvidia_gpu()
+    with pytest.raises(InstallError, match="set it to cpu or cuda"):
+        wants_cuda({"TORCH_BUILD": "rocm"})
 
 
 @pytest.mark.parametrize("gpu", [False, True])
