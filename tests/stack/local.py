@@ -1,0 +1,112 @@
+"""Gateway, worker and Prometheus as processes of this machine, for work on dashboards and rules
+where there are no containers: `STACK=local` before pytest, or
+
+    python -m tests.stack.local FOLDER
+
+Prometheus gets the repository's own configuration, with the addresses of these processes in it.
+"""
+
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import yaml
+
+from tests.integration.server import START_S, Command, free_port, wait_until
+from tests.promql import RULES
+
+STOP_S = 20
+
+
+@dataclass(frozen=True, slots=True)
+class LocalStack:
+    """Where gateway and Prometheus listen."""
+
+    gateway: str
+    prometheus: str
+
+
+@contextmanager
+def local_stack(folder: Path, settings: Mapping[str, str]) -> Iterator[LocalStack]:
+    """Run the three until left; `settings` are further FCNSERVE_* variables."""
+    ports = {name: free_port() for name in ("gateway", "worker", "torchserve", "ts", "prometheus")}
+    environment = {
+        "FCNSERVE_PORT": str(ports["gateway"]),
+        "FCNSERVE_WORKER_PORT": str(ports["ts"]),
+        "FCNSERVE_WORKER_METRICS_PORT": str(ports["torchserve"]),
+        "FCNSERVE_WORKER_STATUS_PORT": str(ports["worker"]),
+        "FCNSERVE_TORCHSERVE_URL": f"http://127.0.0.1:{ports['ts']}",
+        **settings,
+    }
+    stack = LocalStack(*(f"http://127.0.0.1:{ports[name]}" for name in ("gateway", "prometheus")))
+    with ExitStack() as running:
+        for name in ("worker", "gateway"):
+            command = Command(folder / f"{name}.log", name, environment=environment)
+            running.callback(command.end)
+        running.enter_context(prometheus(folder, ports))
+        wait_until(lambda: answers(f"{stack.gateway}/readyz"), START_S, command.output)
+        wait_until(lambda: answers(f"{stack.prometheus}/-/ready"), START_S)
+        yield stack
+
+
+@contextmanager
+def prometheus(folder: Path, ports: Mapping[str, int]) -> Iterator[None]:
+    """Run Prometheus, its data in `folder`."""
+    program = shutil.which("prometheus")
+    if program is None:
+        raise FileNotFoundError("no prometheus on PATH; Debian and Ubuntu: apt install prometheus")
+    configuration = folder / "prometheus.yml"
+    configuration.write_text(configured(ports))
+    with (folder / "prometheus.log").open("wb") as log:
+        process = subprocess.Popen(
+            [
+                program,
+                f"--config.file={configuration}",
+                f"--storage.tsdb.path={folder / 'data'}",
+                f"--web.listen-address=127.0.0.1:{ports['prometheus']}",
+            ],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(STOP_S)
+
+
+def configured(ports: Mapping[str, int]) -> str:
+    """The repository's configuration, each job's target on this machine."""
+    text = yaml.safe_load((RULES.parent / "prometheus.yml").read_text())
+    text["rule_files"] = [str(RULES.parent / pattern) for pattern in text["rule_files"]]
+    for job in text["scrape_configs"]:
+        job["static_configs"] = [{"targets": [f"127.0.0.1:{ports[job['job_name']]}"]}]
+    return yaml.safe_dump(text)
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url, trust_env=False).status_code == httpx.codes.OK
+    except httpx.TransportError:
+        return False
+
+
+def main() -> None:
+    """Run until Ctrl-C; logs and data go to the folder."""
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    with local_stack(folder.absolute(), {}) as stack:
+        sys.stdout.write(f"gateway {stack.gateway}  Prometheus {stack.prometheus}\n")
+        sys.stdout.flush()
+        with suppress(KeyboardInterrupt):
+            threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""A Prometheus that has scraped the running service under load has data for every panel and rule.
+
+What is demanded, over the time of the load:
+- every query of every panel gives a series with a number in it (0 / 0 is none); those of GPU
+  metrics only where the worker has a GPU, else just that Prometheus accepts them;
+- every rule is evaluated without an error, and every recording rule gives a number;
+- every alert's expression is accepted, and every metric that a rule reads has a number.
+An alert's expression itself gives nothing while all is well: tests/stack/test_rules.py makes it.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import httpx
+import pytest
+
+from deploy.grafana.ask import Prometheus
+from deploy.grafana.boards import Query, boards
+from tests.integration.server import wait_until
+from tests.promql import has_data, metric_names, rules
+from tests.stack.local import local_stack
+from tests.stack.traffic import send
+
+pytestmark = pytest.mark.stack
+
+LOAD_S, CLIENTS = 40.0, 6
+STEP_S = 5
+# the slowest group of rules has an interval of a minute
+EVALUATED_S = 90.0
+GPU_PROBE = "fcnserve_gpu_memory_total_bytes"
+
+QUERIES = {
+    f"{board.name}: {panel.title}: {query.legend}": query
+    for board in boards()
+    for panel in board.panels
+    for query in panel.queries
+}
+RULES = {rule.get("alert") or rule["record"]: rule["expr"] for rule in rules()}
+RECORDED = [rule["record"] for rule in rules() if "record" in rule]
+SELECTED = sorted(set().union(*map(metric_names, RULES.values())))
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What has been scraped, and when the load began."""
+
+    prometheus: Prometheus
+    start: float
+
+    def has_data(self, expr: str) -> bool:
+        return has_data(self.prometheus, expr, self.start, time.time())
+
+
+@pytest.fixture(scope="module")
+def addresses(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, str]]:
+    """URLs of gateway and Prometheus: of the containers, or with STACK=local of processes."""
+    if os.environ.get("STACK") == "local":
+        settings = {"FCNSERVE_WORKERS": "1", "FCNSERVE_THREADS": "1"}
+        with local_stack(tmp_path_factory.mktemp("local"), settings) as local:
+            yield local.gateway, local.prometheus
+    else:
+        stack = request.getfixturevalue("stack")
+        yield stack.gateway, stack.prometheus
+
+
+@pytest.fixture(scope="module")
+def seen(addresses: tuple[str, str]) -> Seen:
+    """Load, and the scrapes and evaluations that follow it."""
+    gateway, url = addresses
+    prometheus = Prometheus(url)
+    start = time.time()
+    answers = send(gateway, LOAD_S, CLIENTS)
+    assert all(as_it_has_to_be for as_it_has_to_be, _ in answers), answers
+    assert {200, 400, 422, 504} <= {status for _, status in answers}
+    wait_until(lambda: is_scraped(gateway, prometheus), EVALUATED_S)
+    wait_until(lambda: is_evaluated(prometheus), EVALUATED_S)
+    return Seen(prometheus, start)
+
+
+def is_scraped(gateway: str, prometheus: Prometheus) -> bool:
+    """Whether Prometheus has all images that the gateway has answered."""
+    sample = 'fcnserve_stage_duration_seconds_count{stage="render"}'
+    lines = httpx.get(f"{gateway}/metrics", trust_env=False).text.splitlines()
+    (line,) = (line for line in lines if line.startswith(sample))
+    found = prometheus.now(sample)
+    return bool(found) and found[0].values[-1] == float(line.split()[-1])
+
+
+def is_evaluated(prometheus: Prometheus) -> bool:
+    return all(rule["health"] != "unknown" for rule in prometheus.rules())
+
+
+def test_every_target_is_scraped(seen: Seen) -> None:
+    assert seen.prometheus.targets() == dict.fromkeys(
+        ("gateway", "worker", "torchserve", "prometheus"), "up"
+    )
+
+
+@pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES)
+def test_a_panel_has_data(seen: Seen, query: Query) -> None:
+    found = seen.has_data(query.over(STEP_S, time.time() - seen.start))
+    assert found or (query.needs_gpu and not seen.has_data(GPU_PROBE))
+
+
+def test_every_rule_is_evaluated_without_an_error(seen: Seen) -> None:
+    evaluated = {rule["name"]: rule["health"] for rule in seen.prometheus.rules()}
+    assert evaluated == dict.fromkeys(RULES, "ok")
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_rules_expression_is_accepted(seen: Seen, name: str) -> None:
+    seen.prometheus.now(RULES[name])
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_a_recording_rule_gives_a_number(seen: Seen, name: str) -> None:
+    assert seen.has_data(name)
+
+
+@pytest.mark.parametrize("name", SELECTED)
+def test_a_metric_that_a_rule_reads_has_data(seen: Seen, name: str) -> None:
+    assert seen.has_data(name)
