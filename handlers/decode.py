@@ -24,6 +24,10 @@ class Opened:
     size: Size
     working_size: Size
 
+    @property
+    def request_id(self) -> str:
+        return self.job.request_id
+
 
 def open_photo(job: Job, working_max_side: int) -> Opened:
     """Read the header; raises ProblemError.

@@ -6,9 +6,10 @@ Runs in threads, beside the next forward pass.
 from dataclasses import dataclass
 
 import torch
+from PIL import Image
 from torch import Tensor
 
-from handlers.decode import Opened
+from handlers.decode import Opened, Pixels
 from handlers.errors import ProblemError
 from handlers.forward import Forwarded
 from handlers.labels import Surface
@@ -22,6 +23,18 @@ class Scored:
     scores: Tensor
     opened: Opened
 
+    @property
+    def request_id(self) -> str:
+        return self.opened.request_id
+
+
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """A PNG, and how many of its pixels have which class."""
+
+    png: bytes
+    class_pixels: dict[int, int]
+
 
 def scored(forwarded: Forwarded, opened: Opened) -> Scored | ProblemError:
     """Take a photo's scores together with what encoding needs to know of it."""
@@ -30,7 +43,7 @@ def scored(forwarded: Forwarded, opened: Opened) -> Scored | ProblemError:
 
 
 @torch.inference_mode()
-def encode(photo: Scored, palette: bytes, score_origin: float) -> bytes:
+def encode(photo: Scored, palette: bytes, score_origin: float) -> Mask:
     """Make the mask, of the photo's own size: an indexed PNG.
 
     With confidence it is a grey+alpha PNG: label, confidence.
@@ -40,5 +53,13 @@ def encode(photo: Scored, palette: bytes, score_origin: float) -> bytes:
     labels = surface.labels()
     pixels = labels.cpu().numpy()
     if opened.job.options.output == "confidence":
-        return write_grey_alpha(pixels, surface.confidence(labels).cpu().numpy())
-    return write_indexed(pixels, palette)
+        png = write_grey_alpha(pixels, surface.confidence(labels).cpu().numpy())
+    else:
+        png = write_indexed(pixels, palette)
+    return Mask(png, count_classes(pixels))
+
+
+def count_classes(labels: Pixels) -> dict[int, int]:
+    """Count the pixels of each class that a label map (H, W) has."""
+    counts = Image.fromarray(labels).histogram()
+    return {number: pixels for number, pixels in enumerate(counts) if pixels}

@@ -30,6 +30,7 @@ class Options(BaseModel):
     output: Literal["mask", "confidence", "describe"] = "mask"
     orientation: Literal["exif", "stored"] = "exif"
     max_side: int | None = Field(default=None, ge=1)
+    request_id: str = Field(default="", max_length=128, pattern=r"^[A-Za-z0-9._:/+=-]*$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,11 @@ class Job:
 
     body: bytes | bytearray
     options: Options = field(default_factory=Options)
+
+    @property
+    def request_id(self) -> str:
+        """What the gateway calls the request, for the log."""
+        return self.options.request_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +61,14 @@ class GroupFigures:
 class Report:
     """What happened to an image: milliseconds by pipeline verb, and the company it had.
 
-    A batch's and a group's figures ride on their first member only: sums count each once.
+    A batch's and a group's figures ride on their first member only: sums count each once. A mask
+    tells how many of its pixels have which class.
     """
 
     stages_ms: Mapping[str, float]
     batch_images: int | None = None
     group: GroupFigures | None = None
+    class_pixels: Mapping[int, int] = field(default_factory=dict)
 
     def with_stages(self, **stages_ms: float) -> "Report":
         return replace(self, stages_ms={**self.stages_ms, **stages_ms})

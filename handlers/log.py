@@ -1,27 +1,70 @@
 """The worker's log: each record is one line on stderr, the stream of a worker that TorchServe
-shows.
+shows; readable, or JSON for machines.
+
+TorchServe passes JSON lines through as they are, by their beginning: see
+deploy/torchserve/log4j2-json.xml.
 """
 
+import json
 import logging
+import os
 import sys
+from datetime import UTC, datetime
+
+FORMAT, LEVEL = "FCNSERVE_LOG_FORMAT", "FCNSERVE_LOG_LEVEL"
 
 
-class OneLineFormatter(logging.Formatter):
-    """Level, logger and message; a traceback follows on the same line."""
+class HumanFormatter(logging.Formatter):
+    """Level, logger, message and fields; a traceback follows on the same line."""
 
     def __init__(self) -> None:
         super().__init__("%(levelname)s %(name)s: %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        found = (f"{name}={value}" for name, value in fields_of(record).items())
+        return " ".join([super().formatMessage(record), *found])
 
     def format(self, record: logging.LogRecord) -> str:
         return " | ".join(super().format(record).splitlines())
 
 
+class JsonFormatter(logging.Formatter):
+    """One object, named like those of the gateway's log; `event` comes first."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "event": record.getMessage(),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "process": record.process,
+            "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            **fields_of(record),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
+def with_fields(**fields: object) -> dict[str, object]:
+    """Make the `extra` of a record that has fields beside its message: numbers, text, lists."""
+    return {"fields": fields}
+
+
+def fields_of(record: logging.LogRecord) -> dict[str, object]:
+    found: dict[str, object] = getattr(record, "fields", {})
+    return found
+
+
 def log_to_stderr() -> None:
-    """Have the warnings and errors of `handlers` shown; a second call changes nothing."""
+    """Have what `handlers` logs shown, as FCNSERVE_LOG_FORMAT and FCNSERVE_LOG_LEVEL say; a second
+    call changes nothing.
+    """
     logger = logging.getLogger("handlers")
-    if not any(isinstance(each.formatter, OneLineFormatter) for each in logger.handlers):
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(OneLineFormatter())
-        logger.addHandler(handler)
-        logger.setLevel(logging.INFO)
-        logger.propagate = False  # the root logger, as TorchServe sets it up, writes to stdout
+    if any(isinstance(each.formatter, HumanFormatter | JsonFormatter) for each in logger.handlers):
+        return
+    handler = logging.StreamHandler(sys.stderr)
+    is_json = os.environ.get(FORMAT) == "json"
+    handler.setFormatter(JsonFormatter() if is_json else HumanFormatter())
+    logger.addHandler(handler)
+    logger.setLevel(os.environ.get(LEVEL, "info").upper())
+    logger.propagate = False  # the root logger, as TorchServe sets it up, writes to stdout

@@ -4,16 +4,26 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import torch
 
 from handlers.errors import ProblemError, WorkerFailedError, WorkerOutOfMemoryError
+from handlers.log import with_fields
 
 logger = logging.getLogger(__name__)
 
+
+class OfRequest(Protocol):
+    """What comes from a request, and can be told from others in the log."""
+
+    @property
+    def request_id(self) -> str: ...
+
+
 T = TypeVar("T")
 R = TypeVar("R")
+V = TypeVar("V", bound=OfRequest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +35,7 @@ class Outcome(Generic[T]):
     ended: float
 
 
-def attempt(stage: Callable[[T], R], value: T | ProblemError) -> Outcome[R]:
+def attempt(stage: Callable[[V], R], value: V | ProblemError) -> Outcome[R]:
     """Run `stage` on `value`, unless an earlier stage has stopped this image already."""
     started = time.perf_counter()
     result: R | ProblemError
@@ -35,12 +45,12 @@ def attempt(stage: Callable[[T], R], value: T | ProblemError) -> Outcome[R]:
         try:
             result = stage(value)
         except Exception as error:  # noqa: BLE001 - translated, and logged where unforeseen
-            result = translate(error)
+            result = translate(error, value.request_id)
     ended = time.perf_counter()
     return Outcome(result, (ended - started) * 1000, ended)
 
 
-def translate(error: Exception) -> ProblemError:
+def translate(error: Exception, request_id: str) -> ProblemError:
     """Name a failure for the client; what nobody foresaw is logged with its traceback."""
     if isinstance(error, ProblemError):
         return error
@@ -49,7 +59,9 @@ def translate(error: Exception) -> ProblemError:
             "the worker ran out of memory on this image; "
             "send it smaller, or with a smaller max_side"
         )
-    logger.error("a stage failed on an image", exc_info=error)
+    logger.error(
+        "a stage failed on an image", exc_info=error, extra=with_fields(request_id=request_id)
+    )
     return WorkerFailedError(
         "the worker failed on this image; its log has the reason, other images are not affected"
     )

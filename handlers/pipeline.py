@@ -8,6 +8,7 @@ image's own answer.
 """
 
 import json
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
@@ -18,10 +19,11 @@ from pathlib import Path
 from handlers.card import ModelCard, model_card
 from handlers.decode import Opened, Pixels, decode, open_photo
 from handlers.device import choose_device, codec_threads
-from handlers.encode import encode, scored
+from handlers.encode import Mask, encode, scored
 from handlers.errors import ProblemError
 from handlers.forward import forward
 from handlers.job import JSON_MEDIA_TYPE, PNG_MEDIA_TYPE, Answer, Job, Report
+from handlers.log import with_fields
 from handlers.model_config import ModelConfig, load_config
 from handlers.network import Network
 from handlers.outcome import Outcome, attempt
@@ -30,12 +32,14 @@ from handlers.warm_up import warm_up
 
 Jobs = Mapping[int, Job | ProblemError]  # by their place in the batch
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Track:
     """An image on its way out: its mask is being encoded, and what has happened to it so far."""
 
-    encoding: Future[Outcome[bytes]]
+    encoding: Future[Outcome[Mask]]
     report: Report
 
 
@@ -67,6 +71,7 @@ class Pipeline:
         images = {place: job for place, job in enumerate(jobs) if not wants_card(job)}
         segmented = self._segment(images)
         answers = [segmented.get(place) or self._describe() for place in range(len(jobs))]
+        log_images(jobs, answers)
         return told_of_batch(answers)
 
     def _segment(self, images: Jobs) -> dict[int, Answer]:
@@ -108,7 +113,8 @@ class Pipeline:
         """Run one group through the network and start encoding its masks."""
         started = time.perf_counter()
         photos = {place: outcome.value for place, outcome in decoded.items()}
-        forwarded = forward(self._network, group, photos)
+        request_ids = {place: opened[place].request_id for place in photos}
+        forwarded = forward(self._network, group, photos, request_ids)
         forward_ms = (time.perf_counter() - started) * 1000
         tracks = {}
         for place, one in forwarded.items():
@@ -144,5 +150,17 @@ def hold(tracks: Mapping[int, Track]) -> dict[int, Answer]:
         if isinstance(mask.value, ProblemError):
             answers[place] = Answer.of_problem(mask.value, report)
         else:
-            answers[place] = Answer(mask.value, PNG_MEDIA_TYPE, report)
+            told = replace(report, class_pixels=mask.value.class_pixels)
+            answers[place] = Answer(mask.value.png, PNG_MEDIA_TYPE, told)
     return answers
+
+
+def log_images(jobs: Sequence[Job | ProblemError], answers: Sequence[Answer]) -> None:
+    """Write a line an image, for who looks for one request's; seldom wanted, and only then made."""
+    if not logger.isEnabledFor(logging.DEBUG):
+        return
+    for job, answer in zip(jobs, answers, strict=True):
+        request_id = job.request_id if isinstance(job, Job) else ""
+        stages_ms = {verb: round(ms, 1) for verb, ms in answer.report.stages_ms.items()}
+        fields = with_fields(request_id=request_id, media_type=answer.media_type, **stages_ms)
+        logger.debug("image", extra=fields)

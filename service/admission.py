@@ -8,9 +8,8 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from prometheus_client import Gauge
-
 from service.errors import BusyError
+from service.line_metrics import LineMetrics
 
 RECENT_ANSWERS = 50
 MAX_RETRY_AFTER_S = 60
@@ -21,9 +20,10 @@ class Admission:
     was last idle.
     """
 
-    def __init__(self, max_in_flight: int, gauge: Gauge) -> None:
+    def __init__(self, max_in_flight: int, metrics: LineMetrics) -> None:
         self._max_in_flight = max_in_flight
-        self._gauge = gauge
+        self._gauge = metrics.in_flight
+        metrics.in_flight_limit.set(max_in_flight)
         # when the first request since idleness came in, then when each was done with
         self._moments: deque[float] = deque(maxlen=RECENT_ANSWERS + 1)
         self.in_flight = 0

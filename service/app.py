@@ -31,10 +31,15 @@ from service.upstream import Upstream
 EXPOSED_HEADERS = ("X-Request-ID", "Server-Timing", "Content-Digest", "X-Model", "Retry-After")
 
 
-def create_app(settings: Settings, registry: CollectorRegistry) -> FastAPI:
-    """Build the gateway; nothing connects anywhere before it is started."""
+def create_app(
+    settings: Settings, registry: CollectorRegistry, scraped: CollectorRegistry | None = None
+) -> FastAPI:
+    """Build the gateway; nothing connects anywhere before it is started.
+
+    `/metrics` shows `registry` or, with several processes, the sums of all in `scraped`.
+    """
     ignore_decoder_warnings()
-    metrics = Metrics(registry)
+    metrics = Metrics(registry, scraped)
     app = FastAPIOffline(  # /docs without a CDN
         title="fcnserve",
         version="1",
@@ -62,12 +67,9 @@ def create_app(settings: Settings, registry: CollectorRegistry) -> FastAPI:
 async def lifespan(app: FastAPI, settings: Settings, metrics: Metrics) -> AsyncIterator[None]:
     """Connect to TorchServe and watch over it for as long as the gateway runs."""
     upstream = Upstream(settings.torchserve_url, settings.attempt_timeout_s)
-    admission = Admission(settings.max_in_flight, metrics.in_flight)
-    models = Models(settings.models, upstream, settings.timeout_ms)
-    handovers = {
-        name: Handover(metrics.images_waiting, metrics.images_handed_over)
-        for name in settings.models
-    }
+    admission = Admission(settings.in_flight_of_one_process, metrics.line)
+    models = Models(settings.models, upstream, settings.timeout_ms, metrics.reports.show)
+    handovers = {name: Handover(metrics.line) for name in settings.models}
     health = Health(
         upstream,
         models,

@@ -103,6 +103,7 @@ async def segment_batch(segmenter: Segmenter, request: Request, query: SegmentQu
         async with deadline.for_body():
             with stages.timing("read"):
                 uploads = await read_images(request, segmenter.settings.max_batch_body_bytes)
+            request.state.images = len(uploads)
         async with while_connected(request):
             async with deadline.for_mask():
                 wanted = await segmenter.wanted(request, query, BATCH_MEDIA_OUTPUTS)
@@ -112,6 +113,9 @@ async def segment_batch(segmenter: Segmenter, request: Request, query: SegmentQu
                 batch.outcome(first, nullcontext()),
                 *(batch.outcome(upload, admission.slot()) for upload in others),
             )
+    for outcome in outcomes:
+        if isinstance(outcome.result, ProblemError):
+            segmenter.metrics.reject(outcome.result.code)
     stages.add(TOTAL, (asyncio.get_running_loop().time() - request.state.arrived) * 1000)
     return respond(outcomes, as_json=wanted.render.output in JSON_OUTPUTS)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-from prometheus_client import Gauge
+from service.line_metrics import LineMetrics
 
 FRAME_STRIDE = 32  # the worker's canvases have sides that this divides
 BATCHES = 2  # per worker: the one in hand and the next
@@ -33,6 +33,10 @@ class Bounds:
         images = BATCHES * workers * batch_size
         return cls(images, images * group_pixels)
 
+    def share(self, processes: int) -> "Bounds":
+        """Take one process's part of what all of a gateway's may hand over; never nothing."""
+        return Bounds(max(1, self.images // processes), max(1, self.pixels // processes))
+
 
 @dataclass(frozen=True, slots=True)
 class Waiter:
@@ -45,11 +49,10 @@ class Waiter:
 
 
 class Handover:
-    """One model's line; the gauges may be shared with those of others."""
+    """One model's line; its metrics may be shared with those of others."""
 
-    def __init__(self, waiting: Gauge, handed_over: Gauge) -> None:
-        self._waiting = waiting
-        self._handed_over = handed_over
+    def __init__(self, metrics: LineMetrics) -> None:
+        self._metrics = metrics
         self._line: deque[Waiter] = deque()
         self._jobs: set[asyncio.Task[Any]] = set()
         self.images = 0
@@ -66,7 +69,7 @@ class Handover:
         turn = asyncio.get_running_loop().create_future()
         self._line.append(Waiter(pixels, bounds, job, turn))
         self._advance()
-        with self._waiting.track_inprogress():
+        with self._metrics.waiting(pixels):
             try:
                 task: asyncio.Task[T] = await turn
             except asyncio.CancelledError:
@@ -117,7 +120,7 @@ class Handover:
     def _count(self, images: int, pixels: int) -> None:
         self.images += images
         self.pixels += pixels
-        self._handed_over.inc(images)
+        self._metrics.hand_over(images, pixels)
 
 
 def frame_pixels(height: int, width: int) -> int:

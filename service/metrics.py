@@ -1,77 +1,88 @@
-"""What Prometheus sees. The registry is a parameter, so that tests have their own."""
+"""What Prometheus sees of the gateway. The registry is a parameter, so that tests have their own.
+
+With several processes each keeps its own, and a scrape of any of them shows their sums; what a
+gauge means then is its `multiprocess_mode`.
+"""
+
+from functools import partial
+from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from service.line_metrics import LineMetrics
+from service.report_metrics import ReportMetrics
 from service.stages import Stages
-from service.upstream import Report
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
-IMAGES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+PIXELS = (1e4, 3e4, 1e5, 3e5, 1e6, 3e6, 1e7, 3e7, 1e8)
+# a client that leaves has no problem code
+CLIENT_GONE = "client_gone"
 
 
 class Metrics:
-    """All metrics of one gateway process."""
+    """All metrics of one gateway process: requests here, the line and the workers' reports in parts
+    of their own.
+    """
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(
+        self, registry: CollectorRegistry, scraped: CollectorRegistry | None = None
+    ) -> None:
+        """Take where metrics are kept and, with several processes, what adds up those of all."""
         self.registry = registry
-        self.requests = Counter(
+        self.scraped = registry if scraped is None else scraped
+        self.line = LineMetrics(registry)
+        self.reports = ReportMetrics(registry)
+        self.scraped.register(self.reports.models)
+        counter = partial(Counter, registry=registry)
+        histogram = partial(Histogram, registry=registry)
+        self.requests = counter(
             "fcnserve_requests",
             "Requests answered, by route, status and problem code",
             ["route", "status", "code"],
-            registry=registry,
         )
-        self.request_seconds = Histogram(
+        self.request_seconds = histogram(
             "fcnserve_request_duration_seconds",
             "From a request's arrival to its answer's last byte, by route",
             ["route"],
             buckets=SECONDS,
-            registry=registry,
         )
-        self.stage_seconds = Histogram(
+        self.stage_seconds = histogram(
             "fcnserve_stage_duration_seconds",
             "Time per pipeline verb of an answered image",
             ["stage"],
             buckets=SECONDS,
-            registry=registry,
         )
-        self.in_flight = Gauge(
-            "fcnserve_images_in_flight", "Images accepted and not yet answered", registry=registry
+        self.image_pixels = histogram(
+            "fcnserve_image_pixels", "Photos admitted, by their own size in pixels", buckets=PIXELS
         )
-        self.images_waiting = Gauge(
-            "fcnserve_images_waiting",
-            "Images that wait in the gateway for room in TorchServe",
-            registry=registry,
+        self.rejections = counter(
+            "fcnserve_rejections",
+            "Images not answered with a result, by problem code or client_gone",
+            ["reason"],
         )
-        self.images_handed_over = Gauge(
-            "fcnserve_images_handed_over",
-            "Images that TorchServe has and has not answered",
-            registry=registry,
+        self.attempts = counter(
+            "fcnserve_upstream_attempts",
+            "Times that an image was sent to TorchServe, by what came of it",
+            ["outcome"],
         )
-        self.batch_images = Histogram(
-            "fcnserve_batch_images",
-            "Images per TorchServe batch",
-            buckets=IMAGES,
-            registry=registry,
-        )
-        self.group_images = Histogram(
-            "fcnserve_group_images",
-            "Images per forward pass",
-            buckets=IMAGES,
-            registry=registry,
-        )
-        self.valid_pixels = Counter(
-            "fcnserve_valid_pixels",
-            "Working pixels of the images in forward passes",
-            registry=registry,
-        )
-        self.padded_pixels = Counter(
-            "fcnserve_padded_pixels",
-            "Canvas pixels of forward passes, padding included",
-            registry=registry,
+        self.retries = counter(
+            "fcnserve_upstream_retries",
+            "Times that TorchServe was asked again for want of a worker",
         )
         self.ready = Gauge(
-            "fcnserve_ready", "1 while a worker has answered within the window", registry=registry
+            "fcnserve_ready",
+            "1 while a worker has answered within the window",
+            registry=registry,
+            multiprocess_mode="livemin",
         )
+        build_info = Gauge(
+            "fcnserve_build_info",
+            "1, labelled with the release that runs",
+            ["version"],
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+        build_info.labels(version("fcnserve")).set(1)
 
     def observe_answer(self, route: str, status: int, code: str, seconds: float) -> None:
         self.requests.labels(route, str(status), code).inc()
@@ -81,11 +92,18 @@ class Metrics:
         for verb, ms in stages.ms.items():
             self.stage_seconds.labels(verb).observe(ms / 1000)
 
-    def observe_report(self, report: Report) -> None:
-        """Count a batch and a group once: the worker tells of each with one answer only."""
-        if report.batch_images is not None:
-            self.batch_images.observe(report.batch_images)
-        if report.group is not None:
-            self.group_images.observe(report.group["images"])
-            self.valid_pixels.inc(report.group["valid_pixels"])
-            self.padded_pixels.inc(report.group["padded_pixels"])
+    def observe_photo(self, pixels: int) -> None:
+        """Count an admitted photo by its own size."""
+        self.image_pixels.observe(pixels)
+
+    def reject(self, reason: str, images: int = 1) -> None:
+        """Count images that get no result; `reason` is a problem's code, or CLIENT_GONE."""
+        self.rejections.labels(reason).inc(images)
+
+    def attempt(self, outcome: str) -> None:
+        """Count an image sent to TorchServe: answered, problem, not_ready, crashed or timed_out."""
+        self.attempts.labels(outcome).inc()
+
+    def retry(self) -> None:
+        """Count what is about to be asked of TorchServe once more."""
+        self.retries.inc()

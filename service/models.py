@@ -3,6 +3,7 @@ digest.
 """
 
 import asyncio
+from collections.abc import Callable
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -54,8 +55,16 @@ class ModelCard(BaseModel):
 class Models:
     """The configured models, the first being the default."""
 
-    def __init__(self, names: tuple[str, ...], upstream: Upstream, timeout_ms: int) -> None:
+    def __init__(
+        self,
+        names: tuple[str, ...],
+        upstream: Upstream,
+        timeout_ms: int,
+        on_card: Callable[[ModelCard], None],
+    ) -> None:
+        """Take the names to serve, and who is to be told of each card that is read."""
         self.names = names
+        self._on_card = on_card
         self._upstream = upstream
         self._timeout_ms = timeout_ms
         self._cards: dict[str, ModelCard] = {}
@@ -89,6 +98,7 @@ class Models:
             async with asyncio.timeout(self._timeout_ms / 1000), self._asking[name]:
                 if name not in self._cards:
                     self._cards[name] = await self._ask(name)
+                    self._on_card(self._cards[name])
                 return self._cards[name]
         except TimeoutError as error:
             raise DeadlineError(f"no model card within {self._timeout_ms} ms") from error

@@ -92,7 +92,7 @@ async def readyz(request: Request) -> Response:
 async def metrics(request: Request) -> Response:
     """Text in Prometheus' exposition format."""
     kept: Metrics = request.app.state.metrics
-    return Response(generate_latest(kept.registry), media_type=CONTENT_TYPE_LATEST)
+    return Response(generate_latest(kept.scraped), media_type=CONTENT_TYPE_LATEST)
 
 
 @router.get("/", include_in_schema=False)

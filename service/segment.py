@@ -19,7 +19,7 @@ from service.admission import Admission
 from service.body import read_image
 from service.connection import while_connected
 from service.deadline import Deadline
-from service.handover import Handover
+from service.handover import Bounds, Handover
 from service.health import Health
 from service.metrics import Metrics
 from service.models import Models
@@ -85,7 +85,10 @@ class Segmenter:
         accept = ",".join(request.headers.getlist("accept"))
         output, accept_jpeg = negotiate(query.output, accept, media_outputs)
         card = await self.models.card(model)
-        return Wanted.of(query, model, card, output, accept_jpeg=accept_jpeg)
+        request_id: str = request.state.request_id
+        return Wanted.of(
+            query, model, card, output, accept_jpeg=accept_jpeg, request_id=request_id
+        )
 
     async def answer(self, body: bytes, wanted: Wanted, stages: Stages) -> Answered:
         """Answer for one image; raises ProblemError. Deadlines are the caller's."""
@@ -103,6 +106,7 @@ class Segmenter:
             header = await asyncio.to_thread(self._check_photo, body)
         else:
             header = self._check_photo(body)
+        self.metrics.observe_photo(header.height * header.width)
         return wanted.working_pixels(header)
 
     def _check_photo(self, body: bytes) -> photo.Header:
@@ -114,19 +118,22 @@ class Segmenter:
         """Have the worker segment the photo, and account for its time and that in the line."""
         started = time.perf_counter()
         answer = await self.handovers[wanted.model].run(
-            pixels, wanted.card.handover_bounds, lambda: self._hand_over(body, wanted)
+            pixels, self._bounds(wanted), lambda: self._hand_over(body, wanted)
         )
         stages.add_upstream((time.perf_counter() - started) * 1000, answer.report.stages_ms)
         if answer.media_type == PROBLEM_MEDIA_TYPE:
             raise read_problem(answer.body)
         return answer
 
+    def _bounds(self, wanted: Wanted) -> Bounds:
+        return wanted.card.handover_bounds.share(self.settings.gateway_processes)
+
     async def _hand_over(self, body: bytes, wanted: Wanted) -> WorkerAnswer:
         """Goes on when the client has gone: the answer tells of its whole batch."""
         answer = await self.upstream.send(wanted.model, body, wanted.worker_options())
         self.health.saw_answer(wanted.model)
         self.models.saw_tag(wanted.model, answer.model)
-        self.metrics.observe_report(answer.report)
+        self.metrics.reports.observe(answer.report, answer.model)
         return answer
 
     async def _render(self, answer: WorkerAnswer, body: bytes, wanted: Wanted) -> Rendered:

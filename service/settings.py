@@ -21,6 +21,9 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="address the gateway listens on")
     port: Port = Field(8000, description="port the gateway listens on")
+    gateway_processes: int = Field(
+        1, ge=1, le=64, description="gateway processes; each takes its part of every bound"
+    )
     models: Words = Field(
         ("fcn8s-lite0",),
         description="names of the models served, separated by commas; the first is the default",
@@ -107,6 +110,11 @@ class Settings(BaseSettings):
         "-Xmx1g -XX:+UseSerialGC -XX:TieredStopAtLevel=1",
         description="options for TorchServe's Java; these cost half the CPU of its defaults",
     )
+
+    @property
+    def in_flight_of_one_process(self) -> int:
+        """One process's part of `max_in_flight`, at least one."""
+        return max(1, self.max_in_flight // self.gateway_processes)
 
     @field_validator("models", "cors_origins", mode="before")
     @classmethod

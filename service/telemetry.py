@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import InternalError, problem_response
+from service.metrics import CLIENT_GONE as CLIENT_GONE_REASON
 from service.metrics import Metrics
 from service.stages import Stages
 
@@ -20,13 +21,14 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 # what nginx calls it when a client leaves before its answer
 CLIENT_GONE = 499
 QUIET_ROUTES = ("/livez", "/readyz", "/metrics")
+IMAGE_ROUTES = ("/v1/segment", "/v1/segment/batch")
 
 logger = structlog.get_logger("fcnserve.access")
 
 
 class Telemetry:
     """ASGI middleware; routes find `request_id`, `arrived` (loop time) and `stages` in the
-    state.
+    state, and leave there `problem`, a code, and how many `images` a request has.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
@@ -47,9 +49,7 @@ class Telemetry:
             await exchange.fail(receive)
         finally:
             exchange.log()
-            self.metrics.observe_answer(
-                exchange.route, exchange.status, exchange.code, exchange.seconds
-            )
+            exchange.count(self.metrics)
 
 
 class Exchange:
@@ -62,12 +62,14 @@ class Exchange:
         self.request_id = request_id(Headers(scope=scope).get("x-request-id"))
         self.stages = Stages()
         self.status = CLIENT_GONE
+        self.model = ""
         scope["state"] = {
             **scope.get("state", {}),
             "request_id": self.request_id,
             "arrived": asyncio.get_running_loop().time(),
             "stages": self.stages,
             "problem": "",
+            "images": 1,
         }
 
     async def send(self, message: Message) -> None:
@@ -75,6 +77,7 @@ class Exchange:
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
             headers["X-Request-ID"] = self.request_id
+            self.model = headers.get("X-Model", "")
             if timing := self.stages.server_timing():
                 headers["Server-Timing"] = timing
         await self._send(message)
@@ -97,9 +100,23 @@ class Exchange:
             status=self.status,
             ms=round(self.seconds * 1000, 1),
             request_id=self.request_id,
-            **({"code": self.code} if self.code else {}),
+            **{name: value for name, value in self._seldom.items() if value},
             **{verb: round(ms, 1) for verb, ms in self.stages.ms.items()},
         )
+
+    def count(self, metrics: Metrics) -> None:
+        """Count the request, and the images that it leaves without a result; those of a batch that
+        was answered are counted one by one where they end.
+        """
+        metrics.observe_answer(self.route, self.status, self.code, self.seconds)
+        reason = self.code or (CLIENT_GONE_REASON if self.status == CLIENT_GONE else "")
+        if reason and self.route in IMAGE_ROUTES and self._scope["method"] == "POST":
+            metrics.reject(reason, self._scope["state"]["images"])
+
+    @property
+    def _seldom(self) -> dict[str, str]:
+        """What only some log lines have."""
+        return {"code": self.code, "model": self.model}
 
     @property
     def route(self) -> str:

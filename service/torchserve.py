@@ -29,7 +29,7 @@ ASCII_CODES = 128
 # oneDNN keeps kernels prepared per shape: of its default 1,024, photos of twenty sizes use up all,
 # and every pass then prepares its kernels anew (1.6 times the time on mixed sizes)
 ONEDNN_PRIMITIVES = 40_000
-LOG_CONFIGURATION = ROOT / "deploy" / "torchserve" / "log4j2.xml"
+LOG_CONFIGURATIONS = {"human": "log4j2.xml", "json": "log4j2-json.xml"}
 
 
 class JavaMissingError(RuntimeError):
@@ -128,11 +128,12 @@ def command(settings: Settings, configuration: Path) -> list[str]:
             "TorchServe is not installed; `pip install 'fcnserve[worker]'`"
         )
     package = Path(found.origin).parent
+    log_configuration = ROOT / "deploy" / "torchserve" / LOG_CONFIGURATIONS[settings.log_format]
     return [
         str(java),
         *shlex.split(settings.java_options),
         f"-Dmodel_server_home={package.parent}",
-        f"-Dlog4j.configurationFile={LOG_CONFIGURATION.as_uri()}",
+        f"-Dlog4j.configurationFile={log_configuration.as_uri()}",
         f"-Djava.io.tmpdir={configuration.parent}",
         "-cp",
         str(package / "frontend" / "model-server.jar"),
@@ -152,6 +153,8 @@ def environment(settings: Settings, workers: int, load_reports: Path) -> dict[st
     return kept | {
         "LC_ALL": "C.UTF-8",  # in another locale Java finds no file with an accent in its path
         "FCNSERVE_LOAD_REPORTS": str(load_reports),
+        "FCNSERVE_LOG_FORMAT": settings.log_format,
+        "FCNSERVE_LOG_LEVEL": settings.log_level,
         "FCNSERVE_WORKERS": str(workers),
         "ONEDNN_PRIMITIVE_CACHE_CAPACITY": str(ONEDNN_PRIMITIVES),
         "FCNSERVE_THREADS": str(settings.threads),

@@ -29,6 +29,7 @@ class Report:
     stages_ms: dict[str, float]
     batch_images: int | None
     group: dict[str, int] | None
+    class_pixels: dict[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +136,13 @@ def read_report(header: str) -> Report:
     """Read the worker's report; another release may have written another one."""
     try:
         report: dict[str, Any] = json.loads(header)
-        return Report(report["stages_ms"], report["batch_images"], report["group"])
-    except (ValueError, KeyError, TypeError) as error:
+        return Report(
+            report["stages_ms"],
+            report["batch_images"],
+            report["group"],
+            {int(number): pixels for number, pixels in report["class_pixels"].items()},
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise WorkerFailedError(
             f"{REPORT_HEADER} is not what a worker of this version sends; "
             "run gateway and worker from the same release"

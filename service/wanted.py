@@ -18,10 +18,18 @@ class Wanted:
     card: ModelCard
     max_side: int | None
     render: RenderOptions
+    request_id: str
 
     @classmethod
     def of(
-        cls, query: SegmentQuery, model: str, card: ModelCard, output: Output, *, accept_jpeg: bool
+        cls,
+        query: SegmentQuery,
+        model: str,
+        card: ModelCard,
+        output: Output,
+        *,
+        accept_jpeg: bool,
+        request_id: str,
     ) -> "Wanted":
         """Check classes and sizes; raises InvalidOptionError."""
         return cls(
@@ -36,11 +44,12 @@ class Wanted:
                 query.orientation,
                 accept_jpeg,
             ),
+            request_id,
         )
 
     def worker_options(self) -> dict[str, object]:
         """Say to the worker what it has to know, and nothing that it takes by itself."""
-        options: dict[str, object] = {}
+        options: dict[str, object] = {"request_id": self.request_id}
         if self.render.output is Output.confidence:
             options["output"] = "confidence"
         if self.render.orientation != "exif":

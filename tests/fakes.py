@@ -85,6 +85,7 @@ class FakeTorchServe:
     digest: str = "0123456789abcdef"
     batch_size: int = 8
     group_pixels: int = 200_000
+    classes: list[str] = field(default_factory=lambda: CLASSES)
     fault: Fault | None = None
     calls: list[Call] = field(default_factory=list)
     busy: int = 0
@@ -104,10 +105,11 @@ class FakeTorchServe:
 
     def card(self, name: str) -> dict[str, object]:
         return {
-            **{key: MODEL_YAML[key] for key in ("version", "architecture", "classes", "palette")},
+            **{key: MODEL_YAML[key] for key in ("version", "architecture", "palette")},
             **{key: MODEL_YAML[key] for key in ("working_max_side", "max_side_limit")},
             "name": name,
             "digest": self.digest,
+            "classes": self.classes,
             "batch_size": self.batch_size,
             "workers": 1,
             "group_pixels": self.group_pixels,
@@ -135,11 +137,12 @@ class FakeTorchServe:
             return self.sent(name, Answer(card, "application/json", Report({}, 1)))
         labels = labels_of(body, options)
         figures = GroupFigures(1, labels.size, labels.size + 24)
+        report = Report(STAGES_MS, 1, figures, class_pixels_of(labels))
         if options.get("output") == "confidence":
             png = write_grey_alpha(labels, np.full_like(labels, CONFIDENCE))
         else:
             png = write_indexed(labels, PALETTE)
-        return self.sent(name, Answer(png, "image/png", Report(STAGES_MS, 1, figures)))
+        return self.sent(name, Answer(png, "image/png", report))
 
     def sent(self, name: str, answer: Answer) -> web.Response:
         return web.Response(
@@ -226,6 +229,12 @@ def labels_of(body: bytes, options: dict[str, object] | None = None) -> NDArray[
     labels[height // 2 :] = CLASSES.index("cat")
     labels[-4:-2, 4:7] = CLASSES.index("dog")
     return labels
+
+
+def class_pixels_of(labels: NDArray[np.uint8]) -> dict[int, int]:
+    """How many pixels have which class."""
+    numbers, pixels = np.unique(labels, return_counts=True)
+    return dict(zip(numbers.tolist(), pixels.tolist(), strict=True))
 
 
 @dataclass(frozen=True)

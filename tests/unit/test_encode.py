@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from handlers.decode import open_photo
-from handlers.encode import Scored, encode
+from handlers.encode import Scored, count_classes, encode
 from handlers.job import Job, Options
 from handlers.labels import Surface
 from tests.worker import CLASSES, Pixels, plain
@@ -34,7 +34,7 @@ def expected(of: Scored) -> tuple[Pixels, Pixels]:
 def test_a_mask_is_an_indexed_png_with_the_models_palette() -> None:
     given = scored(Options())
     assert given.opened.working_size == (30, 40)
-    with Image.open(io.BytesIO(encode(given, PALETTE, ORIGIN))) as image:
+    with Image.open(io.BytesIO(encode(given, PALETTE, ORIGIN).png)) as image:
         assert image.mode == "P"
         assert bytes(image.getpalette() or [])[: len(PALETTE)] == PALETTE
         np.testing.assert_array_equal(np.asarray(image), expected(given)[0])
@@ -42,7 +42,7 @@ def test_a_mask_is_an_indexed_png_with_the_models_palette() -> None:
 
 def test_with_confidence_it_is_grey_and_alpha() -> None:
     given = scored(Options(output="confidence"))
-    with Image.open(io.BytesIO(encode(given, PALETTE, ORIGIN))) as image:
+    with Image.open(io.BytesIO(encode(given, PALETTE, ORIGIN).png)) as image:
         assert image.mode == "LA"
         np.testing.assert_array_equal(np.asarray(image), np.dstack(expected(given)))
 
@@ -51,3 +51,16 @@ def test_with_confidence_it_is_grey_and_alpha() -> None:
 def test_the_same_scores_give_the_same_bytes(output: str) -> None:
     options = Options.model_validate({"output": output})
     assert encode(scored(options), PALETTE, ORIGIN) == encode(scored(options), PALETTE, ORIGIN)
+
+
+@pytest.mark.parametrize("output", ["mask", "confidence"])
+def test_a_mask_tells_how_many_of_its_pixels_have_which_class(output: str) -> None:
+    given = scored(Options.model_validate({"output": output}))
+    numbers, pixels = np.unique(expected(given)[0], return_counts=True)
+    found = dict(zip(numbers.tolist(), pixels.tolist(), strict=True))
+    assert encode(given, PALETTE, ORIGIN).class_pixels == found
+    assert sum(found.values()) == 60 * 80
+
+
+def test_a_class_that_is_not_seen_is_not_told_of() -> None:
+    assert count_classes(np.full((3, 5), 255, np.uint8)) == {255: 15}

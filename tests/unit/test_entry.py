@@ -88,7 +88,9 @@ def test_every_item_gets_its_body_media_type_and_headers(handler: FcnHandler, fo
     card = json.loads(answers[1])
     for response in context.responses:
         assert response[MODEL_HEADER] == f"fcn8s-lite0@{card['digest']}"
-        assert json.loads(response[REPORT_HEADER]).keys() == {"stages_ms", "batch_images", "group"}
+        assert json.loads(response[REPORT_HEADER]).keys() == {
+            *("stages_ms", "batch_images", "group", "class_pixels")
+        }
     with Image.open(io.BytesIO(answers[0])) as mask:
         assert mask.size == (30, 20)
     assert answers[3] == answers[0]

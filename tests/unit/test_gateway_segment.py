@@ -134,9 +134,11 @@ async def test_the_filters_hold_for_every_output(gateway: Gateway, output: Outpu
 async def test_the_worker_is_told_what_it_has_to_know_and_no_more(
     gateway: Gateway, asked: dict[str, str], told: dict[str, Any]
 ) -> None:
-    assert (await gateway.segment(TURNED, **asked)).status_code == 200
+    answer = await gateway.segment(TURNED, **asked)
+    assert answer.status_code == 200
     (call,) = gateway.torchserve.photos
-    assert (call.model, call.body, call.options) == ("fcn8s-lite0", TURNED, told)
+    options = {"request_id": answer.headers["x-request-id"], **told}
+    assert (call.model, call.body, call.options) == ("fcn8s-lite0", TURNED, options)
     assert call.headers.keys() == {"Host", "X-Fcnserve-Options", "Content-Type", "Content-Length"}
 
 

@@ -45,6 +45,8 @@ def test_a_setting_is_read_from_its_variable(
         ("port", "-1"),
         ("port", "http"),
         ("max_in_flight", "0"),
+        ("gateway_processes", "0"),
+        ("gateway_processes", "65"),
         ("max_body_bytes", "999"),
         ("max_body_bytes", "1e12"),
         ("max_pixels", "0"),
@@ -79,6 +81,12 @@ def test_a_default_deadline_that_no_request_might_ask_for_is_explained() -> None
     with pytest.raises(ValidationError, match="lower FCNSERVE_TIMEOUT_MS or raise FCNSERVE_MAX_T"):
         Settings(timeout_ms=2000, max_timeout_ms=1000)
     assert Settings(timeout_ms=1000, max_timeout_ms=1000).timeout_ms == 1000
+
+
+@pytest.mark.parametrize(("processes", "part"), [(1, 64), (3, 21), (64, 1)])
+def test_a_process_takes_its_part_of_what_may_be_in_flight(processes: int, part: int) -> None:
+    assert Settings(gateway_processes=processes).in_flight_of_one_process == part
+    assert Settings(gateway_processes=processes, max_in_flight=1).in_flight_of_one_process == 1
 
 
 def test_settings_do_not_change() -> None:

@@ -10,13 +10,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
-from prometheus_client import Gauge
+from prometheus_client import CollectorRegistry
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
 
 from service.admission import MAX_RETRY_AFTER_S, Admission
 from service.connection import while_connected
 from service.errors import BusyError, WorkerCrashedError
+from service.line_metrics import LineMetrics
 from service.upstream import MODEL_HEADER, REPORT_HEADER, Upstream
 from tests.fakes import CAT, FakeTorchServe, running, until
 
@@ -182,7 +183,7 @@ class Line:
         writer.close()
 
 
-REPORT = '{"stages_ms":{},"batch_images":null,"group":null}'
+REPORT = '{"stages_ms":{},"batch_images":null,"group":null,"class_pixels":{}}'
 ANSWER = (
     f"HTTP/1.1 200 OK\r\n{MODEL_HEADER}: m@0\r\n{REPORT_HEADER}: {REPORT}\r\n"
     "Content-Length: 4\r\n\r\nmask"
@@ -294,7 +295,7 @@ async def test_a_deadline_inside_a_connection_is_still_a_deadline() -> None:
 
 
 def admission(max_in_flight: int = 4) -> Admission:
-    return Admission(max_in_flight, Gauge("images", "in flight", registry=None))
+    return Admission(max_in_flight, LineMetrics(CollectorRegistry()))
 
 
 def test_without_experience_retry_after_is_a_second() -> None:

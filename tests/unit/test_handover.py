@@ -8,22 +8,27 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from prometheus_client import Gauge
+from prometheus_client import CollectorRegistry
 
 from service.handover import Bounds, Handover, frame_pixels
+from service.line_metrics import LineMetrics
 from tests.fakes import CAT, FakeTorchServe, Gateway, running, until
 
 TURNS = 6  # of the loop: more than any step of the line needs
 
 
 def handover() -> Handover:
-    return Handover(
-        Gauge("waiting", "in line", registry=None), Gauge("handed", "over", registry=None)
+    return Handover(LineMetrics(CollectorRegistry()))
+
+
+def gauges(line: Handover) -> tuple[float, float, float, float]:
+    shown = line._metrics
+    return (
+        shown.images_waiting._value.get(),
+        shown.pixels_waiting._value.get(),
+        shown.images_handed_over._value.get(),
+        shown.pixels_handed_over._value.get(),
     )
-
-
-def gauges(line: Handover) -> tuple[float, float]:
-    return line._waiting._value.get(), line._handed_over._value.get()
 
 
 async def settle(turns: int = TURNS) -> None:
@@ -72,7 +77,8 @@ class Scene:
         assert sum(pixels) <= self.bounds.pixels or len(pixels) == 1
         assert self.begun == sorted(self.begun)
         assert (self.line.images, self.line.pixels) == (len(pixels), sum(pixels))
-        assert gauges(self.line) == (len(self.waiting), len(pixels))
+        waiting = [self.pixels[number] for number in self.waiting]
+        assert gauges(self.line) == (len(waiting), sum(waiting), len(pixels), sum(pixels))
         if self.waiting:  # there is no room for the first
             assert pixels
             assert (
@@ -119,7 +125,7 @@ async def play(scene: Scene, steps: list[tuple[str, int, int]]) -> None:
     for number, caller in enumerate(scene.callers):
         assert caller.cancelled() or caller.result() == number
     scene.check()
-    assert gauges(scene.line) == (0, 0)
+    assert gauges(scene.line) == (0, 0, 0, 0)
 
 
 async def test_a_large_image_goes_alone_and_is_not_overtaken() -> None:
@@ -345,3 +351,10 @@ async def test_an_image_that_torchserve_loses_is_given_up() -> None:
             assert (answer.status_code, answer.json()["code"]) == (502, "worker_crashed")
             assert "within 0.1 s" in answer.json()["detail"]
         assert shown(gateway) == (0, 0)
+
+
+def test_processes_share_the_bounds_and_none_is_left_with_nothing() -> None:
+    bounds = Bounds.of(workers=2, batch_size=8, group_pixels=1_000_000)
+    assert bounds.share(1) == bounds
+    assert bounds.share(3) == Bounds(10, 10_666_666)
+    assert Bounds(2, 100).share(4) == Bounds(1, 25)

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from handlers.errors import TooManyPixelsError, WorkerFailedError
-from handlers.job import Job, read_job
+from handlers.job import Job, Options, read_job
+from handlers.log import fields_of
 from handlers.pipeline import Pipeline
 from tests.photos import BROKEN, save
 from tests.worker import (
@@ -92,6 +93,7 @@ def test_a_group_that_fails_is_tried_one_by_one(
     assert labels_or_codes(answers) == [0, 1, 2]
     assert net.passes == [3, 1, 1, 1]
     assert f"{type(error).__name__} in a pass over 3 photos on 64x64" in caplog.text
+    assert fields_of(caplog.records[-1]) == {"request_ids": ["", "", ""]}
 
 
 @pytest.mark.parametrize(
@@ -130,6 +132,10 @@ def test_a_failed_pass_holds_no_memory_while_its_photos_are_tried_alone() -> Non
 def test_what_nobody_foresaw_is_logged_and_not_told(caplog: pytest.LogCaptureFixture) -> None:
     net = FakeNetwork(on_the_guilty(RuntimeError("secret weights")))
     with caplog.at_level(logging.ERROR, "handlers"):
-        (answer,) = pipeline(net).run(jobs_of(plain(SMALL, GUILTY)))
+        jobs = [
+            Job(plain(SMALL, label), Options(request_id=f"id-{label}")) for label in (1, GUILTY)
+        ]
+        answer = pipeline(net).run(jobs)[1]
     assert b"secret" not in answer.body
     assert "secret weights" in caplog.text
+    assert [fields_of(record) for record in caplog.records] == [{"request_id": f"id-{GUILTY}"}]

@@ -18,8 +18,10 @@ def test_without_options_a_mask_is_meant(header: str | None) -> None:
 
 
 def test_options_are_read() -> None:
-    header = '{"output": "confidence", "orientation": "stored", "max_side": 640}'
-    expected = Options(output="confidence", orientation="stored", max_side=640)
+    header = (
+        '{"output":"confidence", "orientation": "stored", "max_side": 640, "request_id": "a-1/2"}'
+    )
+    expected = Options(output="confidence", orientation="stored", max_side=640, request_id="a-1/2")
     assert read_job(bytearray(b"photo"), header) == Job(bytearray(b"photo"), expected)
 
 
@@ -34,6 +36,8 @@ def test_options_are_read() -> None:
         pytest.param('{"max_side": 0}', id="below-range"),
         pytest.param('{"max_side": 1e400}', id="infinite"),
         pytest.param('{"output": "m\udcff"}', id="lone-surrogate"),
+        pytest.param('{"request_id": "a\\nb"}', id="id-of-two-lines"),
+        pytest.param('{"request_id": "' + 129 * "a" + '"}', id="endless-id"),
         pytest.param("[" * 100_000, id="deep"),
     ],
 )
@@ -53,16 +57,21 @@ def test_no_options_header_raises(header: str) -> None:
     st.dictionaries(st.text(), milliseconds, max_size=6),
     st.none() | st.integers(1, 256),
     st.none() | st.builds(GroupFigures, *(3 * [st.integers(0)])),
+    st.dictionaries(st.integers(0, 255), st.integers(1)),
 )
 def test_a_report_is_one_ascii_line_that_reads_back(
-    stages_ms: dict[str, float], batch_images: int | None, group: GroupFigures | None
+    stages_ms: dict[str, float],
+    batch_images: int | None,
+    group: GroupFigures | None,
+    class_pixels: dict[int, int],
 ) -> None:
-    line = Report(stages_ms, batch_images, group).json()
+    line = Report(stages_ms, batch_images, group, class_pixels).json()
     assert line.isascii()
     assert line.isprintable()
     told = json.loads(line)
     assert told["stages_ms"] == pytest.approx(stages_ms, abs=1e-3)
     assert told["batch_images"] == batch_images
+    assert told["class_pixels"] == {str(number): px for number, px in class_pixels.items()}
     assert told["group"] == (
         None
         if group is None

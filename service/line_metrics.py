@@ -1,0 +1,50 @@
+"""How full the gateway is: images in flight, in the line in front of TorchServe, and handed over.
+
+Called by `service.admission` and `service.handover`. What fills up is shared by all processes of a
+gateway, so a scrape shows the sum of those that live.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from prometheus_client import CollectorRegistry, Gauge
+
+
+class LineMetrics:
+    """Gauges in images and, since images differ by a factor of a hundred, in working pixels."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        gauge = partial(Gauge, registry=registry, multiprocess_mode="livesum")
+        self.in_flight = gauge("fcnserve_images_in_flight", "Images accepted and not yet answered")
+        self.in_flight_limit = gauge(
+            "fcnserve_in_flight_limit", "Images in flight beyond which more are turned away"
+        )
+        self.images_waiting = gauge(
+            "fcnserve_images_waiting", "Images that wait in the gateway for room in TorchServe"
+        )
+        self.pixels_waiting = gauge(
+            "fcnserve_pixels_waiting", "Working pixels of the images that wait"
+        )
+        self.images_handed_over = gauge(
+            "fcnserve_images_handed_over", "Images that TorchServe has and has not answered"
+        )
+        self.pixels_handed_over = gauge(
+            "fcnserve_pixels_handed_over", "Working pixels of the images that TorchServe has"
+        )
+
+    @contextmanager
+    def waiting(self, pixels: int) -> Iterator[None]:
+        """Count an image as waiting for as long as the block runs."""
+        self.images_waiting.inc()
+        self.pixels_waiting.inc(pixels)
+        try:
+            yield
+        finally:
+            self.images_waiting.dec()
+            self.pixels_waiting.dec(pixels)
+
+    def hand_over(self, images: int, pixels: int) -> None:
+        """Count images that TorchServe now has; negative ones are those that it had."""
+        self.images_handed_over.inc(images)
+        self.pixels_handed_over.inc(pixels)
