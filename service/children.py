@@ -64,7 +64,7 @@ def running(
         stdin=subprocess.DEVNULL,
         stdout=stdout,
         start_new_session=True,
-        preexec_fn=dying_with_parent(),  # noqa: PLW1509 - two system calls, no lock is taken
+        preexec_fn=dying_with(os.getpid()),  # noqa: PLW1509 - two system calls, no lock is taken
     )
     child = Child(process, grace_s)
     try:
@@ -81,12 +81,11 @@ def group_exists(group: int) -> bool:
     return True
 
 
-def dying_with_parent() -> Callable[[], None]:
+def dying_with(parent: int) -> Callable[[], None]:
     """Make what a child calls to get SIGTERM from the kernel when its parent dies, however it
     dies.
     """
     libc = ctypes.CDLL(None)  # loaded before the fork, where locks may be taken
-    parent = os.getpid()
 
     def ask() -> None:
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -38,7 +38,7 @@ def gateway() -> None:
     """Run the gateway: HTTP in, HTTP out. Settings come from FCNSERVE_* variables."""
     from service.gateway import run
 
-    run()
+    raise typer.Exit(run())
 
 
 @app.command()
