@@ -51,12 +51,9 @@ class GroupPixels(Strict):
 
 
 class Ladder(Strict):
-    """Heights and widths of the canvases that photos may share, in pixels.
+    """Heights and widths of the canvases that photos may share, in pixels."""
 
-    On a CPU a pass over several large photos takes as long as one by one, so only small ones share.
-    """
-
-    cpu: tuple[Side, ...] = (128, 192, 256)
+    cpu: tuple[Side, ...] = (128, 192, 256, 384, 512)
     cuda: tuple[Side, ...] = (128, 256, 384, 512, 640, 768)
 
     @field_validator("cpu", "cuda")

@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 SMALL, LARGE = Frame(128, 128), Frame(384, 512)
 # everything is weighed against lone passes, so these are timed most carefully
 LONE_REPEATS, SHARED_REPEATS = 8, 1
+# photos are seldom longer than this, in widths or heights
+LONGEST_ASPECT = 2
 # a worker that restarts must answer soon; what was not tried by then is not shared
 LONGEST_S = 10.0
 SEED = 0
@@ -39,9 +41,7 @@ def warm_up(network: Network, batching: Batching) -> Costs:
     kind = network.device.kind
     ladder, budget = batching.ladder.on(kind), batching.group_pixels.on(kind)
     shared_ms: dict[tuple[Frame, int], float] = {}
-    for canvas in sorted(
-        (Frame(*sides) for sides in product(ladder, repeat=2)), key=lambda canvas: canvas.pixels
-    ):
+    for canvas in canvases(ladder):
         if time.perf_counter() - started > LONGEST_S:
             logger.warning("warm-up cut short at %dx%d: larger canvases stay unshared", *canvas)
             break
@@ -55,6 +55,13 @@ def warm_up(network: Network, batching: Batching) -> Costs:
         len(shared_ms),
     )
     return Costs(lone.launch_ms, lone.ms_per_pixel, ladder, shared_ms)
+
+
+def canvases(ladder: Sequence[int]) -> list[Frame]:
+    """List the canvases that are worth trying, small ones first: they gain most."""
+    pairs = (Frame(*sides) for sides in product(ladder, repeat=2))
+    usual = (each for each in pairs if max(each) <= LONGEST_ASPECT * min(each))
+    return sorted(usual, key=lambda canvas: canvas.pixels)
 
 
 def lone_ms(network: Network, frame: Frame) -> float:

@@ -16,6 +16,7 @@ ProblemError (handlers.errors: also an image's own problems, found by gateway or
 +-- BusyError              429  busy
 +-- InternalError          500  internal_error
 +-- WorkerCrashedError     502  worker_crashed
+|   +-- WorkerSilentError  502  worker_crashed
 +-- NotReadyError          503  not_ready
 +-- DeadlineError          504  deadline_exceeded
 """
@@ -159,6 +160,10 @@ class WorkerCrashedError(ProblemError):
     status = 502
     code = "worker_crashed"
     title = "Worker crashed"
+
+
+class WorkerSilentError(WorkerCrashedError):
+    """The worker has not answered in the time that an attempt gets."""
 
 
 class NotReadyError(ProblemError):

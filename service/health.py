@@ -44,9 +44,13 @@ class Health:
     def saw_answer(self, model: str) -> None:
         self._alive_at[model] = time.monotonic()
 
+    def silent_s(self, model: str) -> float:
+        """Seconds since a worker of this model last answered; infinite before the first time."""
+        return time.monotonic() - self._alive_at[model]
+
     def age_s(self) -> float:
         """Seconds since the model that has been silent longest last answered."""
-        return time.monotonic() - min(self._alive_at.values())
+        return max(map(self.silent_s, self._alive_at))
 
     def is_ready(self) -> bool:
         ready = self.age_s() <= self._window_s
@@ -56,9 +60,9 @@ class Health:
     async def watch(self) -> None:
         """Send canaries for ever: often until the first answer, then when it has been quiet."""
         while True:
-            for model, alive_at in self._alive_at.items():
-                quiet_s = time.monotonic() - alive_at
-                if quiet_s > self._window_s / 3 and (self._is_idle() or not self.is_ready()):
+            for model in self._alive_at:
+                is_quiet = self.silent_s(model) > self._window_s / 3
+                if is_quiet and (self._is_idle() or not self.is_ready()):
                     await self._send_canary(model)
             await asyncio.sleep(self._window_s / 6 if self.is_ready() else FIRST_POLL_S)
 

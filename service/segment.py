@@ -14,17 +14,19 @@ from dataclasses import dataclass
 from fastapi import Request, Response
 
 from handlers import photo
-from handlers.errors import PROBLEM_MEDIA_TYPE, read_problem
+from handlers.errors import PROBLEM_MEDIA_TYPE, ProblemError, read_problem
 from service.admission import Admission
 from service.body import read_image
 from service.connection import while_connected
 from service.deadline import Deadline
+from service.errors import NotReadyError, WorkerCrashedError, WorkerSilentError
 from service.handover import Bounds, Handover
 from service.health import Health
 from service.metrics import Metrics
 from service.models import Models
 from service.query import MEDIA_OUTPUTS, SegmentQuery, negotiate
 from service.render import Output, Rendered, passes_through, render
+from service.retry import Retry
 from service.settings import Settings
 from service.stages import Stages
 from service.upstream import Upstream, WorkerAnswer
@@ -32,6 +34,12 @@ from service.wanted import Wanted
 
 # the header of a larger body is read in a thread: it may hold a lot of metadata
 INLINE_HEADER_BYTES = 1_000_000
+# of attempts that got no answer of the worker's
+OUTCOMES: Mapping[type[ProblemError], str] = {
+    NotReadyError: "not_ready",
+    WorkerCrashedError: "crashed",
+    WorkerSilentError: "timed_out",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +92,9 @@ class Segmenter:
         model = self.models.resolve(query.model)
         accept = ",".join(request.headers.getlist("accept"))
         output, accept_jpeg = negotiate(query.output, accept, media_outputs)
-        card = await self.models.card(model)
+        card = await self._retry.until_answered(model, lambda: self.models.card(model))
         request_id: str = request.state.request_id
-        return Wanted.of(
-            query, model, card, output, accept_jpeg=accept_jpeg, request_id=request_id
-        )
+        return Wanted.of(query, model, card, output, accept_jpeg=accept_jpeg, request_id=request_id)
 
     async def answer(self, body: bytes, wanted: Wanted, stages: Stages) -> Answered:
         """Answer for one image; raises ProblemError. Deadlines are the caller's."""
@@ -117,8 +123,12 @@ class Segmenter:
     async def _ask(self, body: bytes, wanted: Wanted, pixels: int, stages: Stages) -> WorkerAnswer:
         """Have the worker segment the photo, and account for its time and that in the line."""
         started = time.perf_counter()
-        answer = await self.handovers[wanted.model].run(
-            pixels, self._bounds(wanted), lambda: self._hand_over(body, wanted)
+        handover = self.handovers[wanted.model]
+        answer = await self._retry.until_answered(
+            wanted.model,
+            lambda: handover.run(
+                pixels, self._bounds(wanted), lambda: self._hand_over(body, wanted)
+            ),
         )
         stages.add_upstream((time.perf_counter() - started) * 1000, answer.report.stages_ms)
         if answer.media_type == PROBLEM_MEDIA_TYPE:
@@ -128,9 +138,19 @@ class Segmenter:
     def _bounds(self, wanted: Wanted) -> Bounds:
         return wanted.card.handover_bounds.share(self.settings.gateway_processes)
 
+    @property
+    def _retry(self) -> Retry:
+        return Retry(self.health, self.metrics, self.settings.restart_wait_s)
+
     async def _hand_over(self, body: bytes, wanted: Wanted) -> WorkerAnswer:
         """Goes on when the client has gone: the answer tells of its whole batch."""
-        answer = await self.upstream.send(wanted.model, body, wanted.worker_options())
+        try:
+            answer = await self.upstream.send(wanted.model, body, wanted.worker_options())
+        except ProblemError as problem:
+            self.metrics.attempt(OUTCOMES.get(type(problem), "problem"))
+            raise
+        is_problem = answer.media_type == PROBLEM_MEDIA_TYPE
+        self.metrics.attempt("problem" if is_problem else "answered")
         self.health.saw_answer(wanted.model)
         self.models.saw_tag(wanted.model, answer.model)
         self.metrics.reports.observe(answer.report, answer.model)

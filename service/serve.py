@@ -18,13 +18,11 @@ from rich.console import Console
 from service.children import Child, running
 from service.settings import ROOT, Settings
 from service.torchserve import STOP_GRACE_S as TORCHSERVE_GRACE_S
-from service.torchserve import free_ports
+from service.torchserve import free_ports, local_name
 from service.worker import stop_on_signals
 
 START_TIMEOUT_S = 180.0
 POLL_S = 0.2
-
-ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what to call to reach them
 
 console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 # the answer to /readyz has to be our gateway's, never a proxy's
@@ -97,13 +95,14 @@ def child_environment(settings: Settings, port: int) -> dict[str, str]:
         "FCNSERVE_WORKER_HOST": "127.0.0.1",
         "FCNSERVE_WORKER_PORT": str(worker_port),
         "FCNSERVE_WORKER_METRICS_PORT": "0",
+        "FCNSERVE_WORKER_STATUS_PORT": "0",
         "FCNSERVE_TORCHSERVE_URL": f"http://127.0.0.1:{worker_port}",
     }
 
 
 def url_of(host: str, port: int) -> str:
     """Write the URL that reaches the gateway from this machine."""
-    name = ANY_ADDRESS.get(host, host)
+    name = local_name(host)
     return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
 
 

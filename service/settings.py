@@ -63,6 +63,12 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
         description="seconds after which an image that TorchServe has not answered counts as lost",
     )
+    restart_wait_s: float = Field(
+        60.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="seconds since a worker's last answer for which requests wait for the next",
+    )
     ready_window_s: float = Field(
         5.0,
         gt=0,
@@ -103,6 +109,15 @@ class Settings(BaseSettings):
     )
     worker_port: Port = Field(8080, description="port of TorchServe's inference API")
     worker_metrics_port: Port = Field(8082, description="port of TorchServe's own metrics; 0: any")
+    worker_status_port: Port = Field(
+        8083, description="port of the worker's own health check and metrics; 0: any"
+    )
+    worker_silence_s: float = Field(
+        90.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="seconds without an answer after which the worker ends, to be restarted",
+    )
     job_queue_size: int = Field(
         100, ge=1, le=100_000, description="requests that TorchServe queues per model"
     )

@@ -29,6 +29,7 @@ ASCII_CODES = 128
 # oneDNN keeps kernels prepared per shape: of its default 1,024, photos of twenty sizes use up all,
 # and every pass then prepares its kernels anew (1.6 times the time on mixed sizes)
 ONEDNN_PRIMITIVES = 40_000
+ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what to call to reach them
 LOG_CONFIGURATIONS = {"human": "log4j2.xml", "json": "log4j2-json.xml"}
 
 
@@ -46,6 +47,8 @@ class TorchServe:
 
     child: Child
     load_reports: Path
+    address: tuple[str, int]  # of its inference API, as this machine reaches it
+    workers: int  # per model
 
     def exit_code(self) -> int | None:
         """Tell how it ended; None while it runs."""
@@ -75,7 +78,8 @@ def torchserve(settings: Settings) -> Iterator[TorchServe]:
             STOP_GRACE_S,
             stdout=subprocess.DEVNULL,  # its log goes to stderr; here come greetings and moans
         ) as child:
-            yield TorchServe(child, load_reports)
+            address = (local_name(settings.worker_host), settings.worker_port)
+            yield TorchServe(child, load_reports, address, workers)
 
 
 def configuration_of(settings: Settings, workers: int) -> dict[str, object]:
@@ -159,6 +163,11 @@ def environment(settings: Settings, workers: int, load_reports: Path) -> dict[st
         "ONEDNN_PRIMITIVE_CACHE_CAPACITY": str(ONEDNN_PRIMITIVES),
         "FCNSERVE_THREADS": str(settings.threads),
     }
+
+
+def local_name(host: str) -> str:
+    """Name the address at which what listens on `host` is reached from this machine."""
+    return ANY_ADDRESS.get(host, host)
 
 
 def free_ports(count: int) -> list[int]:

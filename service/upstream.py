@@ -12,7 +12,7 @@ import aiohttp
 from aiohttp.typedefs import LooseHeaders
 
 from handlers.errors import WorkerFailedError
-from service.errors import NotReadyError, WorkerCrashedError
+from service.errors import NotReadyError, WorkerCrashedError, WorkerSilentError
 
 OPTIONS_HEADER = "X-Fcnserve-Options"
 MODEL_HEADER = "X-Fcnserve-Model"
@@ -77,7 +77,7 @@ class Upstream:
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise NotReadyError("the worker is starting or gone; try again shortly") from error
         except TimeoutError as error:
-            raise WorkerCrashedError(
+            raise WorkerSilentError(
                 f"the worker has not answered within {self._attempt_timeout_s:g} s: this image is "
                 "lost; try again, or raise FCNSERVE_ATTEMPT_TIMEOUT_S if it is that slow"
             ) from error

@@ -1,4 +1,8 @@
-"""`fcnserve worker`: packs the models, then runs TorchServe until it ends or is told to."""
+"""`fcnserve worker`: packs the models, then runs TorchServe and watches over it.
+
+It ends when it is told to, when TorchServe dies, and when TorchServe has not answered for too long:
+Docker and Kubernetes restart what has ended, and leave alone what merely fails its health check.
+"""
 
 import signal
 import threading
@@ -6,8 +10,12 @@ from types import FrameType
 from zipfile import is_zipfile
 
 import structlog
+from prometheus_client import PROCESS_COLLECTOR, CollectorRegistry
 
 from service import logs
+from service.canary import INTERVAL_S, Canary, asking
+from service.exporter import application, exporting
+from service.gpu_metrics import gpu_collector
 from service.settings import Settings
 from service.torchserve import (
     JavaMissingError,
@@ -15,8 +23,12 @@ from service.torchserve import (
     TorchServeMissingError,
     torchserve,
 )
+from service.worker_metrics import Processes, WorkerCollector
 
 POLL_S = 0.2
+# a large network's first warm-up may take minutes
+START_TIMEOUT_S = 300.0
+MISSED_CANARIES = 3
 
 logger = structlog.get_logger("fcnserve.worker")
 
@@ -31,13 +43,31 @@ def run() -> int:
     try:
         pack_models(settings)
         with torchserve(settings) as server:
-            return watch(server, stopping)
+            return attend(server, settings, stopping)
     except (JavaMissingError, TorchServeMissingError, OSError, ValueError) as error:
         logger.error("the worker cannot start", reason=str(error))
         return 1
 
 
-def watch(server: TorchServe, stopping: threading.Event) -> int:
+def attend(server: TorchServe, settings: Settings, stopping: threading.Event) -> int:
+    """Keep asking TorchServe, tell the world how it is, and watch; raises OSError."""
+    canary = Canary(*server.address, settings.models, settings.worker_silence_s)
+    registry = CollectorRegistry()
+    registry.register(PROCESS_COLLECTOR)
+    workers = server.workers * len(settings.models)
+    registry.register(WorkerCollector(Processes(server.child.pid), workers, canary))
+    if gpus := gpu_collector():
+        registry.register(gpus)
+    app = application(registry, lambda: is_healthy(canary))
+    with exporting(settings.worker_host, settings.worker_status_port, app), asking(canary):
+        return watch(server, canary, settings.worker_silence_s, stopping)
+
+
+def is_healthy(canary: Canary) -> bool:
+    return canary.has_answered() and canary.silent_s() < MISSED_CANARIES * INTERVAL_S
+
+
+def watch(server: TorchServe, canary: Canary, silence_s: float, stopping: threading.Event) -> int:
     """Wait until TorchServe is told to stop, dies, or turns out to be of no use."""
     while not stopping.wait(POLL_S):
         if (code := server.exit_code()) is not None:
@@ -45,6 +75,10 @@ def watch(server: TorchServe, stopping: threading.Event) -> int:
             return 1
         if (reason := server.load_failure()) is not None:
             logger.error("the model cannot be loaded", reason=reason)
+            return 1
+        longest_s = silence_s if canary.has_answered() else max(silence_s, START_TIMEOUT_S)
+        if canary.silent_s() > longest_s:
+            logger.error("TorchServe does not answer", silent_s=round(canary.silent_s()))
             return 1
     return 0
 

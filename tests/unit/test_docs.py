@@ -1,5 +1,6 @@
 """The README's tables and commands say what the code does."""
 
+import os
 import re
 import shlex
 from collections.abc import Iterator
@@ -11,11 +12,14 @@ from typer.testing import CliRunner
 
 import service.errors  # noqa: F401 - fills ProblemError's family
 from handlers.errors import ProblemError
+from service.canary import Canary
 from service.cli import app
+from service.gpu_metrics import FIGURES
 from service.metrics import Metrics
 from service.query import SegmentQuery
 from service.render import Output
 from service.settings import Settings
+from service.worker_metrics import Processes, WorkerCollector
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -57,6 +61,18 @@ def test_the_table_of_metrics_is_what_a_scrape_shows() -> None:
         for metric in registry.collect()
     }
     assert {row[0].strip("`"): (row[1], row[2]) for row in rows("metric")} == expected
+
+
+def test_the_table_of_the_workers_metrics_is_what_its_scrape_shows() -> None:
+    registry = CollectorRegistry()
+    registry.register(WorkerCollector(Processes(os.getpid()), 1, Canary("", 0, ["any"], 1)))
+    found = [(each.name, each.type, each.documentation) for each in registry.collect()]
+    found += [(figure.name, "gauge", figure.documentation) for figure in FIGURES]
+    expected = {
+        name + ("_total" if kind == "counter" else ""): (kind, documentation)
+        for name, kind, documentation in found
+    }
+    assert {row[0].strip("`"): (row[1], row[2]) for row in rows("worker metric")} == expected
 
 
 def test_the_table_of_options_is_the_query() -> None:

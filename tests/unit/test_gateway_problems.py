@@ -152,7 +152,7 @@ CASES = [
         with_fault(lambda torchserve: torchserve.hangs),
         ("not answered within 0.2 s", "is lost", "try again", "FCNSERVE_ATTEMPT_TIMEOUT_S"),
         settings={"attempt_timeout_s": 0.2},
-        photos=1,
+        photos=2,
     ),
     Case(
         "text-type",
@@ -209,27 +209,28 @@ CASES = [
         "worker_crashed",
         with_fault(lambda torchserve: torchserve.says(507)),
         ("crashed", "try again"),
-        photos=1,
+        photos=2,
     ),
     Case(
         "hangs-up",
         "worker_crashed",
         with_fault(lambda torchserve: torchserve.hangs_up),
         ("connection to the worker broke", "try again"),
-        photos=2,  # the first over a connection that might have been closed for long
+        photos=3,  # the first over a connection that might have been closed for long
     ),
     Case(
         "breaks-off",
         "worker_crashed",
         with_fault(lambda torchserve: torchserve.breaks_off),
         ("connection to the worker broke", "try again"),
-        photos=1,
+        photos=2,
     ),
     Case(
         "no-worker",
         "not_ready",
         with_fault(lambda torchserve: torchserve.says(503)),
         ("no worker", "try again"),
+        settings={"restart_wait_s": 0},
         photos=1,
     ),
     Case(
@@ -237,6 +238,7 @@ CASES = [
         "not_ready",
         with_fault(lambda torchserve: torchserve.says(404)),
         ("no worker", "try again"),
+        settings={"restart_wait_s": 0},
         photos=1,
     ),
     Case(

@@ -1,0 +1,46 @@
+"""Asking again: an image whose worker has gone is asked of the next one, while that is expected.
+
+A worker that restarts is back within seconds, and segmenting a photo twice does no harm. So whoever
+waits for a mask outlives a restart, and a model is changed by restarting its worker. Called by
+`service.segment` for each image; deadlines are the caller's.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from service.errors import NotReadyError, WorkerCrashedError
+from service.health import Health
+from service.metrics import Metrics
+
+PAUSE_S = 0.25
+# the image may be what crashes it
+MOST_CRASHES = 2
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How long to go on asking: as long as the worker was well less than `restart_wait_s` ago."""
+
+    health: Health
+    metrics: Metrics
+    restart_wait_s: float
+
+    async def until_answered(self, model: str, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Return what `attempt` returns; raises what it raises once there is no hope left."""
+        crashes = 0
+        while True:
+            try:
+                return await attempt()
+            except NotReadyError:
+                if self.health.silent_s(model) > self.restart_wait_s:
+                    raise
+            except WorkerCrashedError:
+                crashes += 1
+                if crashes == MOST_CRASHES:
+                    raise
+            self.metrics.retry()
+            await asyncio.sleep(PAUSE_S)

@@ -1,0 +1,106 @@
+"""Who waits for a mask outlives a worker's restart."""
+
+import asyncio
+
+import pytest
+from aiohttp import web
+
+from tests.fakes import CAT, FakeTorchServe, Gateway, gateway_at, running, until
+
+ATTEMPTS = "fcnserve_upstream_attempts_total"
+RETRIES = "fcnserve_upstream_retries_total"
+
+
+async def retried(gateway: Gateway, times: int = 1) -> None:
+    await until(lambda: gateway.value(RETRIES) >= times)
+
+
+async def test_a_request_waits_for_a_worker_that_restarts() -> None:
+    async with running() as gateway:
+        await gateway.ready()
+        gateway.torchserve.fault = gateway.torchserve.says(503)
+        asked = asyncio.create_task(gateway.segment())
+        await retried(gateway, 2)
+        gateway.torchserve.fault = None
+        assert (await asked).status_code == 200
+        assert gateway.in_flight == 0
+        assert gateway.value(ATTEMPTS, outcome="not_ready") >= 2
+
+
+async def test_a_request_waits_for_the_card_of_a_worker_that_restarts() -> None:
+    async with running() as gateway:
+        await gateway.ready()
+        gateway.torchserve.fault = gateway.torchserve.says(503)
+        gateway.app.state.models.saw_tag("fcn8s-lite0", "fcn8s-lite0@another")
+        asked = asyncio.create_task(gateway.segment())
+        await retried(gateway)
+        assert not gateway.torchserve.photos
+        gateway.torchserve.fault = None
+        assert (await asked).status_code == 200
+
+
+async def test_a_worker_that_has_been_gone_for_long_is_not_waited_for() -> None:
+    async with running(restart_wait_s=0) as gateway:
+        await gateway.ready()
+        gateway.torchserve.fault = gateway.torchserve.says(503)
+        response = await gateway.segment()
+        assert (response.status_code, response.json()["code"]) == (503, "not_ready")
+        assert gateway.value(RETRIES) == 0
+
+
+async def test_nobody_waits_for_a_worker_that_has_never_been_there() -> None:
+    async with gateway_at(FakeTorchServe(), torchserve_url="http://127.0.0.1:1") as gateway:
+        response = await gateway.segment()
+        assert (response.status_code, response.json()["code"]) == (503, "not_ready")
+
+
+async def test_an_image_that_crashed_the_worker_is_tried_once_more() -> None:
+    torchserve = FakeTorchServe()
+
+    async def crashes_once(request: web.Request) -> web.StreamResponse:
+        torchserve.fault = None
+        return await torchserve.breaks_off(request)
+
+    async with running(torchserve) as gateway:
+        await gateway.ready()
+        torchserve.fault = crashes_once
+        assert (await gateway.segment()).status_code == 200
+        assert len(torchserve.photos) == 2
+        torchserve.fault = torchserve.breaks_off
+        response = await gateway.segment()
+        assert (response.status_code, response.json()["code"]) == (502, "worker_crashed")
+        assert len(torchserve.photos) == 4
+        assert gateway.value(ATTEMPTS, outcome="crashed") == 3
+        assert gateway.value(ATTEMPTS, outcome="answered") == 1
+
+
+@pytest.mark.parametrize("fault", [503, 404])
+async def test_who_has_left_is_not_asked_for_again(fault: int) -> None:
+    async with running() as gateway:
+        await gateway.ready()
+        gateway.torchserve.fault = gateway.torchserve.says(fault)
+        asked = asyncio.create_task(gateway.segment(CAT))
+        await retried(gateway)
+        asked.cancel()
+        await until(lambda: gateway.in_flight == 0)
+        assert gateway.app.state.segmenter.handovers["fcn8s-lite0"].images == 0
+        gateway.torchserve.fault = None
+        asked_before = len(gateway.torchserve.photos)
+        assert (await gateway.segment()).status_code == 200
+        assert len(gateway.torchserve.photos) == asked_before + 1
+
+
+async def test_a_deadline_ends_the_waiting() -> None:
+    async with running() as gateway:
+        await gateway.ready()
+        gateway.torchserve.fault = gateway.torchserve.says(503)
+        response = await gateway.segment(timeout_ms=300)
+        assert (response.status_code, response.json()["code"]) == (504, "deadline_exceeded")
+
+
+async def test_an_attempt_that_takes_too_long_is_another_outcome_than_a_crash() -> None:
+    async with running(attempt_timeout_s=0.2) as gateway:
+        await gateway.ready()
+        gateway.torchserve.fault = gateway.torchserve.hangs
+        assert (await gateway.segment()).status_code == 502
+        assert gateway.value(ATTEMPTS, outcome="timed_out") == 2

@@ -1,0 +1,215 @@
+"""What the worker's supervisor sees, tells, and does about it."""
+
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from service import worker
+from service.canary import Canary, asking
+from service.children import running
+from service.exporter import application, exporting
+from service.gpu_metrics import FIGURES, GpuCollector
+from service.torchserve import TorchServe
+from service.upstream import MODEL_HEADER
+from service.worker_metrics import Processes, WorkerCollector
+
+WITHIN_S = 10.0
+
+
+def wait_until(holds: Any) -> None:
+    deadline = time.monotonic() + WITHIN_S
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+class Predictions(BaseHTTPRequestHandler):
+    """A TorchServe whose workers answer, or do not."""
+
+    def do_POST(self) -> None:
+        answers = self.path == "/predictions/well"
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200 if answers else 503)
+        if answers:
+            self.send_header(MODEL_HEADER, "well@0123456789abcdef")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
+        pass
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Predictions) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+def canary_for(port: int, *models: str) -> Canary:
+    return Canary("127.0.0.1", port, models, patience_s=5)
+
+
+def test_a_canary_that_is_answered_is_no_longer_silent(port: int) -> None:
+    canary = canary_for(port, "well")
+    assert not canary.has_answered()
+    with asking(canary):
+        wait_until(canary.has_answered)
+    assert canary.silent_s() < WITHIN_S
+
+
+@pytest.mark.parametrize("models", [("gone",), ("well", "gone")], ids=" and ".join)
+def test_one_model_without_workers_is_silence(port: int, models: tuple[str, ...]) -> None:
+    canary = canary_for(port, *models)
+    assert not canary.ask()
+    assert not canary.has_answered()
+
+
+def test_nothing_that_listens_is_silence() -> None:
+    assert not canary_for(1, "well").ask()
+
+
+@contextmanager
+def sleeper(tmp_path: Path) -> Iterator[TorchServe]:
+    """A TorchServe that runs and does nothing."""
+    command = [sys.executable, "-c", "import time; time.sleep(60)"]
+    with running(command, {}, tmp_path, grace_s=2) as child:
+        (tmp_path / "loads").mkdir()
+        yield TorchServe(child, tmp_path / "loads", ("127.0.0.1", 1), 1)
+
+
+def test_a_torchserve_that_falls_silent_ends_the_worker(port: int, tmp_path: Path) -> None:
+    canary = canary_for(port, "well")
+    assert canary.ask()
+    with sleeper(tmp_path) as server:
+        assert worker.watch(server, canary, 0.3, threading.Event()) == 1
+    assert server.exit_code() is not None
+
+
+def test_one_that_has_not_answered_yet_is_given_time_to_load(port: int, tmp_path: Path) -> None:
+    stopping = threading.Event()
+    timer = threading.Timer(0.8, stopping.set)
+    with sleeper(tmp_path) as server:
+        timer.start()
+        assert worker.watch(server, canary_for(port, "gone"), 0.3, stopping) == 0
+    timer.join()
+
+
+def get(port: int, path: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+@pytest.mark.parametrize(("healthy", "status"), [(True, 200), (False, 503)])
+def test_healthz_says_how_torchserve_is(healthy: bool, status: int) -> None:
+    app = application(CollectorRegistry(), lambda: healthy)
+    with exporting("127.0.0.1", 0, app) as port:
+        assert get(port, "/healthz")[0] == status
+        assert get(port, "/metrics")[0] == 200
+        assert get(port, "/")[0] == 404
+
+
+def test_a_port_that_is_taken_is_an_error() -> None:
+    app = application(CollectorRegistry(), lambda: True)
+    with exporting("127.0.0.1", 0, app) as port:
+        second = exporting("127.0.0.1", port, app)
+        with pytest.raises(OSError, match="in use"):
+            second.__enter__()
+
+
+PARENT = """
+import subprocess, sys, time
+children = [subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])]
+for line in sys.stdin:
+    children.pop().kill()
+    children.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]))
+"""
+
+
+def test_workers_are_counted_and_so_are_those_that_began_anew(port: int) -> None:
+    registry = CollectorRegistry()
+    command = [sys.executable, "-c", PARENT]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, text=True) as java:
+        try:
+            collector = WorkerCollector(Processes(java.pid), 1, canary_for(port, "well"))
+            registry.register(collector)
+
+            def value(name: str, **labels: str) -> float:
+                return registry.get_sample_value(f"fcnserve_worker_{name}", labels) or 0.0
+
+            wait_until(lambda: value("processes") == 1)
+            assert value("restarts_total") == 0
+            assert value("resident_memory_bytes") > 1_000_000
+            assert value("cpu_seconds_total", process="java") > 0
+            assert java.stdin
+            java.stdin.write("\n")
+            java.stdin.flush()
+            wait_until(lambda: value("restarts_total") == 1)
+            assert value("processes") == 1
+            assert abs(value("last_answer_timestamp_seconds") - time.time()) < WITHIN_S
+        finally:
+            java.terminate()
+            for child in Processes(java.pid).look():
+                child.kill()
+
+
+def test_what_is_gone_has_no_workers(port: int) -> None:
+    registry = CollectorRegistry()
+    registry.register(WorkerCollector(Processes(2**22 - 1), 1, canary_for(port, "well")))
+    assert registry.get_sample_value("fcnserve_worker_processes") == 0
+
+
+class FakeNvml(SimpleNamespace):
+    """Two GPUs as pynvml tells of them; the second one's power is not told."""
+
+    NVML_TEMPERATURE_GPU = 0
+
+    class NVMLError(Exception):
+        """What pynvml raises."""
+
+    def nvmlDeviceGetCount(self) -> int:  # noqa: N802 - NVML's names
+        return 2
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> int:  # noqa: N802
+        return index
+
+    def nvmlDeviceGetUtilizationRates(self, _gpu: int) -> SimpleNamespace:  # noqa: N802
+        return SimpleNamespace(gpu=87)
+
+    def nvmlDeviceGetMemoryInfo(self, _gpu: int) -> SimpleNamespace:  # noqa: N802
+        return SimpleNamespace(used=10, total=80)
+
+    def nvmlDeviceGetPowerUsage(self, gpu: int) -> int:  # noqa: N802
+        if gpu == 1:
+            raise self.NVMLError
+        return 350_000
+
+    def nvmlDeviceGetTemperature(self, _gpu: int, _sensor: int) -> int:  # noqa: N802
+        return 61
+
+
+def test_gpus_are_told_of_as_far_as_they_tell() -> None:
+    registry = CollectorRegistry()
+    registry.register(GpuCollector(FakeNvml()))
+    first = {
+        figure.name: registry.get_sample_value(figure.name, {"gpu": "0"}) for figure in FIGURES
+    }
+    assert list(first.values()) == [0.87, 10, 80, 350, 61]
+    assert registry.get_sample_value("fcnserve_gpu_power_watts", {"gpu": "1"}) is None
+    assert registry.get_sample_value("fcnserve_gpu_utilization_ratio", {"gpu": "1"}) == 0.87
