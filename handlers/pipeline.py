@@ -69,10 +69,10 @@ class Pipeline:
     def run(self, jobs: Sequence[Job | ProblemError]) -> list[Answer]:
         """Answer every job; one image's failure is its own answer and costs the others nothing."""
         images = {place: job for place, job in enumerate(jobs) if not wants_card(job)}
-        segmented = self._segment(images)
+        segmented = told_of_batch(self._segment(images))
         answers = [segmented.get(place) or self._describe() for place in range(len(jobs))]
         log_images(jobs, answers)
-        return told_of_batch(answers)
+        return answers
 
     def _segment(self, images: Jobs) -> dict[int, Answer]:
         opened, stopped = self._open(images)
@@ -131,12 +131,15 @@ def wants_card(job: Job | ProblemError) -> bool:
     return isinstance(job, Job) and job.options.output == "describe"
 
 
-def told_of_batch(answers: list[Answer]) -> list[Answer]:
-    """Have the first answer tell how many there were, so that each batch is counted once."""
+def told_of_batch(answers: dict[int, Answer]) -> dict[int, Answer]:
+    """Have the first image's answer tell how many there were, so that each batch is counted
+    once.
+    """
     if not answers:
         return answers
-    first = replace(answers[0], report=replace(answers[0].report, batch_images=len(answers)))
-    return [first, *answers[1:]]
+    first = min(answers)
+    report = replace(answers[first].report, batch_images=len(answers))
+    return answers | {first: replace(answers[first], report=report)}
 
 
 def hold(tracks: Mapping[int, Track]) -> dict[int, Answer]:
