@@ -1,0 +1,26 @@
+"""`fcnserve serve` with a gateway of two processes: one service, and one end."""
+
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+
+from tests.integration.server import CAT, Server
+
+
+def test_two_gateway_processes_serve_the_same_mask_and_stop_together(
+    start: Callable[..., Any], cat_mask: bytes
+) -> None:
+    cat = CAT.read_bytes()
+    server: Server = start(Server, FCNSERVE_GATEWAY_PROCESSES="2")
+    assert len(server.pids_of("spawn_main")) == 2
+    for _ in range(8):  # each over a connection of its own, so that either may take it
+        answer = httpx.post(f"{server.url}/v1/segment", content=cat, timeout=60, trust_env=False)
+        assert (answer.status_code, answer.content) == (200, cat_mask)
+    assert server.metric("fcnserve_image_pixels_count") == 8
+    assert server.metric("fcnserve_in_flight_limit") == 64
+    server.process.send_signal(signal.SIGTERM)
+    assert server.wait() == 0
+    assert not server.processes()
+    assert "Traceback" not in server.output()
