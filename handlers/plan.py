@@ -51,9 +51,9 @@ class Costs:
     ladder: tuple[int, ...] = ()
     shared_ms: Mapping[tuple[Frame, int], float] = field(default_factory=dict)
 
-    @property
-    def most_images(self) -> int:
-        return max((images for _, images in self.shared_ms), default=1)
+    def shared_images(self) -> frozenset[int]:
+        """The numbers of photos that may share some pass."""
+        return frozenset(images for _, images in self.shared_ms)
 
     def lone(self, frame: Frame) -> float:
         return self.launch_ms + self.ms_per_pixel * frame.pixels
@@ -77,31 +77,36 @@ def plan(frames: Mapping[int, Frame], costs: Costs) -> list[Group]:
     alone = [Group(frames[place], (place,)) for place in above]
     line = sorted(set(frames).difference(above), key=lambda place: (frames[place].pixels, place))
     shapes = [frames[place] for place in line]
+    company = costs.shared_images()
     best_ms = [0.0]  # of the first 0, 1, 2 ... photos of the line
     last_groups: list[tuple[Frame, int]] = []  # and the canvas and first photo of the last group
     for end in range(1, len(line) + 1):
         ms, canvas, first = min(
             (best_ms[first] + ms, canvas, first)
-            for ms, canvas, first in endings(shapes[:end], costs)
+            for ms, canvas, first in endings(shapes[:end], costs, company)
         )
         best_ms.append(ms)
         last_groups.append((canvas, first))
     return sorted(alone + cut(line, last_groups), key=lambda group: group.members)
 
 
-def endings(shapes: Sequence[Frame], costs: Costs) -> Iterator[tuple[float, Frame, int]]:
-    """Name every group that the last of `shapes` may end: its time, canvas, and first photo."""
+def endings(
+    shapes: Sequence[Frame], costs: Costs, company: frozenset[int]
+) -> Iterator[tuple[float, Frame, int]]:
+    """Name every group that the last of `shapes` may end: its time, canvas, and first photo.
+
+    `company` has the numbers of photos that may share a pass.
+    """
     end = len(shapes)
     height, width = shapes[-1]
     yield costs.lone(shapes[-1]), shapes[-1], end - 1
-    for first in range(end - 2, max(-1, end - 1 - costs.most_images), -1):
+    for images in range(2, min(end, max(company, default=0)) + 1):
+        first = end - images
         height, width = max(height, shapes[first].height), max(width, shapes[first].width)
-        canvas = costs.rung(height, width)
-        if canvas is None:
-            return
-        ms = costs.shared_ms.get((canvas, end - first))
-        if ms is not None:
-            yield ms, canvas, first
+        if images in company and (canvas := costs.rung(height, width)):
+            ms = costs.shared_ms.get((canvas, images))
+            if ms is not None:
+                yield ms, canvas, first
 
 
 def cut(line: Sequence[int], last_groups: Sequence[tuple[Frame, int]]) -> list[Group]:
