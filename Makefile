@@ -11,10 +11,10 @@ PYTHON ?= $(or $(shell for python in python3.11 python3.12 python3; do \
 # The commands that run long are `exec`ed, one a line: a signal to make reaches the program itself.
 INSTALL = @exec $(PYTHON) deploy/install.py
 
-.PHONY: help serve test lint format bench lock clean
+.PHONY: help serve test test-stack lint format bench lock clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 18
 
 serve: ## install what is missing and serve on http://127.0.0.1:8000 (PORT= changes it)
 	$(INSTALL) worker
@@ -22,6 +22,10 @@ serve: ## install what is missing and serve on http://127.0.0.1:8000 (PORT= chan
 
 test: lint ## lint, check types and run all tests
 	@exec .venv/bin/python -m pytest $(ARGS)
+
+test-stack: ## build the images, bring the stack up, break it; needs Docker with Compose
+	$(INSTALL) worker test
+	@exec .venv/bin/python -m pytest tests/stack $(ARGS)
 
 lint: ## ruff and mypy; changes nothing
 	$(INSTALL) worker test

@@ -1,0 +1,44 @@
+# The gateway: HTTP in, HTTP out, no torch. From the repository's root:
+#   docker build -f deploy/gateway.Dockerfile -t fcnserve-gateway .
+
+FROM python:3.11-slim-bookworm AS build
+WORKDIR /opt/fcnserve
+# what decides the dependencies comes first: a change of the code alone installs nothing anew
+COPY pyproject.toml constraints.txt LICENSE ./
+COPY deploy deploy
+COPY service/__init__.py service/java.py service/
+COPY handlers/__init__.py handlers/
+RUN --mount=type=cache,target=/root/.cache/pip \
+    touch README.md \
+    && python deploy/install.py \
+    && .venv/bin/python -m pip uninstall --quiet --yes pip
+COPY handlers handlers
+COPY service service
+RUN .venv/bin/python -m compileall -q handlers service
+
+
+FROM python:3.11-slim-bookworm
+ARG VERSION=0.1.0
+ARG REVISION=
+LABEL org.opencontainers.image.title="fcnserve gateway" \
+      org.opencontainers.image.description="POST a photo, get its segmentation mask: the HTTP half" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+RUN groupadd --gid 10001 fcnserve \
+    && useradd --uid 10001 --gid fcnserve --no-create-home --home-dir /tmp --shell /usr/sbin/nologin fcnserve
+WORKDIR /opt/fcnserve
+COPY --from=build /opt/fcnserve/.venv .venv
+COPY --from=build /opt/fcnserve/LICENSE LICENSE
+COPY --from=build /opt/fcnserve/handlers handlers
+COPY --from=build /opt/fcnserve/service service
+ENV PATH=/opt/fcnserve/.venv/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    FCNSERVE_HOST=0.0.0.0
+USER 10001:10001
+EXPOSE 8000
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=5s --timeout=5s --start-period=30s --retries=3 \
+    CMD ["python", "-m", "service.probe", "gateway"]
+ENTRYPOINT ["fcnserve", "gateway"]

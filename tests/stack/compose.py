@@ -1,0 +1,170 @@
+"""The whole house in containers, as the tests drive it: Compose in a project of its own.
+
+Images that cannot be pulled here have stand-ins, built from Debian's and PyPI's packages in
+deploy/standins. Which service ran as one is in `Stack.stand_ins`, and at the end of the test run.
+"""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+from tests.integration.server import ROOT, free_port, wait_until
+
+BUILD_S = 1800.0
+COMMAND_S = 240.0
+PULL_S = 90.0
+READY_S = 120.0
+STAND_INS: dict[str, dict[str, Any]] = {
+    "prometheus": {"dockerfile": "prometheus.Dockerfile"},
+    "locust": {"dockerfile": "locust.Dockerfile", "args": {"LOCUST_VERSION": "${LOCUST_VERSION}"}},
+}
+
+
+class Stack:
+    """One Compose project: its commands, its addresses, and what can be seen of its containers."""
+
+    def __init__(self, folder: Path, project: str) -> None:
+        """Choose free ports and find out which images can be had; starts nothing."""
+        self.project = project
+        self.folder = folder
+        self.client = httpx.Client(timeout=150, trust_env=False)
+        ports = {name: free_port() for name in ("FCNSERVE", "PROMETHEUS", "GRAFANA", "LOCUST")}
+        self.gateway = f"http://127.0.0.1:{ports['FCNSERVE']}"
+        self.prometheus = f"http://127.0.0.1:{ports['PROMETHEUS']}"
+        self.environment = {f"{name}_PORT": str(port) for name, port in ports.items()} | {
+            "FCNSERVE_TAG": "stack-test",
+            "LOCUST_VERSION": locust_version(),
+        }
+        (folder / "empty.env").touch()  # a developer's own .env is not ours to obey
+        self.stand_ins = [name for name in STAND_INS if not self._can_have(self._image(name))]
+        self.override = folder / "stand-ins.yml"
+        self.override.write_text(override(self.stand_ins))
+
+    def compose(self, *arguments: str, files: Iterable[str] = (), **environment: str) -> str:
+        """Run `docker compose`, with further files and variables; returns its output."""
+        chosen = ["docker-compose.yml", *files, str(self.override)]
+        options = [option for file in chosen for option in ("-f", file)]
+        return docker(
+            *("compose", "-p", self.project, "--env-file", str(self.folder / "empty.env")),
+            *(*options, *arguments),
+            environment=self.environment | environment,
+            seconds=BUILD_S if {"--build", "build"} & set(arguments) else COMMAND_S,
+        )
+
+    def up(self, *services: str) -> None:
+        """Start the services that are not running, and wait until they are healthy."""
+        self.compose("up", "-d", "--wait", *services)
+
+    def logs(self, *services: str) -> str:
+        return self.compose("logs", "--no-color", "--tail", "60", *services)
+
+    def run_python(self, service: str, code: str) -> str:
+        """Run Python in a running container, as its user."""
+        return self.compose("exec", "-T", service, "python", "-c", code)
+
+    def inspect(self, service: str) -> dict[str, Any]:
+        """What Docker knows of a service's container, running or not."""
+        (container,) = self.compose("ps", "--all", "--quiet", service).split()
+        (found,) = json.loads(docker("inspect", container))
+        return dict(found)
+
+    def ask(self, photo: bytes, **query: object) -> httpx.Response:
+        """Send a photo to the gateway."""
+        parameters = {name: str(value) for name, value in query.items()}
+        return self.client.post(f"{self.gateway}/v1/segment", content=photo, params=parameters)
+
+    def is_ready(self) -> bool:
+        try:
+            return self.client.get(f"{self.gateway}/readyz").status_code == httpx.codes.OK
+        except httpx.TransportError:
+            return False
+
+    def wait_until_ready(self) -> None:
+        wait_until(self.is_ready, READY_S, self.logs)
+
+    def query(self, promql: str) -> list[dict[str, Any]]:
+        """Ask Prometheus; returns the series of its answer."""
+        answer = self.client.get(f"{self.prometheus}/api/v1/query", params={"query": promql})
+        answer.raise_for_status()
+        return list(answer.json()["data"]["result"])
+
+    def down(self) -> None:
+        """Leave nothing behind but the images, which the next run builds upon."""
+        self.client.close()
+        self.compose("--profile", "load", "down", "--volumes", "--remove-orphans", "--timeout", "5")
+
+    def _image(self, service: str) -> str:
+        compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+        image: str = compose["services"][service]["image"]
+        return image.partition("${")[0] + (locust_version() if "${" in image else "")
+
+    @staticmethod
+    def _can_have(image: str) -> bool:
+        """Whether the engine has the image, or can pull it."""
+        for command in (["image", "inspect", image], ["pull", "--quiet", image]):
+            try:
+                docker(*command, seconds=PULL_S)
+            except (CommandError, subprocess.TimeoutExpired):
+                continue
+            return True
+        return False
+
+
+class CommandError(AssertionError):
+    """A command of Docker failed; with all it said."""
+
+
+def docker(
+    *arguments: str, environment: Mapping[str, str] | None = None, seconds: float = COMMAND_S
+) -> str:
+    """Run Docker; returns what it wrote to stdout, or raises CommandError."""
+    done = run_docker(*arguments, environment=environment, seconds=seconds)
+    if done.returncode:
+        raise CommandError(f"docker {' '.join(arguments)}:\n{done.stdout}\n{done.stderr}")
+    return done.stdout
+
+
+def run_docker(
+    *arguments: str, environment: Mapping[str, str] | None = None, seconds: float = COMMAND_S
+) -> "subprocess.CompletedProcess[str]":
+    """Run Docker in the repository's root, with none of a developer's own settings."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("FCNSERVE_", "COMPOSE_"))
+    }
+    return subprocess.run(
+        ["docker", *arguments],
+        cwd=ROOT,
+        env=kept | dict(environment or {}),
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
+
+
+def override(services: Iterable[str]) -> str:
+    """A Compose file that builds stand-ins for the services."""
+    context = str(ROOT / "deploy" / "standins")
+    found = {
+        name: {
+            "image": f"fcnserve-standin-{name}",
+            "build": {"context": context} | STAND_INS[name],
+        }
+        for name in services
+    }
+    return yaml.safe_dump({"services": found})
+
+
+def locust_version() -> str:
+    """The version that constraints.txt pins."""
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    (line,) = (line for line in lines if line.startswith("locust=="))
+    return line.removeprefix("locust==")

@@ -1,0 +1,105 @@
+"""Compose takes every combination of our files and profiles without a word of complaint."""
+
+import json
+import re
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.server import ROOT
+from tests.stack.compose import run_docker
+
+EXTRAS = ("docker-compose.gpu.yml", "docker-compose.models.yml")
+FILES = [
+    ["docker-compose.yml", *(file for file, wanted in zip(EXTRAS, choice, strict=True) if wanted)]
+    for choice in product((False, True), repeat=len(EXTRAS))
+]
+
+
+def config(files: list[str], *arguments: str, env_file: Path) -> str:
+    options = [option for file in files for option in ("-f", file)]
+    done = run_docker(
+        *("compose", "--env-file", str(env_file), *options, *arguments),
+        environment={"FCNSERVE_MODEL_STORE": str(env_file.parent)},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def services(files: list[str], env_file: Path) -> dict[str, Any]:
+    answer = config(files, "--profile", "load", "config", "--format", "json", env_file=env_file)
+    found: dict[str, Any] = json.loads(answer)["services"]
+    return found
+
+
+@pytest.fixture
+def no_env(tmp_path: Path) -> Path:
+    file = tmp_path / "empty.env"
+    file.touch()
+    return file
+
+
+@pytest.mark.parametrize("files", FILES, ids=" ".join)
+@pytest.mark.parametrize("profile", ["", "load"], ids=["plain", "load"])
+def test_compose_has_no_complaint(files: list[str], profile: str, no_env: Path) -> None:
+    chosen = ["--profile", profile] if profile else []
+    assert config(files, *chosen, "config", "--quiet", env_file=no_env) == ""
+
+
+def test_compose_has_no_complaint_about_the_example_of_an_env_file(tmp_path: Path) -> None:
+    file = tmp_path / "whole.env"
+    example = (ROOT / ".env.example").read_text()
+    lines = re.findall(r"^#((?!COMPOSE_FILE)[A-Z_]+=.*)$", example, re.MULTILINE)
+    file.write_text("\n".join(lines))
+    gateway = services(FILES[-1], file)["gateway"]
+    assert gateway["environment"]["FCNSERVE_JAVA_OPTIONS"].startswith("-Xmx1g -XX:")
+    assert gateway["environment"]["FCNSERVE_FORMATS"] == "bmp,jpeg,png,webp"
+
+
+def test_the_gpu_file_gives_the_worker_its_gpus_and_the_cuda_build(no_env: Path) -> None:
+    worker = services(["docker-compose.yml", "docker-compose.gpu.yml"], no_env)["worker"]
+    (devices,) = worker["deploy"]["resources"]["reservations"]["devices"]
+    assert (devices["driver"], devices["count"]) == ("nvidia", -1)
+    assert worker["build"]["args"]["TORCH_BUILD"] == "cuda"
+
+
+def test_the_number_of_gpus_is_a_knob(tmp_path: Path) -> None:
+    file = tmp_path / "two.env"
+    file.write_text("GPU_COUNT=2")
+    worker = services(["docker-compose.yml", "docker-compose.gpu.yml"], file)["worker"]
+    (devices,) = worker["deploy"]["resources"]["reservations"]["devices"]
+    assert devices["count"] == 2
+
+
+def test_ports_are_published_on_loopback_unless_a_knob_says_otherwise(tmp_path: Path) -> None:
+    file = tmp_path / "open.env"
+    file.touch()
+    closed = services(["docker-compose.yml"], file)
+    assert published(closed) == {
+        "gateway": {("127.0.0.1", 8000)},
+        "prometheus": {("127.0.0.1", 9090)},
+        "grafana": {("127.0.0.1", 3000)},
+        "locust": {("127.0.0.1", 8089)},
+    }
+    file.write_text("FCNSERVE_BIND=192.0.2.1")
+    opened = published(services(["docker-compose.yml"], file))
+    assert opened == published(closed) | {"gateway": {("192.0.2.1", 8000)}}
+
+
+def published(found: dict[str, Any]) -> dict[str, set[tuple[str, int]]]:
+    return {
+        name: {(port["host_ip"], port["target"]) for port in service["ports"]}
+        for name, service in found.items()
+        if service.get("ports")
+    }
+
+
+def test_grafana_is_given_what_it_is_provisioned_with(no_env: Path) -> None:
+    grafana = services(["docker-compose.yml"], no_env)["grafana"]
+    sources = {mount["target"]: mount["source"] for mount in grafana["volumes"]}
+    assert list(Path(sources["/etc/grafana/provisioning"], "datasources").glob("*.yml"))
+    (providers,) = Path(sources["/etc/grafana/provisioning"], "dashboards").glob("*.yml")
+    assert "path: /etc/grafana/dashboards" in providers.read_text()
+    assert list(Path(sources["/etc/grafana/dashboards"]).glob("*.json"))

@@ -1,0 +1,101 @@
+"""docs/models.md's way to change a model while clients go on asking."""
+
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.integration.server import MODEL, ROOT, wait_until
+from tests.stack.compose import Stack
+
+CLIENTS = 3
+CHANGE_S = 180.0
+
+
+class Clients:
+    """A few clients that ask, one photo after another, until they are told to stop."""
+
+    def __init__(self, stack: Stack, photo: bytes) -> None:
+        self.answers: list[httpx.Response] = []
+        self._stack = stack
+        self._photo = photo
+        self._stopping = threading.Event()
+        self._pool = ThreadPoolExecutor(CLIENTS)
+        self._futures = [self._pool.submit(self._ask_on) for _ in range(CLIENTS)]
+
+    def _ask_on(self) -> None:
+        while not self._stopping.is_set():
+            self.answers.append(self._stack.ask(self._photo, timeout_ms=120_000))
+
+    def models(self) -> list[str]:
+        return [answer.headers.get("X-Model", "") for answer in self.answers]
+
+    def stop(self) -> None:
+        """Wait for the last answers; raises what a client has met."""
+        self._stopping.set()
+        for future in self._futures:
+            future.result()
+        self._pool.shutdown()
+
+
+@pytest.fixture
+def new_model(stack: Stack, tmp_path: Path) -> Path:
+    """A store with the same model in a new version, packed by the worker's image."""
+    store = tmp_path / "models"
+    shutil.copytree(ROOT / "model_store" / MODEL, store / MODEL)
+    store.chmod(0o755)
+    config = store / MODEL / "model.yaml"
+    lines = config.read_text().splitlines()
+    changed = ["version: 99-test" if line.startswith("version:") else line for line in lines]
+    assert changed != lines
+    config.write_text("\n".join(changed))
+    stack.compose(
+        *("run", "--rm", "--no-deps", "--user", f"{os.getuid()}:{os.getgid()}"),
+        *("--volume", f"{store}:/work", "--entrypoint", "fcnserve"),
+        *("worker", "model", "package", f"/work/{MODEL}"),
+    )
+    return store
+
+
+@pytest.fixture
+def old_worker_afterwards(stack: Stack) -> Iterator[None]:
+    yield
+    stack.compose("up", "-d", "--no-deps", "--wait", "worker")
+    stack.wait_until_ready()
+
+
+@pytest.mark.usefixtures("old_worker_afterwards")
+def test_a_new_model_takes_over_behind_the_waiting_line_and_no_request_is_lost(
+    stack: Stack, cat: bytes, new_model: Path
+) -> None:
+    old = stack.ask(cat)
+    clients = Clients(stack, cat)
+    try:
+        stack.compose(
+            *("up", "-d", "--no-deps", "--force-recreate", "worker"),
+            files=["docker-compose.models.yml"],
+            FCNSERVE_MODEL_STORE=str(new_model),
+        )
+        seen = old.headers["X-Model"]
+        wait_until(
+            lambda: len({*clients.models(), seen}) > 1 or any(failed(clients)),
+            CHANGE_S,
+            lambda: stack.logs("worker", "gateway"),
+        )
+    finally:
+        clients.stop()
+    assert failed(clients) == []
+    new = stack.ask(cat)
+    assert set(clients.models()) == {old.headers["X-Model"], new.headers["X-Model"]}
+    card = stack.client.get(f"{stack.gateway}/v1/models/{MODEL}").json()
+    assert card["version"] == "99-test"
+    assert new.headers["X-Model"] == f"{MODEL}@{card['digest']}"
+
+
+def failed(clients: Clients) -> list[str]:
+    return [answer.text for answer in clients.answers if answer.status_code != httpx.codes.OK]

@@ -1,0 +1,75 @@
+"""Processes are killed and containers restarted; the stack comes back and serves."""
+
+import time
+
+import httpx
+
+from tests.integration.server import wait_until
+from tests.stack.compose import Stack
+
+RESTART_S = 60.0
+# within the container, where a signal counts as a crash: `docker kill` would count as a stop,
+# which no restart policy undoes
+KILL = """
+import os, pathlib, signal
+for folder in pathlib.Path("/proc").glob("[0-9]*"):
+    command = (folder / "cmdline").read_bytes().split(b"\\0")
+    if {words!r} in command and int(folder.name) != os.getpid():
+        os.kill(int(folder.name), signal.SIGKILL)
+        print("killed")
+"""
+JAVA = b"org.pytorch.serve.ModelServer"
+
+
+def restarts(stack: Stack, service: str) -> int:
+    return int(stack.inspect(service)["RestartCount"])
+
+
+def wait_for_restart(stack: Stack, service: str, before: int) -> None:
+    wait_until(lambda: restarts(stack, service) > before, RESTART_S, lambda: stack.logs(service))
+    stack.wait_until_ready()
+
+
+def test_a_worker_whose_torchserve_is_killed_is_restarted_and_a_photo_waits_for_it(
+    stack: Stack, cat: bytes
+) -> None:
+    before = restarts(stack, "worker")
+    mask = stack.ask(cat).content
+    assert "killed" in stack.run_python("worker", KILL.format(words=JAVA))
+    answer = stack.ask(cat, timeout_ms=120_000)
+    assert (answer.status_code, answer.content) == (httpx.codes.OK, mask), answer.text
+    assert restarts(stack, "worker") == before + 1
+
+
+def test_a_gateway_that_ends_is_restarted(stack: Stack, cat: bytes) -> None:
+    before = restarts(stack, "gateway")
+    stack.run_python("gateway", "import os, signal; os.kill(1, signal.SIGTERM)")
+    wait_for_restart(stack, "gateway", before)
+    assert stack.ask(cat).status_code == httpx.codes.OK
+
+
+def test_a_worker_killed_by_hand_is_back_after_up(stack: Stack, cat: bytes) -> None:
+    stack.compose("kill", "worker")
+    assert stack.inspect("worker")["State"]["Status"] == "exited"
+    stack.up("worker")
+    stack.wait_until_ready()
+    assert stack.ask(cat).status_code == httpx.codes.OK
+
+
+def test_the_gateway_serves_again_after_a_restart(stack: Stack, cat: bytes) -> None:
+    stack.compose("restart", "gateway")
+    stack.wait_until_ready()
+    assert stack.ask(cat).status_code == httpx.codes.OK
+
+
+def test_stop_ends_every_container_in_time_and_kills_none(stack: Stack) -> None:
+    started = time.monotonic()
+    stack.compose("stop")
+    assert time.monotonic() - started < RESTART_S
+    ended = {
+        service: stack.inspect(service)["State"] for service in ("gateway", "worker", "prometheus")
+    }
+    stack.up(*ended)
+    stack.wait_until_ready()
+    assert {name: state["ExitCode"] for name, state in ended.items()} == dict.fromkeys(ended, 0)
+    assert not any(state["OOMKilled"] for state in ended.values())
