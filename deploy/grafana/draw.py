@@ -3,18 +3,20 @@
 Called by `deploy.grafana.plot`, once a panel, with the series that Prometheus gave.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
 from deploy.grafana.ask import Series
 from deploy.grafana.boards import Panel
 from deploy.grafana.units import write_value
 
 Named = tuple[str, Series]  # as the legend has it
+Span = tuple[float, float]  # Unix times
 
 # Grafana's names of colours, and its classic palette's order
 COLOURS = {
@@ -26,7 +28,7 @@ COLOURS = {
 }
 PALETTE = (
     *("#56A64B", "#E0B400", "#3274D9", "#FF780A", "#E02F44", "#8F3BB8", "#37872D"),
-    *("#5794F2", "#FFA6B0", "#A352CC", "#96D98D", "#FADE2A", "#8AB8FF", "#C4162A"),
+    *("#5794F2", "#FFA6B0", "#B7845A", "#96D98D", "#FADE2A", "#8AB8FF", "#C4162A"),
 )
 TEXT = "#24292e"
 FAINT = "#8e8e93"
@@ -34,14 +36,14 @@ SMALL, PLAIN, LARGE = 7.5, 8.5, 19
 STACKED_ALPHA = 0.75
 
 
-def draw(axes: Axes, panel: Panel, named: Sequence[Named], start: float) -> None:
-    """Draw what there is; times are minutes since `start`."""
-    axes.set_title(panel.title, loc="left", fontsize=PLAIN, fontweight="bold", color=TEXT, pad=5)
+def draw(axes: Axes, panel: Panel, named: Sequence[Named], span: Span) -> None:
+    """Draw what there is; times are minutes since the span's start."""
+    axes.set_xlim(0, (span[1] - span[0]) / 60)
     shown = [(name, series) for name, series in named if series.has_data]
     if panel.kind == "stat":
-        draw_stat(axes, panel, shown, start)
+        draw_stat(axes, panel, shown, span[0])
     elif shown:
-        draw_lines(axes, panel, shown, start)
+        draw_lines(axes, panel, shown, span[0])
     else:
         axes.set_axis_off()
         write_in_the_middle(axes, str(panel.looks["defaults"].get("noValue", "no data")), FAINT)
@@ -55,7 +57,7 @@ def draw_stat(axes: Axes, panel: Panel, named: Sequence[Named], start: float) ->
         write_in_the_middle(axes, str(defaults.get("noValue", "no data")), FAINT)
         return
     name, series = named[-1]
-    value = [value for value in series.values if np.isfinite(value)][-1]
+    value = [value for value in series.values if math.isfinite(value)][-1]
     colour = threshold_colour(defaults["thresholds"]["steps"], value)
     text = mapped(defaults.get("mappings", ()), value) or write_value(value, panel.unit)
     if panel.options["textMode"] == "name":
@@ -63,9 +65,8 @@ def draw_stat(axes: Axes, panel: Panel, named: Sequence[Named], start: float) ->
         return
     write_in_the_middle(axes, text, colour)
     if panel.options["graphMode"] == "area":
-        axes.fill_between(minutes(series, start), series.values, color=colour, alpha=0.15, lw=0)
-        axes.set_ylim(0, max(1e-9, 1.6 * float(np.nanmax(series.values))))
-        axes.margins(x=0)
+        axes.fill_between(minutes(series, start), numbers(series), color=colour, alpha=0.15, lw=0)
+        axes.set_ylim(0, max(1e-9, 1.6 * float(np.nanmax(numbers(series)))))
 
 
 def draw_lines(axes: Axes, panel: Panel, named: Sequence[Named], start: float) -> None:
@@ -81,13 +82,17 @@ def draw_lines(axes: Axes, panel: Panel, named: Sequence[Named], start: float) -
             target = right
         dashed = "--" if "custom.lineStyle" in look else "-"
         if stacking(panel) == "none":
-            target.plot(minutes(series, start), series.values, dashed, c=colour, lw=1.3, label=name)
+            target.plot(
+                minutes(series, start), numbers(series), dashed, c=colour, lw=1.3, label=name
+            )
     if stacking(panel) != "none":
         draw_stack(axes, panel, named, start)
     draw_thresholds(axes, defaults)
-    for each in filter(None, (axes, right)):
-        each.set_ylim(bottom=0, top=defaults.get("max") if each is axes else None)
-        each.margins(x=0)
+    axes.set_ylim(bottom=0, top=defaults.get("max"))
+    if right is not None:
+        right.set_ylim(bottom=0)
+    if panel.unit == "bytes":
+        axes.yaxis.set_major_locator(MultipleLocator(binary_step(axes.get_ylim()[1])))
     legend(axes, right, beside=panel.options["legend"]["placement"] == "right")
 
 
@@ -96,7 +101,7 @@ def draw_stack(axes: Axes, panel: Panel, named: Sequence[Named], start: float) -
     times = sorted({time for _, series in named for time in series.times})
     rows = []
     for _, series in named:
-        values = dict(zip(series.times, series.values, strict=True))
+        values = dict(zip(series.times, numbers(series), strict=True))
         rows.append([values.get(time, 0.0) for time in times])
     heights = np.nan_to_num(np.array(rows))  # (series, times)
     if stacking(panel) == "percent":
@@ -167,12 +172,23 @@ def tidy(axes: Axes, unit: str) -> None:
     axes.spines[:].set_visible(False)
 
 
+def binary_step(top: float) -> float:
+    """Choose a power of two of which there are two to four up to `top`."""
+    return float(2 ** (math.floor(math.log2(top)) - 1))
+
+
 def stacking(panel: Panel) -> str:
     return str(panel.looks["defaults"]["custom"]["stacking"]["mode"])
 
 
 def minutes(series: Series, start: float) -> Any:
     return (np.array(series.times) - start) / 60
+
+
+def numbers(series: Series) -> Any:
+    """Give the values, and gaps for those that are infinite: a division by nought."""
+    values = np.array(series.values)
+    return np.where(np.isfinite(values), values, np.nan)
 
 
 def threshold_colour(steps: Sequence[dict[str, Any]], value: float) -> str:

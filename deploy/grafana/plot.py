@@ -21,11 +21,12 @@ WIDTH_PX, ROW_PX, TITLE_PX = 1600, 31, 44
 DOTS_PER_INCH = 100
 POINTS = 200
 # inside a panel, in pixels: left, right, top, bottom
-MARGINS_PX = (58, 22, 26, 44)
-STAT_MARGINS_PX = (10, 10, 26, 6)
-LEGEND_PX, LEGEND_LINE_PX = 130, 16
-RIGHT_AXIS_PX = 34
+MARGINS_PX = (62, 22, 36, 44)
+STAT_MARGINS_PX = (10, 10, 28, 6)
+LEGEND_PX, LEGEND_LINE_PX = 150, 16
+RIGHT_AXIS_PX = 42
 GAP_PX = 3
+TITLE_LEFT_PX, TITLE_BELOW_PX, PANEL_TITLE_POINTS = 12, 22, 8.5
 
 
 def main() -> None:
@@ -58,7 +59,7 @@ def draw_board(board: Board, prometheus: Prometheus, start: float, end: float, p
     for panel in board.panels:
         axes = figure.add_axes(card(figure, panel, height_px))
         axes.set_facecolor("white")
-        draw(axes, panel, ask(panel, prometheus, start, end), start)
+        draw(axes, panel, ask(panel, prometheus, start, end), (start, end))
     figure.savefig(path, dpi=DOTS_PER_INCH, metadata={"Software": None})
     pyplot.close(figure)
 
@@ -74,8 +75,8 @@ def ask(panel: Panel, prometheus: Prometheus, start: float, end: float) -> list[
 
 
 def card(figure: Figure, panel: Panel, height_px: int) -> tuple[float, float, float, float]:
-    """Lay a panel's white card; return where on the figure its axes stand: left, bottom, width,
-    height, as shares.
+    """Lay a panel's white card, with its title; return where on the figure its axes stand, as
+    shares: left, bottom, width, height.
     """
     column_px = WIDTH_PX / COLUMNS
     left, width = panel.place.x * column_px, panel.place.w * column_px
@@ -90,6 +91,13 @@ def card(figure: Figure, panel: Panel, height_px: int) -> tuple[float, float, fl
             facecolor="white",
             zorder=-1,
         )
+    )
+    figure.text(
+        (left + TITLE_LEFT_PX) / WIDTH_PX,
+        (bottom + height - TITLE_BELOW_PX) / height_px,
+        panel.title,
+        fontsize=PANEL_TITLE_POINTS,
+        fontweight="bold",
     )
     on_left, on_right, above, below = margins_px(panel)
     return (

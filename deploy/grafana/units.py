@@ -6,7 +6,7 @@ Scale = tuple[float, str]
 
 SECONDS: tuple[Scale, ...] = ((1, "s"), (1e-3, "ms"), (1e-6, "µs"))
 BINARY: tuple[Scale, ...] = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"), (1, "B"))
-THOUSANDS: tuple[Scale, ...] = ((1e6, "M"), (1e3, "k"), (1, ""), (1e-3, "m"))
+THOUSANDS: tuple[Scale, ...] = ((1e6, "M"), (1e3, "k"), (1, ""))
 SUFFIXES = {"watt": "W", "celsius": "°C", "none": ""}
 CUSTOM = "suffix:"
 

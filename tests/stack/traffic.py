@@ -34,6 +34,8 @@ class Ask:
         else:
             files = [("images", (f"{n}.jpg", p)) for n, p in enumerate((self.body, *self.others))]
             answer = client.post("/v1/segment/batch", files=files, params=self.query)
+        if answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
+            time.sleep(float(answer.headers["Retry-After"]))
         return answer.status_code in self.statuses, answer.status_code
 
 
@@ -67,7 +69,7 @@ def course() -> list[Ask]:
 def send(gateway: str, seconds: float, clients: int) -> Counter[tuple[bool, int]]:
     """Have clients send rounds for that long; count answers by whether they had to be, and status.
 
-    A client that is turned away (429) comes back at once with its next request.
+    A client that is turned away (429) waits as it is told to before its next request.
     """
     asks = course()
     turns = itertools.count()
