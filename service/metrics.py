@@ -9,6 +9,8 @@ from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+import service.errors  # noqa: F401 - fills ProblemError's family
+from handlers.errors import ProblemError
 from service.line_metrics import LineMetrics
 from service.report_metrics import ReportMetrics
 from service.stages import Stages
@@ -17,6 +19,7 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 1
 PIXELS = (1e4, 3e4, 1e5, 3e5, 1e6, 3e6, 1e7, 3e7, 1e8)
 # a client that leaves has no problem code
 CLIENT_GONE = "client_gone"
+OUTCOMES = ("answered", "problem", "not_ready", "crashed", "timed_out")
 
 
 class Metrics:
@@ -67,7 +70,7 @@ class Metrics:
         )
         self.retries = counter(
             "fcnserve_upstream_retries",
-            "Times that TorchServe was asked again for want of a worker",
+            "Times that TorchServe was asked again, for want of a worker or after a crash",
         )
         self.ready = Gauge(
             "fcnserve_ready",
@@ -83,6 +86,12 @@ class Metrics:
             multiprocess_mode="livemax",
         )
         build_info.labels(version("fcnserve")).set(1)
+        # there from the start: a rate needs a value before the first event
+        for outcome in OUTCOMES:
+            self.attempts.labels(outcome)
+        for problem in ProblemError.__subclasses__():
+            self.rejections.labels(problem.code)
+        self.rejections.labels(CLIENT_GONE)
 
     def observe_answer(self, route: str, status: int, code: str, seconds: float) -> None:
         self.requests.labels(route, str(status), code).inc()
@@ -101,7 +110,7 @@ class Metrics:
         self.rejections.labels(reason).inc(images)
 
     def attempt(self, outcome: str) -> None:
-        """Count an image sent to TorchServe: answered, problem, not_ready, crashed or timed_out."""
+        """Count an image sent to TorchServe; `outcome` is one of OUTCOMES."""
         self.attempts.labels(outcome).inc()
 
     def retry(self) -> None:

@@ -63,6 +63,10 @@ class ReportMetrics:
     def show(self, card: ModelCard) -> None:
         """Show a model as the current one of its name."""
         self.models.show(card)
+        for (
+            name
+        ) in card.classes:  # there before the first pixel: a rate needs a value to start from
+            self.predicted_pixels.labels(name)
         self._name_classes(card.tag)
 
     def _observe_group(self, group: Mapping[str, int]) -> None:

@@ -41,12 +41,12 @@ async def send_batch(gateway: Gateway, *photos: bytes) -> int:
 
 
 def rejections(gateway: Gateway) -> dict[str, float]:
-    """What the counter has, by reason."""
+    """What has been counted, by reason."""
     return {
         sample.labels["reason"]: sample.value
         for metric in gateway.registry.collect()
         for sample in metric.samples
-        if sample.name == REJECTIONS
+        if sample.name == REJECTIONS and sample.value
     }
 
 
@@ -114,6 +114,14 @@ async def test_a_batch_refused_whole_counts_the_images_it_is_known_to_have(
     assert rejections(gateway) == {"invalid_option": 2}
     await send_batch(gateway, *[OTHER] * 33)
     assert rejections(gateway) == {"invalid_option": 2, "too_many_images": 1}
+
+
+async def test_what_may_happen_is_zero_before_it_does(gateway: Gateway) -> None:
+    """Prometheus computes no rate from a counter that appears with its first event."""
+    text = (await gateway.http.get("/metrics")).text.splitlines()
+    assert f'{REJECTIONS}{{reason="worker_crashed"}} 0.0' in text
+    assert f'{PREDICTED}{{class="cat"}} 0.0' in text
+    assert 'fcnserve_upstream_attempts_total{outcome="timed_out"} 0.0' in text
 
 
 async def test_a_worker_that_finds_an_image_broken_rejects_it(gateway: Gateway) -> None:

@@ -54,6 +54,10 @@ class House:
         gauges = [await self.value("fcnserve_ready"), await self.value("fcnserve_in_flight_limit")]
         return gauges == [1, LIMIT - 1]
 
+    async def refuses(self) -> bool:
+        """Nobody listens any more."""
+        return await self.get("/livez") is None
+
     @property
     def children(self) -> list[int]:
         return self.command.pids_of("spawn_main")
@@ -123,7 +127,15 @@ async def test_figures_add_up_bounds_are_split_and_nothing_is_left(tmp_path: Pat
         assert {one.result() for one in held} == {200}
         assert await house.value("fcnserve_images_in_flight") == 0
 
+        # who is being answered when it is told to stop gets the answer, and nobody else is let in
+        house.torchserve.released.clear()
+        before = len(house.torchserve.photos)
+        last = asyncio.create_task(house.segment())
+        await until(lambda: len(house.torchserve.photos) > before)
         house.command.process.send_signal(signal.SIGTERM)
+        await until(house.refuses)
+        house.torchserve.released.set()
+        assert await last == 200
         assert await asyncio.to_thread(house.command.wait) == 0
         await asyncio.to_thread(house.command.assert_gone)
         assert list(house.metrics.iterdir()) == []
