@@ -1,11 +1,12 @@
 """The whole gateway: settings in, an ASGI application out. Wiring, and nothing else.
 
-request -> Telemetry -> route -> Segmenter.segment -> Handover -> Upstream -> TorchServe
+request -> Telemetry -> (Gate) -> route -> Segmenter.segment -> Handover -> Upstream -> TorchServe
 """
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -17,12 +18,13 @@ from starlette.middleware.cors import CORSMiddleware
 from handlers.errors import ProblemError
 from handlers.photo import ignore_decoder_warnings
 from service import errors, routes
-from service.admission import Admission
+from service.admission import Admission, Limits
+from service.gate import Gate, in_front
 from service.handover import Handover
 from service.health import Health
 from service.metrics import Metrics
 from service.models import Models
-from service.openapi import DESCRIPTION
+from service.openapi import DESCRIPTION, problems
 from service.segment import Segmenter
 from service.settings import Settings
 from service.telemetry import Telemetry
@@ -40,14 +42,16 @@ def create_app(
     """
     ignore_decoder_warnings()
     metrics = Metrics(registry, scraped)
-    app = FastAPIOffline(  # /docs without a CDN
+    gate = Gate.of(settings)
+    make = FastAPIOffline if settings.open_docs else partial(FastAPI, openapi_url=None)
+    app = make(  # offline: /docs without a CDN
         title="fcnserve",
         version="1",
         description=DESCRIPTION,
         redoc_url=None,
-        lifespan=lambda app: lifespan(app, settings, metrics),
+        lifespan=lambda app: lifespan(app, settings, metrics, gate),
     )
-    app.include_router(routes.router)
+    add_routes(app, settings, gate)
     app.add_exception_handler(ProblemError, errors.on_problem)
     app.add_exception_handler(RequestValidationError, errors.on_invalid_option)
     app.add_exception_handler(HTTPException, errors.on_http_exception)
@@ -63,11 +67,36 @@ def create_app(
     return app
 
 
+def add_routes(app: FastAPI, settings: Settings, gate: Gate | None) -> None:
+    """Open what the settings open to all, and put the gate in front of the rest."""
+    app.include_router(routes.probes)
+    if gate is None:
+        app.include_router(routes.v1)
+    else:
+        refusals = problems(401, 429)
+        app.include_router(routes.v1, dependencies=in_front(gate.admit), responses=refusals)
+    if settings.open_metrics:
+        app.include_router(routes.scrape)
+    elif gate is not None:
+        app.include_router(
+            routes.scrape, dependencies=in_front(gate.identify), responses=problems(401)
+        )
+    if settings.open_docs:
+        app.include_router(routes.docs)
+
+
 @asynccontextmanager
-async def lifespan(app: FastAPI, settings: Settings, metrics: Metrics) -> AsyncIterator[None]:
+async def lifespan(
+    app: FastAPI, settings: Settings, metrics: Metrics, gate: Gate | None
+) -> AsyncIterator[None]:
     """Connect to TorchServe and watch over it for as long as the gateway runs."""
+    if gate is not None:
+        gate.load()
     upstream = Upstream(settings.torchserve_url, settings.attempt_timeout_s)
-    admission = Admission(settings.in_flight_of_one_process, metrics.line)
+    limits = Limits(
+        settings.max_in_flight, settings.max_in_flight_bytes, settings.max_in_flight_pixels
+    )
+    admission = Admission(limits.share(settings.gateway_processes), metrics.line)
     models = Models(settings.models, upstream, settings.timeout_ms, metrics.reports.show)
     handovers = {name: Handover(metrics.line) for name in settings.models}
     health = Health(

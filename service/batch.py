@@ -13,11 +13,13 @@ import structlog
 from fastapi import Request, Response
 
 from handlers.errors import PROBLEM_MEDIA_TYPE, ProblemError
+from service.admission import Place
 from service.body import IMAGE_ADVICE, read_images, too_large
 from service.connection import while_connected
 from service.deadline import Deadline
 from service.errors import InternalError, error_headers, problem_response
 from service.form import Upload
+from service.gate import charge_others
 from service.mixed import Part, place_headers, write_mixed
 from service.query import BATCH_MEDIA_OUTPUTS, SegmentQuery
 from service.render import Output
@@ -72,13 +74,13 @@ class Batch:
     read_ms: float
     request_id: str
 
-    async def outcome(self, upload: Upload, place: AbstractContextManager[None]) -> Outcome:
+    async def outcome(self, upload: Upload, slot: AbstractContextManager[Place]) -> Outcome:
         """See one image through; whatever goes wrong is its own."""
         stages = Stages()
         stages.add("read", self.read_ms)
         try:
-            with place:
-                result: Answered | ProblemError = await self._answer(upload.body, stages)
+            with slot as place:
+                result: Answered | ProblemError = await self._answer(upload.body, place, stages)
         except ProblemError as problem:
             result = problem
         except Exception as error:
@@ -86,12 +88,12 @@ class Batch:
             result = InternalError("the gateway failed on this image; its log has the reason")
         return Outcome(upload.filename, result, stages)
 
-    async def _answer(self, body: bytes, stages: Stages) -> Answered:
+    async def _answer(self, body: bytes, place: Place, stages: Stages) -> Answered:
         max_body_bytes = self.segmenter.settings.max_body_bytes
         if len(body) > max_body_bytes:
             raise too_large(len(body), max_body_bytes, IMAGE_ADVICE)
         async with self.deadline.for_mask():
-            return await self.segmenter.answer(body, self.wanted, stages)
+            return await self.segmenter.answer(body, self.wanted, place, stages)
 
 
 async def segment_batch(segmenter: Segmenter, request: Request, query: SegmentQuery) -> Response:
@@ -99,18 +101,21 @@ async def segment_batch(segmenter: Segmenter, request: Request, query: SegmentQu
     stages: Stages = request.state.stages
     deadline = Deadline.of(request, query.timeout_ms, segmenter.settings)
     admission = segmenter.admission
-    with admission.slot():  # the request's place is that of its first image
+    with admission.slot() as place:  # the request's place is that of its first image
         async with deadline.for_body():
             with stages.timing("read"):
-                uploads = await read_images(request, segmenter.settings.max_batch_body_bytes)
+                uploads = await read_images(
+                    request, segmenter.settings.max_batch_body_bytes, place.hold_bytes
+                )
             request.state.images = len(uploads)
+            charge_others(request, len(uploads))
         async with while_connected(request):
             async with deadline.for_mask():
                 wanted = await segmenter.wanted(request, query, BATCH_MEDIA_OUTPUTS)
             batch = Batch(segmenter, wanted, deadline, stages.ms["read"], request.state.request_id)
             first, *others = uploads
             outcomes = await asyncio.gather(
-                batch.outcome(first, nullcontext()),
+                batch.outcome(first, nullcontext(place)),
                 *(batch.outcome(upload, admission.slot()) for upload in others),
             )
     for outcome in outcomes:

@@ -4,17 +4,24 @@ Bytes are counted while they arrive. A body over the limit is read on and thrown
 amount again, so that its sender gets to read the answer instead of a reset connection.
 """
 
+import asyncio
 import base64
 import binascii
+from collections.abc import Callable
+from contextlib import suppress
 
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 
 from service.errors import BadBase64Error, BadJsonError, BodyTooLargeError, ContentTypeError
 from service.form import IMAGES, Upload, from_multipart, read_form
 
+DISCARD_S = 5.0  # a sender slower than that is not waited for
 IMAGE_ADVICE = "compress the image or raise FCNSERVE_MAX_BODY_BYTES"
+Hold = Callable[[int], None]  # takes account of so many more bytes; may raise BusyError
+
 BATCH_ADVICE = "send fewer images at a time or raise FCNSERVE_MAX_BATCH_BODY_BYTES"
 
 
@@ -26,30 +33,30 @@ class JsonImage(BaseModel):
     image: str = Field(description="The image file's bytes in base64 (RFC 4648, section 4).")
 
 
-async def read_image(request: Request, max_body_bytes: int) -> bytes:
+async def read_image(request: Request, max_body_bytes: int, hold: Hold) -> bytes:
     """Read the image of a request, by its content type; raises ProblemError."""
     media_type = media_type_of(request)
     if media_type == "multipart/form-data":
-        body = await read_body(request, max_body_bytes)
+        body = await read_body(request, max_body_bytes, hold)
         return await from_multipart(request.headers, body)
     if media_type == "application/json":
-        return from_json(await read_body(request, max_body_bytes))
+        return from_json(await read_body(request, max_body_bytes, hold))
     if media_type.startswith("image/") or media_type in {"", "application/octet-stream"}:
-        return await read_body(request, max_body_bytes)
+        return await read_body(request, max_body_bytes, hold)
     raise ContentTypeError(
         f"Content-Type is {media_type[:80]!a}; send image/* or application/octet-stream, "
         'multipart/form-data with a file in the field "image", or application/json'
     )
 
 
-async def read_images(request: Request, max_batch_body_bytes: int) -> list[Upload]:
+async def read_images(request: Request, max_batch_body_bytes: int, hold: Hold) -> list[Upload]:
     """Read all images of a batch, at least one; raises ProblemError."""
     media_type = media_type_of(request)
     if media_type != "multipart/form-data":
         raise ContentTypeError(
             f"Content-Type is {media_type[:80]!a}; send multipart/form-data with {IMAGES.wanted}"
         )
-    body = await read_body(request, max_batch_body_bytes, BATCH_ADVICE)
+    body = await read_body(request, max_batch_body_bytes, hold, BATCH_ADVICE)
     return await read_form(request.headers, body, IMAGES)
 
 
@@ -57,22 +64,53 @@ def media_type_of(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-async def read_body(request: Request, max_body_bytes: int, advice: str = IMAGE_ADVICE) -> bytes:
-    """Read all bytes; raises BodyTooLargeError once there are more than the limit."""
+async def read_body(
+    request: Request, max_body_bytes: int, hold: Hold, advice: str = IMAGE_ADVICE
+) -> bytes:
+    """Read all bytes; raises BodyTooLargeError once there are more than the limit.
+
+    Room for an announced body is taken at once: who finds none need not send it.
+    """
     announced = announced_bytes(request.headers)
     if announced > max_body_bytes and asks_first(request.headers):
         raise too_large(announced, max_body_bytes, advice)
+    held = announced if announced <= max_body_bytes else 0
+    hold(held)
     chunks: list[bytes] = []
     seen = 0
     async for chunk in request.stream():
         seen += len(chunk)
         if seen <= max_body_bytes and announced <= max_body_bytes:
+            if seen > held:
+                hold(seen - held)
+                held = seen
             chunks.append(chunk)
         elif seen > 2 * max_body_bytes:
             break
     if max(seen, announced) > max_body_bytes:
         raise too_large(max(seen, announced), max_body_bytes, advice)
     return b"".join(chunks)
+
+
+async def discard_body(request: Request, max_body_bytes: int) -> None:
+    """Read on and throw away where the connection ends with the answer: a sender whose bytes find
+    no reader gets a reset instead. Where it stays, the server reads on behind the answer.
+    """
+    if asks_first(request.headers) or stays_open(request):
+        return
+    seen = 0
+    with suppress(TimeoutError, ClientDisconnect):
+        async with asyncio.timeout(DISCARD_S):
+            async for chunk in request.stream():
+                seen += len(chunk)
+                if seen > max_body_bytes:
+                    return
+
+
+def stays_open(request: Request) -> bool:
+    """Tell whether the connection is kept for a next request."""
+    wish = request.headers.get("connection", "").lower()
+    return "close" not in wish and request.scope["http_version"] != "1.0"
 
 
 def announced_bytes(headers: Headers) -> int:

@@ -4,6 +4,7 @@ ProblemError (handlers.errors: also an image's own problems, found by gateway or
 +-- BadMultipartError      400  bad_multipart
 +-- BadJsonError           400  bad_json
 +-- BadBase64Error         400  bad_base64
++-- UnauthorizedError      401  unauthorized
 +-- NotFoundError          404  not_found
 +-- ModelNotFoundError     404  model_not_found
 +-- MethodNotAllowedError  405  method_not_allowed
@@ -13,7 +14,9 @@ ProblemError (handlers.errors: also an image's own problems, found by gateway or
 +-- TooManyImagesError     413  too_many_images
 +-- ContentTypeError       415  unsupported_content_type
 +-- InvalidOptionError     422  invalid_option
++-- ImageCrashesWorkerError 422 image_crashes_worker
 +-- BusyError              429  busy
++-- RateLimitedError       429  rate_limited
 +-- InternalError          500  internal_error
 +-- WorkerCrashedError     502  worker_crashed
 |   +-- WorkerSilentError  502  worker_crashed
@@ -56,6 +59,14 @@ class BadBase64Error(ProblemError):
     status = 400
     code = "bad_base64"
     title = "Bad base64"
+
+
+class UnauthorizedError(ProblemError):
+    """The request has no API key, or none that is known."""
+
+    status = 401
+    code = "unauthorized"
+    title = "Unauthorized"
 
 
 class NotFoundError(ProblemError):
@@ -146,6 +157,26 @@ class BusyError(ProblemError):
         self.retry_after_s = retry_after_s
 
 
+class ImageCrashesWorkerError(ProblemError):
+    """The worker crashed on this image, and again when it had nothing else."""
+
+    status = 422
+    code = "image_crashes_worker"
+    title = "Image crashes the worker"
+
+
+class RateLimitedError(ProblemError):
+    """The API key sends more than it may."""
+
+    status = 429
+    code = "rate_limited"
+    title = "Rate limited"
+
+    def __init__(self, detail: str, retry_after_s: int) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
+
+
 class InternalError(ProblemError):
     """A defect of the gateway; its log has the traceback."""
 
@@ -192,9 +223,13 @@ def problem_response(error: ProblemError) -> Response:
 
 
 def error_headers(error: ProblemError) -> Mapping[str, str]:
-    """Say when to come again, what is allowed, or that no more of the body will be read."""
+    """Say when to come again, how to come in, what is allowed, or that no more of the body will be
+    read.
+    """
     match error:
-        case BusyError() | NotReadyError():
+        case UnauthorizedError():
+            return {"WWW-Authenticate": "Bearer"}
+        case BusyError() | RateLimitedError() | NotReadyError():
             return {"Retry-After": str(error.retry_after_s)}
         case MethodNotAllowedError():
             return {"Allow": error.allowed}

@@ -17,6 +17,10 @@ class LineMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         gauge = partial(Gauge, registry=registry, multiprocess_mode="livesum")
         self.in_flight = gauge("fcnserve_images_in_flight", "Images accepted and not yet answered")
+        self.bytes_in_flight = gauge("fcnserve_bytes_in_flight", "Bytes of the bodies in flight")
+        self.pixels_in_flight = gauge(
+            "fcnserve_pixels_in_flight", "Working pixels of the images in flight"
+        )
         self.in_flight_limit = gauge(
             "fcnserve_in_flight_limit", "Images in flight beyond which more are turned away"
         )
@@ -32,6 +36,11 @@ class LineMetrics:
         self.pixels_handed_over = gauge(
             "fcnserve_pixels_handed_over", "Working pixels of the images that TorchServe has"
         )
+
+    def show_in_flight(self, images: int, body_bytes: int, pixels: int) -> None:
+        self.in_flight.set(images)
+        self.bytes_in_flight.set(body_bytes)
+        self.pixels_in_flight.set(pixels)
 
     @contextmanager
     def waiting(self, pixels: int) -> Iterator[None]:

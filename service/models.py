@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from handlers.errors import PROBLEM_MEDIA_TYPE, WorkerFailedError, read_problem
 from service.errors import DeadlineError, ModelNotFoundError
-from service.handover import Bounds
+from service.line import Bounds
 from service.render import Legend
 from service.upstream import Upstream
 

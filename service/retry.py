@@ -29,12 +29,15 @@ class Retry:
     metrics: Metrics
     restart_wait_s: float
 
-    async def until_answered(self, model: str, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Return what `attempt` returns; raises what it raises once there is no hope left."""
+    async def until_answered(self, model: str, attempt: Callable[[bool], Awaitable[T]]) -> T:
+        """Return what `attempt` returns; raises what it raises once there is no hope left.
+
+        `attempt` is told whether an earlier one ended in a crash.
+        """
         crashes = 0
         while True:
             try:
-                return await attempt()
+                return await attempt(crashes > 0)
             except NotReadyError:
                 if self.health.silent_s(model) > self.restart_wait_s:
                     raise

@@ -15,18 +15,24 @@ from fastapi import Request, Response
 
 from handlers import photo
 from handlers.errors import PROBLEM_MEDIA_TYPE, ProblemError, read_problem
-from service.admission import Admission
+from service.admission import Admission, Place
 from service.body import read_image
 from service.connection import while_connected
 from service.deadline import Deadline
-from service.errors import NotReadyError, WorkerCrashedError, WorkerSilentError
-from service.handover import Bounds, Handover
+from service.errors import (
+    ImageCrashesWorkerError,
+    NotReadyError,
+    WorkerCrashedError,
+    WorkerSilentError,
+)
+from service.handover import Handover
 from service.health import Health
+from service.line import Bounds, Frame
 from service.metrics import Metrics
 from service.models import Models
 from service.query import MEDIA_OUTPUTS, SegmentQuery, negotiate
 from service.render import Output, Rendered, passes_through, render
-from service.retry import Retry
+from service.retry import MOST_CRASHES, Retry
 from service.settings import Settings
 from service.stages import Stages
 from service.upstream import Upstream, WorkerAnswer
@@ -71,14 +77,14 @@ class Segmenter:
         """Answer one request; raises ProblemError, or ClientDisconnect."""
         stages: Stages = request.state.stages
         deadline = Deadline.of(request, query.timeout_ms, self.settings)
-        with self.admission.slot():
+        with self.admission.slot() as place:
             async with deadline.for_body():
                 with stages.timing("read"):
-                    body = await read_image(request, self.settings.max_body_bytes)
+                    body = await read_image(request, self.settings.max_body_bytes, place.hold_bytes)
             async with while_connected(request), deadline.for_mask():
                 with stages.timing("admit"):
                     wanted = await self.wanted(request, query)
-                answered = await self.answer(body, wanted, stages)
+                answered = await self.answer(body, wanted, place, stages)
         rendered = answered.rendered
         return Response(rendered.body, media_type=rendered.media_type, headers=answered.headers)
 
@@ -92,44 +98,57 @@ class Segmenter:
         model = self.models.resolve(query.model)
         accept = ",".join(request.headers.getlist("accept"))
         output, accept_jpeg = negotiate(query.output, accept, media_outputs)
-        card = await self._retry.until_answered(model, lambda: self.models.card(model))
+        card = await self._retry.until_answered(model, lambda _: self.models.card(model))
         request_id: str = request.state.request_id
         return Wanted.of(query, model, card, output, accept_jpeg=accept_jpeg, request_id=request_id)
 
-    async def answer(self, body: bytes, wanted: Wanted, stages: Stages) -> Answered:
+    async def answer(self, body: bytes, wanted: Wanted, place: Place, stages: Stages) -> Answered:
         """Answer for one image; raises ProblemError. Deadlines are the caller's."""
         with stages.timing("admit"):
-            pixels = await self._admit(body, wanted)
-        answer = await self._ask(body, wanted, pixels, stages)
+            frame = await self._admit(body, wanted)
+            place.hold_pixels(frame.pixels)
+        answer = await self._ask(body, wanted, frame, stages)
         with stages.timing("render"):
             rendered = await self._render(answer, body, wanted)
         self.metrics.observe_stages(stages)
         return Answered(rendered, answer.model)
 
-    async def _admit(self, body: bytes, wanted: Wanted) -> int:
-        """Check all that can be checked without a worker; return the pixels it would work on."""
+    async def _admit(self, body: bytes, wanted: Wanted) -> Frame:
+        """Check all that can be checked without a worker; return what it would work on."""
         if len(body) > INLINE_HEADER_BYTES:
             header = await asyncio.to_thread(self._check_photo, body)
         else:
             header = self._check_photo(body)
         self.metrics.observe_photo(header.height * header.width)
-        return wanted.working_pixels(header)
+        return wanted.frame(header)
 
     def _check_photo(self, body: bytes) -> photo.Header:
         header = photo.read_header(body, self.settings.formats)
         photo.check_pixels(header, self.settings.max_pixels)
         return header
 
-    async def _ask(self, body: bytes, wanted: Wanted, pixels: int, stages: Stages) -> WorkerAnswer:
-        """Have the worker segment the photo, and account for its time and that in the line."""
+    async def _ask(self, body: bytes, wanted: Wanted, frame: Frame, stages: Stages) -> WorkerAnswer:
+        """Have the worker segment the photo, and account for its time and that in the line.
+
+        After a crash it goes alone: whichever image is to blame is found, and harms no other.
+        """
         started = time.perf_counter()
         handover = self.handovers[wanted.model]
-        answer = await self._retry.until_answered(
-            wanted.model,
-            lambda: handover.run(
-                pixels, self._bounds(wanted), lambda: self._hand_over(body, wanted)
-            ),
-        )
+        parcel = handover.parcel(frame, self._bounds(wanted))
+        try:
+            answer = await self._retry.until_answered(
+                wanted.model,
+                lambda crashed: handover.run(
+                    parcel, lambda: self._hand_over(body, wanted), alone=crashed
+                ),
+            )
+        except WorkerSilentError:
+            raise
+        except WorkerCrashedError as error:
+            raise ImageCrashesWorkerError(
+                f"the worker crashed {MOST_CRASHES} times while it had this image, the last time "
+                "with nothing beside it; send another one, or this one re-encoded or smaller"
+            ) from error
         stages.add_upstream((time.perf_counter() - started) * 1000, answer.report.stages_ms)
         if answer.media_type == PROBLEM_MEDIA_TYPE:
             raise read_problem(answer.body)

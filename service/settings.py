@@ -49,6 +49,14 @@ class Settings(BaseSettings):
     max_in_flight: int = Field(
         64, ge=1, le=100_000, description="requests accepted at a time; beyond it 429"
     )
+    max_in_flight_bytes: int = Field(
+        500_000_000, ge=1, description="bytes of their bodies at a time; beyond it 429"
+    )
+    max_in_flight_pixels: int = Field(
+        100_000_000,
+        ge=1,
+        description="pixels that the network will see of them at a time; beyond it 429",
+    )
     timeout_ms: int = Field(
         30_000,
         ge=1,
@@ -74,6 +82,29 @@ class Settings(BaseSettings):
         gt=0,
         allow_inf_nan=False,
         description="seconds for which a worker's answer counts as a sign of life",
+    )
+    api_keys_file: Path | None = Field(
+        None,
+        description="file of API keys' hashes, read again when it changes; empty: no key needed",
+    )
+    key_rate_per_s: float = Field(
+        0.0,
+        ge=0,
+        le=1_000_000,
+        allow_inf_nan=False,
+        description="images a second that an API key may send; beyond it 429; 0: no limit",
+    )
+    key_burst: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="images that an API key may send at once; 0: as many as in a second",
+    )
+    open_metrics: bool = Field(
+        True, description="whether all may read `/metrics`; false: with an API key only"
+    )
+    open_docs: bool = Field(
+        True, description="whether there are `/docs`, `/openapi.json` and `/`, which leads to them"
     )
     cors_origins: Words = Field(
         (), description="web origins that may call the API from a browser, separated by commas"
@@ -126,11 +157,6 @@ class Settings(BaseSettings):
         description="options for TorchServe's Java; these cost half the CPU of its defaults",
     )
 
-    @property
-    def in_flight_of_one_process(self) -> int:
-        """One process's part of `max_in_flight`, at least one."""
-        return max(1, self.max_in_flight // self.gateway_processes)
-
     @field_validator("models", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
@@ -152,10 +178,24 @@ class Settings(BaseSettings):
             raise ValueError(f"choose from {', '.join(sorted(known))}, separated by commas")
         return formats
 
+    @field_validator("api_keys_file", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return None if value == "" else value
+
     @field_validator("torchserve_url", mode="after")
     @classmethod
     def _no_slash(cls, value: str) -> str:
         return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _keys_have_a_rate(self) -> Self:
+        if self.key_rate_per_s and self.api_keys_file is None:
+            raise ValueError(
+                "key_rate_per_s is set, and there are no keys; name a file in "
+                "FCNSERVE_API_KEYS_FILE or leave FCNSERVE_KEY_RATE_PER_S at 0"
+            )
+        return self
 
     @model_validator(mode="after")
     def _default_deadline_is_allowed(self) -> Self:

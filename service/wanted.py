@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from handlers import photo
 from service.errors import InvalidOptionError
-from service.handover import frame_pixels
+from service.line import Frame
 from service.models import ModelCard
 from service.query import SegmentQuery, class_ids
 from service.render import Output, RenderOptions
@@ -58,10 +58,10 @@ class Wanted:
             options["max_side"] = self.max_side
         return options
 
-    def working_pixels(self, header: photo.Header) -> int:
-        """Count the pixels that the network will see of a photo, its frame's padding included."""
+    def frame(self, header: photo.Header) -> Frame:
+        """Say how large the network will see a photo, its frame's padding included."""
         size = header.size(self.render.orientation)
-        return frame_pixels(*photo.fit(*size, self.max_side or self.card.working_max_side))
+        return Frame.of(*photo.fit(*size, self.max_side or self.card.working_max_side))
 
 
 def checked_max_side(max_side: int | None, card: ModelCard) -> int | None:

@@ -256,14 +256,19 @@ async def test_memory_for_a_body_over_the_limit_is_not_kept() -> None:
     """What is thrown away is thrown away: ten times the limit ends after two."""
     received = 0
 
+    held: list[int] = []
+
     async def receive() -> dict[str, object]:
         nonlocal received
         received += 1000
         return {"type": "http.request", "body": bytes(1000), "more_body": True}
 
     with pytest.raises(BodyTooLargeError):
-        await read_image(request_of([(b"content-type", b"image/png")], receive), 10_000)
+        await read_image(
+            request_of([(b"content-type", b"image/png")], receive), 10_000, held.append
+        )
     assert received == 21_000
+    assert sum(held) == 10_000
 
 
 @pytest.mark.parametrize(
@@ -280,11 +285,14 @@ async def test_a_content_length_that_is_no_number_is_refused(
 
 @pytest.mark.parametrize("length", [b"abc", b"", b"\xb2", b"9" * 5000])
 async def test_a_server_that_lets_it_through_gets_no_500(length: bytes) -> None:
+    held: list[int] = []
+
     async def receive() -> dict[str, object]:
         return {"type": "http.request", "body": CAT, "more_body": False}
 
     request = request_of([(b"content-length", length), (b"content-type", b"image/png")], receive)
-    assert await read_image(request, LIMIT) == CAT
+    assert await read_image(request, LIMIT, held.append) == CAT
+    assert sum(held) == len(CAT)
 
 
 async def test_a_sender_that_breaks_off_is_no_failure_of_ours(gateway: Gateway) -> None:

@@ -206,23 +206,23 @@ CASES = [
     ),
     Case(
         "crash",
-        "worker_crashed",
+        "image_crashes_worker",
         with_fault(lambda torchserve: torchserve.says(507)),
-        ("crashed", "try again"),
+        ("crashed 2 times", "nothing beside it", "send another one"),
         photos=2,
     ),
     Case(
         "hangs-up",
-        "worker_crashed",
+        "image_crashes_worker",
         with_fault(lambda torchserve: torchserve.hangs_up),
-        ("connection to the worker broke", "try again"),
+        ("crashed 2 times", "nothing beside it", "send another one"),
         photos=3,  # the first over a connection that might have been closed for long
     ),
     Case(
         "breaks-off",
-        "worker_crashed",
+        "image_crashes_worker",
         with_fault(lambda torchserve: torchserve.breaks_off),
-        ("connection to the worker broke", "try again"),
+        ("crashed 2 times", "nothing beside it", "send another one"),
         photos=2,
     ),
     Case(

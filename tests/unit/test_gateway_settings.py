@@ -83,12 +83,6 @@ def test_a_default_deadline_that_no_request_might_ask_for_is_explained() -> None
     assert Settings(timeout_ms=1000, max_timeout_ms=1000).timeout_ms == 1000
 
 
-@pytest.mark.parametrize(("processes", "part"), [(1, 64), (3, 21), (64, 1)])
-def test_a_process_takes_its_part_of_what_may_be_in_flight(processes: int, part: int) -> None:
-    assert Settings(gateway_processes=processes).in_flight_of_one_process == part
-    assert Settings(gateway_processes=processes, max_in_flight=1).in_flight_of_one_process == 1
-
-
 def test_settings_do_not_change() -> None:
     settings: Any = Settings()
     with pytest.raises(ValidationError, match="frozen"):

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
 
-from service.admission import MAX_RETRY_AFTER_S, Admission
+from service.admission import MAX_RETRY_AFTER_S, Admission, Limits
 from service.connection import while_connected
 from service.errors import BusyError, WorkerCrashedError
 from service.line_metrics import LineMetrics
@@ -295,7 +295,8 @@ async def test_a_deadline_inside_a_connection_is_still_a_deadline() -> None:
 
 
 def admission(max_in_flight: int = 4) -> Admission:
-    return Admission(max_in_flight, LineMetrics(CollectorRegistry()))
+    limits = Limits(max_in_flight, body_bytes=100, pixels=1000)
+    return Admission(limits, LineMetrics(CollectorRegistry()))
 
 
 def test_without_experience_retry_after_is_a_second() -> None:
@@ -339,3 +340,26 @@ def test_a_failure_inside_gives_the_place_back() -> None:
         with pytest.raises(ZeroDivisionError), line.slot():
             _ = 1 / 0
     assert line.in_flight == 0
+
+
+@pytest.mark.parametrize("hold", ["hold_bytes", "hold_pixels"])
+def test_what_requests_hold_is_bounded_and_given_back(hold: str) -> None:
+    line = admission()
+    limit = {"hold_bytes": 100, "hold_pixels": 1000}[hold]
+    with line.slot() as first:
+        getattr(first, hold)(limit // 2)
+        getattr(first, hold)(limit)  # it is alone: it would not fit any better later
+        with line.slot() as second, pytest.raises(BusyError, match=str(limit)):
+            getattr(second, hold)(1)
+    with line.slot() as first, line.slot() as second:
+        getattr(first, hold)(limit // 2)
+        getattr(second, hold)(limit // 2)
+        assert (line.body_bytes, line.pixels).count(limit) == 1
+    assert (line.in_flight, line.body_bytes, line.pixels) == (0, 0, 0)
+
+
+def test_a_process_takes_its_part_of_what_may_be_in_flight() -> None:
+    limits = Limits(64, 1000, 2000)
+    assert limits.share(1) == limits
+    assert limits.share(3) == Limits(21, 333, 666)
+    assert limits.share(5000) == Limits(1, 1, 1)

@@ -6,6 +6,7 @@ import pytest
 from aiohttp import web
 
 from tests.fakes import CAT, FakeTorchServe, Gateway, gateway_at, running, until
+from tests.photos import jpeg, photo
 
 ATTEMPTS = "fcnserve_upstream_attempts_total"
 RETRIES = "fcnserve_upstream_retries_total"
@@ -54,7 +55,7 @@ async def test_nobody_waits_for_a_worker_that_has_never_been_there() -> None:
         assert (response.status_code, response.json()["code"]) == (503, "not_ready")
 
 
-async def test_an_image_that_crashed_the_worker_is_tried_once_more() -> None:
+async def test_an_image_that_the_worker_crashed_on_is_tried_once_more() -> None:
     torchserve = FakeTorchServe()
 
     async def crashes_once(request: web.Request) -> web.StreamResponse:
@@ -68,10 +69,36 @@ async def test_an_image_that_crashed_the_worker_is_tried_once_more() -> None:
         assert len(torchserve.photos) == 2
         torchserve.fault = torchserve.breaks_off
         response = await gateway.segment()
-        assert (response.status_code, response.json()["code"]) == (502, "worker_crashed")
+        assert (response.status_code, response.json()["code"]) == (422, "image_crashes_worker")
         assert len(torchserve.photos) == 4
         assert gateway.value(ATTEMPTS, outcome="crashed") == 3
         assert gateway.value(ATTEMPTS, outcome="answered") == 1
+
+
+async def test_the_neighbours_of_an_image_that_crashes_the_worker_get_their_masks() -> None:
+    torchserve = FakeTorchServe()
+    bomb, together = jpeg(photo(64, 96)), asyncio.Event()
+
+    async def crashes_all(request: web.Request) -> web.StreamResponse:
+        """All that is in hand is lost when the bomb is."""
+        if torchserve.busy == 4:
+            together.set()
+        if not together.is_set():
+            await together.wait()
+            return await torchserve.breaks_off(request)
+        body = await request.read()
+        assert torchserve.busy == 1 or len(torchserve.photos) == 4
+        if body == bomb or len(torchserve.photos) == 4:
+            return await torchserve.breaks_off(request)
+        return torchserve.answer("fcn8s-lite0", body, {})
+
+    async with running(torchserve) as gateway:
+        await gateway.ready()
+        torchserve.fault = crashes_all
+        answers = await asyncio.gather(*(gateway.segment(body) for body in [CAT, bomb, CAT, CAT]))
+        assert [answer.status_code for answer in answers] == [200, 422, 200, 200]
+        assert answers[1].json()["code"] == "image_crashes_worker"
+        assert len(torchserve.photos) == 8
 
 
 @pytest.mark.parametrize("fault", [503, 404])
