@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+import service.errors  # noqa: F401 - fills ProblemError's family
 from deploy.grafana.boards import SCRAPE_INTERVAL_S, boards
+from handlers.errors import ProblemError
 from tests.promql import alerts, known_metrics, metric_names, rules
 
 ROOT = Path(__file__).parents[2]
@@ -32,6 +34,16 @@ def test_a_rule_reads_metrics_that_exist(rule: dict[str, str]) -> None:
     names = metric_names(rule["expr"])
     assert names
     assert names - known_metrics() == set()
+
+
+def test_a_failure_is_what_gets_a_5xx_and_nothing_else() -> None:
+    ours = {kind.code for kind in ProblemError.__subclasses__() if kind.status >= 500}
+    counted = [
+        set(re.findall(r"\w+", matched))
+        for rule in rules()
+        for matched in re.findall(r'reason=~"(.+?)"', rule["expr"])
+    ]
+    assert counted == [ours] * 7, "windows"
 
 
 @pytest.mark.parametrize("name", ALERTS)
