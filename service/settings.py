@@ -66,7 +66,7 @@ class Settings(BaseSettings):
         120_000, ge=1, description="largest `timeout_ms` that a request may ask for"
     )
     attempt_timeout_s: float = Field(
-        60.0,
+        20.0,
         gt=0,
         allow_inf_nan=False,
         description="seconds after which an image that TorchServe has not answered counts as lost",
