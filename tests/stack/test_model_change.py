@@ -3,7 +3,7 @@
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.integration.server import MODEL, ROOT, wait_until
-from tests.stack.compose import Stack
+from tests.stack.compose import Stack, docker
 
 CLIENTS = 3
 CHANGE_S = 180.0
@@ -51,7 +51,7 @@ def new_model(stack: Stack, tmp_path: Path) -> Path:
     store.chmod(0o755)
     config = store / MODEL / "model.yaml"
     lines = config.read_text().splitlines()
-    changed = ["version: 99-test" if line.startswith("version:") else line for line in lines]
+    changed = ["version: '99.test'" if line.startswith("version:") else line for line in lines]
     assert changed != lines
     config.write_text("\n".join(changed))
     stack.compose(
@@ -65,36 +65,51 @@ def new_model(stack: Stack, tmp_path: Path) -> Path:
 @pytest.fixture
 def old_worker_afterwards(stack: Stack) -> Iterator[None]:
     yield
-    stack.compose("up", "-d", "--no-deps", "--wait", "worker")
+    stack.compose("up", "-d", "--no-deps", "--force-recreate", "--wait", "worker")
     stack.wait_until_ready()
 
 
+def with_a_second_worker(stack: Stack, store: Path) -> None:
+    old = stack.compose("ps", "--quiet", "worker").strip()
+    with_store(
+        stack, store, "up", "-d", "--no-deps", "--no-recreate", "--scale", "worker=2", "--wait"
+    )
+    docker("stop", old)
+    docker("rm", old)
+
+
+def with_one_worker_after_the_other(stack: Stack, store: Path) -> None:
+    with_store(stack, store, "up", "-d", "--no-deps", "--force-recreate")
+
+
+def with_store(stack: Stack, store: Path, *command: str) -> None:
+    files = ["docker-compose.models.yml"]
+    stack.compose(*command, "worker", files=files, FCNSERVE_MODEL_STORE=str(store))
+
+
 @pytest.mark.usefixtures("old_worker_afterwards")
-def test_a_new_model_takes_over_behind_the_waiting_line_and_no_request_is_lost(
-    stack: Stack, cat: bytes, new_model: Path
+@pytest.mark.parametrize(
+    "change", [with_a_second_worker, with_one_worker_after_the_other], ids=lambda way: way.__name__
+)
+def test_a_new_model_takes_over_and_no_request_is_lost(
+    stack: Stack, cat: bytes, new_model: Path, change: Callable[[Stack, Path], None]
 ) -> None:
-    old = stack.ask(cat)
+    old = stack.ask(cat).headers["X-Model"]
     clients = Clients(stack, cat)
     try:
-        stack.compose(
-            *("up", "-d", "--no-deps", "--force-recreate", "worker"),
-            files=["docker-compose.models.yml"],
-            FCNSERVE_MODEL_STORE=str(new_model),
-        )
-        seen = old.headers["X-Model"]
+        change(stack, new_model)
         wait_until(
-            lambda: len({*clients.models(), seen}) > 1 or any(failed(clients)),
+            lambda: bool(set(clients.models()) - {old}) or bool(failed(clients)),
             CHANGE_S,
             lambda: stack.logs("worker", "gateway"),
         )
     finally:
         clients.stop()
     assert failed(clients) == []
-    new = stack.ask(cat)
-    assert set(clients.models()) == {old.headers["X-Model"], new.headers["X-Model"]}
+    new = stack.ask(cat).headers["X-Model"]
+    assert set(clients.models()) == {old, new}
     card = stack.client.get(f"{stack.gateway}/v1/models/{MODEL}").json()
-    assert card["version"] == "99-test"
-    assert new.headers["X-Model"] == f"{MODEL}@{card['digest']}"
+    assert (card["version"], new) == ("99.test", f"{MODEL}@{card['digest']}")
 
 
 def failed(clients: Clients) -> list[str]:
