@@ -34,6 +34,8 @@ def default_text(default: object) -> str:
     """A setting's default as an environment variable."""
     if isinstance(default, tuple | frozenset):
         return ",".join(sorted(default))
+    if default is None:
+        return ""
     return default.name if isinstance(default, Path) else str(default)
 
 
