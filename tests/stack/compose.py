@@ -97,7 +97,9 @@ class Stack:
     def down(self) -> None:
         """Leave nothing behind but the images, which the next run builds upon."""
         self.client.close()
-        self.compose("--profile", "load", "down", "--volumes", "--remove-orphans", "--timeout", "5")
+        # by the project's name alone: files may have changed, or be what is broken
+        command = ("down", "--volumes", "--remove-orphans", "--timeout", "5")
+        docker("compose", "-p", self.project, *command, folder=self.folder)
 
     def _image(self, service: str) -> str:
         compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -121,19 +123,25 @@ class CommandError(AssertionError):
 
 
 def docker(
-    *arguments: str, environment: Mapping[str, str] | None = None, seconds: float = COMMAND_S
+    *arguments: str,
+    environment: Mapping[str, str] | None = None,
+    seconds: float = COMMAND_S,
+    folder: Path = ROOT,
 ) -> str:
     """Run Docker; returns what it wrote to stdout, or raises CommandError."""
-    done = run_docker(*arguments, environment=environment, seconds=seconds)
+    done = run_docker(*arguments, environment=environment, seconds=seconds, folder=folder)
     if done.returncode:
         raise CommandError(f"docker {' '.join(arguments)}:\n{done.stdout}\n{done.stderr}")
     return done.stdout
 
 
 def run_docker(
-    *arguments: str, environment: Mapping[str, str] | None = None, seconds: float = COMMAND_S
+    *arguments: str,
+    environment: Mapping[str, str] | None = None,
+    seconds: float = COMMAND_S,
+    folder: Path = ROOT,
 ) -> "subprocess.CompletedProcess[str]":
-    """Run Docker in the repository's root, with none of a developer's own settings."""
+    """Run Docker with none of a developer's own settings."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -141,7 +149,7 @@ def run_docker(
     }
     return subprocess.run(
         ["docker", *arguments],
-        cwd=ROOT,
+        cwd=folder,
         env=kept | dict(environment or {}),
         capture_output=True,
         text=True,

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,8 @@ def pytest_runtest_makereport(
     if report.failed and isinstance(item, pytest.Function):
         stack = item.funcargs.get("stack")
         if isinstance(stack, Stack):
-            report.sections.append(("logs of the stack", stack.logs()))
+            with suppress(CommandError):  # it would hide the failure itself
+                report.sections.append(("logs of the stack", stack.logs()))
     return report
 
 
