@@ -49,6 +49,23 @@ def worker() -> None:
     raise typer.Exit(run())
 
 
+@app.command()
+def key(
+    name: Annotated[
+        str | None, typer.Argument(help="What the log calls it; its hash unless given.")
+    ] = None,
+) -> None:
+    """Make an API key: it is printed once, and below it its line for FCNSERVE_API_KEYS_FILE."""
+    from service.keys import KeysFileError, make_key
+
+    try:
+        secret, made = make_key(name)
+    except KeysFileError as error:
+        raise typer.BadParameter("names have letters, digits and . _ @ -, up to 64") from error
+    typer.echo(secret)
+    typer.echo(made.line)
+
+
 @model.command("package")
 def model_package(
     folder: Annotated[Path, typer.Argument(help="The model's folder, with its model.yaml.")],

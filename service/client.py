@@ -28,6 +28,7 @@ from service.client_files import (
 from service.client_http import (
     PhotoFailedError,
     Query,
+    Server,
     ServerUnreachableError,
     open_session,
     post_photo,
@@ -76,6 +77,10 @@ def segment(  # noqa: PLR0913  (one argument an option)
     timeout_ms: Annotated[
         int | None, typer.Option(min=1, help="Deadline of each request, in milliseconds.")
     ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(envvar="FCNSERVE_KEY", help="API key, where the server wants one."),
+    ] = None,
     jobs: Annotated[int, typer.Option(min=1, max=64, help="Requests at a time.")] = 4,
 ) -> None:
     """Segment PHOTOs with a running server and write masks or other outputs to OUT."""
@@ -86,14 +91,16 @@ def segment(  # noqa: PLR0913  (one argument an option)
         raise typer.BadParameter(str(error)) from error
     if out == STREAM and output in IMAGES and sys.stdout.isatty():
         raise typer.BadParameter("an image would garble the terminal: redirect it, or use -o FILE")
-    outcomes = _run(plan, base_url(url), query, jobs)
+    if key is not None and not (key.isascii() and key.isprintable()):
+        raise typer.BadParameter("an API key has printable ASCII characters alone")
+    outcomes = _run(plan, Server(base_url(url), key), query, jobs)
     if any(outcome.error for outcome in outcomes):
         raise typer.Exit(1)
 
 
 async def segment_all(
     plan: Sequence[Job],
-    url: str,
+    server: Server,
     query: Query,
     *,
     parallel: int = 4,
@@ -106,11 +113,11 @@ async def segment_all(
     waiting = iter(plan)
     outcomes: list[Outcome] = []
 
-    async with open_session(parallel, query.timeout_ms) as session:
+    async with open_session(server, parallel, query.timeout_ms) as session:
 
         async def work() -> None:
             for job in waiting:
-                outcome = Outcome(job, await _segment_one(session, url, query, job))
+                outcome = Outcome(job, await _segment_one(session, server.url, query, job))
                 outcomes.append(outcome)
                 on_done(outcome)
                 if isinstance(outcome.error, ServerUnreachableError):
@@ -139,7 +146,7 @@ async def _segment_one(
     return None
 
 
-def _run(plan: Sequence[Job], url: str, query: Query, parallel: int) -> list[Outcome]:
+def _run(plan: Sequence[Job], server: Server, query: Query, parallel: int) -> list[Outcome]:
     """Segment all photos, telling of failures as they come and, of several photos, the sum."""
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     several = len(plan) > 1
@@ -154,7 +161,7 @@ def _run(plan: Sequence[Job], url: str, query: Query, parallel: int) -> list[Out
                 told.add(line)
                 console.print(line)
 
-        outcomes = asyncio.run(segment_all(plan, url, query, parallel=parallel, on_done=on_done))
+        outcomes = asyncio.run(segment_all(plan, server, query, parallel=parallel, on_done=on_done))
     done = sum(outcome.error is None for outcome in outcomes)
     if several:
         console.print(f"{done} of {len(plan)} photos segmented")

@@ -8,7 +8,7 @@ Called by `service/client.py`.
 import asyncio
 import io
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -37,6 +37,14 @@ class ServerUnreachableError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Server:
+    """Where photos are sent, and the API key that they are sent with."""
+
+    url: str
+    key: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """The request's options, named as in the API; None leaves the server's default."""
 
@@ -62,11 +70,13 @@ class _Busy:
     reason: str
 
 
-def open_session(parallel: int, timeout_ms: int | None) -> aiohttp.ClientSession:
+def open_session(server: Server, parallel: int, timeout_ms: int | None) -> aiohttp.ClientSession:
     """A session that holds as many connections as there are requests at a time."""
     silence_s = SILENCE_TIMEOUT_S if timeout_ms is None else timeout_ms / 1000 + CONNECT_TIMEOUT_S
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=silence_s)
-    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=parallel), timeout=timeout)
+    headers = {"Authorization": f"Bearer {server.key}"} if server.key else None
+    connector = aiohttp.TCPConnector(limit=parallel)
+    return aiohttp.ClientSession(connector=connector, timeout=timeout, headers=headers)
 
 
 async def post_photo(

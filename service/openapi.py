@@ -92,18 +92,23 @@ PROBLEM: dict[str, Any] = {"content": {PROBLEM_MEDIA_TYPE: {"schema": PROBLEM_SC
 
 PROBLEM_DESCRIPTIONS = {
     400: "No image, or a broken one",
+    401: "No API key, or an unknown one",
     404: "No such model",
     406: "Accept allows nothing that can be had",
     408: "The body did not arrive in time",
     413: "Too many bytes, pixels or images",
     415: "A content type or image format that is not read",
     422: "An option is unknown or out of range",
-    429: "Too many requests in flight; Retry-After says when to come back",
+    429: "Too many requests in flight, or of this API key; Retry-After says when to come back",
     500: "A defect",
     502: "The worker crashed on the way",
     503: "Starting, or no worker at present",
     504: "The deadline passed",
 }
+
+
+# where there are no API keys; `service.app` adds 401 where there are
+WITHOUT_KEYS = tuple(status for status in PROBLEM_DESCRIPTIONS if status != 401)  # noqa: PLR2004
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -125,7 +130,7 @@ SEGMENT_RESPONSES: dict[int | str, dict[str, Any]] = {
             "application/geo+json": {"schema": PolygonsAnswer.model_json_schema()},
         },
     },
-    **problems(*PROBLEM_DESCRIPTIONS),
+    **problems(*WITHOUT_KEYS),
 }
 
 BATCH_EXAMPLE: list[dict[str, Any]] = [
@@ -191,5 +196,5 @@ BATCH_RESPONSES: dict[int | str, dict[str, Any]] = {
             },
         },
     },
-    **problems(*PROBLEM_DESCRIPTIONS),
+    **problems(*WITHOUT_KEYS),
 }

@@ -1,4 +1,6 @@
-"""The routes: what may be called, and which part of the house answers."""
+"""The routes: what may be called, and which part of the house answers. `service.app` decides which
+groups of them there are, and which need a key.
+"""
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
@@ -13,11 +15,14 @@ from service.models import ModelCard, Models
 from service.query import SegmentOptions
 from service.segment import Segmenter
 
-router = APIRouter()
+v1 = APIRouter(prefix="/v1")
+probes = APIRouter()
+scrape = APIRouter()
+docs = APIRouter()
 
 
-@router.post(
-    "/v1/segment",
+@v1.post(
+    "/segment",
     tags=["segment"],
     summary="Segment one photo",
     response_class=Response,
@@ -30,8 +35,8 @@ async def segment(request: Request, options: SegmentOptions) -> Response:
     return await segmenter.segment(request, options)
 
 
-@router.post(
-    "/v1/segment/batch",
+@v1.post(
+    "/segment/batch",
     tags=["segment"],
     summary="Segment several photos",
     response_class=Response,
@@ -44,8 +49,8 @@ async def batch(request: Request, options: SegmentOptions) -> Response:
     return await segment_batch(segmenter, request, options)
 
 
-@router.get(
-    "/v1/models",
+@v1.get(
+    "/models",
     tags=["models"],
     summary="List the models served",
     responses=openapi.problems(500, 502, 503, 504),
@@ -56,8 +61,8 @@ async def list_models(request: Request) -> list[ModelCard]:
     return [await models.card(name) for name in models.names]
 
 
-@router.get(
-    "/v1/models/{name}",
+@v1.get(
+    "/models/{name}",
     tags=["models"],
     summary="Describe a model",
     responses=openapi.problems(404, 422, 500, 502, 503, 504),
@@ -68,13 +73,13 @@ async def describe_model(request: Request, name: str) -> ModelCard:
     return await models.card(models.resolve(name))
 
 
-@router.get("/livez", tags=["probes"], summary="Is the gateway alive?")
+@probes.get("/livez", tags=["probes"], summary="Is the gateway alive?")
 async def livez() -> dict[str, str]:
     """It answers, so it is."""
     return {"status": "alive"}
 
 
-@router.get(
+@probes.get(
     "/readyz",
     tags=["probes"],
     summary="Will a photo be answered?",
@@ -88,13 +93,13 @@ async def readyz(request: Request) -> Response:
     raise NotReadyError("no worker has answered lately; it may be starting: try again shortly")
 
 
-@router.get("/metrics", tags=["probes"], summary="Metrics for Prometheus")
+@scrape.get("/metrics", tags=["probes"], summary="Metrics for Prometheus")
 async def metrics(request: Request) -> Response:
     """Text in Prometheus' exposition format."""
     kept: Metrics = request.app.state.metrics
     return Response(generate_latest(kept.scraped), media_type=CONTENT_TYPE_LATEST)
 
 
-@router.get("/", include_in_schema=False)
+@docs.get("/", include_in_schema=False)
 async def root() -> Response:
     return RedirectResponse("docs")

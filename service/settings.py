@@ -83,9 +83,8 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
         description="seconds for which a worker's answer counts as a sign of life",
     )
-    api_keys_file: Path | None = Field(
-        None,
-        description="file of API keys' hashes, read again when it changes; empty: no key needed",
+    api_keys_file: str = Field(
+        "", description="file of API keys' hashes, read again when it changes; empty: no key needed"
     )
     key_rate_per_s: float = Field(
         0.0,
@@ -178,11 +177,6 @@ class Settings(BaseSettings):
             raise ValueError(f"choose from {', '.join(sorted(known))}, separated by commas")
         return formats
 
-    @field_validator("api_keys_file", mode="before")
-    @classmethod
-    def _empty_is_none(cls, value: object) -> object:
-        return None if value == "" else value
-
     @field_validator("torchserve_url", mode="after")
     @classmethod
     def _no_slash(cls, value: str) -> str:
@@ -190,7 +184,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _keys_have_a_rate(self) -> Self:
-        if self.key_rate_per_s and self.api_keys_file is None:
+        if self.key_rate_per_s and not self.api_keys_file:
             raise ValueError(
                 "key_rate_per_s is set, and there are no keys; name a file in "
                 "FCNSERVE_API_KEYS_FILE or leave FCNSERVE_KEY_RATE_PER_S at 0"

@@ -28,7 +28,8 @@ logger = structlog.get_logger("fcnserve.access")
 
 class Telemetry:
     """ASGI middleware; routes find `request_id`, `arrived` (loop time) and `stages` in the
-    state, and leave there `problem`, a code, and how many `images` a request has.
+    state, and leave there `problem`, a code, `key`, an API key's name, and how many `images` a
+    request has.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
@@ -69,6 +70,7 @@ class Exchange:
             "arrived": asyncio.get_running_loop().time(),
             "stages": self.stages,
             "problem": "",
+            "key": "",
             "images": 1,
         }
 
@@ -116,7 +118,7 @@ class Exchange:
     @property
     def _seldom(self) -> dict[str, str]:
         """What only some log lines have."""
-        return {"code": self.code, "model": self.model}
+        return {"code": self.code, "key": self._scope["state"]["key"], "model": self.model}
 
     @property
     def route(self) -> str:

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from service.client import Outcome, base_url, segment, segment_all
 from service.client_files import SUFFIXES, BadNamesError, OutputName, plan_jobs
-from service.client_http import MAX_TRIES, MAX_WAIT_S, Query, retry_after_s
+from service.client_http import MAX_TRIES, MAX_WAIT_S, Query, Server, retry_after_s
 from service.render import Output
 
 ANSWER = b"\x89PNG\r\n\x1a\nmask of "
@@ -29,6 +29,7 @@ class FakeServer:
     def __init__(self) -> None:
         self.queries: list[dict[str, str]] = []
         self.accepts: list[str] = []
+        self.keys: list[str | None] = []
         self.busy_answers = 0
         self.at_once = 0
         self.most_at_once = 0
@@ -44,6 +45,7 @@ class FakeServer:
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         self.queries.append(dict(request.query))
         self.accepts.append(request.headers["Accept"])
+        self.keys.append(request.headers.get("Authorization"))
         photo = await request.read()
         if photo == b"broken":
             problem = {"detail": "the image is cut short", "code": "broken_image"}
@@ -83,7 +85,17 @@ async def _segment(
     photos: list[str], out: Path | str, url: str, query: Query | None = None
 ) -> list[Outcome]:
     query = query or Query()
-    return await segment_all(plan_jobs(photos, str(out), query.output), url, query, parallel=2)
+    plan = plan_jobs(photos, str(out), query.output)
+    return await segment_all(plan, Server(url), query, parallel=2)
+
+
+async def test_a_key_goes_with_every_photo_and_into_no_message(
+    fake: FakeServer, photos: list[str], tmp_path: Path, url: str
+) -> None:
+    server = Server(url, "fcns_secret")
+    await segment_all(plan_jobs(photos, str(tmp_path), "mask"), server, Query())
+    assert fake.keys == ["Bearer fcns_secret"] * 6
+    assert "secret" not in repr(server)
 
 
 async def test_one_photo_becomes_its_named_file(
