@@ -1,6 +1,7 @@
 """The problems that the gateway answers with, as RFC 9457 describes them.
 
 ProblemError (handlers.errors: also an image's own problems, found by gateway or worker)
++-- BadHttpError           400  bad_http
 +-- BadMultipartError      400  bad_multipart
 +-- BadJsonError           400  bad_json
 +-- BadBase64Error         400  bad_base64
@@ -17,10 +18,13 @@ ProblemError (handlers.errors: also an image's own problems, found by gateway or
 +-- ImageCrashesWorkerError 422 image_crashes_worker
 +-- BusyError              429  busy
 +-- RateLimitedError       429  rate_limited
++-- HeadersTooLargeError   431  headers_too_large
 +-- InternalError          500  internal_error
 +-- WorkerCrashedError     502  worker_crashed
 |   +-- WorkerSilentError  502  worker_crashed
 +-- NotReadyError          503  not_ready
++-- DrainingError          503  draining
++-- TooManyConnectionsError 503 too_many_connections
 +-- DeadlineError          504  deadline_exceeded
 """
 
@@ -35,6 +39,14 @@ from starlette.exceptions import HTTPException
 from handlers.errors import PROBLEM_MEDIA_TYPE, ProblemError
 
 MAX_FINDINGS = 5
+
+
+class BadHttpError(ProblemError):
+    """What came over the connection is no HTTP."""
+
+    status = 400
+    code = "bad_http"
+    title = "Bad HTTP request"
 
 
 class BadMultipartError(ProblemError):
@@ -106,11 +118,11 @@ class NotAcceptableError(ProblemError):
 
 
 class ReadTimeoutError(ProblemError):
-    """The body did not arrive within the deadline."""
+    """Head or body of the request did not arrive within the deadline."""
 
     status = 408
     code = "read_timeout"
-    title = "Body arrived too slowly"
+    title = "Request arrived too slowly"
 
 
 class BodyTooLargeError(ProblemError):
@@ -177,6 +189,14 @@ class RateLimitedError(ProblemError):
         self.retry_after_s = retry_after_s
 
 
+class HeadersTooLargeError(ProblemError):
+    """Request line and headers have more bytes than the limit."""
+
+    status = 431
+    code = "headers_too_large"
+    title = "Headers too large"
+
+
 class InternalError(ProblemError):
     """A defect of the gateway; its log has the traceback."""
 
@@ -207,6 +227,26 @@ class NotReadyError(ProblemError):
     retry_after_s: ClassVar[int] = 1
 
 
+class DrainingError(ProblemError):
+    """This gateway has been told to stop; another one, or this one anew, will answer."""
+
+    status = 503
+    code = "draining"
+    title = "Draining"
+
+    retry_after_s: ClassVar[int] = 1
+
+
+class TooManyConnectionsError(ProblemError):
+    """As many connections as the limit allows are open."""
+
+    status = 503
+    code = "too_many_connections"
+    title = "Too many connections"
+
+    retry_after_s: ClassVar[int] = 1
+
+
 class DeadlineError(ProblemError):
     """The request's deadline passed before its mask was there."""
 
@@ -230,6 +270,8 @@ def error_headers(error: ProblemError) -> Mapping[str, str]:
         case UnauthorizedError():
             return {"WWW-Authenticate": "Bearer"}
         case BusyError() | RateLimitedError() | NotReadyError():
+            return {"Retry-After": str(error.retry_after_s)}
+        case DrainingError() | TooManyConnectionsError():
             return {"Retry-After": str(error.retry_after_s)}
         case MethodNotAllowedError():
             return {"Allow": error.allowed}

@@ -95,14 +95,15 @@ PROBLEM_DESCRIPTIONS = {
     401: "No API key, or an unknown one",
     404: "No such model",
     406: "Accept allows nothing that can be had",
-    408: "The body did not arrive in time",
+    408: "The request did not arrive in time",
     413: "Too many bytes, pixels or images",
     415: "A content type or image format that is not read",
     422: "An option is unknown or out of range",
     429: "Too many requests in flight, or of this API key; Retry-After says when to come back",
+    431: "Too many or too long headers",
     500: "A defect",
     502: "The worker crashed on the way",
-    503: "Starting, or no worker at present",
+    503: "Starting or stopping, no worker at present, or too many connections",
     504: "The deadline passed",
 }
 

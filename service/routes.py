@@ -8,10 +8,11 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from service import openapi
 from service.batch import segment_batch
-from service.errors import NotReadyError
+from service.errors import DrainingError, NotReadyError
 from service.health import Health
 from service.metrics import Metrics
 from service.models import ModelCard, Models
+from service.protocol import DRAINING
 from service.query import SegmentOptions
 from service.segment import Segmenter
 
@@ -86,7 +87,11 @@ async def livez() -> dict[str, str]:
     responses=openapi.problems(503),
 )
 async def readyz(request: Request) -> Response:
-    """200 while every model's workers have answered anything lately, else 503."""
+    """200 while every model's workers have answered anything lately, and the gateway has not been
+    told to stop; else 503.
+    """
+    if getattr(request.state, DRAINING, False):
+        raise DrainingError("this gateway is about to stop; send new requests to another")
     health: Health = request.app.state.health
     if health.is_ready():
         return Response('{"status":"ready"}', media_type="application/json")

@@ -108,6 +108,27 @@ class Settings(BaseSettings):
     cors_origins: Words = Field(
         (), description="web origins that may call the API from a browser, separated by commas"
     )
+    max_connections: int = Field(
+        1024, ge=1, le=100_000, description="open connections of clients; beyond it 503"
+    )
+    header_timeout_s: float = Field(
+        10.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="seconds in which a request's head has to arrive",
+    )
+    write_timeout_s: float = Field(
+        20.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="seconds in which a client has to take each 64 KiB of its answer",
+    )
+    drain_delay_s: float = Field(
+        0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="seconds from `/readyz` saying 503 at a stop to letting nobody else in",
+    )
     shutdown_grace_s: float = Field(
         20.0,
         ge=0,

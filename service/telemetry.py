@@ -12,14 +12,18 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import InternalError, problem_response
+from handlers.errors import ProblemError
+from service.errors import DrainingError, InternalError, problem_response
 from service.metrics import CLIENT_GONE as CLIENT_GONE_REASON
 from service.metrics import Metrics
+from service.protocol import REFUSAL
 from service.stages import Stages
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 # what nginx calls it when a client leaves before its answer
 CLIENT_GONE = 499
+# what uvicorn cancels, at the end of shutdown_grace_s
+TOO_LATE = "this gateway had to stop before it had an answer; send it again"
 QUIET_ROUTES = ("/livez", "/readyz", "/metrics")
 IMAGE_ROUTES = ("/v1/segment", "/v1/segment/batch")
 
@@ -42,9 +46,14 @@ class Telemetry:
             return
         exchange = Exchange(scope, send)
         try:
-            await self.app(scope, receive, exchange.send)
+            if refusal := scope["state"].get(REFUSAL):
+                await exchange.refuse(refusal, receive)
+            else:
+                await self.app(scope, receive, exchange.send)
         except ClientDisconnect:
             pass  # nobody is left to be answered
+        except asyncio.CancelledError:
+            await exchange.refuse(DrainingError(TOO_LATE), receive)
         except Exception as error:
             logger.exception("request failed", request_id=exchange.request_id, exc_info=error)
             await exchange.fail(receive)
@@ -85,12 +94,15 @@ class Exchange:
         await self._send(message)
 
     async def fail(self, receive: Receive) -> None:
-        """Answer for a request on which the gateway itself failed, if nothing has been sent yet."""
-        self._scope["state"]["problem"] = InternalError.code
-        if self.status != CLIENT_GONE:
-            return
+        """Answer for a request on which the gateway itself failed."""
         error = InternalError("the gateway failed on this request; its log has the reason")
-        await problem_response(error)(self._scope, receive, self.send)
+        await self.refuse(error, receive)
+
+    async def refuse(self, problem: ProblemError, receive: Receive) -> None:
+        """Answer for a request that no route could, if nothing has been sent yet."""
+        self._scope["state"]["problem"] = problem.code
+        if self.status == CLIENT_GONE:
+            await problem_response(problem)(self._scope, receive, self.send)
 
     def log(self) -> None:
         if self.route in QUIET_ROUTES:

@@ -34,6 +34,7 @@ from handlers.photo import read_header
 from handlers.png import write_grey_alpha, write_indexed
 from service.app import create_app
 from service.health import CANARY_PHOTO
+from service.server import Server, uvicorn_options
 from service.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -247,6 +248,7 @@ class Gateway:
     http: httpx.AsyncClient
     port: int
     logs: list[MutableMapping[str, Any]]
+    server: Server
 
     async def segment(self, body: bytes = CAT, /, **options: Any) -> httpx.Response:
         """POST a photo; `options` are the query's, `headers` and `content_type` the request's."""
@@ -298,18 +300,11 @@ async def running(
 async def gateway_at(torchserve: FakeTorchServe, **settings: Any) -> AsyncIterator[Gateway]:
     """The gateway on uvicorn and httptools, as `fcnserve gateway` runs it, in this event loop."""
     registry = CollectorRegistry()
-    app = create_app(Settings(**settings), registry)
-    config = uvicorn.Config(
-        app,
-        port=0,
-        http="httptools",
-        lifespan="on",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-    )
+    chosen = Settings(**{"port": 0, **settings})
+    app = create_app(chosen, registry)
+    config = uvicorn.Config(app, **uvicorn_options(chosen), lifespan="on")
     config.load()
-    server = uvicorn.Server(config)
+    server = Server(config, chosen.drain_delay_s)
     server.lifespan = config.lifespan_class(config)
     await server.startup()
     port: int = server.servers[0].sockets[0].getsockname()[1]
@@ -317,7 +312,7 @@ async def gateway_at(torchserve: FakeTorchServe, **settings: Any) -> AsyncIterat
         url = f"http://127.0.0.1:{port}"
         async with httpx.AsyncClient(base_url=url, timeout=20, verify=NO_TLS) as http:
             with capture_logs() as logs:
-                yield Gateway(app, registry, torchserve, http, port, logs)
+                yield Gateway(app, registry, torchserve, http, port, logs, server)
     finally:
         torchserve.released.set()
         # as Server.shutdown does, which looks for idle connections every 0.1 s only
@@ -326,6 +321,8 @@ async def gateway_at(torchserve: FakeTorchServe, **settings: Any) -> AsyncIterat
         for connection in list(server.server_state.connections):
             connection.shutdown()
         await until(lambda: not server.server_state.tasks)
+        for connection in list(server.server_state.connections):
+            connection.transport.abort()
         await server.lifespan.shutdown()
 
 

@@ -61,16 +61,59 @@ async def one_too_many(gateway: Gateway) -> httpx.Response:
     return answer
 
 
-async def half_a_body(gateway: Gateway) -> httpx.Response:
-    head = b"POST /v1/segment?timeout_ms=50 HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\nhalf"
-    answer = await gateway.raw(head)  # returns since the gateway closes
+def raw(request: bytes) -> Scenario:
+    return lambda gateway: answer_to(gateway, request)
+
+
+async def answer_to(gateway: Gateway, request: bytes) -> httpx.Response:
+    answer = await gateway.raw(request)  # returns since the gateway closes
     top, _, body = answer.partition(b"\r\n\r\n")
     status, *lines = top.decode().split("\r\n")
     headers = [tuple(line.split(": ", 1)) for line in lines]
     return httpx.Response(int(status.split()[1]), headers=headers, content=body)  # type: ignore[arg-type]  # pairs
 
 
+async def one_connection_too_many(gateway: Gateway) -> httpx.Response:
+    _, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+    await until(lambda: gateway.server.server_state.connections)
+    answer = await gateway.segment()
+    writer.transport.abort()
+    return answer
+
+
+async def told_to_stop(gateway: Gateway) -> httpx.Response:
+    await gateway.ready()
+    gateway.server.drain()
+    return await gateway.http.get("/readyz")
+
+
+HALF_A_BODY = (
+    b"POST /v1/segment?timeout_ms=50 HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\nhalf"
+)
+
 CASES = [
+    Case("tls", "bad_http", raw(b"\x16\x03\x01\0"), ("no HTTP/1.1", "send one")),
+    Case(
+        "slow-head",
+        "read_timeout",
+        raw(b"GET"),
+        ("no whole request head within 0.5 s", "FCNSERVE_HEADER_TIMEOUT_S"),
+        settings={"header_timeout_s": 0.5},
+    ),
+    Case(
+        "long-header",
+        "headers_too_large",
+        photo(headers={"X-Long": "x" * 32_768}),
+        ("have 32[0-9]{3} bytes or more", "the limit is 32768", "send fewer"),
+    ),
+    Case(
+        "one-connection-too-many",
+        "too_many_connections",
+        one_connection_too_many,
+        ("1 connections are open", "limit is 1", "Retry-After", "FCNSERVE_MAX_CONNECTIONS"),
+        settings={"max_connections": 1},
+    ),
+    Case("told-to-stop", "draining", told_to_stop, ("about to stop", "to another")),
     Case("no-body", "empty_body", photo(b""), ("is empty", "send the bytes")),
     Case("text", "broken_image", photo(b"hello"), ("68 65 6c 6c 6f", "send .* image file")),
     Case(
@@ -132,7 +175,12 @@ CASES = [
         photo(headers={"Accept": "text/html"}),
         ("'text/html'", "image/png, image/jpeg", "leave it out"),
     ),
-    Case("slow-sender", "read_timeout", half_a_body, ("no whole body within 50 ms", "timeout_ms")),
+    Case(
+        "slow-sender",
+        "read_timeout",
+        raw(HALF_A_BODY),
+        ("no whole body within 50 ms", "timeout_ms"),
+    ),
     Case(
         "long-body",
         "body_too_large",
@@ -322,7 +370,7 @@ async def test_a_problem_says_what_was_seen_and_what_to_do(case: Case) -> None:
     assert ("allow" in answer.headers) == (kind.status == 405)
     request_id = answer.headers["x-request-id"]
     logged = [line for line in gateway.logs if line.get("request_id") == request_id]
-    if case.id != "probe":
+    if case.id not in {"probe", "told-to-stop"}:
         assert logged[-1]["code"] == case.code
     assert [line["log_level"] for line in logged].count("error") == (case.code == "internal_error")
 

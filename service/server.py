@@ -1,0 +1,131 @@
+"""uvicorn, as this house runs it: one that drains when it is told to stop.
+
+uvicorn stops listening at once; whoever sends requests here would be refused before having heard
+that this gateway goes. So at first `/readyz` says it (`drain_delay_s`), then nobody else is let
+in, and then those who wait get their answers (`shutdown_grace_s`). Called by `service.gateway` and
+`service.processes`.
+"""
+
+import asyncio
+import os
+import resource
+import signal
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from types import FrameType
+from typing import Any
+
+import structlog
+import uvicorn
+
+from service.protocol import DRAINING, Connection, Limits
+from service.settings import Settings
+
+KEEP_ALIVE_S = 75
+# files that a process has open beside connections
+OTHER_FILES = 256
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+logger = structlog.get_logger("fcnserve.gateway")
+
+
+def uvicorn_options(settings: Settings) -> dict[str, Any]:
+    return {
+        "host": settings.host,
+        "port": settings.port,
+        "loop": "uvloop",
+        "http": partial(Connection, Limits.of(settings)),
+        "ws": "none",
+        "access_log": False,  # telemetry writes one line a request, with its stage times
+        "log_config": None,
+        "server_header": False,
+        "timeout_keep_alive": KEEP_ALIVE_S,
+        "timeout_graceful_shutdown": int(settings.shutdown_grace_s),
+    }
+
+
+class Server(uvicorn.Server):
+    """One process's server; the first of `signals` makes it drain, the second ends it at once."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        drain_delay_s: float,
+        signals: Sequence[signal.Signals] = STOP_SIGNALS,
+    ) -> None:
+        super().__init__(config)
+        self._drain_delay_s = drain_delay_s
+        self._signals = signals
+        self._drained_at = float("inf")
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Listen to signals; unlike uvicorn, do not die of them afterwards."""
+        before = {signum: signal.signal(signum, self.handle_exit) for signum in self._signals}
+        try:
+            yield
+        finally:
+            for signum, handler in before.items():
+                signal.signal(signum, handler)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a handler
+        if self.should_exit or self._drained_at < float("inf"):
+            self.should_exit = self.force_exit = True
+        elif self.started:
+            self.drain()
+        else:
+            self.should_exit = True
+
+    def drain(self) -> None:
+        """Say that this gateway goes, to whoever asks; it stops listening after the delay."""
+        self.lifespan.state[DRAINING] = True
+        self._drained_at = time.monotonic() + self._drain_delay_s
+
+    async def on_tick(self, counter: int) -> bool:
+        return await super().on_tick(counter) or time.monotonic() >= self._drained_at
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let in who has connected already, then nobody; wait for the answers under way."""
+        logger.info("draining", connections=len(self.server_state.connections))
+        self.lifespan.state[DRAINING] = True
+        waiting = [client for server in self.servers for client in connected(server)]
+        for server in self.servers:
+            server.close()
+        loop = asyncio.get_running_loop()
+        for client in waiting:
+            await loop.connect_accepted_socket(self._connection, client)
+        await super().shutdown(sockets)
+
+    def _connection(self) -> asyncio.Protocol:
+        config = self.config
+        made: asyncio.Protocol = config.http_protocol_class(  # type: ignore[call-arg]  # as uvicorn
+            config=config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return made
+
+
+def connected(server: asyncio.Server) -> Iterator[socket.socket]:
+    """Accept those who have connected and would be reset if the server just stopped listening."""
+    for one in server.sockets:
+        with socket.socket(fileno=os.dup(one.fileno())) as listener:
+            listener.setblocking(False)
+            while True:
+                try:
+                    client, _ = listener.accept()
+                except BlockingIOError:
+                    break
+                client.setblocking(False)
+                yield client
+
+
+def allow_open_files(connections: int) -> None:
+    """Raise this process's limit on open files, if it may, to what so many connections need."""
+    wanted = 2 * connections + OTHER_FILES  # as many again may be told that they are too many
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most != resource.RLIM_INFINITY:
+        wanted = min(wanted, most)
+    if resource.RLIM_INFINITY != allowed < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
