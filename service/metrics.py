@@ -15,7 +15,7 @@ from service.line_metrics import LineMetrics
 from service.report_metrics import ReportMetrics
 from service.stages import Stages
 
-SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 1.5, 2, 2.5, 5, 10, 30, 60)
 PIXELS = (1e4, 3e4, 1e5, 3e5, 1e6, 3e6, 1e7, 3e7, 1e8)
 # a client that leaves has no problem code
 CLIENT_GONE = "client_gone"
