@@ -56,8 +56,8 @@ def new_model(stack: Stack, tmp_path: Path) -> Path:
     config.write_text("\n".join(changed))
     stack.compose(
         *("run", "--rm", "--no-deps", "--user", f"{os.getuid()}:{os.getgid()}"),
-        *("--volume", f"{store}:/work", "--entrypoint", "fcnserve"),
-        *("worker", "model", "package", f"/work/{MODEL}"),
+        *("--volume", f"{store}:/packing", "--entrypoint", "fcnserve"),
+        *("worker", "model", "package", f"/packing/{MODEL}"),
     )
     return store
 
