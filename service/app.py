@@ -25,6 +25,7 @@ from service.health import Health
 from service.metrics import Metrics
 from service.models import Models
 from service.openapi import DESCRIPTION, problems
+from service.schemas import document
 from service.segment import Segmenter
 from service.settings import Settings
 from service.telemetry import Telemetry
@@ -52,6 +53,7 @@ def create_app(
         lifespan=lambda app: lifespan(app, settings, metrics, gate),
     )
     add_routes(app, settings, gate)
+    app.openapi = partial(document, app)  # type: ignore[method-assign]  # FastAPI's way to do it
     app.add_exception_handler(ProblemError, errors.on_problem)
     app.add_exception_handler(RequestValidationError, errors.on_invalid_option)
     app.add_exception_handler(HTTPException, errors.on_http_exception)

@@ -4,7 +4,8 @@ works.
 
 from typing import Any
 
-from handlers.errors import PROBLEM_MEDIA_TYPE
+import service.errors  # noqa: F401 - fills ProblemError's family
+from handlers.errors import PROBLEM_MEDIA_TYPE, ProblemError
 from handlers.photo import MEDIA_TYPES
 from service.form import IMAGES, MAX_BATCH_IMAGES
 from service.render import PolygonsAnswer, RleAnswer, SummaryAnswer
@@ -88,8 +89,6 @@ PROBLEM_SCHEMA: dict[str, Any] = {
     },
 }
 
-PROBLEM: dict[str, Any] = {"content": {PROBLEM_MEDIA_TYPE: {"schema": PROBLEM_SCHEMA}}}
-
 PROBLEM_DESCRIPTIONS = {
     400: "No image, or a broken one",
     401: "No API key, or an unknown one",
@@ -114,7 +113,24 @@ WITHOUT_KEYS = tuple(status for status in PROBLEM_DESCRIPTIONS if status != 401)
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Describe the problems that a route answers with."""
-    return {status: {"description": PROBLEM_DESCRIPTIONS[status], **PROBLEM} for status in statuses}
+    return {
+        status: {
+            "description": PROBLEM_DESCRIPTIONS[status],
+            "content": {PROBLEM_MEDIA_TYPE: {"schema": problem_schema(status)}},
+        }
+        for status in statuses
+    }
+
+
+def problem_schema(status: int) -> dict[str, Any]:
+    """Describe a problem of this status, with the codes that it may have."""
+    codes = sorted({kind.code for kind in ProblemError.__subclasses__() if kind.status == status})
+    properties: dict[str, Any] = PROBLEM_SCHEMA["properties"]
+    code = {**properties["code"], "enum": codes}
+    return {
+        **PROBLEM_SCHEMA,
+        "properties": {**properties, "status": {"const": status}, "code": code},
+    }
 
 
 SEGMENT_RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -132,6 +148,10 @@ SEGMENT_RESPONSES: dict[int | str, dict[str, Any]] = {
         },
     },
     **problems(*WITHOUT_KEYS),
+}
+
+METRICS_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"description": "Metrics", "content": {"text/plain": {"schema": {"type": "string"}}}}
 }
 
 BATCH_EXAMPLE: list[dict[str, Any]] = [

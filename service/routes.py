@@ -98,7 +98,13 @@ async def readyz(request: Request) -> Response:
     raise NotReadyError("no worker has answered lately; it may be starting: try again shortly")
 
 
-@scrape.get("/metrics", tags=["probes"], summary="Metrics for Prometheus")
+@scrape.get(
+    "/metrics",
+    tags=["probes"],
+    summary="Metrics for Prometheus",
+    response_class=Response,
+    responses=openapi.METRICS_RESPONSES,
+)
 async def metrics(request: Request) -> Response:
     """Text in Prometheus' exposition format."""
     kept: Metrics = request.app.state.metrics
