@@ -29,10 +29,14 @@ class Child:
         """Tell how it ended; None while it runs."""
         return self._process.poll()
 
+    def tell(self) -> None:
+        """Ask it to end; the gateway, when told twice, waits for nobody."""
+        self._process.terminate()
+
     def stop(self) -> None:
         """Ask it to end, wait, and kill what is left of its process group."""
         if self.exit_code() is None:
-            self._process.terminate()
+            self.tell()
         deadline = time.monotonic() + self._grace_s
         while self.exit_code() is None and time.monotonic() < deadline:
             time.sleep(POLL_S)

@@ -28,7 +28,7 @@ from service import logs
 from service.app import create_app
 from service.children import dying_with
 from service.protocol import LAST_WORD_S, PARTING_S
-from service.server import STOP_SIGNALS, Server
+from service.server import STOP_SIGNALS, Server, turn_deaf
 from service.settings import Settings
 
 # looked for by prometheus_client when it is imported
@@ -36,8 +36,10 @@ METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 # without a sign of life a process is killed; importing alone may take seconds
 HUNG_S = 30
 POLL_S = 0.5
+# from the listener turning deaf, for all processes, to each process no longer looking at it
+DEAF_S = 0.2
 # beyond what a process takes to drain, after which it must hang
-STOP_MARGIN_S = LAST_WORD_S + PARTING_S + 2
+STOP_MARGIN_S = DEAF_S + LAST_WORD_S + PARTING_S + 2
 
 logger = structlog.get_logger("fcnserve.gateway")
 
@@ -52,7 +54,8 @@ class GatewayProcess(Process):
     @property
     def server(self) -> Server:
         if not isinstance(self._server, Server):
-            self._server = Server(self.config, self._drain_delay_s, [signal.SIGTERM])
+            delay_s = self._drain_delay_s + DEAF_S
+            self._server = Server(self.config, delay_s, [signal.SIGTERM])
         return self._server
 
     def target(self, sockets: list[socket] | None = None) -> None:
@@ -73,7 +76,7 @@ class Processes:
         self._listener = config.bind_socket()
         self._processes: list[GatewayProcess] = []
         self._is_told = threading.Event()
-        self._is_hurried = False
+        self._is_hurried = threading.Event()
 
     def run(self) -> int:
         """Serve until SIGINT, SIGTERM or SIGHUP (0; 1 if a second one had to end it), or until a
@@ -88,7 +91,7 @@ class Processes:
         self._stop()
         if not can_start:
             return STARTUP_FAILURE
-        return 1 if self._is_hurried else 0
+        return 1 if self._is_hurried.is_set() else 0
 
     def _start(self) -> GatewayProcess:
         process = GatewayProcess(self._config, [self._listener], self._drain_delay_s)
@@ -113,11 +116,12 @@ class Processes:
 
     def _stop(self) -> None:
         """Have all drain, and wait; a second signal kills them."""
-        self._is_told.set()
-        self._listener.close()  # the last process that listens decides
+        deadline = time.monotonic() + self._stop_s
         for process in self._processes:
             process.terminate()
-        deadline = time.monotonic() + self._stop_s
+        self._is_hurried.wait(self._drain_delay_s)
+        turn_deaf(self._listener)
+        self._listener.close()
         for process in self._processes:
             process.process.join(max(0.0, deadline - time.monotonic()))
             process.process.kill()
@@ -125,7 +129,7 @@ class Processes:
 
     def _hear(self, _signum: int, _frame: FrameType | None) -> None:
         if self._is_told.is_set():
-            self._is_hurried = True
+            self._is_hurried.set()
             for process in self._processes:
                 process.process.kill()
         self._is_told.set()

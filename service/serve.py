@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import signal
 import socket
 import sys
 import threading
@@ -19,9 +20,11 @@ from service.children import Child, running
 from service.settings import ROOT, Settings
 from service.torchserve import STOP_GRACE_S as TORCHSERVE_GRACE_S
 from service.torchserve import free_ports, local_name
-from service.worker import stop_on_signals
+from service.worker import STOP_SIGNALS, stop_on_signals
 
 START_TIMEOUT_S = 180.0
+# beyond what the gateway takes to drain, after which it must hang
+GATEWAY_MARGIN_S = 6.0
 POLL_S = 0.2
 
 console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
@@ -47,8 +50,9 @@ def serve(port: int | None) -> int:
         console.print(str(error), style="red")
         return 1
     environment = child_environment(settings, port)
-    graces_s = {"worker": TORCHSERVE_GRACE_S + 4, "gateway": settings.shutdown_grace_s + 2}
-    with ExitStack() as stack:
+    drain_s = settings.drain_delay_s + settings.shutdown_grace_s
+    graces_s = {"worker": TORCHSERVE_GRACE_S + 4, "gateway": drain_s + GATEWAY_MARGIN_S}
+    with ExitStack() as stack:  # ends the gateway first: it drains while TorchServe still answers
         console.print(f"starting worker and gateway for {', '.join(settings.models)} ...")
         halves = {
             name: stack.enter_context(running(command(name), environment, ROOT, grace_s))
@@ -60,8 +64,15 @@ def serve(port: int | None) -> int:
             console.print(str(error), style="red")
             return 1
         console.print("stopping ...")
+        hurry_on_signals(halves["gateway"])
     console.print("stopped")
     return 0
+
+
+def hurry_on_signals(gateway: Child) -> None:
+    """Pass a second Ctrl-C on to the gateway, which then waits for nobody."""
+    for signum in STOP_SIGNALS:
+        signal.signal(signum, lambda _signum, _frame: gateway.tell())
 
 
 def free_to_listen(host: str, port: int) -> int:

@@ -7,13 +7,15 @@ in, and then those who wait get their answers (`shutdown_grace_s`). Called by `s
 """
 
 import asyncio
+import ctypes
 import os
 import resource
 import signal
 import socket
+import struct
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -27,6 +29,8 @@ from service.settings import Settings
 KEEP_ALIVE_S = 75
 # files that a process has open beside connections
 OTHER_FILES = 256
+# linux/filter.h: a packet filter of one instruction, which keeps 0 bytes of each packet
+SO_ATTACH_FILTER, BPF_RET = 26, 0x06
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 logger = structlog.get_logger("fcnserve.gateway")
@@ -91,13 +95,22 @@ class Server(uvicorn.Server):
         """Let in who has connected already, then nobody; wait for the answers under way."""
         logger.info("draining", connections=len(self.server_state.connections))
         self.lifespan.state[DRAINING] = True
-        waiting = [client for server in self.servers for client in connected(server)]
-        for server in self.servers:
-            server.close()
         loop = asyncio.get_running_loop()
-        for client in waiting:
+        for client in self._stop_listening(sockets or []):
             await loop.connect_accepted_socket(self._connection, client)
         await super().shutdown(sockets)
+
+    def _stop_listening(self, sockets: Sequence[socket.socket]) -> list[socket.socket]:
+        """Close the listeners; return who had connected to them and not been let in yet."""
+        last = [duplicate(one) for server in self.servers for one in server.sockets]
+        for server in self.servers:
+            server.close()
+        for shared in sockets:
+            shared.close()
+        if not sockets:  # else others listen on them, and the process above turns deaf for all
+            for listener in last:
+                turn_deaf(listener)
+        return [client for listener in last for client in connected(listener)]
 
     def _connection(self) -> asyncio.Protocol:
         config = self.config
@@ -107,18 +120,29 @@ class Server(uvicorn.Server):
         return made
 
 
-def connected(server: asyncio.Server) -> Iterator[socket.socket]:
-    """Accept those who have connected and would be reset if the server just stopped listening."""
-    for one in server.sockets:
-        with socket.socket(fileno=os.dup(one.fileno())) as listener:
-            listener.setblocking(False)
-            while True:
-                try:
-                    client, _ = listener.accept()
-                except BlockingIOError:
-                    break
-                client.setblocking(False)
-                yield client
+def duplicate(listener: socket.socket) -> socket.socket:
+    """Hold on to a listener that its server closes."""
+    return socket.socket(fileno=os.dup(listener.fileno()))
+
+
+def turn_deaf(listener: socket.socket) -> None:
+    """Have the kernel drop whoever wants to connect: who still got in between the last `accept` and
+    closing would be reset. He tries again after a second, and is refused.
+    """
+    drop_all = ctypes.create_string_buffer(struct.pack("HBBI", BPF_RET, 0, 0, 0))
+    program = struct.pack("HP", 1, ctypes.addressof(drop_all))
+    with suppress(OSError):  # not all kernels can; that moment is short
+        listener.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
+
+
+def connected(listener: socket.socket) -> Iterator[socket.socket]:
+    """Accept all who have connected, then close."""
+    listener.setblocking(False)
+    with listener, suppress(BlockingIOError):
+        while True:
+            client, _ = listener.accept()
+            client.setblocking(False)
+            yield client
 
 
 def allow_open_files(connections: int) -> None:

@@ -25,6 +25,7 @@ from service.torchserve import (
 )
 from service.worker_metrics import Processes, WorkerCollector
 
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 POLL_S = 0.2
 # a large network's first warm-up may take minutes
 START_TIMEOUT_S = 300.0
@@ -114,6 +115,6 @@ def stop_on_signals() -> threading.Event:
     def stop(_signum: int, _frame: FrameType | None) -> None:
         stopping.set()
 
-    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for signum in STOP_SIGNALS:
         signal.signal(signum, stop)
     return stopping

@@ -285,13 +285,21 @@ async def running(
 ) -> AsyncIterator[Gateway]:
     """The fake and the gateway, each on a free port, until the block ends."""
     torchserve = torchserve or FakeTorchServe()
+    async with (
+        listening(torchserve) as url,
+        gateway_at(torchserve, **{"torchserve_url": url, **settings}) as gateway,
+    ):
+        yield gateway
+
+
+@asynccontextmanager
+async def listening(torchserve: FakeTorchServe) -> AsyncIterator[str]:
+    """The fake alone, at the URL that comes out."""
     upstream = web.Application(client_max_size=1 << 30)
     upstream.router.add_post("/predictions/{name}", torchserve.predict)
     async with TestServer(upstream) as server:
-        url = f"http://127.0.0.1:{server.port}"
         try:
-            async with gateway_at(torchserve, **{"torchserve_url": url, **settings}) as gateway:
-                yield gateway
+            yield f"http://127.0.0.1:{server.port}"
         finally:
             torchserve.released.set()
 
