@@ -8,17 +8,14 @@ import asyncio
 import base64
 import binascii
 from collections.abc import Callable
-from contextlib import suppress
 
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.datastructures import Headers
-from starlette.requests import ClientDisconnect
 
 from service.errors import BadBase64Error, BadJsonError, BodyTooLargeError, ContentTypeError
 from service.form import IMAGES, Upload, from_multipart, read_form
 
-DISCARD_S = 5.0  # a sender slower than that is not waited for
 INLINE_JSON_BYTES = 250_000  # a larger one takes more than a millisecond
 MAX_JSON_MARKS = 64
 IMAGE_ADVICE = "compress the image or raise FCNSERVE_MAX_BODY_BYTES"
@@ -92,27 +89,6 @@ async def read_body(
     if max(seen, announced) > max_body_bytes:
         raise too_large(max(seen, announced), max_body_bytes, advice)
     return b"".join(chunks)
-
-
-async def discard_body(request: Request, max_body_bytes: int) -> None:
-    """Read on and throw away where the connection ends with the answer: a sender whose bytes find
-    no reader gets a reset instead. Where it stays, the server reads on behind the answer.
-    """
-    if asks_first(request.headers) or stays_open(request):
-        return
-    seen = 0
-    with suppress(TimeoutError, ClientDisconnect):
-        async with asyncio.timeout(DISCARD_S):
-            async for chunk in request.stream():
-                seen += len(chunk)
-                if seen > max_body_bytes:
-                    return
-
-
-def stays_open(request: Request) -> bool:
-    """Tell whether the connection is kept for a next request."""
-    wish = request.headers.get("connection", "").lower()
-    return "close" not in wish and request.scope["http_version"] != "1.0"
 
 
 def announced_bytes(headers: Headers) -> int:

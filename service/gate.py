@@ -1,4 +1,5 @@
-"""Who may come in: a request's API key, and how often it comes. Called before a body is read.
+"""Who may come in: a request's API key, and how often it comes. Asked before a body is read; what
+is sent behind a refusal is thrown away by `service.protocol`, so that its sender reads it.
 
 `create_app` puts `admit` in front of every route of `/v1`, where there are keys. The log finds the
 key's name in the request's state.
@@ -12,8 +13,6 @@ from typing import Any
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, HTTPBearer
 
-from handlers.errors import ProblemError
-from service.body import discard_body
 from service.errors import UnauthorizedError
 from service.keys import Key, KeysFile
 from service.rate import Rates
@@ -25,10 +24,9 @@ HOW = "send it as `Authorization: Bearer KEY` or as `X-API-Key: KEY`"
 class Gate:
     """Keys, and what each may do."""
 
-    def __init__(self, keys: KeysFile, rates: Rates | None, max_body_bytes: int) -> None:
+    def __init__(self, keys: KeysFile, rates: Rates | None) -> None:
         self._keys = keys
         self._rates = rates
-        self._max_body_bytes = max_body_bytes
 
     @classmethod
     def of(cls, settings: Settings) -> "Gate | None":
@@ -40,7 +38,7 @@ class Gate:
             processes = settings.gateway_processes
             burst = settings.key_burst or settings.key_rate_per_s
             rates = Rates(settings.key_rate_per_s / processes, burst / processes)
-        return cls(KeysFile(Path(settings.api_keys_file)), rates, settings.max_body_bytes)
+        return cls(KeysFile(Path(settings.api_keys_file)), rates)
 
     def load(self) -> None:
         """Read the keys; raises KeysFileError."""
@@ -50,14 +48,10 @@ class Gate:
         """Let a request in that has a key with tokens left; raises UnauthorizedError,
         RateLimitedError.
         """
-        try:
-            key = self._identify(request)
-            if self._rates is not None:
-                self._rates.spend(key.digest)
-                request.state.charge = partial(self._rates.charge, key.digest)
-        except ProblemError:
-            await discard_body(request, self._max_body_bytes)
-            raise
+        key = self._identify(request)
+        if self._rates is not None:
+            self._rates.spend(key.digest)
+            request.state.charge = partial(self._rates.charge, key.digest)
 
     async def identify(self, request: Request) -> None:
         """Let a request in that has a key, however often; raises UnauthorizedError."""
