@@ -6,6 +6,7 @@ waits for a mask outlives a restart, and a model is changed by restarting its wo
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -15,7 +16,7 @@ from service.health import Health
 from service.metrics import Metrics
 
 PAUSE_S = 0.25
-# the image may be what crashes it
+# of a kind; the image may be what crashes it
 MOST_CRASHES = 2
 
 T = TypeVar("T")
@@ -34,16 +35,16 @@ class Retry:
 
         `attempt` is told whether an earlier one ended in a crash.
         """
-        crashes = 0
+        crashes: Counter[type[WorkerCrashedError]] = Counter()
         while True:
             try:
-                return await attempt(crashes > 0)
+                return await attempt(crashes.total() > 0)
             except NotReadyError:
                 if self.health.silent_s(model) > self.restart_wait_s:
                     raise
-            except WorkerCrashedError:
-                crashes += 1
-                if crashes == MOST_CRASHES:
+            except WorkerCrashedError as error:
+                crashes[type(error)] += 1
+                if crashes[type(error)] == MOST_CRASHES:
                     raise
             self.metrics.retry()
             await asyncio.sleep(PAUSE_S)

@@ -131,3 +131,24 @@ async def test_an_attempt_that_takes_too_long_is_another_outcome_than_a_crash() 
         gateway.torchserve.fault = gateway.torchserve.hangs
         assert (await gateway.segment()).status_code == 502
         assert gateway.value(ATTEMPTS, outcome="timed_out") == 2
+
+
+async def test_a_crash_after_a_silence_is_the_first_that_the_image_may_be_to_blame_for() -> None:
+    """A hung TorchServe is silent, then killed by its supervisor, then there again."""
+    torchserve = FakeTorchServe()
+
+    async def is_killed(request: web.Request) -> web.StreamResponse:
+        torchserve.fault = None
+        return await torchserve.breaks_off(request)
+
+    async def is_silent(request: web.Request) -> web.StreamResponse:
+        torchserve.fault = is_killed
+        return await torchserve.hangs(request)
+
+    async with running(torchserve, attempt_timeout_s=0.2) as gateway:
+        await gateway.ready()
+        torchserve.fault = is_silent
+        assert (await gateway.segment()).status_code == 200
+        assert gateway.value(ATTEMPTS, outcome="timed_out") == 1
+        assert gateway.value(ATTEMPTS, outcome="crashed") == 1
+        torchserve.released.set()
