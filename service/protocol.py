@@ -82,6 +82,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self._outgoing.close = self.transport.abort  # or it would keep this connection alive
         self._stop_reading()
         self._stop_writing()
 
