@@ -11,7 +11,7 @@ PYTHON ?= $(or $(shell for python in python3.11 python3.12 python3; do \
 # The commands that run long are `exec`ed, one a line: a signal to make reaches the program itself.
 INSTALL = @exec $(PYTHON) deploy/install.py
 
-.PHONY: help serve test test-stack lint format bench lock clean
+.PHONY: help serve test test-stack test-fuzz lint format bench lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 18
@@ -26,6 +26,10 @@ test: lint ## lint, check types and run all tests
 test-stack: ## build the images, bring the stack up, break it; needs Docker with Compose
 	$(INSTALL) worker test
 	@exec .venv/bin/python -m pytest tests/stack $(ARGS)
+
+test-fuzz: ## damaged photos and requests without end (--fuzz-images in ARGS)
+	$(INSTALL) worker test fuzz
+	@exec .venv/bin/python -m pytest tests/fuzz $(ARGS)
 
 lint: ## ruff and mypy; changes nothing
 	$(INSTALL) worker test

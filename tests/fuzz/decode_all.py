@@ -1,0 +1,69 @@
+"""Decodes mutated photos, one after the other: `python -m tests.fuzz.decode_all SEED IMAGES PLACE`.
+
+PLACE is a file in which the number of the photo at work stands, so that a crash names it. At the
+end a line of JSON says what came of them. Run by `test_decode.py`.
+"""
+
+import faulthandler
+import json
+import sys
+import time
+import traceback
+from collections import Counter
+from pathlib import Path
+
+from handlers import photo
+from handlers.errors import ProblemError
+from tests.fuzz.memory import resident_bytes
+from tests.fuzz.mutate import FORMATS, mutant, seeds
+
+MAX_PIXELS = 16_777_216
+READ_EVERY = 20
+MAX_FAILURES = 20
+
+
+def main(seed: int, images: int, place: Path) -> None:
+    """Decode all; memory is read after photos, when what they took is given back."""
+    faulthandler.enable()
+    photo.ignore_decoder_warnings()
+    seeds()
+    found: Counter[str] = Counter()
+    failures: list[str] = []
+    slowest_s, slowest = 0.0, 0
+    readings: list[int] = []
+    with place.open("r+b", buffering=0) as at_work:
+        for number in range(images):
+            at_work.seek(0)
+            at_work.write(b"%020d" % number)
+            body = mutant(seed, number)
+            started = time.process_time()
+            try:
+                found[outcome(body)] += 1
+            except Exception:  # noqa: BLE001 - whatever it is, it is what is looked for
+                failures.append(f"{number}: {traceback.format_exc(limit=-4)}")
+            seconds = time.process_time() - started  # whatever else the machine does
+            if seconds > slowest_s:
+                slowest_s, slowest = seconds, number
+            if number % READ_EVERY == 0:
+                readings.append(resident_bytes())
+            if len(failures) > MAX_FAILURES:
+                break
+    answer = {"found": found, "failures": failures, "readings": readings}
+    print(json.dumps(answer | {"slowest_s": slowest_s, "slowest": slowest}))  # noqa: T201
+
+
+def outcome(body: bytes) -> str:
+    """Read a photo as gateway and worker do; name its format, or the code of its problem."""
+    try:
+        header = photo.read_header(body, FORMATS)
+        photo.check_pixels(header, MAX_PIXELS)
+        pixels = photo.decode(body, header)
+    except ProblemError as problem:
+        return problem.code
+    if pixels.shape != (*header.size("exif"), 3) or not pixels.flags.c_contiguous:
+        raise ValueError(f"{pixels.shape} for {header}")
+    return header.format
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))

@@ -1,0 +1,80 @@
+"""Whatever becomes of a photo's bytes, reading them ends in pixels or in a problem; soon, and
+without a trace in memory.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fakes import ROOT
+from tests.fuzz.memory import growth_bytes, in_words
+from tests.fuzz.mutate import mutant
+
+MAX_IMAGE_S = 2.0  # of processor time
+MAX_STUCK_S = 20.0  # then it hangs
+MAX_GROWTH_BYTES = 48_000_000  # one photo of 16 megapixels
+
+
+@pytest.fixture(scope="module")
+def decoded(tmp_path_factory: pytest.TempPathFactory, seed: int, images: int) -> dict[str, Any]:
+    """What came of all photos, decoded in a process of their own."""
+    folder = tmp_path_factory.mktemp("fuzz")
+    place = folder / "number"
+    place.write_bytes(b"%020d" % 0)
+    command = [sys.executable, "-m", "tests.fuzz.decode_all", str(seed), str(images), str(place)]
+    with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
+        child = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=err)
+        try:
+            wait_while_it_goes_on(child, place)
+        finally:
+            child.kill()
+            child.wait()
+    errors = (folder / "err").read_text()
+    assert child.returncode == 0, f"photo {int(place.read_bytes())}: {errors[-4000:]}"
+    answer: dict[str, Any] = json.loads((folder / "out").read_text())
+    return answer
+
+
+def wait_while_it_goes_on(child: subprocess.Popen[bytes], place: Path) -> None:
+    """Wait for its end; fails when one photo takes too long."""
+    last, since = b"", time.monotonic()
+    while child.poll() is None:
+        number = place.read_bytes()
+        if number != last:
+            last, since = number, time.monotonic()
+        assert time.monotonic() < since + MAX_STUCK_S, f"photo {int(number)} hangs"
+        time.sleep(0.1)
+
+
+def test_only_problems_come_out(decoded: dict[str, Any], images: int, figures: list[str]) -> None:
+    figures.append(f"decoded: {decoded['found']}")
+    assert decoded["failures"] == []
+    assert sum(decoded["found"].values()) == images
+
+
+def test_the_mutants_are_neither_all_whole_nor_all_broken(decoded: dict[str, Any]) -> None:
+    kinds = set(decoded["found"])
+    assert {"jpeg", "png", "webp", "bmp", "tiff", "gif", "avif"} <= kinds
+    assert {"broken_image", "too_many_pixels"} <= kinds
+
+
+def test_no_photo_takes_long(decoded: dict[str, Any], figures: list[str]) -> None:
+    figures.append(f"slowest: photo {decoded['slowest']}, {decoded['slowest_s']:.2f} s")
+    assert decoded["slowest_s"] < MAX_IMAGE_S
+
+
+def test_memory_is_flat(decoded: dict[str, Any], figures: list[str]) -> None:
+    figures.append(f"decoding: {in_words(decoded['readings'])}")
+    assert growth_bytes(decoded["readings"]) < MAX_GROWTH_BYTES
+
+
+def test_a_number_is_always_the_same_photo() -> None:
+    assert [mutant(5, number) for number in range(50)] == [
+        mutant(5, number) for number in range(50)
+    ]
+    assert mutant(5, 0) != mutant(6, 0)
