@@ -37,7 +37,7 @@ METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 HUNG_S = 30
 POLL_S = 0.5
 # from the listener turning deaf, for all processes, to each process no longer looking at it
-DEAF_S = 0.2
+DEAF_S = 0.5
 # beyond what a process takes to drain, after which it must hang
 STOP_MARGIN_S = DEAF_S + LAST_WORD_S + PARTING_S + 2
 

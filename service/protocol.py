@@ -25,7 +25,7 @@ MAX_HEAD_BYTES = 32 * 1024
 # of its answer, or all that is left, a client takes this in each `write_timeout_s`
 TAKEN_BYTES = 64 * 1024
 # for a request that was on its way when the service stops listening
-LAST_WORD_S = 0.5
+LAST_WORD_S = 1.0
 # for a sender to notice the answer and stop; then the connection is reset
 PARTING_S = 2.0
 # keys of the state that a request is given

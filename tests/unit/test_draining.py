@@ -200,7 +200,7 @@ async def test_no_request_of_clients_that_keep_sending_is_lost(
                 group.create_task(keep_asking(send, outcomes, 0.02 * (number % 3)))
             for _ in range(4):
                 group.create_task(keep_asking(made.segment, outcomes))
-            await until(lambda: outcomes.total() > 100)
+            await until(lambda: outcomes.total() > 100, START_S)
             made.tell_to_stop()
         for http in clients:
             await http.aclose()
@@ -298,7 +298,7 @@ async def test_gateways_behind_a_proxy_are_restarted_in_turn_and_nothing_is_lost
             await keep_asking(partial(http.post, "/v1/segment", content=CAT), outcomes)
 
     async def more_than(total: int) -> None:
-        await until(lambda: outcomes.total() > total)
+        await until(lambda: outcomes.total() > total, START_S)
 
     async def another(url: str, number: int) -> House:
         return await stack.enter_async_context(
