@@ -96,9 +96,13 @@ def main() -> None:
 
 
 def wrong_settings(error: ValueError) -> list[str]:
-    """Name the variables that `Settings` finds wrong; nothing where the error is another."""
+    """Name the variables that are wrong; nothing where the error is another."""
     from pydantic import ValidationError
 
+    from service.keys import KeysFileError
+
+    if isinstance(error, KeysFileError):
+        return [str(error)]
     if not isinstance(error, ValidationError) or error.title != "Settings":
         return []
     return [

@@ -5,6 +5,7 @@ from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTO
 
 from service import logs
 from service.app import create_app
+from service.gate import Gate
 from service.processes import run_processes
 from service.server import Server, allow_open_files, uvicorn_options
 from service.settings import Settings
@@ -18,6 +19,8 @@ def run() -> int:
     """
     settings = Settings()
     logs.configure(settings)
+    if gate := Gate.of(settings):
+        gate.load()  # what is wrong with the keys is told once, before any process starts
     allow_open_files(settings.max_connections)
     if settings.gateway_processes > 1:
         return run_processes(settings, uvicorn_options(settings))

@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -159,6 +161,25 @@ def test_a_file_that_breaks_leaves_the_old_keys_and_says_so_once(path: Path, dam
 def test_a_start_without_the_file_is_an_error_that_names_the_setting(tmp_path: Path) -> None:
     with pytest.raises(KeysFileError, match=r"FCNSERVE_API_KEYS_FILE is .*No such file"):
         KeysFile(tmp_path / "none").load()
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_a_gateway_without_its_keys_says_so_in_a_line_and_ends(
+    tmp_path: Path, processes: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "service.cli", "gateway"],
+        env=os.environ
+        | {"FCNSERVE_API_KEYS_FILE": str(tmp_path / "none"), "FCNSERVE_PORT": "0"}
+        | {"FCNSERVE_GATEWAY_PROCESSES": processes},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("FCNSERVE_API_KEYS_FILE is ")
 
 
 def test_a_file_without_end_is_not_read_to_its_end() -> None:
