@@ -11,7 +11,7 @@ PYTHON ?= $(or $(shell for python in python3.11 python3.12 python3; do \
 # The commands that run long are `exec`ed, one a line: a signal to make reaches the program itself.
 INSTALL = @exec $(PYTHON) deploy/install.py
 
-.PHONY: help serve test test-stack test-fuzz lint format bench lock clean
+.PHONY: help serve test test-stack test-fuzz test-faults lint format bench overload lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 18
@@ -31,6 +31,10 @@ test-fuzz: ## damaged photos and requests without end (--fuzz-images in ARGS)
 	$(INSTALL) worker test fuzz
 	@exec .venv/bin/python -m pytest tests/fuzz $(ARGS)
 
+test-faults: ## break a running service in a dozen ways under load
+	$(INSTALL) worker test
+	@exec .venv/bin/python -m pytest tests/faults $(ARGS)
+
 lint: ## ruff and mypy; changes nothing
 	$(INSTALL) worker test
 	.venv/bin/ruff check .
@@ -45,6 +49,10 @@ format: ## let ruff format the code and fix what it can
 bench: ## measure ways to batch, and the service around ours (options in ARGS)
 	$(INSTALL) worker bench
 	@exec .venv/bin/python -m loadtest.bench $(ARGS)
+
+overload: ## send ten times what the service can do, and measure (options in ARGS)
+	$(INSTALL) worker test
+	@exec .venv/bin/python -m loadtest.overload $(ARGS)
 
 lock: ## write constraints.txt anew with the newest versions that pyproject.toml allows
 	@exec $(PYTHON) deploy/lock.py

@@ -16,7 +16,7 @@ FLAGS = ("avx2", "avx512", "amx")
 PACKAGES = ("torch", "torchserve", "numpy", "aiohttp", "uvicorn", "simplejpeg")
 
 
-def hardware(device: Device) -> dict[str, object]:
+def hardware(device: Device | None = None) -> dict[str, object]:
     about = Path("/proc/cpuinfo").read_text()
     fields = dict(
         [part.strip() for part in line.split(":", 1)] for line in about.splitlines() if ":" in line
@@ -28,7 +28,7 @@ def hardware(device: Device) -> dict[str, object]:
         "flags": sorted(flag for flag in flags if flag.startswith(FLAGS)),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
     }
-    if device.kind == "cuda":
+    if device is not None and device.kind == "cuda":
         found["gpu"] = torch.cuda.get_device_name(device.torch_device)
     return found
 

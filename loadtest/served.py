@@ -61,8 +61,8 @@ class Served:
     """A running service."""
 
     def __init__(self, model: str, urls: Mapping[str, str], halves: Mapping[str, Child]) -> None:
-        self._gateway_url = urls[GATEWAY]
-        self._targets = {
+        self.gateway_url = urls[GATEWAY]
+        self.targets = {
             GATEWAY: Target(
                 f"{urls[GATEWAY]}/v1/segment", {"Content-Type": "image/jpeg"}, "Server-Timing"
             ),
@@ -75,7 +75,7 @@ class Served:
         below = measure.descendants(halves["worker"].pid)
         java = [pid for pid in below if Path(f"/proc/{pid}/comm").read_text().strip() == "java"]
         workers = [pid for pid in below if pid not in java]
-        self._pids = {
+        self.pids = {
             GATEWAY: [halves["gateway"].pid, *measure.descendants(halves["gateway"].pid)],
             JAVA: [halves["worker"].pid, *java],  # and the process that watches it
             WORKERS: workers,
@@ -86,7 +86,7 @@ class Served:
         self._reset_peaks()
         metrics, cpu_s = self._metrics(), self._cpu_s()
         seen = clients.submit(
-            burst, self._targets[level], list(load.photos), load.clients, load.seconds
+            burst, self.targets[level], list(load.photos), load.clients, load.seconds
         ).result()
         used = {name: after - cpu_s[name] for name, after in self._cpu_s().items()}
         counted, stages_ms = self._told(level, seen, metrics)
@@ -101,7 +101,7 @@ class Served:
             differing=count_differing(seen, load.lone_answers),
             failed=seen.failed,
             peak_bytes={
-                name: sum(map(measure.peak_bytes, pids)) for name, pids in self._pids.items()
+                name: sum(map(measure.peak_bytes, pids)) for name, pids in self.pids.items()
             },
             client_cpu_s=seen.cpu_s,
             **counted,
@@ -119,15 +119,15 @@ class Served:
         return count_reports(reports), summed([report["stages_ms"] for report in reports])
 
     def _cpu_s(self) -> dict[str, float]:
-        return {name: sum(map(measure.cpu_s, pids)) for name, pids in self._pids.items()}
+        return {name: sum(map(measure.cpu_s, pids)) for name, pids in self.pids.items()}
 
     def _reset_peaks(self) -> None:
-        for pids in self._pids.values():
+        for pids in self.pids.values():
             for pid in pids:
                 measure.reset_peak(pid)
 
     def _metrics(self) -> dict[str, float]:
-        with opener.open(f"{self._gateway_url}/metrics", timeout=10) as answer:
+        with opener.open(f"{self.gateway_url}/metrics", timeout=10) as answer:
             lines = answer.read().decode().splitlines()
         found = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
         return {name: float(found[sample]) for name, sample in METRICS.items()}

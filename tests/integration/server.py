@@ -72,16 +72,7 @@ class Command:
 
     def processes(self) -> dict[int, str]:
         """Every living process of this run: its command line by pid."""
-        mark = f"{MARK}={self.mark}".encode()
-        found = {}
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                if mark in (folder / "environ").read_bytes().split(b"\0"):
-                    command = (folder / "cmdline").read_bytes().replace(b"\0", b" ")
-                    found[int(folder.name)] = command.decode(errors="replace")
-            except OSError:
-                continue
-        return found
+        return marked_processes(self.mark)
 
     def pid_of(self, words: str) -> int:
         """The one process whose command line has these words."""
@@ -172,6 +163,20 @@ class Server(Command):
     def end(self) -> None:
         self.client.close()
         super().end()
+
+
+def marked_processes(mark: str) -> dict[int, str]:
+    """Every living process with this mark in its environment: its command line by pid."""
+    entry = f"{MARK}={mark}".encode()
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if entry in (folder / "environ").read_bytes().split(b"\0"):
+                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ")
+                found[int(folder.name)] = command.decode(errors="replace")
+        except OSError:
+            continue
+    return found
 
 
 def clean_environment() -> dict[str, str]:
