@@ -99,6 +99,10 @@ class Server(uvicorn.Server):
         for client in self._stop_listening(sockets or []):
             await loop.connect_accepted_socket(self._connection, client)
         await super().shutdown(sockets)
+        if self.force_exit:  # where uvicorn leaves both to the loop's end
+            for task in self.server_state.tasks:
+                task.cancel()
+            await self.lifespan.shutdown()
 
     def _stop_listening(self, sockets: Sequence[socket.socket]) -> list[socket.socket]:
         """Close the listeners; return who had connected to them and not been let in yet."""

@@ -3,6 +3,7 @@ behind it.
 """
 
 import asyncio
+import os
 import random
 import signal
 from collections import Counter
@@ -15,6 +16,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from service.children import running
+from service.serve import hurry_on_signals
+from service.server import STOP_SIGNALS
 from tests.fakes import CAT, NO_TLS, FakeTorchServe, free_port, listening, until
 from tests.integration.server import Command
 
@@ -57,10 +61,9 @@ class House:
             except httpx.TransportError:
                 return False
         values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+        names = ("fcnserve_ready", "fcnserve_in_flight_limit")
         limit = 64 // self.processes * self.processes
-        return (float(values["fcnserve_ready"]), float(values["fcnserve_in_flight_limit"])) == (
-            *(1, limit),
-        )
+        return [float(values.get(name, 0)) for name in names] == [1, limit]
 
     def tell_to_stop(self) -> None:
         self.command.process.send_signal(signal.SIGTERM)
@@ -235,6 +238,19 @@ async def test_a_second_signal_ends_it_at_once(tmp_path: Path, processes: int) -
         made.command.process.send_signal(signal.SIGINT)
         assert await asyncio.to_thread(made.command.wait, 10) == 1
         await asyncio.to_thread(made.command.assert_gone)
+        assert "Traceback" not in made.command.output(), made.command.output()
+
+
+async def test_fcnserve_serve_passes_a_second_ctrl_c_on_to_its_gateway(tmp_path: Path) -> None:
+    before = {signum: signal.getsignal(signum) for signum in STOP_SIGNALS}
+    with running(["sleep", "60"], os.environ, tmp_path, grace_s=1) as gateway:
+        try:
+            hurry_on_signals(gateway)
+            signal.raise_signal(signal.SIGINT)
+            await until(lambda: gateway.exit_code() == -signal.SIGTERM)
+        finally:
+            for signum, handler in before.items():
+                signal.signal(signum, handler)
 
 
 @both
