@@ -22,6 +22,7 @@ ProblemError (handlers.errors: also an image's own problems, found by gateway or
 +-- InternalError          500  internal_error
 +-- WorkerCrashedError     502  worker_crashed
 |   +-- WorkerSilentError  502  worker_crashed
+|   +-- ConnectionBrokeError 502 worker_crashed
 +-- NotReadyError          503  not_ready
 +-- DrainingError          503  draining
 +-- TooManyConnectionsError 503 too_many_connections
@@ -215,6 +216,10 @@ class WorkerCrashedError(ProblemError):
 
 class WorkerSilentError(WorkerCrashedError):
     """The worker has not answered in the time that an attempt gets."""
+
+
+class ConnectionBrokeError(WorkerCrashedError):
+    """TorchServe or the network went while the worker had this image: hardly the image's doing."""
 
 
 class NotReadyError(ProblemError):

@@ -20,6 +20,7 @@ from service.body import read_image
 from service.connection import while_connected
 from service.deadline import Deadline
 from service.errors import (
+    ConnectionBrokeError,
     ImageCrashesWorkerError,
     NotReadyError,
     WorkerCrashedError,
@@ -44,6 +45,7 @@ INLINE_HEADER_BYTES = 1_000_000
 OUTCOMES: Mapping[type[ProblemError], str] = {
     NotReadyError: "not_ready",
     WorkerCrashedError: "crashed",
+    ConnectionBrokeError: "crashed",
     WorkerSilentError: "timed_out",
 }
 
@@ -142,7 +144,7 @@ class Segmenter:
                     parcel, lambda: self._hand_over(body, wanted), alone=crashed
                 ),
             )
-        except WorkerSilentError:
+        except (WorkerSilentError, ConnectionBrokeError):
             raise
         except WorkerCrashedError as error:
             raise ImageCrashesWorkerError(

@@ -12,7 +12,12 @@ import aiohttp
 from aiohttp.typedefs import LooseHeaders
 
 from handlers.errors import WorkerFailedError
-from service.errors import NotReadyError, WorkerCrashedError, WorkerSilentError
+from service.errors import (
+    ConnectionBrokeError,
+    NotReadyError,
+    WorkerCrashedError,
+    WorkerSilentError,
+)
 
 OPTIONS_HEADER = "X-Fcnserve-Options"
 MODEL_HEADER = "X-Fcnserve-Model"
@@ -82,7 +87,7 @@ class Upstream:
                 "lost; try again, or raise FCNSERVE_ATTEMPT_TIMEOUT_S if it is that slow"
             ) from error
         except aiohttp.ClientError as error:
-            raise WorkerCrashedError(
+            raise ConnectionBrokeError(
                 "the connection to the worker broke while it had this image; try again"
             ) from error
         if MODEL_HEADER not in response.headers:

@@ -261,16 +261,16 @@ CASES = [
     ),
     Case(
         "hangs-up",
-        "image_crashes_worker",
+        "worker_crashed",
         with_fault(lambda torchserve: torchserve.hangs_up),
-        ("crashed 2 times", "nothing beside it", "send another one"),
+        ("connection to the worker broke", "try again"),
         photos=3,  # the first over a connection that might have been closed for long
     ),
     Case(
         "breaks-off",
-        "image_crashes_worker",
+        "worker_crashed",
         with_fault(lambda torchserve: torchserve.breaks_off),
-        ("crashed 2 times", "nothing beside it", "send another one"),
+        ("connection to the worker broke", "try again"),
         photos=2,
     ),
     Case(

@@ -60,14 +60,14 @@ async def test_an_image_that_the_worker_crashed_on_is_tried_once_more() -> None:
 
     async def crashes_once(request: web.Request) -> web.StreamResponse:
         torchserve.fault = None
-        return await torchserve.breaks_off(request)
+        return await torchserve.says(507)(request)
 
     async with running(torchserve) as gateway:
         await gateway.ready()
         torchserve.fault = crashes_once
         assert (await gateway.segment()).status_code == 200
         assert len(torchserve.photos) == 2
-        torchserve.fault = torchserve.breaks_off
+        torchserve.fault = torchserve.says(507)
         response = await gateway.segment()
         assert (response.status_code, response.json()["code"]) == (422, "image_crashes_worker")
         assert len(torchserve.photos) == 4
@@ -77,7 +77,7 @@ async def test_an_image_that_the_worker_crashed_on_is_tried_once_more() -> None:
 
 async def test_the_neighbours_of_an_image_that_crashes_the_worker_get_their_masks() -> None:
     torchserve = FakeTorchServe()
-    bomb, together = jpeg(photo(64, 96)), asyncio.Event()
+    bomb, together, crash = jpeg(photo(64, 96)), asyncio.Event(), torchserve.says(507)
 
     async def crashes_all(request: web.Request) -> web.StreamResponse:
         """All that is in hand is lost when the bomb is."""
@@ -85,11 +85,11 @@ async def test_the_neighbours_of_an_image_that_crashes_the_worker_get_their_mask
             together.set()
         if not together.is_set():
             await together.wait()
-            return await torchserve.breaks_off(request)
+            return await crash(request)
         body = await request.read()
         assert torchserve.busy == 1 or len(torchserve.photos) == 4
         if body == bomb or len(torchserve.photos) == 4:
-            return await torchserve.breaks_off(request)
+            return await crash(request)
         return torchserve.answer("fcn8s-lite0", body, {})
 
     async with running(torchserve) as gateway:
@@ -152,3 +152,13 @@ async def test_a_crash_after_a_silence_is_the_first_that_the_image_may_be_to_bla
         assert gateway.value(ATTEMPTS, outcome="timed_out") == 1
         assert gateway.value(ATTEMPTS, outcome="crashed") == 1
         torchserve.released.set()
+
+
+async def test_an_image_whose_connection_breaks_twice_is_not_called_a_crasher() -> None:
+    async with running() as gateway:
+        await gateway.ready()
+        gateway.torchserve.fault = gateway.torchserve.breaks_off
+        response = await gateway.segment()
+        assert (response.status_code, response.json()["code"]) == (502, "worker_crashed")
+        assert len(gateway.torchserve.photos) == 2
+        assert gateway.value(ATTEMPTS, outcome="crashed") == 2
