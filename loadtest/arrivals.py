@@ -44,7 +44,7 @@ class Seen:
     problems: Counter[str] = field(default_factory=Counter)  # by code; 429 among them
     losses: list[str] = field(default_factory=list)
     late_ms: list[float] = field(default_factory=list)
-    seconds: float = 0.0
+    seconds: float = 0.0  # until the last answer
     cpu_s: float = 0.0
     is_ahead: bool = False
 
@@ -79,7 +79,7 @@ async def send_all(target: Target, arrivals: Arrivals, seen: Seen) -> None:
                 due = started + number / arrivals.per_s
                 await asyncio.sleep(max(0.0, due - time.perf_counter()))
                 tasks.create_task(send(session, target.url, photo, right, due, seen))
-            seen.seconds = time.perf_counter() - started
+        seen.seconds = time.perf_counter() - started
 
 
 async def send(

@@ -11,8 +11,7 @@ from loadtest.overload import Overload
 from loadtest.report import plain
 from loadtest.rows import percentile, ratio
 
-FLAT_FROM_S = 10.0  # memory is compared from here to the end
-SHARE_OF_SAMPLES = 5  # a fifth of them at either end
+SETTLING_SHARE = 6  # of the run, one part in so many
 
 
 def save(found: Overload, folder: Path) -> str:
@@ -63,13 +62,13 @@ def figures(found: Overload) -> Iterator[tuple[str, float | int | None]]:
 
 
 def memory(found: Overload) -> Iterator[tuple[str, float]]:
-    """Compare the samples of the first fifth with those of the last; medians, in MB."""
-    watched = found.watched
-    for name, used_mb in watched.resident_mb.items():
-        kept = [mb for at, mb in zip(watched.seconds, used_mb, strict=True) if at >= FLAT_FROM_S]
-        some = max(1, len(kept) // SHARE_OF_SAMPLES)
-        yield f"{name}: memory after {FLAT_FROM_S:g} s, MB", median(kept[:some])
-        yield f"{name}: memory at the end, MB", median(kept[-some:])
+    """Compare a tenth of the samples, once the run is under way, with the last tenth; medians."""
+    for name, used_mb in found.watched.resident_mb.items():
+        settled = used_mb[len(used_mb) // SETTLING_SHARE :]
+        some = max(1, len(used_mb) // 10)
+        yield f"{name}: memory early in the overload, MB", median(settled[:some])
+        yield f"{name}: memory at its end, MB", median(settled[-some:])
+        yield f"{name}: memory, most, MB", max(settled)
 
 
 def samples(found: Overload) -> dict[str, object]:

