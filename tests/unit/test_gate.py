@@ -163,7 +163,11 @@ async def test_a_batch_costs_its_key_as_many_images_as_it_has(keys_file: Path) -
 
 
 async def test_a_gateway_process_lets_in_its_part_of_the_rate(keys_file: Path) -> None:
-    settings: dict[str, Any] = {"api_keys_file": str(keys_file), "key_rate_per_s": 0.04, "key_burst": 8}
+    settings: dict[str, Any] = {
+        "api_keys_file": str(keys_file),
+        "key_rate_per_s": 0.04,
+        "key_burst": 8,
+    }
     async with running(gateway_processes=4, **settings) as gateway:
         answers = [await gateway.segment(headers=BEARER) for _ in range(3)]
         assert [answer.status_code for answer in answers] == [200, 200, 429]
