@@ -146,20 +146,20 @@ async def test_a_key_that_sends_too_much_is_told_when_to_come_back(keys_file: Pa
         answers = [await gateway.segment(headers=BEARER) for _ in range(3)]
         assert [answer.status_code for answer in answers] == [200, 200, 429]
         assert answers[2].json()["code"] == "rate_limited"
-        assert 99 <= int(answers[2].headers["Retry-After"]) <= 100
+        assert 90 <= int(answers[2].headers["Retry-After"]) <= 100
         assert gateway.logs[-1]["key"] == "camera-7"
         assert (await gateway.segment(headers={"X-API-Key": OTHER_SECRET})).status_code == 200
         assert gateway.value("fcnserve_rejections_total", reason="rate_limited") == 1
 
 
 async def test_a_batch_costs_its_key_as_many_images_as_it_has(keys_file: Path) -> None:
-    async with running(api_keys_file=str(keys_file), key_rate_per_s=1, key_burst=2) as gateway:
+    async with running(api_keys_file=str(keys_file), key_rate_per_s=0.01, key_burst=2) as gateway:
         files = [("images", ("cat.jpg", CAT))] * 5
         batch = await gateway.http.post("/v1/segment/batch", files=files, headers=BEARER)
         assert batch.status_code == 200
         later = await gateway.segment(headers=BEARER)
         assert later.status_code == 429
-        assert 3 <= int(later.headers["Retry-After"]) <= 4  # from 2 - 5 up to 1
+        assert 390 <= int(later.headers["Retry-After"]) <= 400  # from 2 - 5 up to 1
 
 
 async def test_a_gateway_process_lets_in_its_part_of_the_rate(keys_file: Path) -> None:
@@ -171,7 +171,7 @@ async def test_a_gateway_process_lets_in_its_part_of_the_rate(keys_file: Path) -
     async with running(gateway_processes=4, **settings) as gateway:
         answers = [await gateway.segment(headers=BEARER) for _ in range(3)]
         assert [answer.status_code for answer in answers] == [200, 200, 429]
-        assert 99 <= int(answers[2].headers["Retry-After"]) <= 100
+        assert 90 <= int(answers[2].headers["Retry-After"]) <= 100
 
 
 async def test_closed_metrics_are_not_there_without_keys() -> None:
