@@ -219,7 +219,8 @@ class Connection(HttpToolsProtocol):
             self.server_state.total_requests += 1
             return
         super().on_response_complete()
-        if not self.is_answering and self.cycle.more_body and not self.transport.is_closing():
+        owes = self._in_head or self.cycle.more_body
+        if owes and not self.is_answering and not self.transport.is_closing():
             self._await_reading()
 
     def pause_writing(self) -> None:

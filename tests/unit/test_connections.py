@@ -111,6 +111,14 @@ async def test_each_request_of_a_connection_has_its_own_time_for_its_head() -> N
 
 
 @on_uvloop
+async def test_a_head_that_began_behind_another_request_has_no_more_time() -> None:
+    async with running(header_timeout_s=0.5) as gateway, connected(gateway) as client:
+        await client.send(GET + GET[:20])
+        assert (await client.answer()).status_code == 200
+        assert await client.code() == "read_timeout"
+
+
+@on_uvloop
 async def test_a_connection_that_never_says_anything_is_closed_without_a_word() -> None:
     async with running(header_timeout_s=0.1) as gateway, connected(gateway) as client:
         assert await client.closed() == b""
