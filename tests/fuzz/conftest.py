@@ -51,10 +51,10 @@ def seed(request: pytest.FixtureRequest) -> int:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The real thing, which reads all formats."""
+    """The real thing, which reads all formats. Photos are small, and memory tells the more."""
     log = tmp_path_factory.mktemp("server") / "serve.log"
-    workers = {"FCNSERVE_WORKERS": "2", "FCNSERVE_THREADS": "1"}
-    started = Server(log, {"FCNSERVE_FORMATS": ",".join(sorted(FORMATS)), **workers})
+    formats = {"FCNSERVE_FORMATS": ",".join(sorted(FORMATS)), "FCNSERVE_MAX_PIXELS": "4000000"}
+    started = Server(log, {"FCNSERVE_WORKERS": "2", "FCNSERVE_THREADS": "1", **formats})
     try:
         yield started
     finally:
