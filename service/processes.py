@@ -27,7 +27,7 @@ from uvicorn.supervisors.multiprocess import Process
 from service import logs
 from service.app import create_app
 from service.children import dying_with
-from service.protocol import LAST_WORD_S, PARTING_S
+from service.limits import LAST_WORD_S, PARTING_S
 from service.server import STOP_SIGNALS, Server, turn_deaf
 from service.settings import Settings
 

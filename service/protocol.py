@@ -7,43 +7,16 @@ closes on senders who have not read theirs. Made by uvicorn, once a connection; 
 """
 
 import asyncio
-from dataclasses import dataclass
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from handlers.errors import ProblemError
-from service.errors import (
-    BadHttpError,
-    HeadersTooLargeError,
-    ReadTimeoutError,
-    TooManyConnectionsError,
-)
-from service.settings import Settings
+from service.errors import BadHttpError
+from service.limits import LAST_WORD_S, MAX_HEAD_BYTES, PARTING_S, TAKEN_BYTES, Limits, too_large
 
-MAX_HEAD_BYTES = 32 * 1024
-# of its answer, or all that is left, a client takes this in each `write_timeout_s`
-TAKEN_BYTES = 64 * 1024
-# for a request that was on its way when the service stops listening
-LAST_WORD_S = 1.0
-# for a sender to notice the answer and stop; then the connection is reset
-PARTING_S = 2.0
 # keys of the state that a request is given
 DRAINING, REFUSAL = "draining", "refusal"
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one gateway process grants its connections."""
-
-    header_timeout_s: float
-    write_timeout_s: float
-    max_connections: int
-
-    @classmethod
-    def of(cls, settings: Settings) -> "Limits":
-        connections = max(1, settings.max_connections // settings.gateway_processes)
-        return cls(settings.header_timeout_s, settings.write_timeout_s, connections)
 
 
 class Connection(HttpToolsProtocol):
@@ -71,12 +44,7 @@ class Connection(HttpToolsProtocol):
         if crowd >= 2 * limit:  # those told to go, too, are as many as the limit
             transport.abort()
         elif crowd >= limit:
-            self._refuse(
-                TooManyConnectionsError(
-                    f"{crowd} connections are open; the limit is {limit}; close those that idle, "
-                    "come back after Retry-After, or raise FCNSERVE_MAX_CONNECTIONS"
-                )
-            )
+            self._refuse(self._limits.too_many(crowd))
         else:
             self._await_reading()
 
@@ -151,12 +119,7 @@ class Connection(HttpToolsProtocol):
         if self._is_parting:
             self.transport.abort()
         elif self._in_head:
-            self._refuse(
-                ReadTimeoutError(
-                    f"no whole request head within {self._limits.header_timeout_s:g} s; "
-                    "send it at once, or raise FCNSERVE_HEADER_TIMEOUT_S"
-                )
-            )
+            self._refuse(self._limits.too_slow())
         else:
             self.part()
 
@@ -247,13 +210,6 @@ class Connection(HttpToolsProtocol):
             self.transport.abort()
         else:
             self._await_writing()
-
-
-def too_large(head_bytes: int) -> HeadersTooLargeError:
-    return HeadersTooLargeError(
-        f"request line and headers have {head_bytes} bytes or more; the limit is "
-        f"{MAX_HEAD_BYTES}; send fewer or shorter ones"
-    )
 
 
 class Outgoing:

@@ -23,7 +23,8 @@ from typing import Any
 import structlog
 import uvicorn
 
-from service.protocol import DRAINING, Connection, Limits
+from service.limits import Limits
+from service.protocol import DRAINING, Connection
 from service.settings import Settings
 
 KEEP_ALIVE_S = 75

@@ -1,0 +1,47 @@
+"""The bounds of a connection, and what is said to who exceeds them. Read by `service.protocol`."""
+
+from dataclasses import dataclass
+
+from service.errors import HeadersTooLargeError, ReadTimeoutError, TooManyConnectionsError
+from service.settings import Settings
+
+MAX_HEAD_BYTES = 32 * 1024
+# of its answer, or all that is left, a client takes this in each `write_timeout_s`
+TAKEN_BYTES = 64 * 1024
+# for a request that was on its way when the service stops listening
+LAST_WORD_S = 1.0
+# for a sender to notice the answer and stop; then the connection is reset
+PARTING_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one gateway process grants its connections."""
+
+    header_timeout_s: float
+    write_timeout_s: float
+    max_connections: int
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Limits":
+        connections = max(1, settings.max_connections // settings.gateway_processes)
+        return cls(settings.header_timeout_s, settings.write_timeout_s, connections)
+
+    def too_slow(self) -> ReadTimeoutError:
+        return ReadTimeoutError(
+            f"no whole request head within {self.header_timeout_s:g} s; "
+            "send it at once, or raise FCNSERVE_HEADER_TIMEOUT_S"
+        )
+
+    def too_many(self, open_connections: int) -> TooManyConnectionsError:
+        return TooManyConnectionsError(
+            f"{open_connections} connections are open; the limit is {self.max_connections}; close "
+            "those that idle, come back after Retry-After, or raise FCNSERVE_MAX_CONNECTIONS"
+        )
+
+
+def too_large(head_bytes: int) -> HeadersTooLargeError:
+    return HeadersTooLargeError(
+        f"request line and headers have {head_bytes} bytes or more; the limit is "
+        f"{MAX_HEAD_BYTES}; send fewer or shorter ones"
+    )
