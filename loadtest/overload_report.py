@@ -1,6 +1,7 @@
 """An overload run as people read it: a table, and a JSON file with every sample."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -74,7 +75,7 @@ def memory(found: Overload) -> Iterator[tuple[str, float]]:
 def samples(found: Overload) -> dict[str, object]:
     return {
         "right_ms": rounded(found.overloaded.right_ms),
-        "refused_ms": rounded(found.overloaded.refused_ms),
+        "refused": dict(sorted(Counter(rounded(found.overloaded.refused_ms)).items())),  # by ms
         "losses": found.overloaded.losses[:20],
         "watched": asdict(found.watched),
     }

@@ -3,7 +3,7 @@
 import json
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from http import HTTPStatus
 from itertools import pairwise
 
@@ -103,9 +103,11 @@ class Tally:
 
     def raw(self) -> dict[str, object]:
         """What a JSON file keeps of it."""
-        left_out = {"struck_at", "answered_at", "failed_at"}
-        kept = {name: value for name, value in asdict(self).items() if name not in left_out}
-        return kept | {"lost": self.lost, "longest_silence_s": self.longest_silence_s}
+        left_out = {"struck_at", "answered_at", "failed_at", "problems"}
+        kept = {each.name: getattr(self, each.name) for each in fields(self)}
+        kept = {name: value for name, value in kept.items() if name not in left_out}
+        reckoned = {"lost": self.lost, "longest_silence_s": self.longest_silence_s}
+        return kept | reckoned | {"problems": dict(self.problems)}
 
 
 def documented_code(status: int, media_type: str, body: bytes) -> str | None:
