@@ -48,14 +48,18 @@ class Admission:
         self.body_bytes = 0
         self.pixels = 0
 
-    @contextmanager
-    def slot(self) -> Iterator["Place"]:
-        """Hold one place; raises BusyError when all are taken."""
+    def knock(self) -> None:
+        """Ask whether there is a place; raises BusyError when all are taken."""
         if self.in_flight >= self._limits.images:
             raise self.busy(
                 f"{self.in_flight} requests are in flight; the limit is {self._limits.images}",
                 "FCNSERVE_MAX_IN_FLIGHT",
             )
+
+    @contextmanager
+    def slot(self) -> Iterator["Place"]:
+        """Hold one place; raises BusyError when all are taken."""
+        self.knock()
         if self.in_flight == 0:
             self._moments.clear()
             self._moments.append(time.monotonic())

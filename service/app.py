@@ -1,6 +1,6 @@
 """The whole gateway: settings in, an ASGI application out. Wiring, and nothing else.
 
-request -> Telemetry -> (Gate) -> route -> Segmenter.segment -> Handover -> Upstream -> TorchServe
+request -> Telemetry -> Door -> (Gate) -> route -> Segmenter -> Handover -> Upstream -> TorchServe
 """
 
 import asyncio
@@ -19,6 +19,7 @@ from handlers.errors import ProblemError
 from handlers.photo import ignore_decoder_warnings
 from service import errors, routes
 from service.admission import Admission, Limits
+from service.door import Door
 from service.gate import Gate, in_front
 from service.handover import Handover
 from service.health import Health
@@ -44,20 +45,22 @@ def create_app(
     ignore_decoder_warnings()
     metrics = Metrics(registry, scraped)
     gate = Gate.of(settings)
+    admission = admission_of(settings, metrics)
     make = FastAPIOffline if settings.open_docs else partial(FastAPI, openapi_url=None)
     app = make(  # offline: /docs without a CDN
         title="fcnserve",
         version="1",
         description=DESCRIPTION,
         redoc_url=None,
-        lifespan=lambda app: lifespan(app, settings, metrics, gate),
+        lifespan=lambda app: lifespan(app, settings, metrics, gate, admission),
     )
     add_routes(app, settings, gate)
     app.openapi = partial(document, app)  # type: ignore[method-assign]  # FastAPI's way to do it
     app.add_exception_handler(ProblemError, errors.on_problem)
     app.add_exception_handler(RequestValidationError, errors.on_invalid_option)
     app.add_exception_handler(HTTPException, errors.on_http_exception)
-    app.add_middleware(Telemetry, metrics=metrics)
+    app.add_middleware(Door, admission=admission)
+    app.add_middleware(Telemetry, metrics=metrics)  # around the door
     if settings.cors_origins:  # outermost: a browser may read each answer, failures too
         app.add_middleware(
             CORSMiddleware,
@@ -87,18 +90,21 @@ def add_routes(app: FastAPI, settings: Settings, gate: Gate | None) -> None:
         app.include_router(routes.docs)
 
 
+def admission_of(settings: Settings, metrics: Metrics) -> Admission:
+    limits = Limits(
+        settings.max_in_flight, settings.max_in_flight_bytes, settings.max_in_flight_pixels
+    )
+    return Admission(limits.share(settings.gateway_processes), metrics.line)
+
+
 @asynccontextmanager
 async def lifespan(
-    app: FastAPI, settings: Settings, metrics: Metrics, gate: Gate | None
+    app: FastAPI, settings: Settings, metrics: Metrics, gate: Gate | None, admission: Admission
 ) -> AsyncIterator[None]:
     """Connect to TorchServe and watch over it for as long as the gateway runs."""
     if gate is not None:
         gate.load()
     upstream = Upstream(settings.torchserve_url, settings.attempt_timeout_s)
-    limits = Limits(
-        settings.max_in_flight, settings.max_in_flight_bytes, settings.max_in_flight_pixels
-    )
-    admission = Admission(limits.share(settings.gateway_processes), metrics.line)
     models = Models(settings.models, upstream, settings.timeout_ms, metrics.reports.show)
     handovers = {name: Handover(metrics.line) for name in settings.models}
     health = Health(

@@ -52,6 +52,8 @@ class Telemetry:
                 await self.app(scope, receive, exchange.send)
         except ClientDisconnect:
             pass  # nobody is left to be answered
+        except ProblemError as problem:  # of the door's; those of routes are answered by FastAPI
+            await exchange.refuse(problem, receive)
         except asyncio.CancelledError:
             await exchange.refuse(DrainingError(TOO_LATE), receive)
         except Exception as error:
@@ -135,6 +137,8 @@ class Exchange:
     @property
     def route(self) -> str:
         """The route's pattern; paths that match none share one name, or labels would not end."""
+        if self._scope["path"] in IMAGE_ROUTES:  # the door asks before there is a route
+            return str(self._scope["path"])
         route = self._scope.get("route")
         return getattr(route, "path", "unmatched")
 

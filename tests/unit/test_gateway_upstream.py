@@ -110,6 +110,23 @@ async def test_beyond_the_bound_requests_are_turned_away_and_the_others_are_not_
         assert gateway.in_flight == 0
 
 
+@pytest.mark.parametrize("path", ["/v1/segment", "/v1/segment/batch"])
+async def test_a_full_house_says_so_before_it_looks_at_anything(path: str) -> None:
+    async with running(max_in_flight=1) as gateway:
+        await gateway.ready()
+        gateway.torchserve.fault = gateway.torchserve.hangs
+        async with asyncio.TaskGroup() as group:
+            group.create_task(gateway.segment())
+            await until(lambda: gateway.in_flight == 1)
+            refused = await gateway.http.post(f"{path}?unknown=1", content=b"no photo")
+            gateway.torchserve.released.set()
+        assert (refused.status_code, refused.json()["code"]) == (429, "busy")
+        assert int(refused.headers["retry-after"]) >= 1
+        assert refused.headers["x-request-id"]
+        sample = {"route": path, "status": "429", "code": "busy"}
+        assert gateway.value("fcnserve_requests_total", **sample) == 1
+
+
 @pytest.mark.parametrize("body", [CAT, CAT[:-9]], ids=["waiting", "sending"])
 async def test_a_client_that_leaves_gives_its_place_back(body: bytes) -> None:
     async with running(max_in_flight=1) as gateway:
