@@ -11,7 +11,7 @@ import pytest
 from tests.integration.server import ROOT
 from tests.stack.compose import run_docker
 
-EXTRAS = ("docker-compose.gpu.yml", "docker-compose.models.yml")
+EXTRAS = ("docker-compose.gpu.yml", "docker-compose.models.yml", "docker-compose.keys.yml")
 FILES = [
     ["docker-compose.yml", *(file for file, wanted in zip(EXTRAS, choice, strict=True) if wanted)]
     for choice in product((False, True), repeat=len(EXTRAS))
