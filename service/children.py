@@ -6,7 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -57,10 +57,17 @@ def running(
     folder: Path,
     grace_s: float,
     stdout: int | None = None,
+    nice: int = 0,
 ) -> Iterator[Child]:
-    """Run `command` in `folder`; on leaving it gets `grace_s` seconds to end, and is then
-    killed.
+    """Run `command` in `folder`, as far behind others as `nice` says; on leaving it gets `grace_s`
+    seconds to end, and is then killed.
     """
+    die_too = dying_with(os.getpid())
+
+    def begin() -> None:
+        die_too()
+        stand_back(nice)
+
     process = subprocess.Popen(
         command,
         env=dict(environment),
@@ -68,7 +75,7 @@ def running(
         stdin=subprocess.DEVNULL,
         stdout=stdout,
         start_new_session=True,
-        preexec_fn=dying_with(os.getpid()),  # noqa: PLW1509 - two system calls, no lock is taken
+        preexec_fn=begin,  # noqa: PLW1509 - a few system calls, no lock is taken
     )
     child = Child(process, grace_s)
     try:
@@ -97,3 +104,13 @@ def dying_with(parent: int) -> Callable[[], None]:
             os._exit(1)
 
     return ask
+
+
+def stand_back(nice: int) -> None:
+    """Let others go first: within this session, and, where the kernel weighs whole sessions against
+    each other (autogroup, sched(7)), this session behind theirs.
+    """
+    if nice:
+        os.nice(nice)
+        with suppress(OSError):
+            Path("/proc/self/autogroup").write_text(str(nice))

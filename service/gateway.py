@@ -7,7 +7,7 @@ from service import logs
 from service.app import create_app
 from service.gate import Gate
 from service.processes import run_processes
-from service.server import Server, allow_open_files, uvicorn_options
+from service.server import Server, allow_open_files, shorten_collections, uvicorn_options
 from service.settings import Settings
 
 
@@ -29,5 +29,6 @@ def run() -> int:
         registry.register(collector)
     config = uvicorn.Config(create_app(settings, registry), **uvicorn_options(settings))
     server = Server(config, settings.drain_delay_s)
+    shorten_collections()
     server.run()
     return 1 if server.force_exit else 0

@@ -28,7 +28,7 @@ from service import logs
 from service.app import create_app
 from service.children import dying_with
 from service.limits import LAST_WORD_S, PARTING_S
-from service.server import STOP_SIGNALS, Server, turn_deaf
+from service.server import STOP_SIGNALS, Server, shorten_collections, turn_deaf
 from service.settings import Settings
 
 # looked for by prometheus_client when it is imported
@@ -152,7 +152,9 @@ def create() -> FastAPI:
     logs.configure(settings)
     scraped = CollectorRegistry()
     MultiProcessCollector(scraped)  # type: ignore[no-untyped-call]
-    return create_app(settings, CollectorRegistry(), scraped)
+    app = create_app(settings, CollectorRegistry(), scraped)
+    shorten_collections()
+    return app
 
 
 def end_with_supervisor() -> None:

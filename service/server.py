@@ -8,6 +8,7 @@ in, and then those who wait get their answers (`shutdown_grace_s`). Called by `s
 
 import asyncio
 import ctypes
+import gc
 import os
 import resource
 import signal
@@ -50,6 +51,14 @@ def uvicorn_options(settings: Settings) -> dict[str, Any]:
         "timeout_keep_alive": KEEP_ALIVE_S,
         "timeout_graceful_shutdown": int(settings.shutdown_grace_s),
     }
+
+
+def shorten_collections() -> None:
+    """Tell the garbage collector that what has been made so far stays: looking through modules and
+    routes again and again takes tens of milliseconds, in the midst of requests.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 class Server(uvicorn.Server):

@@ -25,6 +25,9 @@ from service.workers import worker_count
 
 # TorchServe closes its channels and leaves its workers two seconds
 STOP_GRACE_S = 8.0
+# forward passes take all processors; what hands photos over and turns others away, the gateway,
+# needs little, but at once
+NICE = 5
 ASCII_CODES = 128
 # oneDNN keeps kernels prepared per shape: of its default 1,024, photos of twenty sizes use up all,
 # and every pass then prepares its kernels anew (1.6 times the time on mixed sizes)
@@ -77,6 +80,7 @@ def torchserve(settings: Settings) -> Iterator[TorchServe]:
             Path(folder),
             STOP_GRACE_S,
             stdout=subprocess.DEVNULL,  # its log goes to stderr; here come greetings and moans
+            nice=NICE,
         ) as child:
             address = (local_name(settings.worker_host), settings.worker_port)
             yield TorchServe(child, load_reports, address, workers)
