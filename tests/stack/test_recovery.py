@@ -1,13 +1,17 @@
 """Processes are killed and containers restarted; the stack comes back and serves."""
 
+import threading
 import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 
 from tests.integration.server import wait_until
-from tests.stack.compose import Stack
+from tests.stack.compose import Stack, docker
 
 RESTART_S = 60.0
+CUT_S, CLIENTS = 6.0, 8
 # within the container, where a signal counts as a crash: `docker kill` would count as a stop,
 # which no restart policy undoes
 KILL = """
@@ -60,6 +64,47 @@ def test_the_gateway_serves_again_after_a_restart(stack: Stack, cat: bytes) -> N
     stack.compose("restart", "gateway")
     stack.wait_until_ready()
     assert stack.ask(cat).status_code == httpx.codes.OK
+
+
+def test_photos_outlast_a_cut_between_the_containers(stack: Stack, cat: bytes) -> None:
+    """The worker's network is unplugged under load: nothing is closed, packets just go nowhere."""
+    mask = stack.ask(cat).content
+    healed = threading.Event()
+
+    def ask_until_healed() -> Counter[tuple[int, bool]]:
+        seen: Counter[tuple[int, bool]] = Counter()
+        while not healed.is_set():
+            answer = stack.ask(cat, timeout_ms=120_000)
+            seen[answer.status_code, answer.content == mask] += 1
+        return seen
+
+    with ThreadPoolExecutor(CLIENTS) as threads:
+        clients = [threads.submit(ask_until_healed) for _ in range(CLIENTS)]
+        try:
+            wait_until(lambda: waits(stack) > 0, RESTART_S)
+            unplug(stack, CUT_S)
+            stack.wait_until_ready()
+            assert stack.ask(cat, timeout_ms=120_000).status_code == httpx.codes.OK
+        finally:
+            healed.set()
+    answers = sum((client.result() for client in clients), Counter())
+    assert set(answers) == {(httpx.codes.OK, True)}, answers
+
+
+def waits(stack: Stack) -> float:
+    """How many images are in flight."""
+    lines = stack.client.get(f"{stack.gateway}/metrics").text.splitlines()
+    (line,) = (line for line in lines if line.startswith("fcnserve_images_in_flight "))
+    return float(line.split()[-1])
+
+
+def unplug(stack: Stack, seconds: float) -> None:
+    """Take the worker off its network for a while, and put it back under its name."""
+    network = f"{stack.project}_inside"
+    container = stack.inspect("worker")["Id"]
+    docker("network", "disconnect", network, container)
+    time.sleep(seconds)  # the fault itself takes that long
+    docker("network", "connect", "--alias", "worker", network, container)
 
 
 def test_stop_ends_every_container_in_time_and_kills_none(stack: Stack) -> None:
