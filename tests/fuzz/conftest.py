@@ -14,7 +14,7 @@ FIGURES = pytest.StashKey[list[str]]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fuzz-images", type=int, default=40_000, help="mutated photos to decode")
-    parser.addoption("--fuzz-sent", type=int, default=4_000, help="mutated photos to send")
+    parser.addoption("--fuzz-sent", type=int, default=20_000, help="mutated photos to send")
     parser.addoption("--fuzz-requests", type=int, default=200, help="requests a route and kind")
     parser.addoption("--fuzz-seed", type=int, default=1, help="which mutated photos these are")
 
