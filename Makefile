@@ -11,7 +11,7 @@ PYTHON ?= $(or $(shell for python in python3.11 python3.12 python3; do \
 # The commands that run long are `exec`ed, one a line: a signal to make reaches the program itself.
 INSTALL = @exec $(PYTHON) deploy/install.py
 
-.PHONY: help serve test test-stack test-fuzz test-faults lint format bench overload lock clean
+.PHONY: help serve test test-stack test-fuzz test-faults lint format bench overload loadtest lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 18
@@ -53,6 +53,10 @@ bench: ## measure ways to batch, and the service around ours (options in ARGS)
 overload: ## send ten times what the service can do, and measure (options in ARGS)
 	$(INSTALL) worker test
 	@exec .venv/bin/python -m loadtest.overload $(ARGS)
+
+loadtest: ## load the service with Locust, and report what it bears (--host, --shape in ARGS)
+	$(INSTALL) worker bench load
+	@exec .venv/bin/python -m loadtest.drive $(ARGS)
 
 lock: ## write constraints.txt anew with the newest versions that pyproject.toml allows
 	@exec $(PYTHON) deploy/lock.py

@@ -1,0 +1,196 @@
+"""A load test as managers and engineers read it: one sentence, then tables and plots, then all of
+it as data.
+
+Called by `loadtest.drive`. Writes `loadtest-SHAPE` as `.md`, `.html`, `.json`, `.csv` and `.png`.
+"""
+
+import csv
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from math import ceil
+from pathlib import Path
+
+from loadtest.drive_plots import save_plots
+from loadtest.figures import Figures
+from loadtest.html_page import write_html
+from loadtest.knee import find_knee, saturates_first
+from loadtest.locust_run import Ran
+from loadtest.machine import hardware, revision, versions
+from loadtest.report import plain
+
+PATIENCE_STEP_MS = 10  # a p99 is named rounded up to this
+HEADS: Mapping[str, Callable[[Figures], float | None]] = {
+    "due/s": lambda f: f.offered,
+    "answered/s": lambda f: f.answered,
+    "masks/s": lambda f: f.masks,
+    "p50, ms": lambda f: f.ms["p50"],
+    "p95, ms": lambda f: f.ms["p95"],
+    "p99, ms": lambda f: f.ms["p99"],
+    "errors, %": lambda f: 100 * f.error_share,
+    "client late p99, ms": lambda f: f.late_p99_ms,
+    "images a batch": lambda f: f.meanwhile.batch_images,
+    "fill, %": lambda f: None if f.meanwhile.fill is None else 100 * f.meanwhile.fill,
+    "cores in use": lambda f: f.meanwhile.machine_cpu,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Drive:
+    """What was asked for, and what came of it."""
+
+    shape: str
+    clients: int
+    capacity: float  # requests/s that 1 stands for in the shape
+    limit_ms: float
+    settings: Mapping[str, str]
+    full: Figures | None
+    ran: Ran
+
+
+def save(drive: Drive, folder: Path) -> str:
+    """Write all files; returns the page."""
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = folder / f"loadtest-{drive.shape}"
+    steps = drive.ran.figures()
+    about = {"hardware": hardware(), "versions": versions(("locust",)), "revision": revision()}
+    knee = find_knee(steps, drive.limit_ms) if drive.shape == "steps" else None
+    page = markdown(drive, steps, knee, about, stem.with_suffix(".png").name)
+    save_plots(drive.shape, drive.ran, steps, knee, stem.with_suffix(".png"))
+    stem.with_suffix(".md").write_text(page)
+    write_html(page, stem.with_suffix(".html"))
+    stem.with_suffix(".json").write_text(json.dumps(data(drive, steps, about), indent=1) + "\n")
+    with stem.with_suffix(".csv").open("w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(table(steps))
+    return page
+
+
+def markdown(
+    drive: Drive,
+    steps: Sequence[Figures],
+    knee: Figures | None,
+    about: Mapping[str, object],
+    picture: str,
+) -> str:
+    parts = [
+        f"# Load test: {drive.shape}",
+        verdict(drive, steps, knee),
+        f"![Plots of this run]({picture})",
+        "## Step by step" if len(steps) > 1 else "## The run",
+        as_table(table(steps)),
+        "## Latency by stage, ms (mean)",
+        as_table(by_name(steps, lambda f: f.stages_ms)),
+        "## CPU by process, cores",
+        as_table(by_name(steps, lambda f: f.meanwhile.cpu)),
+        "## Memory by process at the end, MB",
+        as_table(by_name(steps, lambda f: f.meanwhile.resident_mb)),
+        "## Errors by reason",
+        as_table(by_name(steps, lambda f: f.errors)),
+        "## How it was measured",
+        facts(drive, about),
+        NOTES,
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def verdict(drive: Drive, steps: Sequence[Figures], knee: Figures | None) -> str:
+    """Capacity in one sentence, what saturates first in another; other shapes tell their own."""
+    cores, gateways = len(os.sched_getaffinity(0)), int(drive.settings.get("gateway_processes", 1))
+    lines = list(full_house(drive))
+    if drive.shape != "steps":
+        return " ".join([*told_of(drive, steps), *lines])
+    if knee is None:
+        return f"Not even the first step was borne at a p99 of {drive.limit_ms:g} ms."
+    limit = ceil(knee.ms["p99"] / PATIENCE_STEP_MS) * PATIENCE_STEP_MS
+    above = steps[min(len(steps) - 1, steps.index(knee) + 1)]
+    capacity = f"{knee.masks:.0f} masks/s of this mix at p99 below {limit} ms"
+    sentence = f"**This machine serves {capacity}.**"
+    return " ".join([sentence, saturates_first(above, cores, gateways), *lines])
+
+
+def full_house(drive: Drive) -> Iterator[str]:
+    if drive.full:
+        yield (
+            f"With {drive.clients} clients that always ask it is {drive.full.masks:.0f} masks/s"
+            f" ({drive.full.answered:.1f} requests/s), p99 {drive.full.ms['p99']:.0f} ms."
+        )
+
+
+def told_of(drive: Drive, steps: Sequence[Figures]) -> Iterator[str]:
+    for step in steps:
+        yield (
+            f"At {step.offered:.1f} requests/s due: {step.masks:.1f} masks/s,"
+            f" p99 {step.ms['p99']:.0f} ms, errors and refusals {step.error_share:.2%}."
+        )
+    for name, used_mb in drive.ran.memory_mb().items():
+        early, late = used_mb
+        yield f"Memory of {name}: {early:.0f} MB early, {late:.0f} MB at the end."
+
+
+def table(steps: Sequence[Figures]) -> list[list[str]]:
+    rows = [[cell(figure(step)) for figure in HEADS.values()] for step in steps]
+    return [list(HEADS), *rows]
+
+
+def by_name(
+    steps: Sequence[Figures], field: Callable[[Figures], Mapping[str, float]]
+) -> list[list[str]]:
+    """Steps down, names across."""
+    found = [field(step) for step in steps]
+    names = list(dict.fromkeys(name for each in found for name in each))
+    rows = [
+        [cell(step.offered), *(cell(each.get(name, 0)) for name in names)]
+        for step, each in zip(steps, found, strict=True)
+    ]
+    return [["due/s", *names], *rows] if names else [["none"]]
+
+
+def as_table(rows: Sequence[Sequence[str]]) -> str:
+    head, *body = rows
+    ruler = ["---:"] * len(head)
+    return "\n".join(f"| {' | '.join(row)} |" for row in [head, ruler, *body])
+
+
+def cell(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return str(value) if isinstance(value, int) else f"{value:.4g}"
+
+
+def facts(drive: Drive, about: Mapping[str, object]) -> str:
+    traffic = drive.ran.traffic
+    told = {
+        "shape": f"{drive.shape}, {drive.ran.seconds:.0f} s; 1 is {drive.capacity:.1f} requests/s",
+        "loop": traffic.loop,
+        "mix": "plain masks alone" if traffic.masks_only else "all of loadtest/errands.py",
+        "borne": f"95 % answered meanwhile, errors below 0.1 %, p99 below {drive.limit_ms:g} ms",
+        "settings": drive.settings,
+        **about,
+    }
+    return "\n".join(f"- {name}: {plain(value)}" for name, value in told.items())
+
+
+def data(drive: Drive, steps: Sequence[Figures], about: Mapping[str, object]) -> dict[str, object]:
+    return {
+        **about,
+        "shape": drive.shape,
+        "capacity": drive.capacity,
+        "clients": drive.clients,
+        "limit_ms": drive.limit_ms,
+        "settings": dict(drive.settings),
+        "full": asdict(drive.full) if drive.full else None,
+        "steps": [asdict(step) for step in steps],
+        "second_by_second": drive.ran.series(),
+    }
+
+
+NOTES = """\
+Requests are due at random, independent of each other and of answers (an open loop); their time
+counts from when they were due, so that what waits in the client counts too (`client late` says how
+much that is). Each answer was checked: media type, size, palette, and all its bytes against the
+answer that the same request had alone, before the load. Client and service share the machine,
+unless `--host` said otherwise; the first fifth of each step is left out. How to read this, and to
+repeat it, is in [loadtest/README.md](../README.md),
+and how to have the capacity confirmed by other generators.
+"""
