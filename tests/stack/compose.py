@@ -20,9 +20,11 @@ BUILD_S = 1800.0
 COMMAND_S = 240.0
 PULL_S = 90.0
 READY_S = 120.0
+LOCUST = {"dockerfile": "locust.Dockerfile", "args": {"LOCUST_VERSION": "${LOCUST_VERSION}"}}
 STAND_INS: dict[str, dict[str, Any]] = {
     "prometheus": {"dockerfile": "prometheus.Dockerfile"},
-    "locust": {"dockerfile": "locust.Dockerfile", "args": {"LOCUST_VERSION": "${LOCUST_VERSION}"}},
+    "locust": LOCUST,
+    "locust-worker": LOCUST,
 }
 
 
@@ -37,6 +39,7 @@ class Stack:
         ports = {name: free_port() for name in ("FCNSERVE", "PROMETHEUS", "GRAFANA", "LOCUST")}
         self.gateway = f"http://127.0.0.1:{ports['FCNSERVE']}"
         self.prometheus = f"http://127.0.0.1:{ports['PROMETHEUS']}"
+        self.locust = f"http://127.0.0.1:{ports['LOCUST']}"
         self.environment = {f"{name}_PORT": str(port) for name, port in ports.items()} | {
             "FCNSERVE_TAG": "stack-test",
             "LOCUST_VERSION": locust_version(),
@@ -145,7 +148,7 @@ def run_docker(
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("FCNSERVE_", "COMPOSE_"))
+        if not name.startswith(("FCNSERVE_", "COMPOSE_", "LOADTEST_"))
     }
     return subprocess.run(
         ["docker", *arguments],
