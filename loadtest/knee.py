@@ -32,7 +32,7 @@ def is_borne(step: Figures, limit_ms: float) -> bool:
 def saturates_first(step: Figures, cores: int, gateways: int) -> str:
     """Say in a sentence what has least to spare at a step."""
     shares = dict(used_shares(step, cores, gateways))
-    if not shares:
+    if shares.get("client", 0.0) < USED_UP and not shares.keys() - {"client"}:
         return "The service runs elsewhere: what saturates first is not to be seen from here."
     uses = ", ".join(f"{name} {cpu:.2f}" for name, cpu in step.meanwhile.cpu.items())
     told = f"({uses} cores, of {cores}; the machine {step.meanwhile.machine_cpu:.2f})"
