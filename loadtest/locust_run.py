@@ -66,6 +66,7 @@ def run_locust(place: Place, traffic: Traffic) -> Ran:
     RAW.mkdir(parents=True, exist_ok=True)
     stem = RAW / traffic.shape
     log = stem.with_suffix(".rows.csv")
+    log.unlink(missing_ok=True)
     command = [
         *(sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--host", place.url),
         *("--headless", "--only-summary", "--stop-timeout", str(PATIENCE_S)),

@@ -8,6 +8,7 @@ latency counts from when the request was due: a queue cannot hide. Run by the `l
 docker-compose.yml (profile `load`) and by `loadtest.drive`; it needs Locust and nothing else.
 """
 
+import logging
 import random
 import re
 import sys
@@ -34,7 +35,10 @@ from loadtest.shapes import stage_at
 from loadtest.traffic import Traffic
 
 CONNECTIONS = 1000  # of a user who does not wait
+NO_LONE_ANSWERS = 2  # exit code; 1 is Locust's for failures in its table
 PATIENCE_S = 60.0  # for what is still on its way when a user goes
+
+logger = logging.getLogger("fcnserve.loadtest")
 
 TRAFFIC = Traffic.told()
 KEY = {"Authorization": f"Bearer {TRAFFIC.key}"} if TRAFFIC.key else {}
@@ -163,7 +167,8 @@ def prepare(environment: Environment, **_: Any) -> None:
         try:
             Run.lone = ask_alone((environment.host or "").rstrip("/"), ERRANDS, KEY)
         except (OSError, WrongAnswerError) as error:  # Locust would go on
-            raise SystemExit(f"no lone answers from {environment.host}: {error}") from error
+            logger.critical("no lone answers from %s: %s", environment.host, error)
+            raise SystemExit(NO_LONE_ANSWERS) from error
     if TRAFFIC.log:
         Run.recorder = Recorder(TRAFFIC.log)
     Run.begun = time.time()
