@@ -101,11 +101,14 @@ def verdict(drive: Drive, steps: Sequence[Figures], knee: Figures | None) -> str
     if drive.shape != "steps":
         return " ".join([*told_of(drive, steps), *lines])
     if knee is None:
-        return f"Not even the first step was borne at a p99 of {drive.limit_ms:g} ms."
+        nothing = f"Not even the first step was borne at a p99 of {drive.limit_ms:g} ms."
+        return " ".join([nothing, saturates_first(steps[0], cores, gateways), *lines])
     limit = ceil(knee.ms["p99"] / PATIENCE_STEP_MS) * PATIENCE_STEP_MS
     above = steps[min(len(steps) - 1, steps.index(knee) + 1)]
     capacity = f"{knee.masks:.0f} masks/s of this mix at p99 below {limit} ms"
     sentence = f"**This machine serves {capacity}.**"
+    if knee is steps[-1]:
+        sentence += " All steps were borne: its knee lies higher."
     return " ".join([sentence, saturates_first(above, cores, gateways), *lines])
 
 

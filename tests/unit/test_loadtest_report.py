@@ -169,6 +169,19 @@ def test_the_report_of_steps_says_the_capacity_in_a_sentence_and_has_all_files(
     assert told["hardware"]["cores"] >= 1
 
 
+def test_a_report_of_steps_that_were_all_borne_says_so(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    page = save(drive("steps", [row(100 + n / 10) for n in range(900)]), tmp_path)
+    assert "All steps were borne" in page
+
+
+def test_a_report_of_steps_that_were_too_much_says_so(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    page = save(drive("steps", [row(100 + n / 10, ms=3000) for n in range(900)]), tmp_path)
+    assert "Not even the first step was borne" in page
+    assert "This machine serves" not in page
+
+
 def test_the_report_of_a_soak_tells_of_memory(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     page = save(drive("soak", [row(100 + n / 10) for n in range(900)]), tmp_path)

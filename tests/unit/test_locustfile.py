@@ -7,6 +7,7 @@ Locust is not installed (`make loadtest` installs it).
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -25,10 +26,11 @@ from loadtest.errands import ROUNDS
 from loadtest.locust_run import LOCUSTFILE
 from loadtest.record import RIGHT, Row, read_rows
 from loadtest.traffic import Traffic
+from service.settings import ROOT
 from service.torchserve import free_ports
 
 # to import it here would patch sockets and threads of all tests
-pytestmark = pytest.mark.skipif(find_spec("locust") is None, reason="Locust is not installed")
+needs_locust = pytest.mark.skipif(find_spec("locust") is None, reason="Locust is not installed")
 
 LONE_ANSWERS = ROUNDS * 50  # asked for before the load
 CLOCKS_DIFFER_MS = 5
@@ -118,6 +120,7 @@ def misbehave(number: int, photo: bytes) -> Answer:
     ][number % 4]
 
 
+@needs_locust
 def test_wrong_bytes_are_a_failure_and_a_429_an_entry_of_its_own(tmp_path: Path) -> None:
     traffic = Traffic(album=tmp_path, masks_only=True).shaped("full", 1, 2)
     with serving(misbehave) as url:
@@ -133,6 +136,7 @@ def test_wrong_bytes_are_a_failure_and_a_429_an_entry_of_its_own(tmp_path: Path)
     assert table["POST mask"]["num_requests"] == failures + counts[RIGHT]
 
 
+@needs_locust
 def test_stage_times_become_entries_of_answers_that_are_right(tmp_path: Path) -> None:
     traffic = Traffic(album=tmp_path, masks_only=True).shaped("full", 1, 1)
     with serving(lambda _, photo: right(photo)) as url:
@@ -142,6 +146,7 @@ def test_stage_times_become_entries_of_answers_that_are_right(tmp_path: Path) ->
     assert rows[0].stages_ms == {"wait": 1.5, "forward": 20.25}
 
 
+@needs_locust
 def test_in_an_open_loop_requests_come_although_none_is_answered(tmp_path: Path) -> None:
     all_there = threading.Event()
     some = 5
@@ -163,6 +168,16 @@ def test_in_an_open_loop_requests_come_although_none_is_answered(tmp_path: Path)
     assert first.ms >= (dues[some - 1] - dues[0]) * 1000 - CLOCKS_DIFFER_MS
 
 
+def test_what_locust_imports_of_ours_needs_python_alone() -> None:
+    modules = re.findall(r"^from (loadtest\.\w+) import", LOCUSTFILE.read_text(), re.MULTILINE)
+    assert len(modules) > 5
+    # -S: without site-packages, as in Locust's container
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import {', '.join(modules)}"
+    done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@needs_locust
 def test_nothing_is_loaded_that_does_not_answer_alone(tmp_path: Path) -> None:
     (port,) = free_ports(1)
     traffic = Traffic(album=tmp_path, masks_only=True).shaped("full", 1, 60)
