@@ -11,7 +11,7 @@ PYTHON ?= $(or $(shell for python in python3.11 python3.12 python3; do \
 # The commands that run long are `exec`ed, one a line: a signal to make reaches the program itself.
 INSTALL = @exec $(PYTHON) deploy/install.py
 
-.PHONY: help serve test test-stack test-fuzz test-faults lint format bench overload loadtest lock clean
+.PHONY: help serve test test-stack test-fuzz test-faults lint format bench overload loadtest peers lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 18
@@ -57,6 +57,10 @@ overload: ## send ten times what the service can do, and measure (options in ARG
 loadtest: ## load the service with Locust, and report what it bears (--host, --shape in ARGS)
 	$(INSTALL) worker bench load
 	@exec .venv/bin/python -m loadtest.drive $(ARGS)
+
+peers: ## measure other servers around the same network, and ours, in turns (options in ARGS)
+	$(INSTALL) worker bench
+	@exec .venv/bin/python -m loadtest.peers $(ARGS)
 
 lock: ## write constraints.txt anew with the newest versions that pyproject.toml allows
 	@exec $(PYTHON) deploy/lock.py

@@ -8,7 +8,7 @@ for the gateway.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
@@ -19,13 +19,24 @@ PNG = "image/png"
 TIMEOUT = aiohttp.ClientTimeout(total=120)
 
 
+Read = Callable[[Mapping[str, str], bytes], bytes | None]  # headers, body
+
+
+def read_png(headers: Mapping[str, str], body: bytes) -> bytes | None:
+    """Take an answer's body for a mask, or for none."""
+    return body if headers.get("Content-Type") == PNG else None
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where photos are sent, and which of its headers tells where the time went."""
+    """Where photos are sent, which of its headers tells where the time went, and how a mask is read
+    from its answers.
+    """
 
     url: str
     headers: Mapping[str, str]
     report_header: str
+    read: Read = read_png
 
 
 @dataclass(slots=True)
@@ -83,9 +94,10 @@ async def client(
         async with session.post(target.url, data=photos[place]) as response:
             body = await response.read()
         ms = (time.perf_counter() - started) * 1000
-        if response.status == HTTPStatus.OK and response.content_type == PNG:
+        mask = target.read(response.headers, body) if response.status == HTTPStatus.OK else None
+        if mask:
             seen.latencies_ms.append((place, ms))
-            seen.answers.setdefault(place, Counter())[body] += 1
+            seen.answers.setdefault(place, Counter())[mask] += 1
             seen.reports.append(response.headers.get(target.report_header, ""))
         else:
             seen.failed += 1

@@ -17,15 +17,20 @@ DOTS_PER_INCH = 110
 
 
 def save_plot(rows: Sequence[Row], title: str, path: Path) -> None:
-    """Draw the rows that have a strategy's colour, in their order, from top to bottom."""
+    """Draw the rows that have a strategy's colour."""
+    shown = [row for row in rows if row.strategy in COLOURS]
+    bars(shown, [COLOURS[row.strategy] for row in shown], title, path)
+
+
+def bars(rows: Sequence[Row], row_colours: Sequence[str], title: str, path: Path) -> None:
+    """Draw rows in their order, from top to bottom."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot
 
-    shown = [row for row in rows if row.strategy in COLOURS][::-1]
+    shown, colours = rows[::-1], row_colours[::-1]
     names = [f"{row.level}: {row.strategy}" for row in shown]
-    colours = [COLOURS[row.strategy] for row in shown]
     figure, (speed, cost) = pyplot.subplots(1, 2, figsize=INCHES, sharey=True)
     for axes, values, label, digits in (
         (speed, [row.images_per_s for row in shown], "images/s", 1),

@@ -32,7 +32,7 @@ HEADINGS = (
 images_per_s = attrgetter("images_per_s")
 masks_per_cpu_s = attrgetter("masks_per_cpu_s")
 valid_pixels_per_s = attrgetter("valid_pixels_per_s")
-LEFT = {"level", "strategy", "stages, ms", "of", "against"}
+LEFT = {"level", "strategy", "stages, ms", "of", "against", "server", "mixed sizes"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""Other servers around the same network, written as their documentation advises; see README.md."""

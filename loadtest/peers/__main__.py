@@ -1,0 +1,68 @@
+"""`python -m loadtest.peers` (`make peers`): ours and other servers, same network and photos.
+
+Wiring and options; the run is in `loadtest.peers.contest`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from loadtest.bench import MODEL, RESULTS, SAMPLES, SetName, prepare_environment
+from loadtest.peers.catalogue import ENTRIES, OUR_NAME, Entry
+from loadtest.peers.install import install
+
+
+def peers(  # noqa: PLR0913 - every option is one
+    only: Annotated[
+        list[str] | None, typer.Option(help="A server to compare with; all unless given.")
+    ] = None,
+    model: Annotated[Path, typer.Option(help="Folder of the model, with its model.yaml.")] = MODEL,
+    set_name: Annotated[SetName, typer.Option("--set", help="Sizes of the photos.")] = SetName.mix,
+    images: Annotated[int, typer.Option(min=1, help="Photos.")] = 48,
+    clients: Annotated[int, typer.Option(min=1, help="Clients at a time.")] = 16,
+    rounds: Annotated[int, typer.Option(min=1, help="Slices that each server gets.")] = 3,
+    seconds: Annotated[float, typer.Option(min=0, help="Time of a slice.")] = 6,
+    warm_up: Annotated[float, typer.Option(min=0, help="Seconds of load before it.")] = 5,
+    seed: Annotated[int, typer.Option(help="Chooses sizes and crops.")] = 0,
+    add: Annotated[bool, typer.Option(help="Add the rounds to those of the last run.")] = False,
+    out: Annotated[Path, typer.Option(help="Folder for .json, .md and .png.")] = RESULTS,
+) -> None:
+    """Measure other servers around the same network, and ours, in turns."""
+    entries = chosen(only)
+    install([*dict.fromkeys(e.peer.name for e in entries if e.peer.name != OUR_NAME)])
+    prepare_environment("cpu", threads=0)
+    from loadtest.corpus import photos_of
+    from loadtest.machine import hardware, revision, versions
+    from loadtest.peers.contest import Terms, contest
+    from loadtest.peers.page import save
+    from loadtest.peers.record import Record, record_of
+
+    terms = Terms(str(set_name), images, clients, rounds, seconds, warm_up, seed)
+    about = {"model": model.resolve().name, **asdict(terms)}
+    about |= {"hardware": hardware(), "versions": versions(), "revision": revision()}
+    photos = photos_of(set_name, images, seed, sorted(SAMPLES.glob("*.jpg")))
+    bodies = [photo.body for photo in photos]
+    found = contest(entries, model, bodies, terms, lambda line: typer.echo(line, err=True))
+    record = record_of(entries, found, about)
+    stem = out / f"peers-cpu-{set_name}"
+    if add:
+        record = Record.read(stem.with_suffix(".json")).joined(record)
+    typer.echo(save(record, stem))
+
+
+def chosen(names: Sequence[str] | None) -> list[Entry]:
+    """Take ours, and the entries of the named servers."""
+    known = {entry.peer.name for entry in ENTRIES}
+    if unknown := set(names or ()) - known:
+        raise typer.BadParameter(
+            f"{', '.join(sorted(unknown))}: not among {', '.join(sorted(known))}",
+            param_hint="--only",
+        )
+    return [e for e in ENTRIES if not names or e.peer.name in {OUR_NAME, *names}]
+
+
+if __name__ == "__main__":
+    typer.run(peers)

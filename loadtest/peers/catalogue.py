@@ -1,0 +1,75 @@
+"""Who takes part: each server, how it is started, and the ways in which it serves mixed sizes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from loadtest.client import Read, read_png
+from loadtest.peers.triton_answer import RAW_REQUEST, read_element
+from loadtest.strategies import ONE_BY_ONE, OURS, PAD_TO_LARGEST
+
+OCTETS = "application/octet-stream"
+JPEG = "image/jpeg"
+OUR_NAME = "fcnserve"
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A server in an environment of its own, `build/peers/NAME`."""
+
+    name: str
+    package: str  # whose version is told
+    path: str
+    media_type: str = JPEG
+    headers: Mapping[str, str] = field(default_factory=dict)
+    read: Read = read_png
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A row: a server, and how it serves."""
+
+    peer: Peer
+    grouping: str
+    processes: int = 2
+    batch: int = 1
+    wait_ms: int = 0
+
+    @property
+    def name(self) -> str:
+        return f"{self.peer.name}: {self.grouping}"
+
+    def told(self) -> dict[str, int]:
+        """Say how it was set up; ours sets itself up."""
+        if self.peer is OURSELVES:
+            return {}
+        return {"processes": self.processes, "batch": self.batch, "wait_ms": self.wait_ms}
+
+
+OURSELVES = Peer(OUR_NAME, "torchserve", "/v1/segment")
+FASTAPI = Peer("fastapi", "fastapi", "/segment")
+LITSERVE = Peer("litserve", "litserve", "/segment")
+MOSEC = Peer("mosec", "mosec", "/inference", OCTETS)
+BENTOML = Peer("bentoml", "bentoml", "/segment")
+RAY = Peer("ray", "ray", "/segment")
+TRITON = Peer(
+    "triton", "nvidia-pytriton", "/v2/models/segment/infer", OCTETS, RAW_REQUEST, read_element
+)
+TORCHSERVE = Peer("torchserve", "torchserve", "/predictions/segment", OCTETS)
+PEERS: Sequence[Peer] = (FASTAPI, LITSERVE, MOSEC, BENTOML, RAY, TRITON, TORCHSERVE)
+
+
+def both(peer: Peer, batch: int = 8, wait_ms: int = 5) -> tuple[Entry, Entry]:
+    """Take a server with its batching off, and on: mixed sizes share a batch by padding."""
+    return Entry(peer, ONE_BY_ONE), Entry(peer, PAD_TO_LARGEST, batch=batch, wait_ms=wait_ms)
+
+
+ENTRIES: Sequence[Entry] = (
+    Entry(OURSELVES, OURS),
+    Entry(FASTAPI, ONE_BY_ONE),
+    *both(LITSERVE),
+    *both(MOSEC),
+    *both(BENTOML),
+    *both(RAY),
+    *both(TRITON),
+    *both(TORCHSERVE),
+)

@@ -1,0 +1,65 @@
+"""BentoML: adaptive batching in a service of its own, a worker a core, behind one for photos.
+
+An API that is batched takes lists, and callers who have one photo each reach it through a second
+service: the way that BentoML's page on adaptive batching shows. With batching off there is one
+service, and no second hop.
+"""
+
+import sys
+from typing import Annotated
+
+import bentoml
+from bentoml.validators import ContentType
+
+from loadtest.peers.photo_work import PNG, PhotoWork
+from loadtest.peers.setup import Setup
+
+setup = Setup.read()
+Photo = Annotated[bytes, ContentType("image/jpeg")]
+Mask = Annotated[bytes, ContentType(PNG)]
+COMMON = {"traffic": {"timeout": 120}, "logging": {"access": {"enabled": False}}}
+
+
+@bentoml.service(workers=setup.processes, threads=1, **COMMON)
+class Lone:
+    """A photo at a time."""
+
+    def __init__(self) -> None:
+        self._work = PhotoWork(setup)
+
+    @bentoml.api(route="/segment")
+    def segment(self, photo: Photo, /) -> Mask:
+        return self._work.answer([photo])[0]
+
+
+@bentoml.service(workers=setup.processes, threads=1, **COMMON)
+class Batches:
+    """Photos that came at about the same time."""
+
+    def __init__(self) -> None:
+        self._work = PhotoWork(setup)
+
+    @bentoml.api(batchable=True, max_batch_size=max(2, setup.batch))  # fewer is refused
+    def answer(self, photos: list[bytes]) -> list[bytes]:
+        return self._work.answer(photos)
+
+
+@bentoml.service(workers=1, **COMMON)
+class Front:
+    """Takes a photo and hands it to those who batch."""
+
+    batches = bentoml.depends(Batches)
+
+    @bentoml.api(route="/segment")
+    async def segment(self, photo: Photo, /) -> Mask:
+        (png,) = await self.batches.to_async.answer([photo])
+        return bytes(png)
+
+
+if __name__ == "__main__":
+    from bentoml_cli.cli import cli
+
+    service = "Front" if setup.batch > 1 else "Lone"
+    sys.argv[1:] = ["serve", f"loadtest.peers.on_bentoml:{service}", "--host", "127.0.0.1"]
+    sys.argv += ["--port", str(setup.port), "--working-dir", "."]
+    cli()

@@ -1,0 +1,32 @@
+"""What every server does with photos: JPEGs in, PNGs out, by this project's own stages.
+
+Same codecs, weights, precision and memory settings as in our worker; only the serving around it
+differs. Called by the `on_*.py` files, inside their own environments.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from handlers.device import choose_device
+from handlers.job import Job
+from handlers.model_config import load_config
+from handlers.network import Network
+from loadtest.peers.setup import Setup
+from loadtest.strategies import GROUPINGS, PhotoLoop, networks_of
+
+PNG = "image/png"
+
+
+class PhotoWork:
+    """A loaded model; a server makes one in each of its processes."""
+
+    def __init__(self, setup: Setup) -> None:
+        folder = Path(setup.model)
+        config = load_config(folder)
+        network = Network(config, folder, choose_device(None, config.precision))
+        grouping = setup.grouping
+        self._loop = PhotoLoop(networks_of(network)[grouping], config, GROUPINGS[grouping])
+
+    def answer(self, bodies: Sequence[bytes | bytearray]) -> list[bytes]:
+        """Segment a batch of JPEGs, in order; one that cannot be read fails them all."""
+        return [answer.body for answer in self._loop.run([Job(body) for body in bodies])]
