@@ -126,9 +126,10 @@ def told_of(drive: Drive, steps: Sequence[Figures]) -> Iterator[str]:
             f"At {step.offered:.1f} requests/s due: {step.masks:.1f} masks/s,"
             f" p99 {step.ms['p99']:.0f} ms, errors and refusals {step.error_share:.2%}."
         )
-    for name, used_mb in drive.ran.memory_mb().items():
-        early, late = used_mb
-        yield f"Memory of {name}: {early:.0f} MB early, {late:.0f} MB at the end."
+    told = drive.ran.memory_mb().items()
+    changes = [f"{name} {early:.0f} and {late:.0f}" for name, (early, late) in told]
+    if changes:
+        yield f"Memory early and at the end, MB: {', '.join(changes)}."
 
 
 def table(steps: Sequence[Figures]) -> list[list[str]]:

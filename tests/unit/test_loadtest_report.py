@@ -185,7 +185,7 @@ def test_a_report_of_steps_that_were_too_much_says_so(tmp_path: Path) -> None:
 def test_the_report_of_a_soak_tells_of_memory(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     page = save(drive("soak", [row(100 + n / 10) for n in range(900)]), tmp_path)
-    assert re.search(r"Memory of workers: 2\d\d MB early, 2\d\d MB at the end", page)
+    assert re.search(r"Memory early and at the end, MB: workers 2\d\d and 2\d\d\.", page)
     assert "serves" not in page
 
 
