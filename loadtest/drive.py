@@ -42,7 +42,8 @@ def drive(  # noqa: PLR0913 - every option is one
     out: Annotated[Path, typer.Option(help="Folder for the report.")] = RESULTS,
 ) -> None:
     """Load a service with Locust, and say what it bears."""
-    from loadtest.drive_report import Drive, save
+    from loadtest.drive_report import save
+    from loadtest.verdict import Drive
 
     if album == ALBUM and not (album / INDEX).exists():
         make_album(None, album)

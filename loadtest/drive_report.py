@@ -6,21 +6,18 @@ Called by `loadtest.drive`. Writes `loadtest-SHAPE` as `.md`, `.html`, `.json`, 
 
 import csv
 import json
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from math import ceil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from loadtest.drive_plots import save_plots
 from loadtest.figures import Figures
 from loadtest.html_page import write_html
-from loadtest.knee import find_knee, saturates_first
-from loadtest.locust_run import Ran
+from loadtest.knee import find_knee
 from loadtest.machine import hardware, revision, versions
 from loadtest.report import plain
+from loadtest.verdict import Drive, verdict
 
-PATIENCE_STEP_MS = 10  # a p99 is named rounded up to this
 HEADS: Mapping[str, Callable[[Figures], float | None]] = {
     "due/s": lambda f: f.offered,
     "answered/s": lambda f: f.answered,
@@ -34,19 +31,6 @@ HEADS: Mapping[str, Callable[[Figures], float | None]] = {
     "fill, %": lambda f: None if f.meanwhile.fill is None else 100 * f.meanwhile.fill,
     "cores in use": lambda f: f.meanwhile.machine_cpu,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Drive:
-    """What was asked for, and what came of it."""
-
-    shape: str
-    clients: int
-    capacity: float  # requests/s that 1 stands for in the shape
-    limit_ms: float
-    settings: Mapping[str, str]
-    full: Figures | None
-    ran: Ran
 
 
 def save(drive: Drive, folder: Path) -> str:
@@ -92,44 +76,6 @@ def markdown(
         NOTES,
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def verdict(drive: Drive, steps: Sequence[Figures], knee: Figures | None) -> str:
-    """Capacity in one sentence, what saturates first in another; other shapes tell their own."""
-    cores, gateways = len(os.sched_getaffinity(0)), int(drive.settings.get("gateway_processes", 1))
-    lines = list(full_house(drive))
-    if drive.shape != "steps":
-        return " ".join([*told_of(drive, steps), *lines])
-    if knee is None:
-        nothing = f"Not even the first step was borne at a p99 of {drive.limit_ms:g} ms."
-        return " ".join([nothing, saturates_first(steps[0], cores, gateways), *lines])
-    limit = ceil(knee.ms["p99"] / PATIENCE_STEP_MS) * PATIENCE_STEP_MS
-    above = steps[min(len(steps) - 1, steps.index(knee) + 1)]
-    capacity = f"{knee.masks:.0f} masks/s of this mix at p99 below {limit} ms"
-    sentence = f"**This machine serves {capacity}.**"
-    if knee is steps[-1]:
-        sentence += " All steps were borne: its knee lies higher."
-    return " ".join([sentence, saturates_first(above, cores, gateways), *lines])
-
-
-def full_house(drive: Drive) -> Iterator[str]:
-    if drive.full:
-        yield (
-            f"With {drive.clients} clients that always ask it is {drive.full.masks:.0f} masks/s"
-            f" ({drive.full.answered:.1f} requests/s), p99 {drive.full.ms['p99']:.0f} ms."
-        )
-
-
-def told_of(drive: Drive, steps: Sequence[Figures]) -> Iterator[str]:
-    for step in steps:
-        yield (
-            f"At {step.offered:.1f} requests/s due: {step.masks:.1f} masks/s,"
-            f" p99 {step.ms['p99']:.0f} ms, errors and refusals {step.error_share:.2%}."
-        )
-    told = drive.ran.memory_mb().items()
-    changes = [f"{name} {early:.0f} and {late:.0f}" for name, (early, late) in told]
-    if changes:
-        yield f"Memory early and at the end, MB: {', '.join(changes)}."
 
 
 def table(steps: Sequence[Figures]) -> list[list[str]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.drive_report import Drive, save
+from loadtest.drive_report import save
 from loadtest.figures import Figures, Meanwhile, figures_of
 from loadtest.gauges import Gauge, Gauges
 from loadtest.html_page import write_html
@@ -18,6 +18,7 @@ from loadtest.record import RIGHT, Row
 from loadtest.series import early_and_late, series_of
 from loadtest.shapes import SHAPES, Stage
 from loadtest.traffic import Traffic
+from loadtest.verdict import Drive
 
 LIMIT_MS = 500
 
