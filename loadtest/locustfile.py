@@ -176,6 +176,12 @@ def prepare(environment: Environment, **_: Any) -> None:
         Run.recorder.begin(Run.begun)
 
 
+@events.test_stop.add_listener
+def end(**_: Any) -> None:
+    """Have the next test, from the web interface, begin at its first stage."""
+    Run.begun = None
+
+
 @events.quitting.add_listener
 def close(**_: Any) -> None:
     if Run.recorder:
