@@ -27,6 +27,7 @@ class Slice:
     failed: int = 0
     peak_bytes: Mapping[str, int] = field(default_factory=dict)  # by process
     client_cpu_s: float = 0.0
+    foreign_share: float = 0.0  # of all processors, taken by what is not part of the measurement
 
     @property
     def images_per_s(self) -> float:

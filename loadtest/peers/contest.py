@@ -19,6 +19,8 @@ from loadtest.served import client_process
 
 Tell = Callable[[str], None]
 ALONE = 1  # client
+QUIET = 0.05  # share of the processors that others may take during a slice
+TRIES = 3  # to find such a slice; the quietest counts
 OFFSET = 5  # entries by which each round begins later
 
 
@@ -58,8 +60,12 @@ def contest(
                 with hosted(entry, model, photos[0]) as server:
                     visit(server, photos, terms, executor, found[entry.name])
                 latest = found[entry.name].crowd[-1]
-                tell(f"round {turn + 1}: {entry.name}: {latest.images_per_s:.1f} masks/s")
+                tell(f"round {turn + 1}: {entry.name}: {told_of(latest)}")
     return found
+
+
+def told_of(one: Slice) -> str:
+    return f"{one.images_per_s:.1f} masks/s, others took {100 * one.foreign_share:.0f} %"
 
 
 def visit(
@@ -69,12 +75,22 @@ def visit(
     _, seen = server.burst(photos, ALONE, 0, executor)
     found.lone_answers = found.lone_answers or lone_answers(seen, len(photos))
     server.burst(photos, terms.clients, terms.warm_up_s, executor)
-    crowd, seen = server.burst(photos, terms.clients, terms.seconds, executor)
+    crowd, seen = quietest(lambda: server.burst(photos, terms.clients, terms.seconds, executor))
     differing, changed, pixels = compare(seen.answers, found.lone_answers)
     found.crowd.append(replace(crowd, differing=differing))
     found.changed_pixels += changed
     found.pixels += pixels
-    found.lone.append(server.burst(photos, ALONE, 0, executor)[0])
+    found.lone.append(quietest(lambda: server.burst(photos, ALONE, 0, executor))[0])
+
+
+def quietest(measured: Callable[[], tuple[Slice, Burst]]) -> tuple[Slice, Burst]:
+    """Measure again where others on this machine were busy meanwhile, whoever's turn it is."""
+    slices = []
+    for _ in range(TRIES):
+        slices.append(measured())
+        if slices[-1][0].foreign_share <= QUIET:
+            break
+    return min(slices, key=lambda one: one[0].foreign_share)
 
 
 def lone_answers(seen: Burst, photos: int) -> list[bytes]:

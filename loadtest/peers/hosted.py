@@ -28,6 +28,7 @@ from service.settings import ROOT
 from service.torchserve import free_ports
 
 SERVER = "server"
+PROCESSORS = os.cpu_count() or 1
 THREADS = "1"  # of each process: one a core
 
 
@@ -46,9 +47,9 @@ class Hosted:
         """Send whole rounds of photos; what the server used, and what the clients saw."""
         for pid in self.pids():
             measure.reset_peak(pid)
-        before = self._use(measure.cpu_s)
+        before, busy_s = self._use(measure.cpu_s), measure.machine_busy_s()
         seen = executor.submit(burst, self.target, list(photos), clients, seconds).result()
-        after = self._use(measure.cpu_s)
+        after, busy_s = self._use(measure.cpu_s), measure.machine_busy_s() - busy_s
         used = sum(s - before.get(pid, 0.0) for pid, s in after.items())
         found = Slice(
             images=len(seen.latencies_ms),
@@ -59,6 +60,7 @@ class Hosted:
             failed=seen.failed,
             peak_bytes={SERVER: int(sum(self._use(measure.peak_bytes).values()))},
             client_cpu_s=seen.cpu_s,
+            foreign_share=max(0.0, busy_s - used - seen.cpu_s) / seen.seconds / PROCESSORS,
         )
         return found, seen
 

@@ -8,6 +8,7 @@ from loadtest.peers.record import Record, Result
 from loadtest.plot import bars
 from loadtest.report import images_per_s, number, plain, table
 from loadtest.rows import Row, Slice, paired, percentile, row_of
+from loadtest.strategies import PAD_TO_LARGEST
 
 HEADINGS = (
     "server",
@@ -24,6 +25,7 @@ HEADINGS = (
     "lone p50 ms",
     "lone p99 ms",
     "lone = ours",
+    "others took %",
 )
 COLOURS = {OUR_NAME: "#2ca02c"}
 OTHER_COLOUR = "#7f7f7f"
@@ -66,7 +68,17 @@ def cells_of(result: Result, ours: Result) -> tuple[str, ...]:
         number(lone.p50_ms, 1),
         number(lone.p99_ms, 1),
         f"{result.lone_as_ours}/{len({place for place, _ in result.lone[0].latencies_ms})}",
+        number(100 * max(one.foreign_share for one in result.crowd), 0),
     )
+
+
+FIGURES: dict[str, Callable[[Result], float]] = {  # the smaller the better
+    "masks/s": lambda one: 1 / summary(one, one.crowd).images_per_s,
+    "p99": lambda one: summary(one, one.crowd).p99_ms or 0.0,
+    "CPU seconds per mask": lambda one: summary(one, one.crowd).cpu_s_per_mask,
+    "memory": lambda one: summary(one, one.crowd).peak_mb,
+    "latency of a lone photo (p50)": lambda one: summary(one, one.lone).p50_ms or 0.0,
+}
 
 
 def rivals(record: Record) -> Mapping[str, Result]:
@@ -76,18 +88,10 @@ def rivals(record: Record) -> Mapping[str, Result]:
 def verdict(record: Record) -> list[str]:
     """Say who comes out best by each figure, and by how much; also where that is not ours."""
     ours = ours_of(record)
-    figures: list[tuple[str, Callable[[Result], float], bool]] = [
-        ("masks/s", lambda one: summary(one, one.crowd).images_per_s, False),
-        ("p99", lambda one: -(summary(one, one.crowd).p99_ms or 0), True),
-        ("CPU seconds per mask", lambda one: -summary(one, one.crowd).cpu_s_per_mask, True),
-        ("memory", lambda one: -summary(one, one.crowd).peak_mb, True),
-        ("latency of a lone photo (p50)", lambda one: -(summary(one, one.lone).p50_ms or 0), True),
-    ]
     found = []
-    for what, figure, lower in figures:
-        best = max(rivals(record), key=lambda name: figure(record.results[name]))
-        theirs, mine = figure(record.results[best]), figure(ours)
-        ratio = theirs / mine if lower else mine / theirs
+    for what, figure in FIGURES.items():
+        best = min(rivals(record), key=lambda name: figure(record.results[name]))
+        ratio = figure(record.results[best]) / figure(ours)
         word = "ahead of" if ratio > 1 else "behind"
         found.append(f"- {what}: {word} the best of the others ({best}), {ratio:.2f} times as good")
     return found
@@ -112,8 +116,8 @@ def setup_text(result: Result) -> str:
 
 def save(record: Record, stem: Path) -> str:
     """Write STEM.json, .md and .png; returns the page."""
-    page = markdown(record)
     record.write(stem.with_suffix(".json"))
+    page = markdown(record)
     stem.with_suffix(".md").write_text(page)
     rows = [crowd_row(one) for one in record.results.values()]
     title = f"{record.about['model']}, {record.about['set_name']}, cpu"
@@ -122,7 +126,7 @@ def save(record: Record, stem: Path) -> str:
 
 
 def colour_of(row: Row) -> str:
-    padded = row.strategy == "pad to largest"
+    padded = row.strategy == PAD_TO_LARGEST
     return COLOURS.get(row.level, PADDED_COLOUR if padded else OTHER_COLOUR)
 
 
@@ -134,4 +138,6 @@ a server's processes, without the clients; memory is the sum of their peaks, so 
 processes share count more than once. `px changed`: pixels whose label in a crowd is not that of
 the same server's lone answer; `differ`: masks whose bytes are not. `lone`: one client, a photo at
 a time. `lone = ours`: photos for which the lone answer has the very bytes of ours.
+`others took`: processor time that went to other programs, in the worst slice under load; slices
+with more than 5 % are measured again, three times at most, and the quietest counts.
 """
