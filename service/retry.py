@@ -6,12 +6,14 @@ waits for a mask outlives a restart, and a model is changed by restarting its wo
 """
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from service.errors import NotReadyError, WorkerCrashedError
+from handlers.errors import ProblemError
+from service.errors import NotReadyError, WorkerCrashedError, WorkerSilentError
 from service.health import Health
 from service.metrics import Metrics
 
@@ -35,16 +37,26 @@ class Retry:
 
         `attempt` is told whether an earlier one ended in a crash.
         """
-        crashes: Counter[type[WorkerCrashedError]] = Counter()
+        crashes: Counter[type[ProblemError]] = Counter()
         while True:
+            started = time.monotonic()
             try:
                 return await attempt(crashes.total() > 0)
-            except NotReadyError:
-                if self.health.silent_s(model) > self.restart_wait_s:
-                    raise
-            except WorkerCrashedError as error:
-                crashes[type(error)] += 1
-                if crashes[type(error)] == MOST_CRASHES:
-                    raise
+            except (NotReadyError, WorkerCrashedError) as error:
+                if self._is_everybodys(error, model, started):
+                    if self.health.silent_s(model) > self.restart_wait_s:
+                        raise
+                else:
+                    crashes[type(error)] += 1
+                    if crashes[type(error)] == MOST_CRASHES:
+                        raise
             self.metrics.retry()
             await asyncio.sleep(PAUSE_S)
+
+    def _is_everybodys(self, error: Exception, model: str, started: float) -> bool:
+        """Tell whether nobody else was answered either: TorchServe hangs, or takes requests while
+        its workers are still starting, and no image is to blame.
+        """
+        if isinstance(error, WorkerSilentError):
+            return self.health.silent_s(model) >= time.monotonic() - started
+        return isinstance(error, NotReadyError)

@@ -199,8 +199,8 @@ CASES = [
         "worker_crashed",
         with_fault(lambda torchserve: torchserve.hangs),
         ("not answered within 0.2 s", "is lost", "try again", "FCNSERVE_ATTEMPT_TIMEOUT_S"),
-        settings={"attempt_timeout_s": 0.2},
-        photos=2,
+        settings={"attempt_timeout_s": 0.2, "restart_wait_s": 0},
+        photos=1,
     ),
     Case(
         "text-type",

@@ -125,12 +125,41 @@ async def test_a_deadline_ends_the_waiting() -> None:
         assert (response.status_code, response.json()["code"]) == (504, "deadline_exceeded")
 
 
-async def test_an_attempt_that_takes_too_long_is_another_outcome_than_a_crash() -> None:
+async def test_an_image_that_is_lost_twice_while_others_are_answered_is_given_up() -> None:
+    torchserve = FakeTorchServe()
+
+    async def is_lost(request: web.Request) -> web.StreamResponse:
+        gateway.app.state.health.saw_answer("fcn8s-lite0")  # somebody else's
+        return await torchserve.hangs(request)
+
+    async with running(torchserve, attempt_timeout_s=0.2) as gateway:
+        await gateway.ready()
+        torchserve.fault = is_lost
+        response = await gateway.segment()
+        assert (response.status_code, response.json()["code"]) == (502, "worker_crashed")
+        assert gateway.value(ATTEMPTS, outcome="timed_out") == 2
+        torchserve.released.set()
+
+
+async def test_an_image_waits_as_long_as_nobody_is_answered() -> None:
+    """A TorchServe that starts takes requests long before its workers do."""
     async with running(attempt_timeout_s=0.2) as gateway:
         await gateway.ready()
         gateway.torchserve.fault = gateway.torchserve.hangs
+        asked = asyncio.create_task(gateway.segment())
+        await until(lambda: gateway.value(ATTEMPTS, outcome="timed_out") >= 3)
+        gateway.torchserve.fault = None
+        gateway.torchserve.released.set()
+        assert (await asked).status_code == 200
+
+
+async def test_nobody_waits_for_a_worker_that_has_been_silent_for_long() -> None:
+    async with running(attempt_timeout_s=0.2, restart_wait_s=0) as gateway:
+        await gateway.ready()
+        gateway.torchserve.fault = gateway.torchserve.hangs
         assert (await gateway.segment()).status_code == 502
-        assert gateway.value(ATTEMPTS, outcome="timed_out") == 2
+        assert gateway.value(ATTEMPTS, outcome="timed_out") == 1
+        gateway.torchserve.released.set()
 
 
 async def test_a_crash_after_a_silence_is_the_first_that_the_image_may_be_to_blame_for() -> None:
