@@ -3,6 +3,8 @@
 Wiring and options; the run is in `loadtest.peers.contest`.
 """
 
+import signal
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -23,14 +25,15 @@ def peers(  # noqa: PLR0913 - every option is one
     set_name: Annotated[SetName, typer.Option("--set", help="Sizes of the photos.")] = SetName.mix,
     images: Annotated[int, typer.Option(min=1, help="Photos.")] = 48,
     clients: Annotated[int, typer.Option(min=1, help="Clients at a time.")] = 16,
-    rounds: Annotated[int, typer.Option(min=1, help="Slices that each server gets.")] = 3,
-    seconds: Annotated[float, typer.Option(min=0, help="Time of a slice.")] = 6,
+    rounds: Annotated[int, typer.Option(min=1, help="Slices that each server gets.")] = 8,
+    seconds: Annotated[float, typer.Option(min=0, help="Time of a slice.")] = 2,
     warm_up: Annotated[float, typer.Option(min=0, help="Seconds of load before it.")] = 5,
     seed: Annotated[int, typer.Option(help="Chooses sizes and crops.")] = 0,
     add: Annotated[bool, typer.Option(help="Add the rounds to those of the last run.")] = False,
     out: Annotated[Path, typer.Option(help="Folder for .json, .md and .png.")] = RESULTS,
 ) -> None:
     """Measure other servers around the same network, and ours, in turns."""
+    signal.signal(signal.SIGTERM, lambda signum, _: sys.exit(128 + signum))  # servers are stopped
     entries = chosen(only)
     install([*dict.fromkeys(e.peer.name for e in entries if e.peer.name != OUR_NAME)])
     prepare_environment("cpu", threads=0)
@@ -45,12 +48,15 @@ def peers(  # noqa: PLR0913 - every option is one
     about |= {"hardware": hardware(), "versions": versions(), "revision": revision()}
     photos = photos_of(set_name, images, seed, sorted(SAMPLES.glob("*.jpg")))
     bodies = [photo.body for photo in photos]
-    found = contest(entries, model, bodies, terms, lambda line: typer.echo(line, err=True))
-    record = record_of(entries, found, about)
     stem = out / f"peers-cpu-{set_name}"
-    if add:
-        record = Record.read(stem.with_suffix(".json")).joined(record)
-    typer.echo(save(record, stem))
+    earlier = Record.read(stem.with_suffix(".json")) if add else None
+    page = ""
+    for found in contest(entries, model, bodies, terms, lambda line: typer.echo(line, err=True)):
+        record = record_of([entry for entry in entries if entry.name in found], found, about)
+        if earlier and len(found) == len(entries):
+            record = earlier.joined(record)
+        page = save(record, stem)
+    typer.echo(page)
 
 
 def chosen(names: Sequence[str] | None) -> list[Entry]:

@@ -1,12 +1,14 @@
-"""One run: every server in turn, round after round, with both cores to itself while it runs.
+"""One run: the servers of a heat are all up, and take turns at the load, round after round.
 
-In: entries and photos. Out: for each entry its slices, and how its answers compare: in a crowd with
-those of the same server alone, and alone with ours.
+In: entries and photos. Out: for each entry its slices, and how its answers compare with those of
+the same server alone. Short turns close in time, since a machine's speed changes within minutes.
+Those that pad need gigabytes, so they run in heats of their own.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,12 +18,14 @@ from loadtest.peers.catalogue import Entry
 from loadtest.peers.hosted import Hosted, hosted
 from loadtest.rows import Slice
 from loadtest.served import client_process
+from loadtest.strategies import PAD_TO_LARGEST
 
 Tell = Callable[[str], None]
 ALONE = 1  # client
 QUIET = 0.05  # share of the processors that others may take during a slice
 TRIES = 3  # to find such a slice; the quietest counts
-OFFSET = 5  # entries by which each round begins later
+PADDED_AT_ONCE = 3  # servers; each may take four gigabytes
+OFFSET = 3  # entries by which each round begins later
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +54,45 @@ class Found:
 
 def contest(
     entries: Sequence[Entry], model: Path, photos: Sequence[bytes], terms: Terms, tell: Tell
-) -> dict[str, Found]:
-    """Give every entry its slices in every round."""
-    found = {entry.name: Found() for entry in entries}
+) -> Iterator[dict[str, Found]]:
+    """Run heat after heat; after each, gives all that was found so far."""
+    found: dict[str, Found] = {}
     with client_process() as executor:
+        for heat in heats(entries):
+            found |= run_heat(heat, model, photos, terms, executor, tell)
+            yield found
+
+
+def heats(entries: Sequence[Entry]) -> list[Sequence[Entry]]:
+    """Put all together that do not pad, ours among them, then a few at a time that do."""
+    padded = [entry for entry in entries if entry.grouping == PAD_TO_LARGEST]
+    others = [entry for entry in entries if entry.grouping != PAD_TO_LARGEST]
+    chunks = [padded[at : at + PADDED_AT_ONCE] for at in range(0, len(padded), PADDED_AT_ONCE)]
+    return [others, *chunks]
+
+
+def run_heat(
+    heat: Sequence[Entry],
+    model: Path,
+    photos: Sequence[bytes],
+    terms: Terms,
+    executor: Executor,
+    tell: Tell,
+) -> dict[str, Found]:
+    """Start a heat's servers, warm them up, and give each a slice in every round."""
+    found: dict[str, Found] = {}
+    with ExitStack() as stack:
+        servers = {}
+        for entry in heat:
+            server = stack.enter_context(hosted(entry, model, photos[0]))
+            found[entry.name] = warmed_up(server, photos, terms, executor)
+            servers[entry.name] = server
+            tell(f"{entry.name} is up")
         for turn in range(terms.rounds):
-            first = turn * OFFSET % len(entries)
-            for entry in [*entries[first:], *entries[:first]]:
-                with hosted(entry, model, photos[0]) as server:
-                    visit(server, photos, terms, executor, found[entry.name])
-                latest = found[entry.name].crowd[-1]
-                tell(f"round {turn + 1}: {entry.name}: {told_of(latest)}")
+            first = turn * OFFSET % len(heat)
+            for entry in [*heat[first:], *heat[:first]]:
+                visit(servers[entry.name], photos, terms, executor, found[entry.name])
+                tell(f"round {turn + 1}: {entry.name}: {told_of(found[entry.name].crowd[-1])}")
     return found
 
 
@@ -68,13 +100,17 @@ def told_of(one: Slice) -> str:
     return f"{one.images_per_s:.1f} masks/s, others took {100 * one.foreign_share:.0f} %"
 
 
+def warmed_up(server: Hosted, photos: Sequence[bytes], terms: Terms, executor: Executor) -> Found:
+    """Ask for each photo alone, to compare with later, then send a crowd."""
+    _, seen = server.burst(photos, ALONE, 0, executor)
+    server.burst(photos, terms.clients, terms.warm_up_s, executor)
+    return Found(lone_answers=lone_answers(seen, len(photos)))
+
+
 def visit(
     server: Hosted, photos: Sequence[bytes], terms: Terms, executor: Executor, found: Found
 ) -> None:
-    """Ask for each photo alone, warm up in a crowd, then measure both."""
-    _, seen = server.burst(photos, ALONE, 0, executor)
-    found.lone_answers = found.lone_answers or lone_answers(seen, len(photos))
-    server.burst(photos, terms.clients, terms.warm_up_s, executor)
+    """Measure a slice under load, and one of a photo at a time."""
     crowd, seen = quietest(lambda: server.burst(photos, terms.clients, terms.seconds, executor))
     differing, changed, pixels = compare(seen.answers, found.lone_answers)
     found.crowd.append(replace(crowd, differing=differing))

@@ -14,13 +14,20 @@ from loadtest.client import Burst, read_png
 from loadtest.peers import install
 from loadtest.peers.__main__ import chosen
 from loadtest.peers.catalogue import ENTRIES, OUR_NAME, OURSELVES, PEERS, Entry, Peer
-from loadtest.peers.contest import Found, compare, lone_answers
+from loadtest.peers.contest import (
+    PADDED_AT_ONCE,
+    Found,
+    compare,
+    heats,
+    lone_answers,
+    quietest,
+)
 from loadtest.peers.page import HEADINGS, markdown, p99_ms, save
 from loadtest.peers.record import OtherTermsError, Record, record_of
 from loadtest.peers.setup import Setup
 from loadtest.peers.triton_answer import JSON_BYTES, read_element
 from loadtest.rows import Slice
-from loadtest.strategies import GROUPINGS, OURS
+from loadtest.strategies import GROUPINGS, OURS, PAD_TO_LARGEST
 from service.settings import ROOT
 
 PALETTE = bytes(range(9))
@@ -169,3 +176,23 @@ def test_a_record_comes_back_from_its_file_as_it_was(record: Record, tmp_path: P
     assert (tmp_path / "peers.png").stat().st_size > 0
     again = Record.read(tmp_path / "peers.json")
     assert markdown(again) == page
+
+
+def test_servers_that_pad_run_a_few_at_a_time_and_all_others_with_ours() -> None:
+    first, *padded = heats(ENTRIES)
+    assert OURSELVES in [entry.peer for entry in first]
+    assert not [entry for entry in first if entry.grouping == PAD_TO_LARGEST]
+    assert all(0 < len(heat) <= PADDED_AT_ONCE for heat in padded)
+    assert sorted(e.name for heat in (first, *padded) for e in heat) == sorted(
+        e.name for e in ENTRIES
+    )
+
+
+def test_a_slice_is_measured_again_while_others_are_busy_and_the_quietest_counts() -> None:
+    shares = iter([0.4, 0.2, 0.3, 0.01])
+
+    def measured() -> tuple[Slice, Burst]:
+        return replace(SLICE, foreign_share=next(shares)), Burst()
+
+    assert quietest(measured)[0].foreign_share == 0.2
+    assert quietest(measured)[0].foreign_share == 0.01
