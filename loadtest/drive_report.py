@@ -30,6 +30,7 @@ HEADS: Mapping[str, Callable[[Figures], float | None]] = {
     "images a batch": lambda f: f.meanwhile.batch_images,
     "fill, %": lambda f: None if f.meanwhile.fill is None else 100 * f.meanwhile.fill,
     "cores in use": lambda f: f.meanwhile.machine_cpu,
+    "of them others'": lambda f: f.meanwhile.others_cpu,
 }
 
 

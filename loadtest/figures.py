@@ -28,6 +28,13 @@ class Meanwhile:
     batch_images: float | None = None
     fill: float | None = None  # share of forward passes' pixels that are photo
 
+    @property
+    def others_cpu(self) -> float | None:
+        """Cores that other programs had; None where the service's own are not seen."""
+        if not self.cpu.keys() - {"client"}:
+            return None
+        return max(0.0, self.machine_cpu - sum(self.cpu.values()))
+
 
 @dataclass(frozen=True, slots=True)
 class Figures:

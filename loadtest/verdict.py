@@ -12,6 +12,7 @@ from loadtest.figures import Figures
 from loadtest.knee import saturates_first
 from loadtest.locust_run import Ran
 
+QUIET_SHARE = 0.1  # of the cores; more that others use is told
 PATIENCE_STEP_MS = 10  # a p99 is named rounded up to this
 
 
@@ -31,7 +32,7 @@ class Drive:
 def verdict(drive: Drive, steps: Sequence[Figures], knee: Figures | None) -> str:
     """Capacity in one sentence, what saturates first in another; other shapes tell their own."""
     cores, gateways = len(os.sched_getaffinity(0)), int(drive.settings.get("gateway_processes", 1))
-    lines = list(full_house(drive))
+    lines = [*full_house(drive), *disturbed(drive, steps, cores)]
     if drive.shape != "steps":
         return " ".join([*told_of(drive, steps), *lines])
     if knee is None:
@@ -52,6 +53,14 @@ def full_house(drive: Drive) -> Iterator[str]:
             f"With {drive.clients} clients that always ask it is {drive.full.masks:.0f} masks/s"
             f" ({drive.full.answered:.1f} requests/s), p99 {drive.full.ms['p99']:.0f} ms."
         )
+
+
+def disturbed(drive: Drive, steps: Sequence[Figures], cores: int) -> Iterator[str]:
+    """Warn of programs that had processors which the service could have had."""
+    seen = [*([drive.full] if drive.full else []), *steps]
+    most = max(step.meanwhile.others_cpu or 0.0 for step in seen)
+    if most > QUIET_SHARE * cores:
+        yield f"**Other programs used up to {most:.1f} cores meanwhile: measure again.**"
 
 
 def told_of(drive: Drive, steps: Sequence[Figures]) -> Iterator[str]:

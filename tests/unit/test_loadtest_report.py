@@ -18,7 +18,7 @@ from loadtest.record import RIGHT, Row
 from loadtest.series import early_and_late, series_of
 from loadtest.shapes import SHAPES, Stage
 from loadtest.traffic import Traffic
-from loadtest.verdict import Drive
+from loadtest.verdict import Drive, disturbed
 
 LIMIT_MS = 500
 
@@ -181,6 +181,17 @@ def test_a_report_of_steps_that_were_too_much_says_so(tmp_path: Path) -> None:
     page = save(drive("steps", [row(100 + n / 10, ms=3000) for n in range(900)]), tmp_path)
     assert "Not even the first step was borne" in page
     assert "This machine serves" not in page
+
+
+@pytest.mark.parametrize(("workers", "is_told"), [(1.95, False), (1.5, True)])
+def test_programs_that_disturbed_the_run_are_told_of(workers: float, is_told: bool) -> None:
+    steps = [step(10, meanwhile=using(2.0, workers=workers))]
+    told = " ".join(disturbed(drive("steps", []), steps, 2))
+    assert ("Other programs used up to 0.5 cores" in told) == is_told
+
+
+def test_of_a_machine_elsewhere_others_are_not_known() -> None:
+    assert using(2.0, client=0.1).others_cpu is None
 
 
 def test_the_report_of_a_soak_tells_of_memory(tmp_path: Path) -> None:
