@@ -22,6 +22,7 @@ class Peer:
     media_type: str = JPEG
     headers: Mapping[str, str] = field(default_factory=dict)
     read: Read = read_png
+    environment: Mapping[str, str] = field(default_factory=dict)  # what makes it fast
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,12 @@ FASTAPI = Peer("fastapi", "fastapi", "/segment")
 LITSERVE = Peer("litserve", "litserve", "/segment")
 MOSEC = Peer("mosec", "mosec", "/inference", OCTETS)
 BENTOML = Peer("bentoml", "bentoml", "/segment")
-RAY = Peer("ray", "ray", "/segment")
+RAY = Peer(
+    "ray",
+    "ray",
+    "/segment",
+    environment={"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"},
+)
 TRITON = Peer(
     "triton", "nvidia-pytriton", "/v2/models/segment/infer", OCTETS, RAW_REQUEST, read_element
 )

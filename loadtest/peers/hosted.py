@@ -133,6 +133,7 @@ def environment(entry: Entry, setup: Setup, folder: str) -> dict[str, str]:
     return (
         os.environ
         | setup.environment()
+        | dict(entry.peer.environment)
         | {
             "FCNSERVE_THREADS": THREADS,
             "OMP_NUM_THREADS": THREADS,

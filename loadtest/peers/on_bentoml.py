@@ -17,6 +17,8 @@ from loadtest.peers.setup import Setup
 setup = Setup.read()
 Photo = Annotated[bytes, ContentType("image/jpeg")]
 Mask = Annotated[bytes, ContentType(PNG)]
+# a session is renewed after 100 requests by default, and those under way are then cut off
+LASTING = {"max_requests": 1_000_000, "max_age": 86400.0}
 COMMON = {"traffic": {"timeout": 120}, "logging": {"access": {"enabled": False}}}
 
 
@@ -32,7 +34,7 @@ class Lone:
         return self._work.answer([photo])[0]
 
 
-@bentoml.service(workers=setup.processes, threads=1, **COMMON)
+@bentoml.service(workers=setup.processes, threads=1, runner_connection=LASTING, **COMMON)
 class Batches:
     """Photos that came at about the same time."""
 
