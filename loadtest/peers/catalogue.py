@@ -23,6 +23,7 @@ class Peer:
     headers: Mapping[str, str] = field(default_factory=dict)
     read: Read = read_png
     environment: Mapping[str, str] = field(default_factory=dict)  # what makes it fast
+    batches: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Entry:
     processes: int = 2
     batch: int = 1
     wait_ms: int = 0
+    threads: int = 1  # of each process
 
     @property
     def name(self) -> str:
@@ -43,11 +45,16 @@ class Entry:
         """Say how it was set up; ours sets itself up."""
         if self.peer is OURSELVES:
             return {}
-        return {"processes": self.processes, "batch": self.batch, "wait_ms": self.wait_ms}
+        return {
+            "processes": self.processes,
+            "threads": self.threads,
+            "batch": self.batch,
+            "wait_ms": self.wait_ms,
+        }
 
 
 OURSELVES = Peer(OUR_NAME, "torchserve", "/v1/segment")
-FASTAPI = Peer("fastapi", "fastapi", "/segment")
+FASTAPI = Peer("fastapi", "fastapi", "/segment", batches=False)
 LITSERVE = Peer("litserve", "litserve", "/segment")
 MOSEC = Peer("mosec", "mosec", "/inference", OCTETS)
 BENTOML = Peer("bentoml", "bentoml", "/segment")

@@ -29,7 +29,6 @@ from service.torchserve import free_ports
 
 SERVER = "server"
 PROCESSORS = os.cpu_count() or 1
-THREADS = "1"  # of each process: one a core
 
 
 class Hosted:
@@ -135,8 +134,8 @@ def environment(entry: Entry, setup: Setup, folder: str) -> dict[str, str]:
         | setup.environment()
         | dict(entry.peer.environment)
         | {
-            "FCNSERVE_THREADS": THREADS,
-            "OMP_NUM_THREADS": THREADS,
+            "FCNSERVE_THREADS": str(entry.threads),
+            "OMP_NUM_THREADS": str(entry.threads),
             "PATH": f"{bin_folder}:{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT),
             "PEER_FOLDER": folder,

@@ -26,6 +26,8 @@ from loadtest.peers.page import HEADINGS, markdown, p99_ms, save
 from loadtest.peers.record import OtherTermsError, Record, record_of
 from loadtest.peers.setup import Setup
 from loadtest.peers.triton_answer import JSON_BYTES, read_element
+from loadtest.peers.tuning import HEADINGS as TUNING_HEADINGS
+from loadtest.peers.tuning import Tried, cells_of, variants
 from loadtest.rows import Slice
 from loadtest.strategies import GROUPINGS, OURS, PAD_TO_LARGEST
 from service.settings import ROOT
@@ -196,3 +198,27 @@ def test_a_slice_is_measured_again_while_others_are_busy_and_the_quietest_counts
 
     assert quietest(measured)[0].foreign_share == 0.2
     assert quietest(measured)[0].foreign_share == 0.01
+
+
+@pytest.mark.parametrize(
+    "entry", [e for e in ENTRIES if e.peer is not OURSELVES], ids=lambda entry: entry.name
+)
+def test_a_tuning_begins_with_what_is_compared_and_changes_nothing_but_the_setup(
+    entry: Entry,
+) -> None:
+    tried = list(variants(entry))
+    assert tried[0] == entry
+    assert all((one.peer, one.grouping) == (entry.peer, entry.grouping) for one in tried)
+    assert len({str(one.told()) for one in tried}) == len(tried)
+
+
+def test_a_server_that_cannot_batch_is_not_asked_to() -> None:
+    (fastapi,) = (entry for entry in ENTRIES if entry.peer.name == "fastapi")
+    assert {one.batch for one in variants(fastapi)} == {1}
+
+
+def test_a_setup_that_fails_requests_says_so() -> None:
+    setup = next(entry for entry in ENTRIES if entry.peer is not OURSELVES).told()
+    cells = cells_of(Tried("mosec", "one by one", setup, 50.04, 400.2, 3))
+    assert len(cells) == len(TUNING_HEADINGS)
+    assert cells[-2:] == ("50.0 (3 failed)", "400")
