@@ -45,7 +45,8 @@ class Hosted:
     ) -> tuple[Slice, Burst]:
         """Send whole rounds of photos; what the server used, and what the clients saw."""
         for pid in self.pids():
-            measure.reset_peak(pid)
+            with suppress(OSError):  # it has just ended
+                measure.reset_peak(pid)
         before, busy_s = self._use(measure.cpu_s), measure.machine_busy_s()
         seen = executor.submit(burst, self.target, list(photos), clients, seconds).result()
         after, busy_s = self._use(measure.cpu_s), measure.machine_busy_s() - busy_s
