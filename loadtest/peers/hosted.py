@@ -47,9 +47,9 @@ class Hosted:
         for pid in self.pids():
             with suppress(OSError):  # it has just ended
                 measure.reset_peak(pid)
-        before, busy_s = self._use(measure.cpu_s), measure.machine_busy_s()
+        before, foreign_s = self._use(measure.cpu_s), foreign_cpu_s()
         seen = executor.submit(burst, self.target, list(photos), clients, seconds).result()
-        after, busy_s = self._use(measure.cpu_s), measure.machine_busy_s() - busy_s
+        after, foreign_s = self._use(measure.cpu_s), foreign_cpu_s() - foreign_s
         used = sum(s - before.get(pid, 0.0) for pid, s in after.items())
         found = Slice(
             images=len(seen.latencies_ms),
@@ -60,7 +60,7 @@ class Hosted:
             failed=seen.failed,
             peak_bytes={SERVER: int(sum(self._use(measure.peak_bytes).values()))},
             client_cpu_s=seen.cpu_s,
-            foreign_share=max(0.0, busy_s - used - seen.cpu_s) / seen.seconds / PROCESSORS,
+            foreign_share=max(0.0, foreign_s) / seen.seconds / PROCESSORS,
         )
         return found, seen
 
@@ -76,6 +76,15 @@ class Hosted:
             except (OSError, ValueError):
                 continue
         return found
+
+
+def foreign_cpu_s() -> float:
+    """Time of all that this process has not started; other servers that are up are its own."""
+    family_s = measure.own_cpu_s()
+    for pid in measure.descendants(os.getpid()):
+        with suppress(OSError):
+            family_s += measure.cpu_s(pid)
+    return measure.machine_busy_s() - family_s
 
 
 @contextmanager

@@ -133,11 +133,11 @@ def colour_of(row: Row) -> str:
 NOTES = """\
 Made by `make peers`; [what was tuned, and how each server is written](../peers/README.md). Servers
 were all up and warm, and took short turns at the load, round after round; those that pad need more
-memory and ran afterwards, three at a time. Ratios are medians over rounds. CPU is user and system
-time of all of a server's processes, without the clients; memory is the sum of their peaks, so pages
-that processes share count more than once. `px changed`: pixels whose label in a crowd is not that
-of the same server's lone answer; `differ`: masks whose bytes are not. `lone`: one client, a photo
-at a time. `lone = ours`: photos for which the lone answer has the very bytes of ours.
+memory and ran afterwards, three at a time, minutes after ours. Ratios are medians over rounds. CPU
+is user and system time of all of a server's processes, without the clients; memory is the sum of
+their peaks, so pages that processes share count more than once. `px changed`: pixels whose label in
+a crowd is not that of the same server's lone answer; `differ`: masks whose bytes are not. `lone`:
+one client, a photo at a time. `lone = ours`: photos whose lone answer has the very bytes of ours.
 `others took`: processor time that went to other programs, in the worst slice under load; slices
 with more than 5 % are measured again, three times at most, and the quietest counts.
 """
