@@ -1,15 +1,27 @@
 """Three programs' capacities as people read them: a sentence, a table, and a JSON file."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from loadtest.confirm import LOCUST, Burst, medians
+from loadtest.confirm import medians
 from loadtest.machine import hardware, revision, versions
+from loadtest.programs import LOCUST, Burst
 from loadtest.report import number, plain, table
+from loadtest.verdict import QUIET_SHARE
 
-HEADINGS = ("of", "masks/s", "of Locust's", "p50 ms", "p99 ms", "other answers", "CPU ms/mask")
+HEADINGS = (
+    "of",
+    "masks/s",
+    "of Locust's",
+    "p50 ms",
+    "p99 ms",
+    "other answers",
+    "CPU ms/mask",
+    "others' cores",
+)
 
 
 def save(found: Sequence[Burst], course: Mapping[str, object], folder: Path) -> str:
@@ -36,9 +48,15 @@ def verdict(middles: Mapping[str, Burst]) -> str:
     locust = middles[LOCUST].masks_per_s
     apart = max(abs(one.masks_per_s / locust - 1) for one in middles.values())
     names = ", ".join(name for name in middles if name != LOCUST)
-    return (
-        f"**Locust finds {locust:.1f} masks/s; {names} differ from that by {apart:.0%} at most.**"
-    )
+    told = f"Locust finds {locust:.1f} masks/s; {names} differ from that by {apart:.0%} at most."
+    return f"**{told}**{disturbed(middles)}"
+
+
+def disturbed(middles: Mapping[str, Burst]) -> str:
+    most = max(one.others_cpu for one in middles.values())
+    if most <= QUIET_SHARE * len(os.sched_getaffinity(0)):
+        return ""
+    return f" **Other programs used up to {most:.1f} cores meanwhile: measure again.**"
 
 
 def cells(one: Burst, locust: Burst) -> tuple[str, ...]:
@@ -50,6 +68,7 @@ def cells(one: Burst, locust: Burst) -> tuple[str, ...]:
         number(one.p99_ms, 0),
         str(one.other_answers),
         number(one.client_cpu_ms, 2),
+        number(one.others_cpu, 2),
     )
 
 

@@ -1,4 +1,4 @@
--- Photos by wrk, one after the other on every connection; called by loadtest/confirm.py:
+-- Photos by wrk, one after the other on every connection; called by loadtest/programs.py:
 --   wrk -t1 -c16 -d15s -s loadtest/wrk.lua http://127.0.0.1:8000 -- LIST
 -- LIST has a line a photo, path and media type with a tab between. The last line of the output is
 -- JSON: answers that are PNGs, other ones, and connections that failed.
