@@ -39,6 +39,7 @@ def save_plots(
 
 def draw_steps(axes: Sequence[Any], steps: Sequence[Figures], knee: Figures | None) -> None:
     """Throughput with errors, latency, latency by stage, batches; and the knee in each."""
+    steps = sorted(steps, key=lambda step: step.offered)  # arrivals at random overtake a small step
     offered = [step.offered for step in steps]
     draw_rates(axes[0], offered, steps)
     draw_latency(axes[1], axes[2], offered, steps)
