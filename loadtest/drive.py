@@ -33,7 +33,7 @@ def drive(  # noqa: PLR0913 - every option is one
     capacity: Annotated[
         float, typer.Option(min=0, help="Requests/s that 1 stands for; 0: those of a full house.")
     ] = 0,
-    limit_ms: Annotated[float, typer.Option(min=1, help="The p99 that is still borne.")] = 500,
+    limit_ms: Annotated[float, typer.Option(min=1, help="The p99 that is still borne.")] = 1000,
     masks_only: Annotated[bool, typer.Option(help="Plain masks alone, no other output.")] = False,
     album: Annotated[Path, typer.Option(help="Folder that loadtest.make_album wrote.")] = ALBUM,
     setting: Annotated[

@@ -137,11 +137,11 @@ def data(drive: Drive, steps: Sequence[Figures], about: Mapping[str, object]) ->
 
 
 NOTES = """\
-Requests are due at random, independent of each other and of answers (an open loop); their time
-counts from when they were due, so that what waits in the client counts too (`client late` says how
-much that is). Each answer was checked: media type, size, palette, and all its bytes against the
-answer that the same request had alone, before the load. Client and service share the machine,
-unless `--host` said otherwise; the first fifth of each step is left out. How to read this, and to
-repeat it, is in [loadtest/README.md](../README.md),
-and how to have the capacity confirmed by other generators.
+Requests are due at random moments, so many a second, whatever becomes of those before (an open
+loop). Their time counts from when they were due, so that what waits in the client counts too
+(`client late` says how much that is). Each answer was checked: media type, size, palette, and all
+its bytes against the answer that the same request had alone, before the load. Client and service
+share the machine, unless `--host` said otherwise; the first fifth of each step is left out. How to
+read this, to repeat it, and to have the capacity confirmed by other generators, is in
+[loadtest/README.md](../README.md).
 """

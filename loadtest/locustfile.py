@@ -136,7 +136,7 @@ class WaitingUser(CheckingUser):
 
 
 class ArrivingUser(CheckingUser):
-    """An open loop: one arrival a second on average, independent of each other and of answers."""
+    """An open loop: one arrival in each second, at random within it, whatever becomes of others."""
 
     abstract = TRAFFIC.loop != "open"
     concurrency = CONNECTIONS
@@ -144,7 +144,8 @@ class ArrivingUser(CheckingUser):
     def on_start(self) -> None:
         self.dice = random.Random()
         self.on_their_way = Group()
-        self.due = time.time() + self.dice.expovariate(1)
+        self.second = time.time()
+        self.due = self.second + self.dice.random()
 
     def wait_time(self) -> float:
         return max(0.0, self.due - time.time())
@@ -154,7 +155,8 @@ class ArrivingUser(CheckingUser):
         if self.due > time.time():
             return
         self.on_their_way.spawn(self.send, next(turns), self.due)
-        self.due += self.dice.expovariate(1)
+        self.second += 1
+        self.due = self.second + self.dice.random()
 
     def on_stop(self) -> None:
         self.on_their_way.join(timeout=PATIENCE_S)
