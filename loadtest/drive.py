@@ -15,13 +15,14 @@ import typer
 
 from loadtest.album import ALBUM, INDEX
 from loadtest.bench import MODEL, RESULTS
-from loadtest.locust_run import Place, run_locust
+from loadtest.locust_run import RAW, Place, run_locust
 from loadtest.make_album import make_album
 from loadtest.served import served
 from loadtest.shapes import SHAPES
 from loadtest.traffic import Traffic
 
 ShapeName = Literal["smoke", "steps", "soak", "spike", "overload"]
+OWN_ALBUM = RAW / "photos"
 WARM_UP_S, FULL_S = 8.0, 25.0
 
 
@@ -36,6 +37,10 @@ def drive(  # noqa: PLR0913 - every option is one
     limit_ms: Annotated[float, typer.Option(min=1, help="The p99 that is still borne.")] = 1000,
     masks_only: Annotated[bool, typer.Option(help="Plain masks alone, no other output.")] = False,
     album: Annotated[Path, typer.Option(help="Folder that loadtest.make_album wrote.")] = ALBUM,
+    photos: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="Folder of one's own photos."),
+    ] = None,
     setting: Annotated[
         list[str], typer.Option(help="A setting of the service, as workers=2; may be repeated.")
     ] = [],  # noqa: B006 - typer's way
@@ -45,8 +50,10 @@ def drive(  # noqa: PLR0913 - every option is one
     from loadtest.drive_report import save
     from loadtest.verdict import Drive
 
-    if album == ALBUM and not (album / INDEX).exists():
-        make_album(None, album)
+    if photos:
+        album = OWN_ALBUM
+    if photos or (album == ALBUM and not (album / INDEX).exists()):
+        make_album(photos, album)
     settings = dict(each.split("=", 1) for each in setting)
     key = os.environ.get("FCNSERVE_KEY", "")
     traffic = Traffic(album=album, masks_only=masks_only, key=key)
