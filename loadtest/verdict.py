@@ -30,9 +30,14 @@ class Drive:
 
 
 def verdict(drive: Drive, steps: Sequence[Figures], knee: Figures | None) -> str:
-    """Capacity in one sentence, what saturates first in another; other shapes tell their own."""
-    cores, gateways = len(os.sched_getaffinity(0)), int(drive.settings.get("gateway_processes", 1))
-    lines = [*full_house(drive), *disturbed(drive, steps, cores)]
+    """Capacity in one sentence, what saturates first in another; before both, what spoils them."""
+    cores = len(os.sched_getaffinity(0))
+    return " ".join([*disturbed(drive, steps, cores), found(drive, steps, knee, cores)])
+
+
+def found(drive: Drive, steps: Sequence[Figures], knee: Figures | None, cores: int) -> str:
+    gateways = int(drive.settings.get("gateway_processes", 1))
+    lines = list(full_house(drive))
     if drive.shape != "steps":
         return " ".join([*told_of(drive, steps), *lines])
     if knee is None:
@@ -60,7 +65,10 @@ def disturbed(drive: Drive, steps: Sequence[Figures], cores: int) -> Iterator[st
     seen = [*([drive.full] if drive.full else []), *steps]
     most = max(step.meanwhile.others_cpu or 0.0 for step in seen)
     if most > QUIET_SHARE * cores:
-        yield f"**Other programs used up to {most:.1f} cores meanwhile: measure again.**"
+        yield (
+            f"**Other programs used up to {most:.1f} cores meanwhile: what follows is not the"
+            " machine's capacity, measure again.**"
+        )
 
 
 def told_of(drive: Drive, steps: Sequence[Figures]) -> Iterator[str]:
