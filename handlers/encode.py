@@ -13,12 +13,13 @@ from handlers.decode import Opened, Pixels
 from handlers.errors import ProblemError
 from handlers.forward import Forwarded
 from handlers.labels import Surface
+from handlers.net.geometry import Place
 from handlers.png import write_grey_alpha, write_indexed
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A photo's scores (classes, h, w) of stride 8, on the device; its frame's padding included."""
+    """A photo's scores (classes, h, w), on the device; its frame's padding included."""
 
     scores: Tensor
     opened: Opened
@@ -43,13 +44,13 @@ def scored(forwarded: Forwarded, opened: Opened) -> Scored | ProblemError:
 
 
 @torch.inference_mode()
-def encode(photo: Scored, palette: bytes, score_origin: float) -> Mask:
+def encode(photo: Scored, palette: bytes, score_place: Place) -> Mask:
     """Make the mask, of the photo's own size: an indexed PNG.
 
     With confidence it is a grey+alpha PNG: label, confidence.
     """
     opened = photo.opened
-    surface = Surface(photo.scores, score_origin, opened.working_size, opened.size)
+    surface = Surface(photo.scores, score_place, opened.working_size, opened.size)
     labels = surface.labels()
     pixels = labels.cpu().numpy()
     if opened.job.options.output == "confidence":

@@ -23,7 +23,7 @@ UNKNOWN: RequestIds = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Forwarded:
-    """A photo's scores (classes, h, w) of stride 8, or what stopped it.
+    """A photo's scores (classes, h, w), or what stopped it.
 
     The first photo of each pass that was run carries the pass's figures.
     """

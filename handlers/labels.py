@@ -1,12 +1,12 @@
-"""The last step up: scores of stride 8 in, one label (and, if asked for, its confidence) per photo
-pixel out.
+"""The last step up: scores in, one label (and, if asked for, its confidence) per photo pixel out.
 
-The paper upsamples by 8 with a bilinear kernel and takes the argmax of every pixel. That is a
-bilinear surface over the score grid, sampled at pixel centres, so a photo that was reduced to its
-working size is sampled at its own size in the same step. A pixel lies in a *cell* between four
+The paper upsamples by 8, 16 or 32 with a bilinear kernel and takes the argmax of every pixel. That
+is a bilinear surface over the score grid, sampled at pixel centres, so a photo that was reduced to
+its working size is sampled at its own size in the same step. A pixel lies in a *cell* between four
 score vectors and its scores are a convex combination of them (outside the map there are zeros,
 which scale all classes alike): where the four agree on the best class, so does every pixel of the
-cell. On real photos nine cells in ten agree; only pixels in the others are interpolated.
+cell. On real photos nine cells in ten agree; only pixels in the others are interpolated. A network
+that learned the last step gives a score for every working pixel: a cell is then a pixel wide.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from handlers.net.fcn import SCORE_STRIDE
+from handlers.net.geometry import PHOTO, Place
 
 Size = tuple[int, int]  # (height, width)
 
@@ -30,14 +30,16 @@ class Axis:
     weight: Tensor  # (pixels,) float32, of `before + 1`
 
 
-def axis(pixels: int, working: int, score_origin: float, device: torch.device) -> Axis:
-    """Place the centres of `pixels` photo pixels, reduced to `working` ones, on the score grid.
+def axis(pixels: int, working: int, place: Place, device: torch.device) -> Axis:
+    """Put the centres of `pixels` photo pixels, reduced to `working` ones, on the score grid.
 
-    Score i has its centre at `score_origin + 8 i` of the working pixels; the ring adds one.
+    Scores lie at `place` of the working pixels; the ring adds one.
     """
     photo = torch.arange(pixels, device=device, dtype=torch.float64)
     centre = (photo + 0.5) * (working / pixels) - 0.5
-    position = (centre - score_origin) / SCORE_STRIDE + 1
+    if place == PHOTO:  # nothing fades out at the edge where each pixel has a score of its own
+        centre = centre.clamp(0, working - 1)
+    position = (centre - place.origin) / place.stride + 1
     before = position.floor()
     return Axis(before.long(), (position - before).float())
 
@@ -45,15 +47,15 @@ def axis(pixels: int, working: int, score_origin: float, device: torch.device) -
 class Surface:
     """The bilinear surface over one photo's scores."""
 
-    def __init__(self, scores: Tensor, score_origin: float, working: Size, size: Size) -> None:
-        """Take scores (classes, h, w), of which the first lies at `score_origin` in the frame.
+    def __init__(self, scores: Tensor, place: Place, working: Size, size: Size) -> None:
+        """Take scores (classes, h, w) that lie at `place` in the frame.
 
         The frame's top-left `working` (height, width) pixels are the photo, whose own `size` is
         that at which labels are asked for.
         """
         self.size = size
-        self.rows = axis(size[0], working[0], score_origin, scores.device)
-        self.columns = axis(size[1], working[1], score_origin, scores.device)
+        self.rows = axis(size[0], working[0], place, scores.device)
+        self.columns = axis(size[1], working[1], place, scores.device)
         self.best = scores.argmax(0).to(torch.uint8)  # (h, w)
         ringed = torch.nn.functional.pad(scores.float(), (1, 1, 1, 1))
         self.stride = ringed.shape[2]

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from handlers.net.options import VggOptions
+from handlers.net.options import BILINEAR, ArchitectureName, Upsampling, VggOptions
 
 MODEL_FILE = "model.yaml"
 
@@ -85,8 +85,9 @@ class ModelConfig(Strict):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     version: str = Field(default="1.0", pattern=r"^[0-9A-Za-z.]{1,16}$")
-    architecture: Literal["fcn8s-lite0", "fcn8s-vgg16"]
+    architecture: ArchitectureName
     vgg16: VggOptions | None = None
+    upsampling: Upsampling = BILINEAR
     weights: str = Field(default="weights.safetensors", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     classes: tuple[str, ...] = Field(min_length=2, max_length=255)
     palette: tuple[Rgb, ...]
@@ -103,7 +104,7 @@ class ModelConfig(Strict):
                 f"palette has {len(self.palette)} colours for {len(self.classes)} classes; "
                 "give one [red, green, blue] per class, in the order of `classes`"
             )
-        if self.vgg16 is not None and self.architecture != "fcn8s-vgg16":
+        if self.vgg16 is not None and not self.architecture.endswith("-vgg16"):
             raise ValueError(
                 f"vgg16: these options are not for {self.architecture}; leave them out"
             )

@@ -14,12 +14,11 @@ from handlers.device import Device, prepare_cpu
 from handlers.model_config import ModelConfig
 from handlers.net import ARCHITECTURES
 from handlers.net.exact import ExactNet
-from handlers.net.fcn import FCN8s
+from handlers.net.fcn import FCN
+from handlers.net.geometry import Place
 from handlers.plan import Frame, Size
 
 BACKBONE = "backbone."
-# layers whose fixed kernels a checkpoint may leave out
-FIXED_LAYERS = ("upscore2.", "upscore_pool4.")
 
 
 class WeightsError(ValueError):
@@ -34,7 +33,7 @@ class Network:
         if device.kind == "cpu":
             prepare_cpu(device.threads)
         net = load_net(config, folder / config.weights)
-        self.score_origin: float = net.score_origin
+        self.score_place: Place = net.score_place
         self.stride: int = net.frame_stride
         self._net = ExactNet(net).to(device.torch_device, device.dtype)
         self._net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # untyped
@@ -47,7 +46,7 @@ class Network:
 
     @torch.inference_mode()
     def scores(self, photos: Sequence[Pixels], canvas: Frame) -> list[Tensor]:
-        """Score photos (h, w, 3) on one canvas: (classes, h / 8, w / 8) each, of its own frame."""
+        """Score photos (h, w, 3) on one canvas: (classes, h, w) each, of its own frame."""
         frames = [self.frame(photo.shape[:2]) for photo in photos]
         scores = self._net(self._lay_out(photos, canvas), frames).float()
         sizes = (self._net.score_size(frame) for frame in frames)
@@ -69,9 +68,10 @@ class Network:
         return canvases.permute(0, 3, 1, 2)  # channels_last: no copy
 
 
-def load_net(config: ModelConfig, weights: Path) -> FCN8s:
+def load_net(config: ModelConfig, weights: Path) -> FCN:
     """Build the architecture and fill it; raises WeightsError naming what does not match."""
-    net = ARCHITECTURES[config.architecture](len(config.classes), config.vgg16)
+    net = ARCHITECTURES[config.architecture](len(config.classes), config.vgg16, config.upsampling)
+    fixed = {key for key, weight in net.named_parameters() if not weight.requires_grad}
     net.eval().requires_grad_(requires_grad=False)
     try:
         state = {backbone_key(key): value for key, value in load_file(weights).items()}
@@ -80,7 +80,7 @@ def load_net(config: ModelConfig, weights: Path) -> FCN8s:
         raise WeightsError(f"{weights.name} is no safetensors file: {error}") from error
     except RuntimeError as error:
         raise WeightsError(f"{weights.name}: {error}") from error
-    missing = [key for key in missing if not key.startswith(FIXED_LAYERS)]
+    missing = [key for key in missing if key not in fixed]
     if missing or unexpected:
         raise WeightsError(
             f"{weights.name} does not fit {config.architecture}: "

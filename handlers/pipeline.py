@@ -54,7 +54,7 @@ class Pipeline:
         self._costs = costs
         self._open_photo = partial(open_photo, working_max_side=config.working_max_side)
         self._encode = partial(
-            encode, palette=config.palette_bytes, score_origin=network.score_origin
+            encode, palette=config.palette_bytes, score_place=network.score_place
         )
         self._threads = codec_threads(network.device)
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from handlers.device import Device
-from handlers.net import fcn8s_lite0, fcn8s_vgg16
+from handlers.net import ARCHITECTURES
 from handlers.net.exact import Blank, ExactNet
 from handlers.net.extents import Edge, Size
 from handlers.net.fold import replace_layer
@@ -32,8 +32,8 @@ FRAMES = ((384, 512), (512, 384), (352, 512), (480, 640))
 QUARTER_VGG = VggOptions(padding="same", channels=(16, 32, 64, 128, 128), fc_channels=1024)
 CLASSES = 21
 NETS: Mapping[str, Callable[[], nn.Module]] = {
-    "fcn8s-lite0": lambda: fcn8s_lite0(CLASSES),
-    "fcn8s-vgg16, channels / 4": lambda: fcn8s_vgg16(CLASSES, QUARTER_VGG),
+    "fcn8s-lite0": lambda: ARCHITECTURES["fcn8s-lite0"](CLASSES),
+    "fcn8s-vgg16, channels / 4": lambda: ARCHITECTURES["fcn8s-vgg16"](CLASSES, QUARTER_VGG),
 }
 
 

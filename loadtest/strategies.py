@@ -123,7 +123,7 @@ class PhotoLoop:
         self._grouping = grouping
         self._open_photo = partial(open_photo, working_max_side=config.working_max_side)
         self._encode = partial(
-            encode, palette=config.palette_bytes, score_origin=network.score_origin
+            encode, palette=config.palette_bytes, score_place=network.score_place
         )
         self._threads = codec_threads(network.device)
 

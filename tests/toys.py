@@ -11,10 +11,10 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from handlers.net import fcn8s_vgg16
+from handlers.net import ARCHITECTURES
 from handlers.net.exact import ExactNet
 from handlers.net.extents import Size
-from handlers.net.fcn import FCN8s
+from handlers.net.fcn import FCN
 from handlers.net.options import VggOptions
 
 Net = TypeVar("Net", bound=nn.Module)
@@ -75,8 +75,8 @@ def randomised(net: Net, seed: int = 0) -> Net:
     return net.eval().requires_grad_(requires_grad=False)
 
 
-def narrow_vgg(options: VggOptions = NARROW_VGG) -> FCN8s:
-    return randomised(fcn8s_vgg16(5, options))
+def narrow_vgg(options: VggOptions = NARROW_VGG) -> FCN:
+    return randomised(ARCHITECTURES["fcn8s-vgg16"](5, options))
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from handlers.device import Device
 from handlers.errors import ProblemError
 from handlers.job import Answer, Job
 from handlers.model_config import MODEL_FILE, ModelConfig, load_config
+from handlers.net.geometry import Place
 from handlers.network import Network
 from handlers.pipeline import Pipeline
 from handlers.plan import Costs, Frame
@@ -101,7 +102,7 @@ class FakeNetwork(Network):
         precision: str = "bf16",
     ) -> None:
         self.device = cpu(precision)
-        self.stride, self.score_origin = 32, 3.5
+        self.stride, self.score_place = 32, Place(3.5, 8)
         self.passes: list[int] = []  # photos of each
         self._fail = fail
 

@@ -5,43 +5,53 @@
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, get_args
 
-from handlers.net.options import VggOptions
+from handlers.net.options import BILINEAR, ArchitectureName, Upsampling, VggOptions
 
 if TYPE_CHECKING:
-    from handlers.net.fcn import FCN8s
+    from handlers.net.backbone import Backbone
+    from handlers.net.fcn import FCN
 
 
-class Architecture(Protocol):
-    """Builds a network with random weights."""
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """One stage of the paper on one backbone."""
 
-    def __call__(self, classes: int, options: VggOptions | None = None, /) -> "FCN8s": ...
+    stride: Literal[32, 16, 8]
+    backbone: Literal["lite0", "vgg16"]
 
+    @classmethod
+    def of(cls, name: str) -> "Architecture":
+        stage, _, backbone = name.partition("-")
+        strides: dict[str, Literal[32, 16, 8]] = {"fcn32s": 32, "fcn16s": 16, "fcn8s": 8}
+        return cls(strides[stage], "lite0" if backbone == "lite0" else "vgg16")
 
-def fcn8s_lite0(classes: int, _options: VggOptions | None = None, /) -> "FCN8s":
-    """FCN-8s on EfficientNet-Lite0: 3.4 million parameters, no options."""
-    from handlers.net.fcn import FCN8s
-    from handlers.net.lite0 import Lite0
+    def __call__(
+        self, classes: int, vgg16: VggOptions | None = None, upsampling: Upsampling = BILINEAR
+    ) -> "FCN":
+        """Build it with random weights: 3.4 million of them on Lite0, 134 million on VGG16 unless
+        options say less.
+        """
+        from handlers.net.fcn import FCN
 
-    return FCN8s(Lite0(), Lite0.channels, classes)
+        return FCN(self._build_backbone(vgg16 or VggOptions()), classes, self.stride, upsampling)
 
+    def _build_backbone(self, vgg16: VggOptions) -> "Backbone":
+        from handlers.net.lite0 import Lite0
+        from handlers.net.vgg16 import Vgg16
 
-def fcn8s_vgg16(classes: int, options: VggOptions | None = None, /) -> "FCN8s":
-    """FCN-8s on VGG16, the paper's network: 134 million parameters unless options say less."""
-    from handlers.net.fcn import FCN8s, PaddedFCN8s
-    from handlers.net.vgg16 import Vgg16
-
-    options = options or VggOptions()
-    paper_padding = options.padding != "same"
-    backbone = Vgg16(
-        paper_padding=paper_padding, channels=options.channels, fc_channels=options.fc_channels
-    )
-    kind = PaddedFCN8s if paper_padding else FCN8s
-    return kind(backbone, backbone.channels, classes)
+        if self.backbone == "lite0":
+            return Lite0()
+        return Vgg16(
+            paper_padding=vgg16.padding != "same",
+            channels=vgg16.channels,
+            fc_channels=vgg16.fc_channels,
+        )
 
 
 ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
-    {"fcn8s-lite0": fcn8s_lite0, "fcn8s-vgg16": fcn8s_vgg16}
+    {name: Architecture.of(name) for name in get_args(ArchitectureName)}
 )

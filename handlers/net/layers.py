@@ -75,8 +75,9 @@ class OneDnnConv2d(nn.Module):
         return conv2d(x, self.weight, self.bias, stride, padding, dilation, groups)
 
 
-class StuffedConvTranspose2d(nn.Module):
-    """A transposed convolution as a convolution of its input with zeros in between.
+class PhasedConvTranspose2d(nn.Module):
+    """A transposed convolution as a convolution that computes the outputs between two inputs, its
+    *phases*, as channels of their own.
 
     oneDNN's own for layers that mix channels splits its sums differently for different shapes.
     """
@@ -84,23 +85,42 @@ class StuffedConvTranspose2d(nn.Module):
     def __init__(self, layer: nn.ConvTranspose2d) -> None:
         """Take over the parameters of a layer without output padding or dilation."""
         super().__init__()
-        groups, (channels_in, group_out, *kernel) = layer.groups, layer.weight.shape
-        grouped = layer.weight.data.view(groups, -1, group_out, *kernel).transpose(1, 2)
-        flipped = grouped.flip(3, 4).reshape(-1, channels_in // groups, *kernel)
-        top, left = pair(layer.padding)
-        settings = Settings((kernel[0] - 1 - top, kernel[1] - 1 - left), (1, 1), (1, 1), groups)
-        bias = None if layer.bias is None else layer.bias.data
-        self.convolution = OneDnnConv2d(flipped, bias, settings)
-        self.stride = layer.stride
+        self._stride, self._padding = pair(layer.stride), pair(layer.padding)
+        self._kernel = pair(layer.kernel_size)
+        taps_down, taps_right = (
+            -(-size // stride) for size, stride in zip(self._kernel, self._stride, strict=True)
+        )
+        settings = Settings((taps_down - 1, taps_right - 1), (1, 1), (1, 1), layer.groups)
+        phases = self._stride[0] * self._stride[1]
+        bias = None if layer.bias is None else layer.bias.data.repeat_interleave(phases)
+        self.convolution = OneDnnConv2d(phase_kernels(layer, taps_down, taps_right), bias, settings)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) as `nn.ConvTranspose2d` does."""
-        images, channels, height, width = x.shape
-        down, right = self.stride
-        stuffed = x.new_zeros(images, channels, (height - 1) * down + 1, (width - 1) * right + 1)
-        stuffed[:, :, ::down, ::right] = x
-        scores: Tensor = self.convolution(stuffed)
-        return scores
+        (down, right), (top, left) = self._stride, self._padding
+        height, width = (
+            (size - 1) * stride - 2 * padding + kernel
+            for size, stride, padding, kernel in zip(
+                x.shape[2:], self._stride, self._padding, self._kernel, strict=True
+            )
+        )
+        phases: Tensor = self.convolution(x)  # (N, C down right, H + taps - 1, W + taps - 1)
+        apart = phases.reshape(len(x), -1, down, right, *phases.shape[2:])
+        scores = apart.permute(0, 1, 4, 2, 5, 3).flatten(4, 5).flatten(2, 3)
+        return scores[:, :, top : top + height, left : left + width]
+
+
+def phase_kernels(layer: nn.ConvTranspose2d, taps_down: int, taps_right: int) -> Tensor:
+    """Sort a kernel's numbers by phase: (out x phases, in / groups, taps down, taps right)."""
+    (down, right), (height, width) = pair(layer.stride), pair(layer.kernel_size)
+    channels_in, group_out = layer.weight.shape[:2]
+    whole = pad(layer.weight.data, (0, taps_right * right - width, 0, taps_down * down - height))
+    by_phase = whole.reshape(
+        layer.groups, channels_in // layer.groups, group_out, taps_down, down, taps_right, right
+    )
+    # the last tap reads the first input
+    kernels: Tensor = by_phase.flip(3, 5).permute(0, 2, 4, 6, 1, 3, 5).flatten(0, 3)
+    return kernels
 
 
 def onednn_computes(dtype: torch.dtype) -> bool:
@@ -117,7 +137,7 @@ def same_kernels(layer: nn.Module) -> nn.Module:
         return OneDnnConv2d.of(layer)
     # those that keep channels apart were found to be exact as they are
     if isinstance(layer, nn.ConvTranspose2d) and layer.groups < layer.in_channels:
-        return StuffedConvTranspose2d(layer)
+        return PhasedConvTranspose2d(layer)
     return layer
 
 

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from handlers.net.backbone import Backbone
+
 BATCH_NORM_EPS = 1e-3
 
 STEM_CHANNELS = 32
@@ -92,10 +94,9 @@ class InvertedBottleneck(nn.Module):
         return x + y if self.adds_input else y
 
 
-class Lite0(nn.Module):
+class Lite0(Backbone):
     """EfficientNet-Lite0 without its classifier, built of plain torch layers only."""
 
-    # of the features of stride 8, 16 and 32
     channels = (40, 112, HEAD_CHANNELS)
 
     def __init__(self) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from handlers.net.backbone import Backbone
+
 # convolutions per stage; each stage ends with a pooling by two
 STAGE_LAYERS = (2, 2, 3, 3, 3)
 STAGE_CHANNELS = (64, 128, 256, 512, 512)
@@ -18,7 +20,7 @@ FC6_KERNEL = 7
 PAPER_PADDING = 100
 
 
-class Vgg16(nn.Module):
+class Vgg16(Backbone):
     """VGG16 with its classifier as convolutions, less the last layer.
 
     With `paper_padding` conv1_1 pads by 100, pooling rounds up and fc6 does not pad, as published;
@@ -48,8 +50,8 @@ class Vgg16(nn.Module):
         self.relu6 = nn.ReLU(inplace=True)
         self.fc7 = nn.Conv2d(fc_channels, fc_channels, 1)
         self.relu7 = nn.ReLU(inplace=True)
-        # of the features of stride 8, 16 and 32
         self.channels = (channels[2], channels[3], fc_channels)
+        self.frame_stride = 1 if paper_padding else 2 ** len(STAGE_LAYERS)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Map (N, 3, H, W) to pool3 (stride 8), pool4 (stride 16) and fc7 (stride 32)."""

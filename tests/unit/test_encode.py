@@ -11,9 +11,10 @@ from handlers.decode import open_photo
 from handlers.encode import Scored, count_classes, encode
 from handlers.job import Job, Options
 from handlers.labels import Surface
+from handlers.net.geometry import Place
 from tests.worker import CLASSES, Pixels, plain
 
-ORIGIN = 3.5  # of the first score, in a frame of the SAME networks
+PLACE = Place(3.5, 8)  # of the scores, in a frame of the SAME networks
 
 PALETTE = bytes(range(3 * CLASSES))
 WORKING_MAX_SIDE = 40
@@ -26,7 +27,7 @@ def scored(options: Options, size: tuple[int, int] = (60, 80)) -> Scored:
 
 
 def expected(of: Scored) -> tuple[Pixels, Pixels]:
-    surface = Surface(of.scores, ORIGIN, of.opened.working_size, of.opened.size)
+    surface = Surface(of.scores, PLACE, of.opened.working_size, of.opened.size)
     labels = surface.labels()
     return labels.numpy(), surface.confidence(labels).numpy()
 
@@ -34,7 +35,7 @@ def expected(of: Scored) -> tuple[Pixels, Pixels]:
 def test_a_mask_is_an_indexed_png_with_the_models_palette() -> None:
     given = scored(Options())
     assert given.opened.working_size == (30, 40)
-    with Image.open(io.BytesIO(encode(given, PALETTE, ORIGIN).png)) as image:
+    with Image.open(io.BytesIO(encode(given, PALETTE, PLACE).png)) as image:
         assert image.mode == "P"
         assert bytes(image.getpalette() or [])[: len(PALETTE)] == PALETTE
         np.testing.assert_array_equal(np.asarray(image), expected(given)[0])
@@ -42,7 +43,7 @@ def test_a_mask_is_an_indexed_png_with_the_models_palette() -> None:
 
 def test_with_confidence_it_is_grey_and_alpha() -> None:
     given = scored(Options(output="confidence"))
-    with Image.open(io.BytesIO(encode(given, PALETTE, ORIGIN).png)) as image:
+    with Image.open(io.BytesIO(encode(given, PALETTE, PLACE).png)) as image:
         assert image.mode == "LA"
         np.testing.assert_array_equal(np.asarray(image), np.dstack(expected(given)))
 
@@ -50,7 +51,7 @@ def test_with_confidence_it_is_grey_and_alpha() -> None:
 @pytest.mark.parametrize("output", ["mask", "confidence"])
 def test_the_same_scores_give_the_same_bytes(output: str) -> None:
     options = Options.model_validate({"output": output})
-    assert encode(scored(options), PALETTE, ORIGIN) == encode(scored(options), PALETTE, ORIGIN)
+    assert encode(scored(options), PALETTE, PLACE) == encode(scored(options), PALETTE, PLACE)
 
 
 @pytest.mark.parametrize("output", ["mask", "confidence"])
@@ -58,7 +59,7 @@ def test_a_mask_tells_how_many_of_its_pixels_have_which_class(output: str) -> No
     given = scored(Options.model_validate({"output": output}))
     numbers, pixels = np.unique(expected(given)[0], return_counts=True)
     found = dict(zip(numbers.tolist(), pixels.tolist(), strict=True))
-    assert encode(given, PALETTE, ORIGIN).class_pixels == found
+    assert encode(given, PALETTE, PLACE).class_pixels == found
     assert sum(found.values()) == 60 * 80
 
 

@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from handlers.model_config import load_config
-from handlers.net import fcn8s_lite0
+from handlers.net import ARCHITECTURES
 from handlers.net.exact import ExactNet
 from handlers.net.layers import onednn_computes
+from handlers.net.options import Kernels, Upsampling, VggOptions
 from handlers.network import load_net
 from tests.toys import (
     NARROW_PAPER_VGG,
+    NARROW_VGG,
     Crowd,
     Toy,
     crowds,
@@ -31,15 +33,32 @@ from tests.worker import MODEL, WEIGHTS, sample
 # of the largest score: batch-norm is folded in one, and sums are taken in another order
 SAME_FUNCTION = 2e-5
 
+
+def family(
+    architecture: str, kernels: Kernels = "bilinear", options: VggOptions = NARROW_VGG
+) -> nn.Module:
+    upsampling = Upsampling(between=kernels, last=kernels)
+    return randomised(ARCHITECTURES[architecture](5, options, upsampling))
+
+
 NETS: dict[str, Callable[[], nn.Module]] = {
     "toy": lambda: randomised(Toy()),
-    "lite0": lambda: randomised(fcn8s_lite0(5)),
+    "lite0": lambda: randomised(ARCHITECTURES["fcn8s-lite0"](5)),
     "lite0-trained": lambda: load_net(load_config(MODEL), WEIGHTS),
     "vgg16": narrow_vgg,
     "vgg16-padding-100": lambda: narrow_vgg(NARROW_PAPER_VGG),
+    "fcn32s-lite0": lambda: family("fcn32s-lite0"),
+    "fcn16s-lite0-dense": lambda: family("fcn16s-lite0", "dense"),
+    "fcn16s-vgg16-per-class": lambda: family("fcn16s-vgg16", "per_class"),
+    "fcn32s-vgg16-padding-100-dense": lambda: family("fcn32s-vgg16", "dense", NARROW_PAPER_VGG),
+    "fcn16s-vgg16-padding-100": lambda: family("fcn16s-vgg16", "bilinear", NARROW_PAPER_VGG),
+    "fcn8s-vgg16-padding-100-dense": lambda: family("fcn8s-vgg16", "dense", NARROW_PAPER_VGG),
+    "fcn8s-vgg16-padding-100-per-class": lambda: family(
+        "fcn8s-vgg16", "per_class", NARROW_PAPER_VGG
+    ),
 }
 # the sides of frames are multiples of the first, up to the second
-FRAMES = {"toy": (1, 90), "vgg16-padding-100": (1, 90)}
+FRAMES = {name: (1, 90) for name in NETS if name == "toy" or "padding-100" in name}
 DEFAULT_FRAMES = (32, 200)
 
 each_net = pytest.mark.parametrize("name", NETS)

@@ -1,4 +1,4 @@
-"""The FCN part: the paper's geometry comes out of the formulas, and its network out of ours."""
+"""The FCN part: the paper's geometry comes out of the formulas, and its networks out of ours."""
 
 from collections.abc import Mapping
 from itertools import pairwise
@@ -8,15 +8,26 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, conv_transpose2d, max_pool2d, relu
 
-from handlers.net import fcn8s_lite0, fcn8s_vgg16
-from handlers.net.fcn import FCN8s, PaddedFCN8s, bilinear_upsampling
-from handlers.net.geometry import PHOTO, Place, Transposed
+from handlers.labels import Surface
+from handlers.net import ARCHITECTURES
+from handlers.net.fcn import FCN, LAST_LAYERS
+from handlers.net.geometry import PHOTO
+from handlers.net.layers import CropLike
 from handlers.net.lite0 import Lite0
+from handlers.net.options import Kernels, Upsampling
 from handlers.net.placement import crop_offset, places_of
+from handlers.net.upsampling import upsampled, upsampler
 from handlers.net.vgg16 import STAGE_LAYERS
-from tests.toys import NARROW_PAPER_VGG, narrow_vgg, randomised
+from tests.toys import NARROW_PAPER_VGG, NARROW_VGG, narrow_vgg, randomised
 
 CLASSES = 5
+STRIDES = (32, 16, 8)
+# of the published networks, where the last upsampling is cut to the photo
+LAST_OFFSETS = {32: 19, 16: 27, 8: 31}
+BETWEEN_OFFSETS = {32: [], 16: [5], 8: [5, 9]}
+
+each_stride = pytest.mark.parametrize("stride", STRIDES)
+each_kind = pytest.mark.parametrize("kernels", ["bilinear", "per_class", "dense"])
 
 
 def bilinear(factor: int) -> Tensor:
@@ -26,8 +37,11 @@ def bilinear(factor: int) -> Tensor:
     return (ramp[:, None] * ramp[None, :]).repeat(CLASSES, 1, 1, 1)
 
 
-def upscore(scores: Tensor, factor: int) -> Tensor:
-    return conv_transpose2d(scores, bilinear(factor), stride=factor, groups=CLASSES)
+def upscore(scores: Tensor, factor: int, kernel: Tensor | None = None) -> Tensor:
+    """Bring scores up: bilinear, unless there is a kernel; one of (C, 1, k, k) is per class."""
+    kernel = bilinear(factor) if kernel is None else kernel
+    groups = CLASSES if kernel.shape[1] == 1 else 1
+    return conv_transpose2d(scores, kernel, stride=factor, groups=groups)
 
 
 def crop(scores: Tensor, offset: int, like: Tensor) -> Tensor:
@@ -35,11 +49,16 @@ def crop(scores: Tensor, offset: int, like: Tensor) -> Tensor:
     return scores[:, :, offset : offset + height, offset : offset + width]
 
 
-def papers_scores(state: Mapping[str, Tensor], photo: Tensor) -> Tensor:
-    """FCN-8s of the paper (its published `voc-fcn8s/net.py`) with the numbers that stand there."""
+def papers_scores(state: Mapping[str, Tensor], photo: Tensor, stride: int) -> Tensor:
+    """The paper's networks (its published `voc-fcn8s/net.py`, ...) with the numbers that stand
+    there.
+    """
 
     def convolve(x: Tensor, name: str, padding: int = 0) -> Tensor:
         return conv2d(x, state[f"{name}.weight"], state[f"{name}.bias"], padding=padding)
+
+    def up(x: Tensor, name: str, factor: int) -> Tensor:
+        return upscore(x, factor, state.get(f"{name}.weight"))
 
     x, pools = photo, []
     for stage, layers in enumerate(STAGE_LAYERS, 1):
@@ -48,41 +67,137 @@ def papers_scores(state: Mapping[str, Tensor], photo: Tensor) -> Tensor:
             x = relu(convolve(x, f"backbone.conv{stage}_{layer}", padding))
         x = max_pool2d(x, 2, 2, ceil_mode=True)
         pools.append(x)
-    x = relu(convolve(relu(convolve(x, "backbone.fc6")), "backbone.fc7"))
-    up16 = upscore(convolve(x, "score_fr"), 2)
-    fused16 = up16 + crop(convolve(pools[3], "score_pool4"), 5, up16)
-    up8 = upscore(fused16, 2)
-    fused8 = up8 + crop(convolve(pools[2], "score_pool3"), 9, up8)
-    return crop(upscore(fused8, 8), 31, photo)
+    scores = convolve(relu(convolve(relu(convolve(x, "backbone.fc6")), "backbone.fc7")), "score_fr")
+    if stride == 32:
+        return crop(up(scores, "upscore", 32), 19, photo)
+    scores = up(scores, "upscore2", 2)
+    scores = scores + crop(convolve(pools[3], "score_pool4"), 5, scores)
+    if stride == 16:
+        return crop(up(scores, "upscore16", 16), 27, photo)
+    scores = up(scores, "upscore_pool4", 2)
+    scores = scores + crop(convolve(pools[2], "score_pool3"), 9, scores)
+    return crop(up(scores, "upscore8", 8), 31, photo)
+
+
+def paper_net(stride: int, kernels: Kernels = "bilinear") -> FCN:
+    upsampling = Upsampling(between=kernels, last=kernels)
+    net = ARCHITECTURES[f"fcn{stride}s-vgg16"](CLASSES, NARROW_PAPER_VGG, upsampling)
+    return randomised(net)
+
+
+def balanced(net: FCN) -> FCN:
+    """Have what all features share speak for no class, or one would win everywhere."""
+    for name, weight in net.named_parameters():
+        if name.startswith("score_") and name.endswith("weight"):
+            weight.data -= weight.mean(dim=1, keepdim=True)
+    return net
+
+
+def at_every_pixel(net: FCN, photo: Tensor) -> Tensor:
+    scores: Tensor = net(photo)
+    place = net.score_place
+    if place == PHOTO:
+        return scores
+    factor = int(place.stride)
+    return crop(upscore(scores, factor), crop_offset(PHOTO, upsampled(place, factor, 0)), photo)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (37, 70), (64, 48)], ids=str)
+@each_kind
+@each_stride
 @torch.inference_mode()
-def test_padding_100_is_the_papers_network(size: tuple[int, int]) -> None:
-    net = narrow_vgg(NARROW_PAPER_VGG)
+def test_padding_100_is_the_papers_network(
+    stride: int, kernels: Kernels, size: tuple[int, int]
+) -> None:
+    net = paper_net(stride, kernels)
     photo = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(4))
-    expected = papers_scores(net.state_dict(), photo)
-    pixels = Transposed(kernel=16, stride=8, padding=0).place(Place(net.score_origin, 8))
-    scores = crop(upscore(net(photo), 8), crop_offset(PHOTO, pixels), photo)
+    expected = papers_scores(net.state_dict(), photo, stride)
+    scores = at_every_pixel(net, photo)
     assert scores.shape == expected.shape == (1, CLASSES, *size)
     torch.testing.assert_close(scores, expected, rtol=0, atol=1e-5 * expected.abs().max().item())
 
 
-def test_crop_offsets_are_the_papers() -> None:
-    net = fcn8s_vgg16(CLASSES, NARROW_PAPER_VGG)
-    assert isinstance(net, PaddedFCN8s)
-    assert (net.crop_pool4.offset, net.crop_pool3.offset) == (5, 9)
-    assert net.score_origin == -23.5
-    assert net.frame_stride == 1
-    pixels = Transposed(kernel=16, stride=8, padding=0).place(Place(net.score_origin, 8))
-    assert crop_offset(PHOTO, pixels) == 31
-
-
-@pytest.mark.parametrize("net", [narrow_vgg(), randomised(fcn8s_lite0(5))], ids=["vgg16", "lite0"])
+@each_kind
+@each_stride
 @torch.inference_mode()
-def test_scores_have_an_eighth_of_a_frame(net: FCN8s) -> None:
-    assert net(torch.zeros(1, 3, 64, 96)).shape == (1, 5, 8, 12)
-    assert (net.frame_stride, net.score_origin) == (32, 3.5)
+def test_labels_are_those_of_the_papers_network(stride: int, kernels: Kernels) -> None:
+    net = balanced(paper_net(stride, kernels))
+    photo = torch.randn(1, 3, 45, 67, generator=torch.Generator().manual_seed(4))
+    photo[..., 30:] *= 20
+    expected = papers_scores(net.state_dict(), photo, stride)[0].argmax(0)
+    labels = Surface(net(photo)[0], net.score_place, (45, 67), (45, 67)).labels()
+    assert (labels == expected).float().mean() >= 0.999
+    assert len(set(expected.flatten().tolist())) > 1
+
+
+@each_stride
+def test_crop_offsets_are_the_papers(stride: int) -> None:
+    offsets = [layer.offset for layer in paper_net(stride, "dense").modules() if is_crop(layer)]
+    assert offsets == [*BETWEEN_OFFSETS[stride], LAST_OFFSETS[stride]]
+    place = paper_net(stride).score_place
+    assert place.stride == stride
+    assert crop_offset(PHOTO, upsampled(place, stride, 0)) == LAST_OFFSETS[stride]
+
+
+def is_crop(layer: object) -> bool:
+    return isinstance(layer, CropLike)
+
+
+@each_stride
+def test_only_learned_kernels_learn(stride: int) -> None:
+    names = {*("upscore2", "upscore_pool4")[: STRIDES.index(stride)], LAST_LAYERS[stride]}
+    learned = {
+        name.removesuffix(".weight"): weight.requires_grad
+        for name, weight in paper_net_unfrozen(stride, "per_class").named_parameters()
+        if name.startswith("upscore")
+    }
+    assert learned == dict.fromkeys(names, True)
+    fixed = paper_net_unfrozen(stride, "bilinear").named_parameters()
+    assert not any(weight.requires_grad for name, weight in fixed if name.startswith("upscore"))
+
+
+def paper_net_unfrozen(stride: int, kernels: Kernels) -> FCN:
+    upsampling = Upsampling(between=kernels, last=kernels)
+    return ARCHITECTURES[f"fcn{stride}s-vgg16"](CLASSES, NARROW_PAPER_VGG, upsampling)
+
+
+@pytest.mark.parametrize("backbone", ["vgg16", "lite0"])
+@each_stride
+@torch.inference_mode()
+def test_scores_have_a_fraction_of_a_frame(stride: int, backbone: str) -> None:
+    net = ARCHITECTURES[f"fcn{stride}s-{backbone}"](5, NARROW_VGG).eval()
+    assert net(torch.zeros(1, 3, 64, 96)).shape == (1, 5, 64 // stride, 96 // stride)
+    assert (net.frame_stride, net.score_place) == (32, ((stride - 1) / 2, stride))
+
+
+@pytest.mark.parametrize("backbone", ["vgg16", "lite0"])
+@each_stride
+@torch.inference_mode()
+def test_a_last_layer_scores_every_pixel_as_the_short_cut_would(stride: int, backbone: str) -> None:
+    short, full = (
+        randomised_but_upsampling(ARCHITECTURES[f"fcn{stride}s-{backbone}"](5, NARROW_VGG, up))
+        for up in (Upsampling(), Upsampling(between="dense", last="dense"))
+    )
+    full.load_state_dict(
+        {key: value for key, value in short.state_dict().items() if not key.startswith("upscore")},
+        strict=False,
+    )
+    photo = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(4))
+    size, own_size = (50, 90), (75, 200)
+    few, every = short(photo)[0], full(photo)[0]
+    assert every.shape == (5, 64, 96)
+    for asked in (size, own_size):
+        one = Surface(few, short.score_place, size, asked).labels()
+        other = Surface(every, full.score_place, size, asked).labels()
+        assert (one == other).float().mean() >= (0.999 if asked == size else 0.99)
+
+
+def randomised_but_upsampling(net: FCN) -> FCN:
+    """Leave learned kernels as they begin: bilinear."""
+    kept = {key: value for key, value in net.state_dict().items() if key.startswith("upscore")}
+    kept = {key: value.clone() for key, value in kept.items()}
+    randomised(net).load_state_dict(kept, strict=False)
+    return net
 
 
 def test_the_maps_of_frames_lie_in_the_middle_of_their_cells() -> None:
@@ -93,13 +208,15 @@ def test_the_maps_of_frames_lie_in_the_middle_of_their_cells() -> None:
             assert abs(place.origin - (stride - 1) / 2) <= stride / 2
 
 
-@pytest.mark.parametrize("factor", [2, 8])
+@each_kind
+@pytest.mark.parametrize("factor", [2, 8, 16, 32])
 @torch.inference_mode()
-def test_upsampling_is_linear_between_points(factor: int) -> None:
-    up = bilinear_upsampling(3, factor, padding=factor // 2)
+def test_upsampling_begins_linear_between_points(factor: int, kernels: Kernels) -> None:
+    up = upsampler(3, factor, factor // 2, kernels)
     ramp = torch.arange(6.0).repeat(3, 1)[None, :, None, :].expand(1, 3, 6, 6)
     row = up(ramp)[0, 1, 3 * factor].tolist()
     assert len(row) == 6 * factor
     steps = [after - before for before, after in pairwise(row[factor:-factor])]
-    assert steps == pytest.approx([1 / factor] * len(steps))
-    assert torch.equal(up.weight[:, 0], bilinear(factor)[:3, 0])
+    assert steps == pytest.approx([1 / factor] * len(steps), abs=1e-6)
+    each = up.weight[range(3), range(3)] if kernels == "dense" else up.weight[:, 0]
+    assert torch.equal(each, bilinear(factor)[:3, 0])

@@ -10,11 +10,12 @@ from torch import Tensor
 
 from handlers import labels as labels_module
 from handlers.labels import Surface
+from handlers.net.geometry import PHOTO, Place
 from handlers.plan import Frame
 from tests.reference import reference_scores, upsample
 from tests.worker import CLASSES, WEIGHTS, sample
 
-ORIGIN = 3.5  # of the first score, in a frame of the SAME networks
+PLACE = Place(3.5, 8)  # of the scores, in a frame of the SAME networks
 
 Size = tuple[int, int]
 
@@ -60,7 +61,7 @@ def assert_best(labels: Tensor, full: Tensor) -> None:
 @each_size
 def test_labels_are_those_of_the_full_way(size: Size) -> None:
     scores = random_scores(size)
-    labels = Surface(scores, ORIGIN, size, size).labels()
+    labels = Surface(scores, PLACE, size, size).labels()
     assert tuple(labels.shape) == size
     assert labels.dtype == torch.uint8
     assert_best(labels, at_own_size(scores, size))
@@ -72,7 +73,7 @@ def test_labels_are_those_of_the_full_way_at_any_size(
     height: int, width: int, classes: int, seed: int
 ) -> None:
     scores = random_scores((height, width), seed, classes)
-    labels = Surface(scores, ORIGIN, (height, width), (height, width)).labels()
+    labels = Surface(scores, PLACE, (height, width), (height, width)).labels()
     assert_best(labels, at_own_size(scores, (height, width)))
 
 
@@ -81,7 +82,7 @@ def test_labels_of_a_sample_photo_are_those_of_the_full_way(name: str) -> None:
     photo = sample(name)
     size = (photo.shape[0], photo.shape[1])
     scores = reference_scores(photo, WEIGHTS)
-    labels = Surface(scores, ORIGIN, size, size).labels()
+    labels = Surface(scores, PLACE, size, size).labels()
     full = at_own_size(scores, size)
     assert_best(labels, full)
     assert (labels == full.argmax(0)).float().mean().item() >= 0.99999
@@ -98,7 +99,7 @@ def test_a_reduced_photo_is_sampled_at_its_own_pixels(
 ) -> None:
     size = (int(working[0] * zoom[0]), int(working[1] * zoom[1]))
     scores = random_scores(working, seed)
-    assert_best(Surface(scores, ORIGIN, working, size).labels(), sampled(scores, working, size))
+    assert_best(Surface(scores, PLACE, working, size).labels(), sampled(scores, working, size))
 
 
 @pytest.mark.parametrize(
@@ -112,19 +113,48 @@ def test_a_reduced_photo_is_sampled_at_its_own_pixels(
 )
 def test_extremely_reduced_photos_are_sampled_too(working: Size, size: Size) -> None:
     scores = random_scores(working)
-    assert_best(Surface(scores, ORIGIN, working, size).labels(), sampled(scores, working, size))
+    assert_best(Surface(scores, PLACE, working, size).labels(), sampled(scores, working, size))
+
+
+@pytest.mark.parametrize("stride", [16, 32])
+def test_coarser_scores_are_sampled_too(stride: int) -> None:
+    size = (61, 83)
+    frame = Frame.of(size, 32)
+    noise = torch.Generator().manual_seed(1)
+    scores = torch.randn(CLASSES, frame.height // stride, frame.width // stride, generator=noise)
+    labels = Surface(scores, Place((stride - 1) / 2, stride), size, size).labels()
+    assert_best(labels, upsample(scores[None], stride)[0, :, : size[0], : size[1]])
+
+
+def test_scores_of_every_pixel_are_taken_as_they_are() -> None:
+    size = (61, 83)
+    scores = torch.randn(CLASSES, 64, 96, generator=torch.Generator().manual_seed(1))
+    surface = Surface(scores, PHOTO, size, size)
+    labels = surface.labels()
+    assert torch.equal(labels.long(), scores[:, :61, :83].argmax(0))
+    expected = scores[:, :61, :83].softmax(0).amax(0) * 255
+    assert (surface.confidence(labels).float() - expected).abs().max().item() <= CONFIDENCE_LEVELS
+
+
+def test_scores_of_every_pixel_do_not_fade_at_the_edge_of_a_larger_photo() -> None:
+    scores = torch.zeros(CLASSES, 30, 30)
+    scores[7] = 4
+    surface = Surface(scores, PHOTO, (30, 30), (75, 95))
+    labels = surface.labels()
+    assert set(labels.flatten().tolist()) == {7}
+    assert len(set(surface.confidence(labels).flatten().tolist())) == 1
 
 
 def test_scores_that_agree_everywhere_need_no_interpolation() -> None:
     scores = torch.zeros(CLASSES, 4, 4)
     scores[7] = 1
-    assert Surface(scores, ORIGIN, (30, 30), (30, 30)).labels().numpy().tolist() == 30 * [30 * [7]]
+    assert Surface(scores, PLACE, (30, 30), (30, 30)).labels().numpy().tolist() == 30 * [30 * [7]]
 
 
 def test_the_first_of_equal_classes_is_taken() -> None:
     scores = torch.zeros(CLASSES, 4, 4)
     scores[5] = scores[9] = 1
-    assert Surface(scores, ORIGIN, (30, 30), (60, 61)).labels().numpy().tolist() == 60 * [61 * [5]]
+    assert Surface(scores, PLACE, (30, 30), (60, 61)).labels().numpy().tolist() == 60 * [61 * [5]]
 
 
 @pytest.mark.parametrize(
@@ -137,7 +167,7 @@ def test_the_first_of_equal_classes_is_taken() -> None:
 )
 def test_confidence_is_the_softmax_of_the_interpolated_scores(working: Size, size: Size) -> None:
     scores = random_scores(working)
-    surface = Surface(scores, ORIGIN, working, size)
+    surface = Surface(scores, PLACE, working, size)
     labels = surface.labels()
     confidence = surface.confidence(labels)
     assert confidence.dtype == torch.uint8
@@ -150,7 +180,7 @@ def test_confidence_is_the_softmax_of_the_interpolated_scores(working: Size, siz
 def test_the_size_of_a_chunk_changes_nothing(
     monkeypatch: pytest.MonkeyPatch, chunk_pixels: int
 ) -> None:
-    surface = Surface(random_scores((20, 30)), ORIGIN, (20, 30), (40, 61))
+    surface = Surface(random_scores((20, 30)), PLACE, (20, 30), (40, 61))
     labels = surface.labels()
     confidence = surface.confidence(labels)
     monkeypatch.setattr(labels_module, "CHUNK_PIXELS", chunk_pixels)

@@ -48,7 +48,7 @@ def score(net: Network, *photos: Pixels) -> list[Tensor]:
 
 def label(net: Network, photo: Pixels) -> Pixels:
     size = (photo.shape[0], photo.shape[1])
-    pixels: Pixels = Surface(score(net, photo)[0], net.score_origin, size, size).labels().numpy()
+    pixels: Pixels = Surface(score(net, photo)[0], net.score_place, size, size).labels().numpy()
     return pixels
 
 

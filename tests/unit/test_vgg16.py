@@ -4,8 +4,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from handlers.net import ARCHITECTURES, fcn8s_vgg16
-from handlers.net.fcn import FCN8s, PaddedFCN8s
+from handlers.net import ARCHITECTURES
 from handlers.net.options import VggOptions
 from handlers.net.vgg16 import Vgg16
 from tests.toys import NARROW_PAPER_VGG, NARROW_VGG, narrow_vgg
@@ -23,7 +22,7 @@ PAPERS_LAYERS = {
 def test_the_default_is_the_papers_network() -> None:
     with torch.device("meta"):
         net = ARCHITECTURES["fcn8s-vgg16"](21)
-    assert isinstance(net, PaddedFCN8s)
+    assert net.frame_stride == 1
     parameters = dict(net.backbone.named_parameters())
     assert sum(each.numel() for each in parameters.values()) == BACKBONE_PARAMETERS
     assert {name.split(".")[0] for name in parameters} == PAPERS_LAYERS
@@ -32,10 +31,11 @@ def test_the_default_is_the_papers_network() -> None:
 
 
 def test_same_padding_is_an_option() -> None:
-    net = fcn8s_vgg16(5, NARROW_VGG)
-    assert type(net) is FCN8s
-    assert net.score_fr.in_channels == 32
-    assert net.score_pool4.in_channels == net.score_pool3.in_channels == 16
+    net = ARCHITECTURES["fcn8s-vgg16"](5, NARROW_VGG)
+    assert net.frame_stride == 32
+    shapes = {name: tuple(weight.shape) for name, weight in net.named_parameters()}
+    assert shapes["score_fr.weight"] == (5, 32, 1, 1)
+    assert shapes["score_pool4.weight"] == shapes["score_pool3.weight"] == (5, 16, 1, 1)
 
 
 @torch.inference_mode()

@@ -1,0 +1,12 @@
+"""What the FCN part asks of a backbone."""
+
+from torch import nn
+
+
+class Backbone(nn.Module):
+    """Maps a photo (N, 3, H, W) to its features of stride 8, 16 and 32."""
+
+    # of the three features
+    channels: tuple[int, int, int]
+    # what the sides of a frame are multiples of; 1: it pads photos by itself, as the paper's does
+    frame_stride: int = 32
