@@ -1,12 +1,10 @@
 """The FCN part: the paper's geometry comes out of the formulas, and its networks out of ours."""
 
-from collections.abc import Mapping
 from itertools import pairwise
 
 import pytest
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d, conv_transpose2d, max_pool2d, relu
 
 from handlers.labels import Surface
 from handlers.net import ARCHITECTURES
@@ -17,7 +15,7 @@ from handlers.net.lite0 import Lite0
 from handlers.net.options import Kernels, Upsampling
 from handlers.net.placement import crop_offset, places_of
 from handlers.net.upsampling import upsampled, upsampler
-from handlers.net.vgg16 import STAGE_LAYERS
+from tests.paper import bilinear, crop, papers_scores, upscore
 from tests.toys import NARROW_PAPER_VGG, NARROW_VGG, narrow_vgg, randomised
 
 CLASSES = 5
@@ -30,59 +28,14 @@ each_stride = pytest.mark.parametrize("stride", STRIDES)
 each_kind = pytest.mark.parametrize("kernels", ["bilinear", "per_class", "dense"])
 
 
-def bilinear(factor: int) -> Tensor:
-    """The paper's kernel as its published `surgery.py` draws it: (CLASSES, 1, 2f, 2f)."""
-    centre = factor - 0.5
-    ramp = torch.tensor([1 - abs(row - centre) / factor for row in range(2 * factor)])
-    return (ramp[:, None] * ramp[None, :]).repeat(CLASSES, 1, 1, 1)
-
-
-def upscore(scores: Tensor, factor: int, kernel: Tensor | None = None) -> Tensor:
-    """Bring scores up: bilinear, unless there is a kernel; one of (C, 1, k, k) is per class."""
-    kernel = bilinear(factor) if kernel is None else kernel
-    groups = CLASSES if kernel.shape[1] == 1 else 1
-    return conv_transpose2d(scores, kernel, stride=factor, groups=groups)
-
-
-def crop(scores: Tensor, offset: int, like: Tensor) -> Tensor:
-    height, width = like.shape[2:]
-    return scores[:, :, offset : offset + height, offset : offset + width]
-
-
-def papers_scores(state: Mapping[str, Tensor], photo: Tensor, stride: int) -> Tensor:
-    """The paper's networks (its published `voc-fcn8s/net.py`, ...) with the numbers that stand
-    there.
-    """
-
-    def convolve(x: Tensor, name: str, padding: int = 0) -> Tensor:
-        return conv2d(x, state[f"{name}.weight"], state[f"{name}.bias"], padding=padding)
-
-    def up(x: Tensor, name: str, factor: int) -> Tensor:
-        return upscore(x, factor, state.get(f"{name}.weight"))
-
-    x, pools = photo, []
-    for stage, layers in enumerate(STAGE_LAYERS, 1):
-        for layer in range(1, layers + 1):
-            padding = 100 if stage == layer == 1 else 1
-            x = relu(convolve(x, f"backbone.conv{stage}_{layer}", padding))
-        x = max_pool2d(x, 2, 2, ceil_mode=True)
-        pools.append(x)
-    scores = convolve(relu(convolve(relu(convolve(x, "backbone.fc6")), "backbone.fc7")), "score_fr")
-    if stride == 32:
-        return crop(up(scores, "upscore", 32), 19, photo)
-    scores = up(scores, "upscore2", 2)
-    scores = scores + crop(convolve(pools[3], "score_pool4"), 5, scores)
-    if stride == 16:
-        return crop(up(scores, "upscore16", 16), 27, photo)
-    scores = up(scores, "upscore_pool4", 2)
-    scores = scores + crop(convolve(pools[2], "score_pool3"), 9, scores)
-    return crop(up(scores, "upscore8", 8), 31, photo)
-
-
 def paper_net(stride: int, kernels: Kernels = "bilinear") -> FCN:
     upsampling = Upsampling(between=kernels, last=kernels)
     net = ARCHITECTURES[f"fcn{stride}s-vgg16"](CLASSES, NARROW_PAPER_VGG, upsampling)
     return randomised(net)
+
+
+def published(net: FCN) -> dict[str, Tensor]:
+    return {name.removeprefix("backbone."): value for name, value in net.state_dict().items()}
 
 
 def balanced(net: FCN) -> FCN:
@@ -111,7 +64,7 @@ def test_padding_100_is_the_papers_network(
 ) -> None:
     net = paper_net(stride, kernels)
     photo = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(4))
-    expected = papers_scores(net.state_dict(), photo, stride)
+    expected = papers_scores(published(net), photo, stride)
     scores = at_every_pixel(net, photo)
     assert scores.shape == expected.shape == (1, CLASSES, *size)
     torch.testing.assert_close(scores, expected, rtol=0, atol=1e-5 * expected.abs().max().item())
@@ -124,7 +77,7 @@ def test_labels_are_those_of_the_papers_network(stride: int, kernels: Kernels) -
     net = balanced(paper_net(stride, kernels))
     photo = torch.randn(1, 3, 45, 67, generator=torch.Generator().manual_seed(4))
     photo[..., 30:] *= 20
-    expected = papers_scores(net.state_dict(), photo, stride)[0].argmax(0)
+    expected = papers_scores(published(net), photo, stride)[0].argmax(0)
     labels = Surface(net(photo)[0], net.score_place, (45, 67), (45, 67)).labels()
     assert (labels == expected).float().mean() >= 0.999
     assert len(set(expected.flatten().tolist())) > 1
@@ -219,4 +172,4 @@ def test_upsampling_begins_linear_between_points(factor: int, kernels: Kernels) 
     steps = [after - before for before, after in pairwise(row[factor:-factor])]
     assert steps == pytest.approx([1 / factor] * len(steps), abs=1e-6)
     each = up.weight[range(3), range(3)] if kernels == "dense" else up.weight[:, 0]
-    assert torch.equal(each, bilinear(factor)[:3, 0])
+    assert torch.equal(each, bilinear(3, factor)[:, 0])
