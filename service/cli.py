@@ -83,6 +83,39 @@ def model_package(
         raise typer.Exit(1) from error
 
 
+@model.command("convert")
+def model_convert(
+    checkpoint: Annotated[
+        Path, typer.Argument(help="A state dict (.pth, .safetensors), or a model's folder.")
+    ],
+    to: Annotated[Path, typer.Option(help="The folder to make, named as the model will be.")],
+    classes: Annotated[
+        str, typer.Option(help="The classes' names, separated by commas; VOC's unless given.")
+    ] = "",
+    same_padding: Annotated[
+        bool, typer.Option("--same-padding", help="VGG16 classifiers: do not pad photos by 100.")
+    ] = False,
+    at_once: Annotated[
+        bool,
+        typer.Option("--at-once", help="The port's FCN8sAtOnce, whose pool scores are scaled."),
+    ] = False,
+) -> None:
+    """Make a model folder of a checkpoint: a VGG16 or Lite0 classifier, a published FCN, ours."""
+    from model_store.checkpoint import CheckpointError
+    from model_store.convert import convert
+    from model_store.layouts import Wish
+    from model_store.package import ModelFolderError
+
+    names = [name.strip() for name in classes.split(",")] if classes else []
+    wish = Wish(same_padding=same_padding, at_once=at_once)
+    try:
+        found, config = convert(checkpoint, to, wish, names)
+    except (CheckpointError, ModelFolderError, OSError) as error:
+        typer.echo(error, err=True)
+        raise typer.Exit(1) from error
+    typer.echo(f"{to}: {config.architecture} with {found.classes} classes, from {found.what}")
+
+
 def main() -> None:
     """Run the command line; a wrong setting is told of in a line, not in a traceback."""
     try:

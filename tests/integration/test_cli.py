@@ -40,6 +40,7 @@ def fcnserve(*arguments: str, stdin: bytes = b"") -> "subprocess.CompletedProces
         ("segment", "--output"),
         ("model", "package"),
         ("model package", "model.yaml"),
+        ("model convert", "--at-once"),
     ],
 )
 def test_help_is_there_without_torch(command: str, word: str) -> None:

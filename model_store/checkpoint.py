@@ -1,0 +1,54 @@
+"""A checkpoint file in, its tensors by name out; code that a file may hold is never run."""
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+Tensors = dict[str, Tensor]
+
+# where training scripts put a network's state beside the optimiser's
+WRAPPINGS = ("model_state_dict", "state_dict", "model")
+# of torch.nn.DataParallel
+PARALLEL = "module."
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be read, or is of no kind that is known."""
+
+
+def read_checkpoint(file: Path) -> Tensors:
+    """Read a `.safetensors` file, or a state dict that torch saved; raises CheckpointError."""
+    try:
+        state = load_file(file) if file.suffix == ".safetensors" else load_pickled(file)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise CheckpointError(
+            f"{file} holds no tensors that can be read without running its code: {reason}"
+        ) from error
+    return {name.removeprefix(PARALLEL): tensor for name, tensor in tensors_of(file, state).items()}
+
+
+def load_pickled(file: Path) -> Any:
+    return torch.load(file, map_location="cpu", weights_only=True)
+
+
+def tensors_of(file: Path, state: Any) -> Tensors:
+    """Unwrap a state dict: only tensors by name."""
+    for wrapping in WRAPPINGS:
+        if isinstance(state, Mapping) and isinstance(state.get(wrapping), Mapping):
+            state = state[wrapping]
+    if not isinstance(state, Mapping) or not state:
+        raise CheckpointError(f"{file} holds {type(state).__name__}, no state dict")
+    others = [str(name) for name, value in state.items() if not isinstance(value, Tensor)]
+    if others:
+        raise CheckpointError(
+            f"{file} holds other things than tensors: {', '.join(others[:5])}; save the network's "
+            "state_dict() alone"
+        )
+    return {str(name): tensor for name, tensor in state.items()}

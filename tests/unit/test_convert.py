@@ -1,0 +1,273 @@
+"""Published checkpoints become model folders that score as the published networks do."""
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from typer.testing import CliRunner
+
+from handlers.labels import Surface
+from handlers.model_config import load_config
+from handlers.net.options import Upsampling, VggOptions
+from handlers.network import Network
+from model_store.checkpoint import CheckpointError
+from model_store.convert import convert
+from model_store.layouts import Wish, recognise, torchvision_names
+from model_store.recognised import Recognised
+from service.cli import app
+from tests.paper import papers_scores
+from tests.published import (
+    NARROW,
+    filled,
+    port_shapes,
+    port_state,
+    torchvision_shapes,
+)
+from tests.worker import MODEL, Pixels, cpu, sample
+
+CAFFE_MEAN_BGR = np.array([104.00698793, 116.66876762, 122.67891434])
+AGREEMENT = 0.999
+# of both sample photos
+SIZES = [(1, 1), (17, 33), (32, 32), (64, 48), (61, 83), (90, 70), (100, 141), (128, 96)]
+SIZES += [(150, 60), (40, 160)]
+
+each_stride = pytest.mark.parametrize("stride", [32, 16, 8])
+
+
+def crops() -> list[Pixels]:
+    """Ten sizes out of the two sample photos, by turns."""
+    photos = sample("cat"), sample("astronaut")
+    return [
+        photos[place % 2][100 : 100 + height, 120 : 120 + width]
+        for place, (height, width) in enumerate(SIZES)
+    ]
+
+
+def saved(folder: Path, state: object, name: str = "checkpoint.pth") -> Path:
+    file = folder / name
+    torch.save(state, file)
+    return file
+
+
+def published_labels(
+    state: dict[str, Tensor], photo: Pixels, stride: int, *, at_once: bool = False
+) -> Pixels:
+    """Label a photo as the port's own scripts do: BGR, less the mean."""
+    values = photo[:, :, ::-1].astype(np.float64) - CAFFE_MEAN_BGR
+    x = torch.from_numpy(values.transpose(2, 0, 1).copy()).float()[None]
+    scores = papers_scores(state, x, stride, at_once=at_once)
+    return scores[0].argmax(0).to(torch.uint8).numpy()
+
+
+def served_labels(network: Network, photo: Pixels) -> Pixels:
+    size = (photo.shape[0], photo.shape[1])
+    scores = network.scores([photo], network.frame(size))[0]
+    labels: Pixels = Surface(scores, network.score_place, size, size).labels().numpy()
+    return labels
+
+
+def agreement(
+    folder: Path, state: dict[str, Tensor], stride: int, *, at_once: bool = False
+) -> tuple[float, set[int]]:
+    """Compare labels over all sizes: the worst share that agrees, and the classes that occur."""
+    network = Network(load_config(folder), folder, cpu("fp32"))
+    worst, classes = 1.0, set[int]()
+    for photo in crops():
+        expected = published_labels(state, photo, stride, at_once=at_once)
+        worst = min(worst, float((served_labels(network, photo) == expected).mean()))
+        classes |= set(expected.flatten().tolist())
+    return worst, classes
+
+
+@pytest.mark.parametrize("kernels", ["bilinear", "per_class", "dense"])
+@each_stride
+@torch.inference_mode()
+def test_a_published_network_labels_as_it_did(tmp_path: Path, stride: int, kernels: str) -> None:
+    state = port_state(stride, kernels)
+    folder = tmp_path / "converted"
+    found, config = convert(saved(tmp_path, state), folder, Wish())
+    assert config.architecture == f"fcn{stride}s-vgg16"
+    between = "bilinear" if stride == 32 else kernels
+    assert found.upsampling == Upsampling.model_validate({"between": between, "last": kernels})
+    worst, classes = agreement(folder, state, stride)
+    assert worst >= AGREEMENT
+    assert len(classes) > 3
+
+
+@torch.inference_mode()
+def test_at_once_scales_what_pools_score(tmp_path: Path) -> None:
+    state = port_state(8)
+    for name in ("score_pool4", "score_pool3"):  # so that they still say something
+        state[f"{name}.weight"] *= 100
+    folder = tmp_path / "converted"
+    convert(saved(tmp_path, state), folder, Wish(at_once=True))
+    assert agreement(folder, state, 8, at_once=True)[0] >= AGREEMENT
+    plain = tmp_path / "plain"
+    convert(saved(tmp_path, state), plain, Wish())
+    assert agreement(plain, state, 8, at_once=True)[0] < AGREEMENT
+
+
+@each_stride
+def test_names_and_shapes_are_the_published_ones(stride: int) -> None:
+    learned = Upsampling(between="dense", last="dense")
+    net = Recognised("", f"fcn{stride}s-vgg16", 21, VggOptions(), learned)
+    assert net.shapes() == port_shapes(stride)
+
+
+def test_torchvisions_names_and_shapes_are_known() -> None:
+    """Its layers are numbered, and its fully connected ones flat: (4096, 25088), (4096, 4096)."""
+    net = Recognised("", "fcn32s-vgg16", 21, VggOptions())
+    published = torchvision_shapes()
+    assert published["classifier.0.weight"] == (4096, 25088)
+    shapes = net.shapes()
+    for ours, theirs in torchvision_names().items():
+        assert torch.Size(shapes[ours]).numel() == torch.Size(published[theirs]).numel()
+    last = {"classifier.6.weight", "classifier.6.bias"}
+    assert set(torchvision_names().values()) == set(published) - last
+
+
+@pytest.mark.parametrize("same_padding", [False, True])
+def test_torchvisions_vgg16_is_the_start_of_an_fcn32s(tmp_path: Path, same_padding: bool) -> None:
+    state = filled(torchvision_shapes(NARROW))
+    folder = tmp_path / "start"
+    wish = Wish(same_padding=same_padding)
+    _, config = convert(saved(tmp_path, state), folder, wish, ["road", "sky"])
+    assert config.architecture == "fcn32s-vgg16"
+    assert config.vgg16 is not None
+    assert config.vgg16.padding == ("same" if same_padding else 100)
+    assert config.classes == ("road", "sky")
+    assert config.normalisation.mean == pytest.approx((123.675, 116.28, 103.53))
+    weights = load_file(folder / "weights.safetensors")
+    assert torch.equal(weights["conv5_3.weight"], state["features.28.weight"])
+    assert torch.equal(weights["fc6.weight"].flatten(1), state["classifier.0.weight"])
+    assert not weights["score_fr.weight"].any()
+    network = Network(config, folder, cpu("fp32"))
+    assert served_labels(network, sample("cat")[:40, :50]).shape == (40, 50)
+
+
+def test_our_own_model_keeps_its_model_yaml(tmp_path: Path) -> None:
+    folder = tmp_path / "renamed"
+    _, config = convert(MODEL, folder, Wish())
+    before = load_config(MODEL)
+    assert config == before.model_copy(update={"name": "renamed"})
+    ours, theirs = load_file(folder / config.weights), load_file(MODEL / before.weights)
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_our_own_weights_alone_are_known_by_their_names(tmp_path: Path) -> None:
+    file = tmp_path / "best.safetensors"
+    save_file(load_file(MODEL / "weights.safetensors"), file)
+    _, config = convert(file, tmp_path / "mine", Wish())
+    assert config.architecture == "fcn8s-lite0"
+    assert config.classes[-1] == "tvmonitor"
+    assert config.palette == load_config(MODEL).palette
+
+
+@pytest.mark.parametrize("wrapping", ["model_state_dict", "state_dict", "parallel"])
+def test_wrapped_state_dicts_are_unwrapped(tmp_path: Path, wrapping: str) -> None:
+    state = port_state(32, "bilinear")
+    wrapped: dict[str, object] = {wrapping: state, "epoch": 3}
+    if wrapping == "parallel":
+        wrapped = {f"module.{name}": tensor for name, tensor in state.items()}
+    _, config = convert(saved(tmp_path, wrapped), tmp_path / "converted", Wish())
+    assert config.architecture == "fcn32s-vgg16"
+
+
+class Trap:
+    """Unpickling it would write a file."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
+        return Path.touch, (self._file,)
+
+
+@pytest.mark.parametrize("how", ["torch", "pickle"])
+def test_no_code_of_a_checkpoint_is_run(tmp_path: Path, how: str) -> None:
+    sprung, file = tmp_path / "sprung", tmp_path / "trap.pth"
+    state = port_state(32, "bilinear") | {"trap": Trap(sprung)}
+    if how == "torch":
+        torch.save(state, file)
+    else:
+        file.write_bytes(pickle.dumps(state["trap"], protocol=2))
+    with pytest.raises(CheckpointError, match="without running its code"):
+        convert(file, tmp_path / "converted", Wish())
+    assert not sprung.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04" + bytes(100)], ids=repr)
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+def test_a_file_that_is_no_checkpoint_is_said_to_be_none(
+    tmp_path: Path, suffix: str, content: bytes
+) -> None:
+    file = tmp_path / f"checkpoint.{suffix}"
+    file.write_bytes(content)
+    with pytest.raises(CheckpointError, match=rf"checkpoint\.{suffix} holds no tensors"):
+        convert(file, tmp_path / "converted", Wish())
+
+
+def test_all_that_does_not_match_is_said(tmp_path: Path) -> None:
+    state = port_state(8)
+    del state["conv4_2.bias"]
+    state["score_pool3.weight"] = torch.zeros(21, 9, 1, 1)
+    state["extra.weight"] = torch.zeros(2, 3)
+    with pytest.raises(CheckpointError) as caught:
+        convert(saved(tmp_path, state), tmp_path / "converted", Wish())
+    assert str(caught.value).splitlines() == [
+        "this looks like the PyTorch port's FCN8s, but:",
+        "  missing conv4_2.bias (12,)",
+        "  score_pool3.weight has shape (21, 9, 1, 1), not (21, 10, 1, 1)",
+        "  unexpected extra.weight (2, 3)",
+    ]
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pth"]
+
+
+def test_a_missing_layer_of_torchvisions_is_said_by_its_name() -> None:
+    state = filled(torchvision_shapes(NARROW))
+    del state["features.28.weight"]
+    state["classifier.0.weight"] = state["classifier.0.weight"][:, :-49]
+    with pytest.raises(CheckpointError) as caught:
+        recognise(state)
+    assert "missing features.28.weight (12, 12, 3, 3)" in str(caught.value)
+    assert "classifier.0.weight has shape (16, 539), not (16, 588)" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        pytest.param({"encoder.weight": torch.zeros(1)}, "encoder.weight", id="unknown-names"),
+        pytest.param({}, "no state dict", id="empty"),
+        pytest.param([torch.zeros(1)], "no state dict", id="list"),
+        pytest.param({"epoch": 3}, "other things than tensors: epoch", id="no-tensors"),
+    ],
+)
+def test_what_is_no_network_is_refused(tmp_path: Path, state: object, said: str) -> None:
+    with pytest.raises(CheckpointError, match=said):
+        convert(saved(tmp_path, state), tmp_path / "converted", Wish())
+
+
+def test_only_published_networks_with_skips_are_taken_for_trained_at_once() -> None:
+    with pytest.raises(CheckpointError, match="at once"):
+        recognise(port_state(32), Wish(at_once=True))
+
+
+def test_names_of_another_number_of_classes_are_refused(tmp_path: Path) -> None:
+    file = saved(tmp_path, port_state(32))
+    with pytest.raises(CheckpointError, match="2 classes are named, but this network scores 21"):
+        convert(file, tmp_path / "converted", Wish(), ["road", "sky"])
+
+
+def test_the_command_says_what_it_made(tmp_path: Path) -> None:
+    file, folder = saved(tmp_path, port_state(16)), tmp_path / "made"
+    command = ["model", "convert", str(file), "--to", str(folder)]
+    found = CliRunner().invoke(app, command)
+    assert found.exit_code == 0, found.output
+    assert "fcn16s-vgg16 with 21 classes, from the PyTorch port's FCN16s" in found.output
+    again = CliRunner().invoke(app, command)
+    assert again.exit_code == 1
+    assert "is there already" in again.output
