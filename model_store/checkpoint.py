@@ -1,6 +1,7 @@
 """A checkpoint file in, its tensors by name out; code that a file may hold is never run."""
 
 import pickle
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,11 @@ Tensors = dict[str, Tensor]
 
 # where training scripts put a network's state beside the optimiser's
 WRAPPINGS = ("model_state_dict", "state_dict", "model")
+# what the readers raise for files that are none, broken, or hold more than tensors
+UNREADABLE = (
+    *(SafetensorError, pickle.UnpicklingError, RuntimeError, ValueError, TypeError, LookupError),
+    *(AttributeError, EOFError, struct.error),
+)
 # of torch.nn.DataParallel
 PARALLEL = "module."
 
@@ -26,7 +32,7 @@ def read_checkpoint(file: Path) -> Tensors:
     """Read a `.safetensors` file, or a state dict that torch saved; raises CheckpointError."""
     try:
         state = load_file(file) if file.suffix == ".safetensors" else load_pickled(file)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, KeyError) as error:
+    except UNREADABLE as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise CheckpointError(
             f"{file} holds no tensors that can be read without running its code: {reason}"

@@ -50,6 +50,8 @@ def convert(
     state = read_checkpoint(checkpoint)
     own = config_beside(checkpoint)
     if own is not None:
+        if classes or wish != Wish():
+            raise CheckpointError("this model's own model.yaml says what it is; leave options out")
         found = of_config(own, state)
         document = own.model_dump(mode="json", exclude_unset=True)
     else:

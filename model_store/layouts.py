@@ -4,7 +4,7 @@ Who wrote a state dict is told by its names; what does not fit is told in them, 
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -52,17 +52,14 @@ DEFAULT = Wish()
 def recognise(state: Tensors, wish: Wish = DEFAULT) -> Recognised:
     """Tell whose names these are, and translate; raises CheckpointError."""
     state = {name: tensor for name, tensor in state.items() if not name.endswith(COUNTERS)}
-    published = any(f"{layer}.weight" in state for layer in LAST)
+    published = held(state, (*BETWEEN, *LAST)) == "dense"
     if wish.at_once and not (published and "score_pool4.weight" in state):
         raise CheckpointError("only a published FCN-16s or FCN-8s can have been trained at once")
-    if "features.0.weight" in state:
-        return read_torchvision(state, wish)
-    if "conv1_1.weight" in state:
-        return read_port(state, wish) if published else read_own(state, "vgg16", wish)
-    if "_conv_stem.weight" in state:
-        return read_lite0_classifier(state, wish)
-    if "stem.weight" in state:
-        return read_own(state, "lite0", wish)
+    if wish.same_padding and published:
+        raise CheckpointError("a published FCN pads photos by 100; leave same padding out")
+    for prefixes, read in LAYOUTS:
+        if any(name.startswith(prefixes) for name in state):
+            return read(state, wish)
     raise CheckpointError(
         f"it has no names of a network that is known here, but {', '.join(sorted(state)[:4])} ...; "
         "known are torchvision's VGG16 (features.0.weight), the FCNs of the PyTorch port "
@@ -97,9 +94,17 @@ def read_lite0_classifier(state: Tensors, wish: Wish) -> Recognised:
     return replace(start, weights=weights | unlearned(start))
 
 
+def read_vgg_fcn(state: Tensors, wish: Wish) -> Recognised:
+    """Take an FCN on VGG16: with dense kernels it is the port's, unless a `model.yaml` says that it
+    is ours.
+    """
+    published = held(state, (*BETWEEN, *LAST)) == "dense"
+    return read_port(state, wish) if published else read_own(state, "vgg16", wish)
+
+
 def read_port(state: Tensors, wish: Wish) -> Recognised:
     """Take an FCN of the PyTorch port: the paper's geometry, BGR values, dense kernels."""
-    stride = next(stride for layer, stride in LAST.items() if f"{layer}.weight" in state)
+    stride = stride_of(state)
     names = {name: name for name in state}
     found = Recognised(
         f"the PyTorch port's FCN{stride}s",
@@ -121,7 +126,7 @@ def read_port(state: Tensors, wish: Wish) -> Recognised:
 
 def read_own(state: Tensors, backbone: str, wish: Wish) -> Recognised:
     """Take a checkpoint of ours that lies beside no `model.yaml`."""
-    stride = 8 if "score_pool3.weight" in state else 16 if "score_pool4.weight" in state else 32
+    stride = stride_of(state)
     names = {name: name for name in state}
     options = vgg_options(state, names, wish) if backbone == "vgg16" else None
     upsampling = Upsampling(between=held(state, BETWEEN), last=held(state, LAST))
@@ -179,6 +184,14 @@ def held(state: Tensors, layers: Iterable[str]) -> Kernels:
     return "dense" if found[0].dim() > 1 and found[0].shape[1] > 1 else "per_class"
 
 
+def stride_of(state: Tensors) -> int:
+    """Tell the stage by its last layer or, where it has none, by the finest features scored."""
+    for layer, stride in LAST.items():
+        if f"{layer}.weight" in state:
+            return stride
+    return 8 if "score_pool3.weight" in state else 16 if "score_pool4.weight" in state else 32
+
+
 def classes_of(state: Tensors) -> int:
     score = state.get("score_fr.weight")
     return len(score) if score is not None and score.dim() else DEFAULT.classes
@@ -193,3 +206,12 @@ def unlearned(start: Recognised) -> Tensors:
 def without(state: Tensors, prefix: str) -> Tensors:
     """Leave out the classifier's last layer: its classes are ImageNet's."""
     return {name: tensor for name, tensor in state.items() if not name.startswith(prefix)}
+
+
+# whose names begin so, in the order in which they are tried
+LAYOUTS: tuple[tuple[tuple[str, ...], Callable[[Tensors, Wish], Recognised]], ...] = (
+    (("features.", "classifier."), read_torchvision),
+    (("conv1_", "conv2_", "conv3_", "conv4_", "conv5_", "fc6.", "fc7."), read_vgg_fcn),
+    (("_conv_stem.", "_blocks."), read_lite0_classifier),
+    (("stem.", "blocks."), lambda state, wish: read_own(state, "lite0", wish)),
+)

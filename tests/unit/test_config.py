@@ -29,6 +29,14 @@ def test_the_repos_model_is_sound() -> None:
         pytest.param({"palette": [[0, 0, 256], *GREYS[1:]]}, ["palette.0.2"], id="colour-of-256"),
         pytest.param({"classes": ["only"]}, ["classes"], id="one-class"),
         pytest.param({"architecture": "unet"}, ["architecture"], id="unknown-architecture"),
+        pytest.param(
+            {"upsampling": {"last": "cubic"}}, ["upsampling.last"], id="unknown-upsampling"
+        ),
+        pytest.param(
+            {"architecture": "fcn16s-lite0", "vgg16": {"padding": 100}},
+            ["vgg16", "fcn16s-lite0"],
+            id="options-of-another-backbone",
+        ),
         pytest.param({"precision": {"cpu": "fp16"}}, ["precision.cpu"], id="fp16-on-a-cpu"),
         pytest.param(
             {"normalisation": {"std": [1, 0, 1]}}, ["normalisation.std.1"], id="division-by-zero"

@@ -12,8 +12,9 @@ from typer.testing import CliRunner
 
 from handlers.labels import Surface
 from handlers.model_config import load_config
-from handlers.net.options import Upsampling, VggOptions
-from handlers.network import Network
+from handlers.net import ARCHITECTURES
+from handlers.net.options import Kernels, Upsampling, VggOptions
+from handlers.network import Network, load_net
 from model_store.checkpoint import CheckpointError
 from model_store.convert import convert
 from model_store.layouts import Wish, recognise, torchvision_names
@@ -27,6 +28,7 @@ from tests.published import (
     port_state,
     torchvision_shapes,
 )
+from tests.toys import NARROW_VGG, randomised
 from tests.worker import MODEL, Pixels, cpu, sample
 
 CAFFE_MEAN_BGR = np.array([104.00698793, 116.66876762, 122.67891434])
@@ -167,6 +169,30 @@ def test_our_own_weights_alone_are_known_by_their_names(tmp_path: Path) -> None:
     assert config.palette == load_config(MODEL).palette
 
 
+@pytest.mark.parametrize("kernels", ["bilinear", "per_class"])
+def test_our_own_vgg16_alone_is_told_its_padding(tmp_path: Path, kernels: Kernels) -> None:
+    upsampling = Upsampling(between=kernels, last=kernels)
+    net = randomised(ARCHITECTURES["fcn16s-vgg16"](5, NARROW_VGG, upsampling))
+    state = {name.removeprefix("backbone."): value for name, value in net.state_dict().items()}
+    folder = tmp_path / "mine"
+    _, config = convert(saved(tmp_path, state), folder, Wish(same_padding=True))
+    assert (config.architecture, config.vgg16) == ("fcn16s-vgg16", NARROW_VGG)
+    assert config.upsampling == upsampling
+    assert config.classes == ("class0", "class1", "class2", "class3", "class4")
+    photo = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(load_net(config, folder / config.weights)(photo), net(photo))
+
+
+def test_a_converted_network_may_be_converted_again(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    _, config = convert(saved(tmp_path, port_state(8, "dense")), first, Wish())
+    _, again = convert(first, second, Wish())
+    assert again == config.model_copy(update={"name": "second"})
+    one, other = load_file(first / config.weights), load_file(second / again.weights)
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
 @pytest.mark.parametrize("wrapping", ["model_state_dict", "state_dict", "parallel"])
 def test_wrapped_state_dicts_are_unwrapped(tmp_path: Path, wrapping: str) -> None:
     state = port_state(32, "bilinear")
@@ -249,6 +275,26 @@ def test_a_missing_layer_of_torchvisions_is_said_by_its_name() -> None:
 def test_what_is_no_network_is_refused(tmp_path: Path, state: object, said: str) -> None:
     with pytest.raises(CheckpointError, match=said):
         convert(saved(tmp_path, state), tmp_path / "converted", Wish())
+
+
+@pytest.mark.parametrize("first", ["conv1_1.weight", "upscore8.weight", "score_fr.weight"])
+def test_a_published_network_is_known_without_any_one_of_its_layers(first: str) -> None:
+    state = port_state(8)
+    del state[first]
+    with pytest.raises(CheckpointError) as caught:
+        recognise(state)
+    assert "conv3_2.weight" not in str(caught.value)
+    assert f"missing {first}" in str(caught.value)
+
+
+def test_options_that_a_model_yaml_answers_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="leave options out"):
+        convert(MODEL, tmp_path / "renamed", Wish(), ["road", "sky"])
+
+
+def test_a_published_network_has_its_own_padding() -> None:
+    with pytest.raises(CheckpointError, match="pads photos by 100"):
+        recognise(port_state(8), Wish(same_padding=True))
 
 
 def test_only_published_networks_with_skips_are_taken_for_trained_at_once() -> None:

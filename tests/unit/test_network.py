@@ -11,6 +11,7 @@ from torch import Tensor
 from handlers.labels import Surface
 from handlers.model_config import load_config
 from handlers.net.layers import onednn_computes
+from handlers.net.options import Upsampling
 from handlers.network import Network, WeightsError, load_net
 from tests.reference import frame as framed
 from tests.reference import reference_labels, reference_scores
@@ -128,6 +129,17 @@ def changed_weights(folder: Path, change: str) -> Path:
 def test_weights_that_do_not_fit_are_named(tmp_path: Path, change: str, key: str) -> None:
     with pytest.raises(WeightsError, match=rf"(?s)weights\.safetensors.*['\s]{key}"):
         load_net(load_config(MODEL), changed_weights(tmp_path, change))
+
+
+def test_learned_kernels_must_be_in_the_file_and_fixed_ones_need_not() -> None:
+    fixed = load_config(MODEL)
+    assert "upscore2.weight" not in load_file(WEIGHTS)
+    load_net(fixed, WEIGHTS)
+    learned = fixed.model_copy(update={"upsampling": Upsampling(between="per_class")})
+    with pytest.raises(
+        WeightsError, match=r"missing \['upscore2\.weight', 'upscore_pool4\.weight'\]"
+    ):
+        load_net(learned, WEIGHTS)
 
 
 def test_a_file_that_is_no_safetensors_is_a_weights_error(tmp_path: Path) -> None:
