@@ -18,7 +18,7 @@ WRAPPINGS = ("model_state_dict", "state_dict", "model")
 # what the readers raise for files that are none, broken, or hold more than tensors
 UNREADABLE = (
     *(SafetensorError, pickle.UnpicklingError, RuntimeError, ValueError, TypeError, LookupError),
-    *(AttributeError, EOFError, struct.error),
+    *(AttributeError, AssertionError, EOFError, OSError, struct.error),
 )
 # of torch.nn.DataParallel
 PARALLEL = "module."
@@ -30,6 +30,8 @@ class CheckpointError(ValueError):
 
 def read_checkpoint(file: Path) -> Tensors:
     """Read a `.safetensors` file, or a state dict that torch saved; raises CheckpointError."""
+    if not file.is_file():
+        raise CheckpointError(f"there is no file {file}")
     try:
         state = load_file(file) if file.suffix == ".safetensors" else load_pickled(file)
     except UNREADABLE as error:

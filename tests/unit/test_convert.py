@@ -1,6 +1,7 @@
 """Published checkpoints become model folders that score as the published networks do."""
 
 import pickle
+import random
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from handlers.model_config import load_config
 from handlers.net import ARCHITECTURES
 from handlers.net.options import Kernels, Upsampling, VggOptions
 from handlers.network import Network, load_net
-from model_store.checkpoint import CheckpointError
+from model_store.checkpoint import CheckpointError, read_checkpoint
 from model_store.convert import convert
 from model_store.layouts import Wish, recognise, torchvision_names
 from model_store.recognised import Recognised
@@ -235,6 +236,29 @@ def test_a_file_that_is_no_checkpoint_is_said_to_be_none(
     file.write_bytes(content)
     with pytest.raises(CheckpointError, match=rf"checkpoint\.{suffix} holds no tensors"):
         convert(file, tmp_path / "converted", Wish())
+
+
+def test_a_file_that_is_not_there_is_said_not_to_be(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"there is no file .*nowhere\.pth"):
+        convert(tmp_path / "nowhere.pth", tmp_path / "converted", Wish())
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_a_file_with_a_few_bytes_changed_is_read_or_refused(tmp_path: Path) -> None:
+    """torch's older format is a chain of pickles: its reader fails in a dozen ways."""
+    state = {"a": torch.ones(3), "b": torch.ones(2, 2)}
+    file, chance = tmp_path / "changed.pth", random.Random(0)
+    torch.save(state, file, _use_new_zipfile_serialization=False)
+    whole, refused = file.read_bytes(), 0
+    for _ in range(300):
+        changed = bytearray(whole)
+        changed[chance.randrange(len(whole))] = chance.randrange(256)
+        file.write_bytes(changed)
+        try:
+            read_checkpoint(file)
+        except CheckpointError:
+            refused += 1
+    assert 0 < refused < 300
 
 
 def test_all_that_does_not_match_is_said(tmp_path: Path) -> None:
