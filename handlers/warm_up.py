@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 SMALL, LARGE = Frame(128, 128), Frame(384, 512)
 # everything is weighed against lone passes, so these are timed most carefully
 LONE_REPEATS, SHARED_REPEATS = 8, 1
+# passes that take longer together need no repeating: what disturbs them is small beside them
+LONG_ENOUGH_S = 1.0
 # photos are seldom longer than this, in widths or heights
 LONGEST_ASPECT = 2
 # a worker that restarts must answer soon; what was not tried by then is not shared
@@ -114,8 +116,8 @@ def photo_of(frame: Frame) -> Pixels:
 
 def pass_ms(network: Network, photos: Sequence[Pixels], canvas: Frame, repeats: int) -> float:
     """Take the fastest of a few passes of a shape that has run before."""
-    times = []
-    for _ in range(repeats):
+    times: list[float] = []
+    while len(times) < repeats and sum(times) < LONG_ENOUGH_S * 1000:
         started = time.perf_counter()
         network.scores(photos, canvas)
         network.synchronise()

@@ -61,6 +61,13 @@ def test_a_pass_above_the_budget_is_not_even_tried() -> None:
     assert max(network.passes) == 4
 
 
+def test_passes_that_take_long_are_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warm_up_module, "LONG_ENOUGH_S", PASS_S / 2)
+    network = TimedNetwork(lambda photos: PASS_S)
+    warm_up(network, batching(pixels=1))
+    assert network.passes.count(1) == 2 * 2 + 3  # a kernel's first pass and a timed one; trials
+
+
 def test_a_warm_up_that_takes_too_long_shares_what_it_has_found(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
