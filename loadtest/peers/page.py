@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from loadtest.peers.catalogue import OUR_NAME
+from loadtest.peers.contest import QUIET
 from loadtest.peers.record import Record, Result
 from loadtest.plot import bars
 from loadtest.report import images_per_s, number, plain, table
@@ -26,6 +27,7 @@ HEADINGS = (
     "lone p99 ms",
     "lone = ours",
     "others took %",
+    "slices",
 )
 COLOURS = {OUR_NAME: "#2ca02c"}
 OTHER_COLOUR = "#7f7f7f"
@@ -41,8 +43,25 @@ def crowd_row(result: Result) -> Row:
 
 
 def summary(result: Result, slices: Sequence[Slice]) -> Row:
-    """Add up slices as the benchmark does; no FLOPs are counted here."""
-    return row_of(str(result.setup["peer"]), str(result.setup["grouping"]), slices, None, 0, 0)
+    """Add up quiet slices as the benchmark does; no FLOPs are counted here."""
+    return row_of(
+        str(result.setup["peer"]), str(result.setup["grouping"]), quiet(slices), None, 0, 0
+    )
+
+
+def quiet(slices: Sequence[Slice]) -> Sequence[Slice]:
+    """Leave out slices that other programs disturbed, unless all were."""
+    return [one for one in slices if one.foreign_share <= QUIET] or slices
+
+
+def ratio_of(
+    figure: Callable[[Slice], float], these: Sequence[Slice], those: Sequence[Slice]
+) -> float:
+    """Compare round by round, where both slices were quiet; else all of both."""
+    pairs = list(zip(these, those, strict=True))
+    calm = [pair for pair in pairs if max(one.foreign_share for one in pair) <= QUIET]
+    left, right = zip(*(calm or pairs), strict=True)
+    return paired(figure, left, right)
 
 
 def ours_of(record: Record) -> Result:
@@ -57,10 +76,10 @@ def cells_of(result: Result, ours: Result) -> tuple[str, ...]:
         crowd.level,
         crowd.strategy,
         number(crowd.images_per_s, 1),
-        number(paired(images_per_s, ours.crowd, result.crowd), 2),
+        number(ratio_of(images_per_s, ours.crowd, result.crowd), 2),
         number(crowd.p50_ms, 0),
         number(crowd.p99_ms, 0),
-        number(paired(p99_ms, result.crowd, ours.crowd), 2),
+        number(ratio_of(p99_ms, result.crowd, ours.crowd), 2),
         number(crowd.cpu_s_per_mask, 4),
         number(crowd.peak_mb, 0),
         number(100 * result.changed_pixels / max(1, result.pixels), 3),
@@ -68,7 +87,8 @@ def cells_of(result: Result, ours: Result) -> tuple[str, ...]:
         number(lone.p50_ms, 1),
         number(lone.p99_ms, 1),
         f"{result.lone_as_ours}/{len({place for place, _ in result.lone[0].latencies_ms})}",
-        number(100 * max(one.foreign_share for one in result.crowd), 0),
+        number(100 * max(one.foreign_share for one in quiet(result.crowd)), 0),
+        f"{len(quiet(result.crowd))}/{len(result.crowd)}",
     )
 
 
@@ -138,6 +158,7 @@ is user and system time of all of a server's processes, without the clients; mem
 their peaks, so pages that processes share count more than once. `px changed`: pixels whose label in
 a crowd is not that of the same server's lone answer; `differ`: masks whose bytes are not. `lone`:
 one client, a photo at a time. `lone = ours`: photos whose lone answer has the very bytes of ours.
-`others took`: processor time that went to other programs, in the worst slice under load; slices
-with more than 5 % are measured again, three times at most, and the quietest counts.
+`others took`: processor time that went to other programs, in the worst slice that counts; a slice
+with more than 5 % is measured again, three times at most. One that stayed above does not count,
+unless all of a server's did (`slices`: those that count, of how many).
 """
