@@ -404,7 +404,7 @@ async def test_an_image_handed_over_is_read_to_its_end_after_its_deadline() -> N
 
 
 async def test_an_image_that_torchserve_loses_is_given_up() -> None:
-    async with narrow(attempt_timeout_s=0.1) as gateway:
+    async with narrow(attempt_timeout_s=0.1, restart_wait_s=0) as gateway:
         for _ in range(3):
             answer = await gateway.segment()
             assert (answer.status_code, answer.json()["code"]) == (502, "worker_crashed")
