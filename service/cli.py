@@ -5,7 +5,7 @@ installed in every image, wait until a command needs them.
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -92,6 +92,13 @@ def model_convert(
     classes: Annotated[
         str, typer.Option(help="The classes' names, separated by commas; VOC's unless given.")
     ] = "",
+    stride: Annotated[
+        Literal[32, 16, 8], typer.Option(help="Classifiers: of the scores of the FCN to begin.")
+    ] = 32,
+    skips: Annotated[
+        Literal["project", "expand"],
+        typer.Option(help="EfficientNet-Lite classifiers: which features FCN-16s and 8s score."),
+    ] = "project",
     same_padding: Annotated[
         bool, typer.Option("--same-padding", help="VGG16 classifiers: do not pad photos by 100.")
     ] = False,
@@ -100,14 +107,20 @@ def model_convert(
         typer.Option("--at-once", help="The port's FCN8sAtOnce, whose pool scores are scaled."),
     ] = False,
 ) -> None:
-    """Make a model folder of a checkpoint: a VGG16 or Lite0 classifier, a published FCN, ours."""
+    """Make a model folder of a checkpoint: a VGG16 or Lite classifier, a published FCN, ours."""
+    from handlers.net.options import LiteOptions
     from model_store.checkpoint import CheckpointError
     from model_store.convert import convert
-    from model_store.layouts import Wish
     from model_store.package import ModelFolderError
+    from model_store.recognised import Wish
 
     names = [name.strip() for name in classes.split(",")] if classes else []
-    wish = Wish(same_padding=same_padding, at_once=at_once)
+    wish = Wish(
+        stride=stride,
+        lite=LiteOptions(skips=skips),
+        same_padding=same_padding,
+        at_once=at_once,
+    )
     try:
         found, config = convert(checkpoint, to, wish, names)
     except (CheckpointError, ModelFolderError, OSError) as error:

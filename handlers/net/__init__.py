@@ -1,5 +1,5 @@
-"""The networks: one file per backbone (`lite0`, `vgg16`), one for the FCN part that they share
-(`fcn`), and what makes them exact (`exact`).
+"""The networks: one file per family of backbones (`lite`, `vgg16`), one for the FCN part that they
+share (`fcn`), and what makes them exact (`exact`).
 
 `ARCHITECTURES` has them by the names that `model.yaml` uses. Torch is imported by those who build.
 """
@@ -7,9 +7,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
-from handlers.net.options import BILINEAR, ArchitectureName, Upsampling, VggOptions
+from handlers.net.options import (
+    ARCHITECTURE_PARTS,
+    BILINEAR,
+    BackboneName,
+    LiteOptions,
+    Stride,
+    Upsampling,
+    VggOptions,
+)
 
 if TYPE_CHECKING:
     from handlers.net.backbone import Backbone
@@ -20,31 +28,30 @@ if TYPE_CHECKING:
 class Architecture:
     """One stage of the paper on one backbone."""
 
-    stride: Literal[32, 16, 8]
-    backbone: Literal["lite0", "vgg16"]
-
-    @classmethod
-    def of(cls, name: str) -> "Architecture":
-        stage, _, backbone = name.partition("-")
-        strides: dict[str, Literal[32, 16, 8]] = {"fcn32s": 32, "fcn16s": 16, "fcn8s": 8}
-        return cls(strides[stage], "lite0" if backbone == "lite0" else "vgg16")
+    stride: Stride
+    backbone: BackboneName
 
     def __call__(
-        self, classes: int, vgg16: VggOptions | None = None, upsampling: Upsampling = BILINEAR
+        self,
+        classes: int,
+        vgg16: VggOptions | None = None,
+        upsampling: Upsampling = BILINEAR,
+        lite: LiteOptions | None = None,
     ) -> "FCN":
         """Build it with random weights: 3.4 million of them on Lite0, 134 million on VGG16 unless
-        options say less.
+        options say less. Each backbone looks at its own options alone.
         """
         from handlers.net.fcn import FCN
 
-        return FCN(self._build_backbone(vgg16 or VggOptions()), classes, self.stride, upsampling)
+        backbone = self._build_backbone(vgg16 or VggOptions(), lite or LiteOptions())
+        return FCN(backbone, classes, self.stride, upsampling)
 
-    def _build_backbone(self, vgg16: VggOptions) -> "Backbone":
-        from handlers.net.lite0 import Lite0
+    def _build_backbone(self, vgg16: VggOptions, lite: LiteOptions) -> "Backbone":
+        from handlers.net.lite import Lite
         from handlers.net.vgg16 import Vgg16
 
-        if self.backbone == "lite0":
-            return Lite0()
+        if self.backbone != "vgg16":
+            return Lite(self.backbone, lite.skips)
         return Vgg16(
             paper_padding=vgg16.padding != "same",
             channels=vgg16.channels,
@@ -53,5 +60,5 @@ class Architecture:
 
 
 ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
-    {name: Architecture.of(name) for name in get_args(ArchitectureName)}
+    {name: Architecture(*parts) for name, parts in ARCHITECTURE_PARTS.items()}
 )

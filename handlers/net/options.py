@@ -1,13 +1,32 @@
 """What `model.yaml` may say of a network: its name, and what goes beyond it. Knows no torch."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-# how fine the last scores are, and the backbone
-ArchitectureName = Literal[
-    "fcn32s-lite0", "fcn16s-lite0", "fcn8s-lite0", "fcn32s-vgg16", "fcn16s-vgg16", "fcn8s-vgg16"
-]
+LiteName = Literal["lite0", "lite1", "lite2", "lite3", "lite4"]
+LITES: tuple[LiteName, ...] = get_args(LiteName)
+BackboneName = LiteName | Literal["vgg16"]
+BACKBONES: tuple[BackboneName, ...] = (*LITES, "vgg16")
+# of the finest scores
+Stride = Literal[32, 16, 8]
+STRIDES: tuple[Stride, ...] = get_args(Stride)
+
+# how fine the last scores are, and the backbone, by the names that `model.yaml` uses
+ARCHITECTURE_PARTS: Mapping[str, tuple[Stride, BackboneName]] = MappingProxyType(
+    {f"fcn{stride}s-{backbone}": (stride, backbone) for backbone in BACKBONES for stride in STRIDES}
+)
+
+
+def check_name(name: str) -> str:
+    if name not in ARCHITECTURE_PARTS:
+        raise ValueError(f"{name!r} is no network; there are {', '.join(ARCHITECTURE_PARTS)}")
+    return name
+
+
+ArchitectureName = Annotated[str, AfterValidator(check_name)]
 
 Channels = Annotated[int, Field(ge=1, le=65536)]
 
@@ -27,6 +46,16 @@ class VggOptions(BaseModel):
     channels: tuple[Channels, Channels, Channels, Channels, Channels] = (64, 128, 256, 512, 512)
     # of fc6 and fc7
     fc_channels: Channels = 4096
+
+
+class LiteOptions(BaseModel):
+    """Of the EfficientNet-Lite networks: where the features of strides 8 and 16 are taken."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # `expand`: after the next block's expansion, with six times the channels; costs nothing but
+    # wider score layers, since that block computes it anyway
+    skips: Literal["project", "expand"] = "project"
 
 
 class Upsampling(BaseModel):

@@ -28,7 +28,11 @@ def test_the_repos_model_is_sound() -> None:
         pytest.param({"palette": GREYS[:20]}, ["palette", "20", "21"], id="short-palette"),
         pytest.param({"palette": [[0, 0, 256], *GREYS[1:]]}, ["palette.0.2"], id="colour-of-256"),
         pytest.param({"classes": ["only"]}, ["classes"], id="one-class"),
-        pytest.param({"architecture": "unet"}, ["architecture"], id="unknown-architecture"),
+        pytest.param(
+            {"architecture": "unet"},
+            ["architecture", "unet", "fcn8s-lite4"],
+            id="unknown-architecture",
+        ),
         pytest.param(
             {"upsampling": {"last": "cubic"}}, ["upsampling.last"], id="unknown-upsampling"
         ),
@@ -37,6 +41,12 @@ def test_the_repos_model_is_sound() -> None:
             ["vgg16", "fcn16s-lite0"],
             id="options-of-another-backbone",
         ),
+        pytest.param(
+            {"architecture": "fcn8s-vgg16", "lite": {"skips": "expand"}},
+            ["lite", "fcn8s-vgg16"],
+            id="options-of-the-other-backbone",
+        ),
+        pytest.param({"lite": {"skips": "wide"}}, ["lite.skips"], id="unknown-skips"),
         pytest.param({"precision": {"cpu": "fp16"}}, ["precision.cpu"], id="fp16-on-a-cpu"),
         pytest.param(
             {"normalisation": {"std": [1, 0, 1]}}, ["normalisation.std.1"], id="division-by-zero"

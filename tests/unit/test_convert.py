@@ -18,8 +18,8 @@ from handlers.net.options import Kernels, Upsampling, VggOptions
 from handlers.network import Network, load_net
 from model_store.checkpoint import CheckpointError, read_checkpoint
 from model_store.convert import convert
-from model_store.layouts import Wish, recognise, torchvision_names
-from model_store.recognised import Recognised
+from model_store.layouts import recognise, torchvision_names
+from model_store.recognised import Recognised, Wish
 from service.cli import app
 from tests.paper import papers_scores
 from tests.published import (

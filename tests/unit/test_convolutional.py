@@ -12,7 +12,7 @@ from torch.nn.functional import conv2d, linear, max_pool2d, relu
 from handlers.network import load_net
 from model_store.convert import convert
 from model_store.convolutional import as_convolution, convolutional
-from model_store.layouts import Wish
+from model_store.recognised import Wish
 from tests.published import NARROW, TORCHVISION_FEATURES, filled, torchvision_shapes
 from tests.worker import SAMPLES
 

@@ -11,7 +11,7 @@ from handlers.net import ARCHITECTURES
 from handlers.net.fcn import FCN, LAST_LAYERS
 from handlers.net.geometry import PHOTO
 from handlers.net.layers import CropLike
-from handlers.net.lite0 import Lite0
+from handlers.net.lite import Lite
 from handlers.net.options import Kernels, Upsampling
 from handlers.net.placement import crop_offset, places_of
 from handlers.net.upsampling import upsampled, upsampler
@@ -154,7 +154,7 @@ def randomised_but_upsampling(net: FCN) -> FCN:
 
 
 def test_the_maps_of_frames_lie_in_the_middle_of_their_cells() -> None:
-    for backbone in (narrow_vgg().backbone, Lite0()):
+    for backbone in (narrow_vgg().backbone, Lite()):
         for place, stride in zip(places_of(backbone), (8, 16, 32), strict=True):
             assert place.stride == stride
             # lite0 pads less before than after, as TensorFlow does
