@@ -4,8 +4,9 @@ Containers run the same `gateway` and `worker` as `serve` does. Imports of what 
 installed in every image, wait until a command needs them.
 """
 
-from pathlib import Path
-from typing import Annotated, Literal
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Annotated
 
 import typer
 
@@ -16,9 +17,9 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-model = typer.Typer(help="Models: one folder each, packed into an archive.", no_args_is_help=True)
-app.add_typer(model, name="model")
 app.command()(segment)
+if find_spec("model_store") and find_spec("model_store.cli"):  # not where the gateway runs alone
+    app.add_typer(import_module("model_store.cli").model, name="model")
 
 
 @app.command()
@@ -64,69 +65,6 @@ def key(
         raise typer.BadParameter("names have letters, digits and . _ @ -, up to 64") from error
     typer.echo(secret)
     typer.echo(made.line)
-
-
-@model.command("package")
-def model_package(
-    folder: Annotated[Path, typer.Argument(help="The model's folder, with its model.yaml.")],
-    store: Annotated[
-        Path | None, typer.Option(help="Where to put NAME.mar; beside the folder unless given.")
-    ] = None,
-) -> None:
-    """Pack a model folder and the worker's code into an archive for TorchServe."""
-    from model_store.package import ModelFolderError, package
-
-    try:
-        typer.echo(package(folder, store or folder.resolve().parent))
-    except (ModelFolderError, OSError) as error:
-        typer.echo(error, err=True)
-        raise typer.Exit(1) from error
-
-
-@model.command("convert")
-def model_convert(
-    checkpoint: Annotated[
-        Path, typer.Argument(help="A state dict (.pth, .safetensors), or a model's folder.")
-    ],
-    to: Annotated[Path, typer.Option(help="The folder to make, named as the model will be.")],
-    classes: Annotated[
-        str, typer.Option(help="The classes' names, separated by commas; VOC's unless given.")
-    ] = "",
-    stride: Annotated[
-        Literal[32, 16, 8], typer.Option(help="Classifiers: of the scores of the FCN to begin.")
-    ] = 32,
-    skips: Annotated[
-        Literal["project", "expand"],
-        typer.Option(help="EfficientNet-Lite classifiers: which features FCN-16s and 8s score."),
-    ] = "project",
-    same_padding: Annotated[
-        bool, typer.Option("--same-padding", help="VGG16 classifiers: do not pad photos by 100.")
-    ] = False,
-    at_once: Annotated[
-        bool,
-        typer.Option("--at-once", help="The port's FCN8sAtOnce, whose pool scores are scaled."),
-    ] = False,
-) -> None:
-    """Make a model folder of a checkpoint: a VGG16 or Lite classifier, a published FCN, ours."""
-    from handlers.net.options import LiteOptions
-    from model_store.checkpoint import CheckpointError
-    from model_store.convert import convert
-    from model_store.package import ModelFolderError
-    from model_store.recognised import Wish
-
-    names = [name.strip() for name in classes.split(",")] if classes else []
-    wish = Wish(
-        stride=stride,
-        lite=LiteOptions(skips=skips),
-        same_padding=same_padding,
-        at_once=at_once,
-    )
-    try:
-        found, config = convert(checkpoint, to, wish, names)
-    except (CheckpointError, ModelFolderError, OSError) as error:
-        typer.echo(error, err=True)
-        raise typer.Exit(1) from error
-    typer.echo(f"{to}: {config.architecture} with {found.classes} classes, from {found.what}")
 
 
 def main() -> None:

@@ -1,0 +1,13 @@
+"""`fcnserve model ...`: a command a file, mounted by `service/cli.py` where `model_store` is.
+
+Nothing here imports torch before a command runs: help is there without it.
+"""
+
+import typer
+
+from model_store.cli.convert import convert
+from model_store.cli.package import package
+
+model = typer.Typer(help="Models: one folder each, packed into an archive.", no_args_is_help=True)
+model.command()(package)
+model.command()(convert)

@@ -1,0 +1,20 @@
+"""What cannot be done is told in a line on stderr, with exit code 1; the rest is a traceback."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+
+@contextmanager
+def told_in_a_line(*more: type[Exception]) -> Iterator[None]:
+    """End the command for a folder that is no model's, for files that cannot be used, and for
+    what else a command names.
+    """
+    from model_store.package import ModelFolderError
+
+    try:
+        yield
+    except (ModelFolderError, OSError, *more) as error:
+        typer.echo(error, err=True)
+        raise typer.Exit(1) from error
