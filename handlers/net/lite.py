@@ -10,12 +10,12 @@ starter checkpoint.
 import math
 from collections.abc import Iterable
 from itertools import accumulate
-from typing import Literal, NamedTuple, cast
+from typing import NamedTuple, cast
 
 from torch import Tensor, nn
 
 from handlers.net.backbone import Backbone
-from handlers.net.options import LiteName
+from handlers.net.options import LiteName, Skips
 
 BATCH_NORM_EPS = 1e-3
 
@@ -158,9 +158,7 @@ class Lite(Backbone):
     makes of them before its stride (`expand`): six times the channels, after an activation.
     """
 
-    def __init__(
-        self, name: LiteName = "lite0", skips: Literal["project", "expand"] = "project"
-    ) -> None:
+    def __init__(self, name: LiteName = "lite0", skips: Skips = "project") -> None:
         super().__init__()
         stages = stages_of(name)
         self.pad = same_pad(3, 2)

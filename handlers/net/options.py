@@ -48,6 +48,10 @@ class VggOptions(BaseModel):
     fc_channels: Channels = 4096
 
 
+# of EfficientNet-Lite: what a block gives, or what the next one makes of it first
+Skips = Literal["project", "expand"]
+
+
 class LiteOptions(BaseModel):
     """Of the EfficientNet-Lite networks: where the features of strides 8 and 16 are taken."""
 
@@ -55,7 +59,7 @@ class LiteOptions(BaseModel):
 
     # `expand`: after the next block's expansion, with six times the channels; costs nothing but
     # wider score layers, since that block computes it anyway
-    skips: Literal["project", "expand"] = "project"
+    skips: Skips = "project"
 
 
 class Upsampling(BaseModel):

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from handlers.labels import Surface
 from handlers.model_config import load_config
 from handlers.net import ARCHITECTURES
-from handlers.net.options import Kernels, Upsampling, VggOptions
+from handlers.net.options import Kernels, LiteOptions, Skips, Stride, Upsampling, VggOptions
 from handlers.network import Network, load_net
 from model_store.checkpoint import CheckpointError, read_checkpoint
 from model_store.convert import convert
@@ -23,8 +23,10 @@ from model_store.recognised import Recognised, Wish
 from service.cli import app
 from tests.paper import papers_scores
 from tests.published import (
+    LITES,
     NARROW,
     filled,
+    lite_shapes,
     port_shapes,
     port_state,
     torchvision_shapes,
@@ -150,6 +152,61 @@ def test_torchvisions_vgg16_is_the_start_of_an_fcn32s(tmp_path: Path, same_paddi
     assert not weights["score_fr.weight"].any()
     network = Network(config, folder, cpu("fp32"))
     assert served_labels(network, sample("cat")[:40, :50]).shape == (40, 50)
+
+
+@pytest.mark.parametrize("stride", [16, 8])
+def test_a_start_may_have_all_its_score_layers(tmp_path: Path, stride: Stride) -> None:
+    state = filled(torchvision_shapes(NARROW))
+    folder = tmp_path / "start"
+    _, config = convert(saved(tmp_path, state), folder, Wish(stride=stride))
+    assert config.architecture == f"fcn{stride}s-vgg16"
+    weights = load_file(folder / "weights.safetensors")
+    scores = ["score_fr", "score_pool4", *(["score_pool3"] if stride == 8 else [])]
+    assert {name for name in weights if name.startswith("score")} == {
+        f"{layer}.{part}" for layer in scores for part in ("weight", "bias")
+    }
+    assert not any(weights[f"{layer}.weight"].any() for layer in scores)
+
+
+@pytest.mark.parametrize("skips", ["project", "expand"])
+@pytest.mark.parametrize("name", LITES)
+def test_each_lite_is_told_by_its_shapes(name: str, skips: Skips) -> None:
+    state = {key: torch.zeros(shape) for key, shape in lite_shapes(name).items()}
+    found = recognise(state, Wish(stride=8, lite=LiteOptions(skips=skips)))
+    assert (found.what, found.architecture) == (
+        f"an EfficientNet-{name.capitalize()} classifier",
+        f"fcn8s-{name}",
+    )
+    assert found.weights["score_pool3.weight"].shape[1] == (
+        LITES[name][1][2] * (6 if skips == "expand" else 1)
+    )
+    again = recognise(found.weights)  # ours now, and beside no model.yaml
+    assert (again.architecture, again.lite) == (found.architecture, found.lite)
+    assert found.lite == (LiteOptions(skips="expand") if skips == "expand" else None)
+
+
+def test_a_damaged_lite_is_still_known_for_what_it_is() -> None:
+    state = {key: torch.zeros(shape) for key, shape in lite_shapes("lite2").items()}
+    del state["_conv_head.weight"]
+    state["_blocks.20._bn2.bias"] = torch.zeros(320)
+    with pytest.raises(CheckpointError) as caught:
+        recognise(state)
+    assert str(caught.value).splitlines() == [
+        "this looks like an EfficientNet-Lite2 classifier, but:",
+        "  missing _conv_head.weight (1280, 352, 1, 1)",
+        "  _blocks.20._bn2.bias has shape (320,), not (352,)",
+    ]
+
+
+def test_wider_skips_are_said_in_model_yaml(tmp_path: Path) -> None:
+    state = {key: torch.ones(shape) for key, shape in lite_shapes("lite0").items()}
+    wide, narrow = tmp_path / "wide", tmp_path / "narrow"
+    file = saved(tmp_path, state)
+    _, config = convert(file, wide, Wish(stride=8, lite=LiteOptions(skips="expand")))
+    assert load_config(wide).lite == config.lite == LiteOptions(skips="expand")
+    assert convert(wide, tmp_path / "again", Wish())[1].lite == config.lite
+    convert(file, narrow, Wish(stride=8))
+    assert load_config(narrow).lite is None
 
 
 def test_our_own_model_keeps_its_model_yaml(tmp_path: Path) -> None:
@@ -314,6 +371,18 @@ def test_a_published_network_is_known_without_any_one_of_its_layers(first: str) 
 def test_options_that_a_model_yaml_answers_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="leave options out"):
         convert(MODEL, tmp_path / "renamed", Wish(), ["road", "sky"])
+
+
+@pytest.mark.parametrize(
+    ("wish", "said"),
+    [
+        pytest.param(Wish(stride=8), "a stride of its own", id="stride"),
+        pytest.param(Wish(lite=LiteOptions(skips="expand")), "skips are chosen", id="skips"),
+    ],
+)
+def test_what_an_fcn_has_settled_is_not_asked_for(wish: Wish, said: str) -> None:
+    with pytest.raises(CheckpointError, match=said):
+        recognise(port_state(8), wish)
 
 
 def test_a_published_network_has_its_own_padding() -> None:

