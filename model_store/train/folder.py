@@ -1,0 +1,37 @@
+"""A network's weights as serving reads them: a model folder, or its weights file."""
+
+from pathlib import Path
+
+import torch
+import yaml
+from safetensors.torch import save_file
+from torch import Tensor
+
+from handlers.model_config import MODEL_FILE, ModelConfig
+from handlers.network import BACKBONE
+from model_store.recognised import COUNTERS
+
+Tensors = dict[str, Tensor]
+
+
+def write_model(folder: Path, config: ModelConfig, weights: Tensors) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    document = config.model_dump(mode="json", exclude_unset=True)
+    (folder / MODEL_FILE).write_text(yaml.safe_dump(document, sort_keys=False))
+    save_file(in_file(weights), folder / config.weights)
+
+
+def in_file(weights: Tensors) -> Tensors:
+    """Name weights as files do, without batch-norm's counters."""
+    return {
+        name.removeprefix(BACKBONE): value.detach().to("cpu", torch.float32).contiguous()
+        for name, value in weights.items()
+        if not name.endswith(COUNTERS)
+    }
+
+
+def put_weights(source: Path, folder: Path, config: ModelConfig) -> None:
+    """Give `folder` the weights of a run's best model: at once, or not at all."""
+    partial = folder / f".{config.weights}"
+    partial.write_bytes((source / config.weights).read_bytes())
+    partial.replace(folder / config.weights)

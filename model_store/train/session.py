@@ -1,0 +1,120 @@
+"""A whole run, from the data and a start to the best weights; may be stopped, and goes on later."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from handlers.device import cpu_threads, prepare_cpu
+from handlers.model_config import ModelConfig
+from model_store.labelled import Legend
+from model_store.train import state as states
+from model_store.train.ahead import made_ahead
+from model_store.train.balance import Census
+from model_store.train.examples import Examples
+from model_store.train.folder import Tensors
+from model_store.train.learner import Learner
+from model_store.train.log import Log, Loss, Row
+from model_store.train.options import Options
+from model_store.train.schedule import Stage, factor, stages
+from model_store.train.split import Split
+from model_store.train.start import at_stride, begin
+from model_store.train.state import State
+from model_store.train.validation import Look, Validation
+
+# steps from one row of the log, and from one checkpoint, to the next
+LOG_EVERY = 20
+SAVE_EVERY = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What a run asks of whoever started it."""
+
+    # weights to begin with; not asked for where a run goes on
+    read_start: Callable[[], Tensors]
+    # told of each row of the log
+    report: Callable[[Row], None] = lambda _row: None
+    # asked at each step
+    stopping: Callable[[], bool] = lambda: False
+
+
+class Session:
+    """One run in its folder."""
+
+    def __init__(self, config: ModelConfig, split: Split, options: Options, run: Path) -> None:
+        """Read all masks; raises DataError."""
+        prepare_cpu(options.threads or cpu_threads())
+        torch.manual_seed(options.seed)
+        run.mkdir(parents=True, exist_ok=True)
+        self.config, self.options, self.run = config, options, run
+        census = Census.of(split.train, Legend.of(config))
+        self._examples = Examples(split.train, config, options, census)
+        self._validation = Validation(split.val, run, options.device)
+        self._loss = Loss()
+        self._best = states.NONE_YET
+
+    def train(self, hooks: Hooks) -> float:
+        """Take the steps that are left; returns the best mean IoU.
+
+        Raises CheckpointError, ResumeError and DataError.
+        """
+        state = states.load(self.run, self.options)
+        step = state.step if state else 0
+        self._best = state.best if state else states.NONE_YET
+        self._log = Log.of(self.run, step)
+        weights = state.weights if state else hooks.read_start()
+        for stage in stages(self.config.architecture, self.options):
+            if step >= stage.end:
+                continue
+            learner = self._learner(stage, weights)
+            if state and step > stage.first:
+                learner.go_on(state)
+            elif step == stage.first:
+                self._best = states.NONE_YET  # other networks' scores are no measure
+            step = self._take_steps(learner, stage, range(step, stage.end), hooks)
+            if step < stage.end:
+                break
+            state, weights = None, learner.average
+        return self._best
+
+    def _learner(self, stage: Stage, weights: Tensors) -> Learner:
+        return Learner(begin(at_stride(self.config, stage.stride), weights), self.options)
+
+    def _take_steps(self, learner: Learner, stage: Stage, steps: range, hooks: Hooks) -> int:
+        """Returns the number of steps that are done: fewer where the run is to stop."""
+        began = time.monotonic()
+        for step, batch in made_ahead(self._examples.batch, steps):
+            self._loss.add(learner.step(step, batch))
+            done = step + 1
+            stops = done == stage.end or hooks.stopping()
+            look = self._look(learner, stage, done)
+            if done % LOG_EVERY == 0 or stops or look:
+                row = self._loss.row(done, stage, self._rate(step), time.monotonic() - began, look)
+                self._log.add(row)
+                hooks.report(row)
+                began = time.monotonic()
+            if done % SAVE_EVERY == 0 or stops:
+                self._save(learner, done)
+            if stops:
+                return done
+        return stage.end
+
+    def _rate(self, step: int) -> float:
+        return self.options.rate * factor(step, self.options)
+
+    def _look(self, learner: Learner, stage: Stage, done: int) -> Look | None:
+        """Score the average, where it is time to, and keep it where it is the best."""
+        if done % self.options.validate_every and done != stage.end:
+            return None
+        look = self._validation.look(at_stride(self.config, stage.stride), learner.average)
+        if look.mean_iou > self._best:
+            self._best = look.mean_iou
+            self._validation.keep()
+        return look
+
+    def _save(self, learner: Learner, step: int) -> None:
+        kept = learner.net.state_dict(), learner.average, learner.optimiser.state_dict()
+        states.save(State(step, *kept, self._best), self.options, self.run)

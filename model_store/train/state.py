@@ -1,0 +1,79 @@
+"""All that a run is at one step, as one file: what is learned, the average, and the optimiser's.
+
+The file appears at once or not at all, so a run may be stopped at any moment.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from model_store.train.options import Options
+
+CHECKPOINT_FILE = "checkpoint.pt"
+# a mean IoU that any is better than
+NONE_YET = -1.0
+# what a run may change when it goes on: how long and where it computes, not what it learns from
+FREE = {"steps", "device", "threads", "validate_every"}
+
+
+class ResumeError(ValueError):
+    """A checkpoint that is damaged, or of a run with other options."""
+
+
+@dataclass(slots=True)
+class State:
+    """After `step` steps."""
+
+    step: int
+    weights: dict[str, Tensor]
+    average: dict[str, Tensor]
+    optimiser: dict[str, Any]
+    best: float  # mean IoU on the validation photos, or NONE_YET
+
+
+def save(state: State, options: Options, run: Path) -> None:
+    document = {
+        "options": options.model_dump_json(),
+        "step": state.step,
+        "weights": state.weights,
+        "average": state.average,
+        "optimiser": state.optimiser,
+        "best": state.best,
+    }
+    partial = run / f".{CHECKPOINT_FILE}"
+    torch.save(document, partial)
+    partial.replace(run / CHECKPOINT_FILE)
+
+
+def load(run: Path, options: Options) -> State | None:
+    """Read the run's checkpoint, where there is one; raises ResumeError."""
+    file = run / CHECKPOINT_FILE
+    if not file.exists():
+        return None
+    try:
+        document = torch.load(file, map_location="cpu", weights_only=True)
+        begun = Options.model_validate_json(document.pop("options"))
+        state = State(**document)
+    except (RuntimeError, LookupError, TypeError, EOFError, OSError, ValidationError) as error:
+        raise ResumeError(
+            f"{file} is no checkpoint of a run: {error}; name another --run folder"
+        ) from error
+    check_same(file, begun, options)
+    return state
+
+
+def check_same(file: Path, begun: Options, options: Options) -> None:
+    theirs, ours = (json.loads(each.model_dump_json(exclude=FREE)) for each in (begun, options))
+    changed = [
+        f"{name} {theirs[name]} (now {ours[name]})" for name in ours if ours[name] != theirs[name]
+    ]
+    if changed:
+        raise ResumeError(
+            f"{file} was begun with {', '.join(changed)}; go on with the same options, or name "
+            "another --run folder"
+        )
