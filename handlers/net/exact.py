@@ -19,6 +19,7 @@ from torch import Tensor, fx, nn
 
 from handlers.net.extents import Edge, Extents, Joint, Size
 from handlers.net.fold import fold_batch_norms, replace_layer
+from handlers.net.fuse import fuse_activations
 from handlers.net.geometry import Geometry, UnknownLayerError, geometry_of
 from handlers.net.layers import CropLike, same_kernels
 from handlers.net.tracing import trace
@@ -84,12 +85,13 @@ class Blank(nn.Module):
     def forward(self, maps: Tensor, edges: Sequence[Sequence[Edge]]) -> Tensor:
         """Blank (N, C, H, W) maps; `edges` are those of each photo, by strip."""
         maps = maps if self.in_place else maps.clone()
-        for one, its_edges in zip(maps, edges, strict=True):
+        rows, columns = maps.shape[2:]
+        for place, its_edges in enumerate(edges):
             height, bottom, width, right = its_edges[self.strip]
-            if bottom > height:
-                one[:, height:bottom, :right] = self.value
-            if right > width:
-                one[:, :height, width:right] = self.value
+            if height < min(bottom, rows):
+                maps[place, :, height:bottom, :right] = self.value
+            if width < min(right, columns):
+                maps[place, :, :height, width:right] = self.value
         return maps
 
 
@@ -118,6 +120,7 @@ class Weaver:
             if node.op == "call_module":
                 layer = self.module.get_submodule(str(node.target))
                 replace_layer(self.module, node, same_kernels(layer))
+        fuse_activations(self.module)
         graph.lint()
         self.module.recompile()
         return self.module
