@@ -104,6 +104,19 @@ class ModelConfig(Strict):
     max_side_limit: int = Field(default=2048, ge=32, le=16384)
     batching: Batching = Batching()
 
+    @field_validator("classes")
+    @classmethod
+    def _can_be_chosen(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for place, name in enumerate(names):
+            if not name or name != name.strip() or "," in name or not name.isprintable():
+                raise ValueError(
+                    f"{name!r} is no name that a request can choose with classes=; leave out "
+                    "commas, and spaces at the ends"
+                )
+            if name in names[:place]:
+                raise ValueError(f"{name!r} is there twice; give each class a name of its own")
+        return names
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if len(self.palette) != len(self.classes):

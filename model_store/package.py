@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 import handlers
 from handlers.model_config import MODEL_FILE, ModelConfig, load_config
+from model_store.findings import findings_of
 
 HANDLERS = Path(handlers.__file__).parent
 ENTRY = "entry.py"
@@ -55,22 +56,23 @@ def checked_config(folder: Path) -> ModelConfig:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ModelFolderError(f"{file} is not YAML: {error}") from error
     except ValidationError as error:
-        findings = "; ".join(
-            f"{'.'.join(map(str, finding['loc'])) or 'as a whole'}: {finding['msg']}"
-            for finding in error.errors(include_url=False)
-        )
-        raise ModelFolderError(f"{file}: {findings}") from error
+        raise ModelFolderError("\n  ".join((f"{file}:", *findings_of(error)))) from error
 
 
 def archive_contents(folder: Path, config: ModelConfig) -> Iterator[tuple[str, bytes]]:
     """Name every file of the archive, with its bytes."""
-    for source in sorted(HANDLERS.rglob("*.py")):
-        yield f"handlers/{source.relative_to(HANDLERS)}", source.read_bytes()
+    yield from own_code()
     yield ENTRY, (HANDLERS / ENTRY).read_bytes()
     for name in (MODEL_FILE, config.weights):
         yield name, (folder / name).read_bytes()
     yield TORCHSERVE_FILE, yaml.safe_dump(torchserve_settings(config)).encode()
     yield "MAR-INF/MANIFEST.json", json.dumps(manifest(config)).encode()
+
+
+def own_code() -> Iterator[tuple[str, bytes]]:
+    """Name the worker's sources as archives hold them, with their bytes."""
+    for source in sorted(HANDLERS.rglob("*.py")):
+        yield f"handlers/{source.relative_to(HANDLERS)}", source.read_bytes()
 
 
 def torchserve_settings(config: ModelConfig) -> dict[str, object]:

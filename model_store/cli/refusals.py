@@ -13,8 +13,9 @@ def told_in_a_line(*more: type[Exception]) -> Iterator[None]:
     """
     from model_store.package import ModelFolderError
 
+    refused: tuple[type[Exception], ...] = (ModelFolderError, OSError, *more)
     try:
         yield
-    except (ModelFolderError, OSError, *more) as error:
+    except refused as error:
         typer.echo(error, err=True)
         raise typer.Exit(1) from error

@@ -1,0 +1,90 @@
+"""`fcnserve model list`."""
+
+import json
+import sys
+import urllib.request
+from http.client import HTTPException
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from model_store.cli.refusals import told_in_a_line
+
+if TYPE_CHECKING:
+    from model_store.listing import Listed
+
+STORE = Path(__file__).parents[1]
+COLUMNS = ("name", "version", "architecture", "classes", "weights", "packed", "archive")
+MEGA = 1e6
+# of what is written into a file or a pipe
+WIDTH = 160
+TIMEOUT_S = 10.0
+
+
+class ServerError(RuntimeError):
+    """No server tells which models it serves."""
+
+
+def list_models(
+    store: Annotated[
+        Path,
+        typer.Argument(
+            help="A folder of model folders and archives.", envvar="FCNSERVE_MODEL_STORE"
+        ),
+    ] = STORE,
+    url: Annotated[
+        str, typer.Option(help="A running server: show what it serves, by digest, too.")
+    ] = "",
+    key: Annotated[
+        str, typer.Option(envvar="FCNSERVE_KEY", help="API key, where the server wants one.")
+    ] = "",
+) -> None:
+    """List the models of a store, and whether their archives are up to date."""
+    from model_store.listing import models_in
+
+    with told_in_a_line(ServerError):
+        listed = models_in(store)
+        served = served_digests(url, key) if url else None
+    show(listed, served)
+    for each in listed:
+        if each.problem:
+            typer.echo(f"{each.name}: {each.problem}", err=True)
+
+
+def served_digests(url: str, key: str) -> dict[str, str]:
+    """Ask a server for its cards: digests by model; raises ServerError."""
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    request = urllib.request.Request(f"{url.rstrip('/')}/v1/models", headers=headers)  # noqa: S310
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=TIMEOUT_S) as answer:
+            cards = json.load(answer)
+        return {card["name"]: card["digest"] for card in cards}
+    except (OSError, HTTPException, ValueError, KeyError, TypeError) as error:
+        raise ServerError(f"{url} does not tell which models it serves: {error}") from error
+
+
+def show(listed: "list[Listed]", served: dict[str, str] | None) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for column in COLUMNS if served is None else (*COLUMNS, "served"):
+        table.add_column(column, no_wrap=True)
+    for each in listed:
+        more = [] if served is None else [served.get(each.name, "")]
+        table.add_row(*cells(each), *more)
+    Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False, markup=False).print(
+        table
+    )
+
+
+def cells(each: "Listed") -> list[str]:
+    if each.config is None:
+        return [each.name, "", "broken: see below", "", "", "", ""]
+    config = each.config
+    megabytes = f"{each.weights_bytes / MEGA:.1f} MB"
+    classes = str(len(config.classes))
+    told = (config.version, config.architecture, classes, megabytes, each.packed, each.contents)
+    return [each.name, *told]

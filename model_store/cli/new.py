@@ -1,0 +1,39 @@
+"""`fcnserve model new`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from model_store.cli.refusals import told_in_a_line
+
+
+def new(
+    folder: Annotated[Path, typer.Argument(help="The folder to make, named as the model will be.")],
+    classes: Annotated[
+        str,
+        typer.Option(help="The classes' names, by commas; first the one for all else: background."),
+    ],
+    start: Annotated[
+        str,
+        typer.Option(
+            help="What to begin with: `imagenet`, a model's folder or a checkpoint; the model that "
+            "comes with fcnserve unless given."
+        ),
+    ] = "",
+    architecture: Annotated[
+        str, typer.Option(help="Such as fcn8s-lite1; the start's unless given.")
+    ] = "",
+) -> None:
+    """Make a model folder for classes of your own: model.yaml, weights to train, a card."""
+    from model_store.checkpoint import CheckpointError
+    from model_store.new import new
+
+    names = [name.strip() for name in classes.split(",")]
+    with told_in_a_line(CheckpointError):
+        made = new(folder, names, start, architecture)
+    count = len(made.config.classes)
+    typer.echo(f"{folder}: {made.config.architecture} with {count} classes, from {made.what}")
+    if made.unlearned:
+        typer.echo(f"yet to be learned: {', '.join(made.unlearned)}")
+        typer.echo(f"next: fcnserve model train {folder} ..., which --help and docs/models.md tell")
