@@ -29,7 +29,9 @@ LONE_REPEATS, SHARED_REPEATS = 8, 1
 LONG_ENOUGH_S = 1.0
 # photos are seldom longer than this, in widths or heights
 LONGEST_ASPECT = 2
-# a worker that restarts must answer soon; what was not tried by then is not shared
+# of `trial_frames`
+TRIAL_FRAMES = 3
+# a worker that restarts must answer soon; what could not be tried by then is not shared
 LONGEST_S = 10.0
 SEED = 0
 
@@ -44,10 +46,11 @@ def warm_up(network: Network, batching: Batching) -> Costs:
     ladder, budget = batching.ladder.on(kind), batching.group_pixels.on(kind)
     shared_ms: dict[tuple[Frame, int], float] = {}
     for canvas in canvases(ladder):
-        if time.perf_counter() - started > LONGEST_S:
+        most = min(batching.batch_size, budget // canvas.pixels)
+        trial_s = lone.lone(canvas) * trial_photos(most) / 1000
+        if time.perf_counter() - started + trial_s > LONGEST_S:
             logger.warning("warm-up cut short at %dx%d: larger canvases stay unshared", *canvas)
             break
-        most = min(batching.batch_size, budget // canvas.pixels)
         shared_ms |= shared_passes(network, canvas, most, lone)
     logger.info(
         "warmed up in %.1f s: lone passes take %.1f ms + %.0f ns a pixel, %d shared ones admitted",
@@ -90,6 +93,11 @@ def shared_passes(
         if ms < images * lone.lone(canvas):
             kept[canvas, images] = ms
     return kept
+
+
+def trial_photos(most: int) -> int:
+    """Count the photos that `shared_passes` puts through the network, alone and together."""
+    return TRIAL_FRAMES + sum((1 + SHARED_REPEATS) * images for images in powers_of_two(most))
 
 
 def powers_of_two(most: int) -> list[int]:

@@ -3,8 +3,6 @@
 Called by `fcnserve model convert`. The folder appears whole or not at all.
 """
 
-import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +19,7 @@ from model_store.checkpoint import CheckpointError, Tensors, read_checkpoint
 from model_store.layouts import recognise
 from model_store.package import checked_config
 from model_store.recognised import Recognised, Wish, compare
+from model_store.whole import appearing
 
 WEIGHTS_FILE = "weights.safetensors"
 
@@ -28,9 +27,16 @@ HEADER = """\
 # Converted from {file}, which was recognised as {what}.
 # What may be said here beyond this is in handlers/model_config.py; README.md tells how to serve it.
 """
-# precise as when published; a photo takes seconds on a few processors: batches are small
+VGG_NOTES = """\
+# Precise as when published: `precision: {cpu: auto, cuda: bf16}` takes half the time, and
+# labels some pixels otherwise. Photos are reduced to working_max_side before the network, which the
+# published scripts do not do; a request may ask for up to max_side_limit (`max_side=`). A photo
+# takes seconds on a few processors, so batches are small.
+"""
 VGG_SERVING = {
     "precision": {"cpu": "fp32", "cuda": "fp32"},
+    "working_max_side": 1024,
+    "max_side_limit": 2048,
     "batching": {"batch_size": 2, "response_timeout_s": 120},
 }
 
@@ -59,6 +65,8 @@ def convert(
         document = document_of(found, classes or voc.class_names(found.classes))
     document["name"], document["weights"] = folder.name, WEIGHTS_FILE
     header = HEADER.format(file=checkpoint.name, what=found.what)
+    if found.vgg16 and own is None:
+        header += VGG_NOTES
     return found, write(folder, header, document, found.weights)
 
 
@@ -115,18 +123,11 @@ def document_of(found: Recognised, classes: Sequence[str]) -> dict[str, Any]:
 
 def write(folder: Path, header: str, document: dict[str, Any], weights: Tensors) -> ModelConfig:
     """Write beside `folder`, load what was written, then rename."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
-    try:
+    with appearing(folder) as partial:
         (partial / MODEL_FILE).write_text(header + yaml.safe_dump(document, sort_keys=False))
         config = checked_config(partial)
         save_file(in_float(weights), partial / WEIGHTS_FILE)
         load_net(config, partial / WEIGHTS_FILE)
-        partial.chmod(0o755)
-        partial.rename(folder)
-    except BaseException:
-        shutil.rmtree(partial)
-        raise
     return config
 
 

@@ -1,4 +1,4 @@
-"""A folder that appears whole or not at all."""
+"""A folder that appears whole or not at all, for any user to read, as a container's worker must."""
 
 import shutil
 import tempfile
@@ -14,6 +14,8 @@ def appearing(folder: Path) -> Iterator[Path]:
     partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
     try:
         yield partial
+        for file in partial.iterdir():
+            file.chmod(0o644)
         partial.chmod(0o755)
         partial.rename(folder)
     except BaseException:

@@ -103,6 +103,14 @@ def test_a_published_network_labels_as_it_did(tmp_path: Path, stride: int, kerne
     assert len(classes) > 3
 
 
+def test_a_published_network_sees_larger_photos_whole_and_all_may_read_it(tmp_path: Path) -> None:
+    folder = tmp_path / "converted"
+    _, config = convert(saved(tmp_path, port_state(8)), folder, Wish())
+    assert (config.working_max_side, config.precision.cpu) == (1024, "fp32")
+    assert "reduced to working_max_side" in (folder / "model.yaml").read_text()
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o644}
+
+
 @torch.inference_mode()
 def test_at_once_scales_what_pools_score(tmp_path: Path) -> None:
     state = port_state(8)
