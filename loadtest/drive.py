@@ -66,7 +66,8 @@ def drive(  # noqa: PLR0913 - every option is one
             capacity = full.answered
         tell(f"{shape}, where 1 is {capacity:.1f} requests/s ({SHAPES[shape].answers}) ...")
         ran = run_locust(place, traffic.shaped(shape, capacity, seconds))
-    typer.echo(save(Drive(shape, clients, capacity, limit_ms, settings, full, ran), out))
+    done = Drive(shape, clients, capacity, limit_ms, settings, full, ran, host)
+    typer.echo(save(done, out))
 
 
 @contextmanager

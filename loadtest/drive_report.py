@@ -39,7 +39,8 @@ def save(drive: Drive, folder: Path) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     stem = folder / f"loadtest-{drive.shape}"
     steps = drive.ran.figures()
-    about = {"hardware": hardware(), "versions": versions(("locust",)), "revision": revision()}
+    seen = "hardware of the client" if drive.host else "hardware"
+    about = {seen: hardware(), "versions": versions(("locust",)), "revision": revision()}
     knee = find_knee(steps, drive.limit_ms) if drive.shape == "steps" else None
     page = markdown(drive, steps, knee, about, stem.with_suffix(".png").name)
     save_plots(drive.shape, drive.ran, steps, knee, stem.with_suffix(".png"))

@@ -27,6 +27,11 @@ class Drive:
     settings: Mapping[str, str]
     full: Figures | None
     ran: Ran
+    host: str = ""  # of a service that was there; else it ran on this machine
+
+    @property
+    def server(self) -> str:
+        return f"The service at {self.host}" if self.host else "This machine"
 
 
 def verdict(drive: Drive, steps: Sequence[Figures], knee: Figures | None) -> str:
@@ -46,7 +51,7 @@ def found(drive: Drive, steps: Sequence[Figures], knee: Figures | None, cores: i
     limit = ceil(knee.ms["p99"] / PATIENCE_STEP_MS) * PATIENCE_STEP_MS
     above = steps[min(len(steps) - 1, steps.index(knee) + 1)]
     capacity = f"{knee.masks:.0f} masks/s of this mix at p99 below {limit} ms"
-    sentence = f"**This machine serves {capacity}.**"
+    sentence = f"**{drive.server} serves {capacity}.**"
     if knee is steps[-1]:
         sentence += " All steps were borne: its knee lies higher."
     return " ".join([sentence, saturates_first(above, cores, gateways), *lines])

@@ -53,7 +53,7 @@ class Entry:
         }
 
 
-OURSELVES = Peer(OUR_NAME, "torchserve", "/v1/segment")
+OURSELVES = Peer(OUR_NAME, OUR_NAME, "/v1/segment")
 FASTAPI = Peer("fastapi", "fastapi", "/segment", batches=False)
 LITSERVE = Peer("litserve", "litserve", "/segment")
 MOSEC = Peer("mosec", "mosec", "/inference", OCTETS)

@@ -5,11 +5,15 @@ service: the way that BentoML's page on adaptive batching shows. With batching o
 service, and no second hop.
 """
 
+import socket
 import sys
+from functools import partialmethod
 from typing import Annotated
 
 import bentoml
+import uvicorn
 from bentoml.validators import ContentType
+from circus.sockets import CircusSocket
 
 from loadtest.peers.photo_work import PNG, PhotoWork
 from loadtest.peers.setup import Setup
@@ -57,6 +61,23 @@ class Front:
         (png,) = await self.batches.to_async.answer([photo])
         return bytes(png)
 
+
+def listen_apart() -> None:
+    """Give each worker a listener of its own. With the one that they share, whoever wakes first
+    takes all connections that wait, and keeps them (BentoML's issue 5426): 16 clients had one
+    worker to themselves.
+    """
+    run = uvicorn.Server.run
+
+    def run_on_its_own(server: uvicorn.Server, sockets: object = None) -> None:  # noqa: ARG001
+        run(server, [socket.create_server(("127.0.0.1", setup.port), reuse_port=True)])
+
+    CircusSocket.__init__ = partialmethod(CircusSocket.__init__, so_reuseport=True)  # unbound
+    uvicorn.Server.run = run_on_its_own
+
+
+if setup.batch == 1:
+    listen_apart()
 
 if __name__ == "__main__":
     from bentoml_cli.cli import cli

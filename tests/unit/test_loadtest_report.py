@@ -183,6 +183,15 @@ def test_a_report_of_steps_that_were_too_much_says_so(tmp_path: Path) -> None:
     assert "This machine serves" not in page
 
 
+def test_the_report_on_a_service_elsewhere_does_not_speak_of_this_machine(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    there = replace(drive("steps", [row(100 + n / 10) for n in range(900)]), host="http://there")
+    page = save(there, tmp_path)
+    assert "The service at http://there serves" in page
+    assert "hardware of the client" in page
+    assert "This machine" not in page
+
+
 @pytest.mark.parametrize(("workers", "is_told"), [(1.95, False), (1.5, True)])
 def test_programs_that_disturbed_the_run_are_told_of(workers: float, is_told: bool) -> None:
     steps = [step(10, meanwhile=using(2.0, workers=workers))]
