@@ -10,6 +10,8 @@ from model_store.cli.convert import convert
 from model_store.cli.listing import list_models
 from model_store.cli.new import new
 from model_store.cli.package import package
+from model_store.cli.toy import toy
+from model_store.cli.train import train
 
 model = typer.Typer(help="Models: one folder each, packed into an archive.", no_args_is_help=True)
 model.command()(new)
@@ -17,3 +19,5 @@ model.command()(check)
 model.command()(package)
 model.command("list")(list_models)
 model.command()(convert)
+model.command()(train)
+model.command()(toy)

@@ -1,14 +1,15 @@
 """One network that learns: takes a batch, makes a step; keeps a moving average of its weights."""
 
 from collections.abc import Iterable
-from contextlib import AbstractContextManager
 
 import torch
 from torch import nn
 
+from handlers.device import cpu_computes_bf16
 from handlers.net.fcn import FCN
 from model_store.labelled import Labels
 from model_store.train.crops import Values
+from model_store.train.depthwise import with_quick_gradients
 from model_store.train.loss import SAMPLED, pixel_loss
 from model_store.train.options import Options
 from model_store.train.schedule import factor
@@ -21,6 +22,9 @@ class Learner:
     def __init__(self, net: FCN, options: Options) -> None:
         self.options = options
         self.device = torch.device(options.device)
+        self._low = learns_in_bf16(self.device, options)
+        if self._low and self.device.type == "cpu":
+            with_quick_gradients(net)
         self.net = net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # untyped
         self.net.train()
         if options.batch_norm == "frozen":
@@ -38,7 +42,7 @@ class Learner:
         """Learn from a batch; returns its loss."""
         pixels = torch.from_numpy(batch[0]).to(self.device).permute(0, 3, 1, 2)  # channels_last
         labels = torch.from_numpy(batch[1]).to(self.device)
-        with self._arithmetic():
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._low):
             scores = self.net(pixels)
         loss = pixel_loss(scores, labels, divmod(step % SAMPLED**2, SAMPLED))
         for group in self.optimiser.param_groups:
@@ -57,11 +61,12 @@ class Learner:
             if value.is_floating_point():
                 self.average[name].lerp_(value, 1 - keep)
 
-    def _arithmetic(self) -> AbstractContextManager[None]:
-        """On a CPU, fp32 is the faster one: oneDNN's depthwise gradients are slow in bf16."""
-        wanted = self.options.precision
-        low = wanted == "bf16" or (wanted == "auto" and self.device.type == "cuda")
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=low)
+
+def learns_in_bf16(device: torch.device, options: Options) -> bool:
+    """Weights and their averages stay fp32, whatever the maps are in."""
+    if options.precision == "auto":
+        return device.type == "cuda" or cpu_computes_bf16()
+    return options.precision == "bf16"
 
 
 def norms(net: nn.Module) -> Iterable[nn.BatchNorm2d]:

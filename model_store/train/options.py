@@ -1,14 +1,20 @@
 """How to train: one frozen value, made by the command line, kept in each checkpoint."""
 
+from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import Field
+import torch
+from pydantic import Field, ValidationError
 
 from handlers.model_config import Strict
 
 StagesName = Literal["at_once", "paper"]
 BatchNormName = Literal["frozen", "trained"]
 PrecisionName = Literal["auto", "fp32", "bf16"]
+
+
+class OptionsError(ValueError):
+    """What is asked for cannot be done, or not here."""
 
 
 class Options(Strict):
@@ -19,7 +25,7 @@ class Options(Strict):
     # side of the square that is cut out of a photo, in pixels
     crop: int = Field(default=320, ge=32, multiple_of=32)
     # of the score layers; the backbone, which has learned already, gets this part of it
-    rate: float = Field(default=1e-3, gt=0)
+    rate: float = Field(default=3e-4, gt=0)
     backbone_rate: float = Field(default=0.2, ge=0)
     weight_decay: float = Field(default=0.02, ge=0)
     # steps until the rate has risen to its height
@@ -36,7 +42,7 @@ class Options(Strict):
     batch_norm: BatchNormName = "frozen"
     # how much of the moving average of weights stays at each step; it is what is scored and kept
     average: float = Field(default=0.998, ge=0, lt=1)
-    # auto: bf16 on a GPU, and fp32 on a CPU, where it is the faster one of the two
+    # of the maps; auto: bf16 on a GPU, and on a processor that computes in it
     precision: PrecisionName = "auto"
     device: str = "cpu"
     # 0: one a processor
@@ -44,3 +50,29 @@ class Options(Strict):
     seed: int = Field(default=0, ge=0)
     # steps from one look at the validation photos to the next
     validate_every: int = Field(default=500, ge=1)
+
+
+def options_of(choices: Mapping[str, object]) -> Options:
+    """Check what the command line says; raises OptionsError, which names each that is wrong."""
+    try:
+        options = Options.model_validate(choices)
+    except ValidationError as error:
+        findings = "; ".join(
+            f"--{str(finding['loc'][0]).replace('_', '-')} {finding['input']}: {finding['msg']}"
+            for finding in error.errors(include_url=False)
+        )
+        raise OptionsError(findings) from error
+    check_device(options.device)
+    return options
+
+
+def check_device(name: str) -> None:
+    try:
+        kind = torch.device(name).type
+    except RuntimeError as error:
+        raise OptionsError(f"--device {name} is no device; say cpu, cuda or cuda:1") from error
+    if kind not in {"cpu", "cuda"} or (kind == "cuda" and not torch.cuda.is_available()):
+        raise OptionsError(
+            f"--device {name}: torch sees no such device here; say cpu, or install a build of "
+            "torch that has it"
+        )

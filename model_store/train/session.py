@@ -41,6 +41,14 @@ class Hooks:
     stopping: Callable[[], bool] = lambda: False
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How far a run came, and the best mean IoU on the validation photos."""
+
+    step: int
+    best: float
+
+
 class Session:
     """One run in its folder."""
 
@@ -55,9 +63,10 @@ class Session:
         self._validation = Validation(split.val, run, options.device)
         self._loss = Loss()
         self._best = states.NONE_YET
+        self._stopped = False
 
-    def train(self, hooks: Hooks) -> float:
-        """Take the steps that are left; returns the best mean IoU.
+    def train(self, hooks: Hooks) -> Outcome:
+        """Take the steps that are left, or as many as `hooks` let.
 
         Raises CheckpointError, ResumeError and DataError.
         """
@@ -65,20 +74,19 @@ class Session:
         step = state.step if state else 0
         self._best = state.best if state else states.NONE_YET
         self._log = Log.of(self.run, step)
-        weights = state.weights if state else hooks.read_start()
+        weights = state.average if state else hooks.read_start()
         for stage in stages(self.config.architecture, self.options):
-            if step >= stage.end:
+            if self._stopped or step >= stage.end:
                 continue
-            learner = self._learner(stage, weights)
             if state and step > stage.first:
+                learner = self._learner(stage, state.weights)
                 learner.go_on(state)
-            elif step == stage.first:
+            else:
+                learner = self._learner(stage, weights)
                 self._best = states.NONE_YET  # other networks' scores are no measure
             step = self._take_steps(learner, stage, range(step, stage.end), hooks)
-            if step < stage.end:
-                break
-            state, weights = None, learner.average
-        return self._best
+            weights = learner.average
+        return Outcome(step, self._best)
 
     def _learner(self, stage: Stage, weights: Tensors) -> Learner:
         return Learner(begin(at_stride(self.config, stage.stride), weights), self.options)
@@ -89,7 +97,8 @@ class Session:
         for step, batch in made_ahead(self._examples.batch, steps):
             self._loss.add(learner.step(step, batch))
             done = step + 1
-            stops = done == stage.end or hooks.stopping()
+            self._stopped = hooks.stopping()
+            stops = self._stopped or done == stage.end
             look = self._look(learner, stage, done)
             if done % LOG_EVERY == 0 or stops or look:
                 row = self._loss.row(done, stage, self._rate(step), time.monotonic() - began, look)
