@@ -129,8 +129,12 @@ class Served:
     def _metrics(self) -> dict[str, float]:
         with opener.open(f"{self.gateway_url}/metrics", timeout=10) as answer:
             lines = answer.read().decode().splitlines()
-        found = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
-        return {name: float(found[sample]) for name, sample in METRICS.items()}
+        found: dict[str, float] = dict.fromkeys(METRICS.values(), 0.0)
+        for line in lines:
+            name = line.partition("{")[0]
+            if name in found:  # a figure of each model
+                found[name] += float(line.rpartition(" ")[2])
+        return {name: found[sample] for name, sample in METRICS.items()}
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import tempfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile, ZipInfo
@@ -23,6 +24,7 @@ from model_store.findings import findings_of
 HANDLERS = Path(handlers.__file__).parent
 ENTRY = "entry.py"
 TORCHSERVE_FILE = "torchserve.yaml"
+MANIFEST = "MAR-INF/MANIFEST.json"
 
 # seconds: TorchServe gives up restarting a crashing worker after so long; this is 23 days
 MAX_RETRY_TIMEOUT_S = 2_000_000
@@ -56,7 +58,33 @@ def checked_config(folder: Path) -> ModelConfig:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ModelFolderError(f"{file} is not YAML: {error}") from error
     except ValidationError as error:
-        raise ModelFolderError("\n  ".join((f"{file}:", *findings_of(error)))) from error
+        findings = findings_of(error)
+        told = (
+            f" {findings[0]}" if len(findings) == 1 else "".join(f"\n  {each}" for each in findings)
+        )
+        raise ModelFolderError(f"{file}:{told}") from error
+
+
+def check_archive(archive: Path) -> None:
+    """See whether TorchServe can unpack an archive, and will know the model by the file's name.
+
+    Raises OSError and ModelFolderError.
+    """
+    again = "make it with `fcnserve model package`"
+    try:
+        with ZipFile(archive) as packed:
+            if damaged := packed.testzip():
+                raise ModelFolderError(f"{archive} is damaged, in {damaged}; {again}")
+            named = json.loads(packed.read(MANIFEST))["model"]["modelName"]
+    except (BadZipFile, zlib.error, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, ModelFolderError):
+            raise
+        raise ModelFolderError(f"{archive} is no archive of a model; {again}") from error
+    if named != archive.stem:
+        raise ModelFolderError(
+            f"{archive} holds a model named {named!a}, by which it would be served; name the file "
+            f"{named}.mar, or {again} from a folder that has another `name:`"
+        )
 
 
 def archive_contents(folder: Path, config: ModelConfig) -> Iterator[tuple[str, bytes]]:
@@ -66,7 +94,7 @@ def archive_contents(folder: Path, config: ModelConfig) -> Iterator[tuple[str, b
     for name in (MODEL_FILE, config.weights):
         yield name, (folder / name).read_bytes()
     yield TORCHSERVE_FILE, yaml.safe_dump(torchserve_settings(config)).encode()
-    yield "MAR-INF/MANIFEST.json", json.dumps(manifest(config)).encode()
+    yield MANIFEST, json.dumps(manifest(config)).encode()
 
 
 def own_code() -> Iterator[tuple[str, bytes]]:

@@ -2,13 +2,14 @@
 come back.
 
 What is in flight has been accepted and not yet answered: requests, the bytes of their bodies, and
-the pixels that the network will see of their images.
+the pixels that the network will see of their images. Of several models each is kept a part of every
+bound, so that one whose workers are slow or gone does not turn away those who want another.
 """
 
 import math
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -32,69 +33,75 @@ class Limits:
         parts = (self.images, self.body_bytes, self.pixels)
         return Limits(*(max(1, part // processes) for part in parts))
 
+    def of_one(self, models: int) -> "Limits":
+        """What one of several models may have: half of all is kept in equal parts, one for each."""
+        parts = (self.images, self.body_bytes, self.pixels)
+        return Limits(*(part - (models - 1) * (part // (2 * models)) for part in parts))
+
+
+@dataclass(slots=True)
+class Held:
+    """What is in flight, of all models or of one."""
+
+    images: int = 0
+    body_bytes: int = 0
+    pixels: int = 0
+
+    def count(self, images: int, body_bytes: int, pixels: int) -> None:
+        self.images += images
+        self.body_bytes += body_bytes
+        self.pixels += pixels
+
 
 class Admission:
     """Counts what is in flight, and remembers how fast answers have followed each other since it
     was last idle.
     """
 
-    def __init__(self, limits: Limits, metrics: LineMetrics) -> None:
+    def __init__(self, limits: Limits, metrics: LineMetrics, models: Sequence[str]) -> None:
+        """Take the bounds of all models together."""
         self._limits = limits
         self._metrics = metrics
         metrics.in_flight_limit.set(limits.images)
         # when the first request since idleness came in, then when each was done with
         self._moments: deque[float] = deque(maxlen=RECENT_ANSWERS + 1)
-        self.in_flight = 0
-        self.body_bytes = 0
-        self.pixels = 0
+        self.held = Held()
+        self._of_model = {model: Held() for model in models}
+
+    @property
+    def in_flight(self) -> int:
+        return self.held.images
+
+    def is_idle(self, model: str) -> bool:
+        """Tell whether nothing of a model is in flight."""
+        return self._of_model[model].images == 0
 
     def knock(self) -> None:
         """Ask whether there is a place; raises BusyError when all are taken."""
-        if self.in_flight >= self._limits.images:
-            raise self.busy(
-                f"{self.in_flight} requests are in flight; the limit is {self._limits.images}",
-                "FCNSERVE_MAX_IN_FLIGHT",
-            )
+        self._check(Held(images=1), "", self.held, self._limits)
 
     @contextmanager
-    def slot(self) -> Iterator["Place"]:
-        """Hold one place; raises BusyError when all are taken."""
-        self.knock()
+    def slot(self, model: str) -> Iterator["Place"]:
+        """Hold one place; raises BusyError when all are taken, or all that one model may have."""
+        self._check_all(model, Held(images=1))
         if self.in_flight == 0:
             self._moments.clear()
             self._moments.append(time.monotonic())
-        place = Place(self)
-        self._count(1)
+        place = Place(self, model)
+        self._count(model, 1)
         try:
             yield place
         finally:
-            self._count(-1, -place.body_bytes, -place.pixels)
+            self._count(model, -1, -place.body_bytes, -place.pixels)
             self._moments.append(time.monotonic())
 
-    def hold(self, body_bytes: int = 0, pixels: int = 0) -> None:
+    def hold(self, model: str, body_bytes: int = 0, pixels: int = 0) -> None:
         """Take more on account of a request in flight; raises BusyError where others have it all.
 
         One that is alone is never turned away: it would not fit any better later.
         """
-        limits = self._limits
-        if self.in_flight > 1 and self.body_bytes + body_bytes > limits.body_bytes:
-            raise self.busy(
-                f"{self.body_bytes} bytes of images are in flight and this request has "
-                f"{body_bytes}; the limit is {limits.body_bytes}",
-                "FCNSERVE_MAX_IN_FLIGHT_BYTES",
-            )
-        if self.in_flight > 1 and self.pixels + pixels > limits.pixels:
-            raise self.busy(
-                f"{self.pixels} pixels are in flight and this image has {pixels}; the limit is "
-                f"{limits.pixels}",
-                "FCNSERVE_MAX_IN_FLIGHT_PIXELS",
-            )
-        self._count(0, body_bytes, pixels)
-
-    def busy(self, seen: str, setting: str) -> BusyError:
-        return BusyError(
-            f"{seen}; come back after Retry-After or raise {setting}", self.retry_after_s()
-        )
+        self._check_all(model, Held(0, body_bytes, pixels))
+        self._count(model, 0, body_bytes, pixels)
 
     def retry_after_s(self) -> int:
         """Estimate how long answering all that is in flight takes, at the recent rate."""
@@ -104,11 +111,43 @@ class Admission:
         seconds_per_answer = (time.monotonic() - self._moments[0]) / answers
         return min(MAX_RETRY_AFTER_S, max(1, math.ceil(seconds_per_answer * self.in_flight)))
 
-    def _count(self, images: int, body_bytes: int = 0, pixels: int = 0) -> None:
-        self.in_flight += images
-        self.body_bytes += body_bytes
-        self.pixels += pixels
-        self._metrics.show_in_flight(self.in_flight, self.body_bytes, self.pixels)
+    def _check_all(self, model: str, more: Held) -> None:
+        self._check(more, "", self.held, self._limits)
+        if len(self._of_model) > 1:
+            limits = self._limits.of_one(len(self._of_model))
+            self._check(more, f" for {model}", self._of_model[model], limits)
+
+    def _check(self, more: Held, whose: str, held: Held, limits: Limits) -> None:
+        """Raise BusyError for what does not fit beside the others."""
+        if held.images + more.images > limits.images:
+            raise self._busy(
+                f"{held.images} requests are in flight{whose}; the limit is {limits.images}",
+                "FCNSERVE_MAX_IN_FLIGHT",
+            )
+        if held.images <= 1:
+            return
+        if more.body_bytes and held.body_bytes + more.body_bytes > limits.body_bytes:
+            raise self._busy(
+                f"{held.body_bytes} bytes of images are in flight{whose} and this request has "
+                f"{more.body_bytes}; the limit is {limits.body_bytes}",
+                "FCNSERVE_MAX_IN_FLIGHT_BYTES",
+            )
+        if more.pixels and held.pixels + more.pixels > limits.pixels:
+            raise self._busy(
+                f"{held.pixels} pixels are in flight{whose} and this image has {more.pixels}; the "
+                f"limit is {limits.pixels}",
+                "FCNSERVE_MAX_IN_FLIGHT_PIXELS",
+            )
+
+    def _busy(self, seen: str, setting: str) -> BusyError:
+        return BusyError(
+            f"{seen}; come back after Retry-After or raise {setting}", self.retry_after_s()
+        )
+
+    def _count(self, model: str, images: int, body_bytes: int = 0, pixels: int = 0) -> None:
+        for held in (self.held, self._of_model[model]):
+            held.count(images, body_bytes, pixels)
+        self._metrics.show_in_flight(self.held.images, self.held.body_bytes, self.held.pixels)
 
 
 @dataclass(slots=True)
@@ -116,15 +155,16 @@ class Place:
     """One request's place, and what it holds beside; all is given back with the place."""
 
     admission: Admission
+    model: str
     body_bytes: int = 0
     pixels: int = 0
 
     def hold_bytes(self, body_bytes: int) -> None:
         """Take account of a body, or a part of one; raises BusyError."""
-        self.admission.hold(body_bytes=body_bytes)
+        self.admission.hold(self.model, body_bytes=body_bytes)
         self.body_bytes += body_bytes
 
     def hold_pixels(self, pixels: int) -> None:
         """Take account of an image; raises BusyError."""
-        self.admission.hold(pixels=pixels)
+        self.admission.hold(self.model, pixels=pixels)
         self.pixels += pixels

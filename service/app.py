@@ -43,7 +43,7 @@ def create_app(
     `/metrics` shows `registry` or, with several processes, the sums of all in `scraped`.
     """
     ignore_decoder_warnings()
-    metrics = Metrics(registry, scraped)
+    metrics = Metrics(registry, scraped, settings.models)
     gate = Gate.of(settings)
     admission = admission_of(settings, metrics)
     make = FastAPIOffline if settings.open_docs else partial(FastAPI, openapi_url=None)
@@ -94,7 +94,8 @@ def admission_of(settings: Settings, metrics: Metrics) -> Admission:
     limits = Limits(
         settings.max_in_flight, settings.max_in_flight_bytes, settings.max_in_flight_pixels
     )
-    return Admission(limits.share(settings.gateway_processes), metrics.line)
+    share = limits.share(settings.gateway_processes)
+    return Admission(share, metrics.line, settings.models)
 
 
 @asynccontextmanager
@@ -106,14 +107,8 @@ async def lifespan(
         gate.load()
     upstream = Upstream(settings.torchserve_url, settings.attempt_timeout_s)
     models = Models(settings.models, upstream, settings.timeout_ms, metrics.reports.show)
-    handovers = {name: Handover(metrics.line) for name in settings.models}
-    health = Health(
-        upstream,
-        models,
-        settings.ready_window_s,
-        metrics,
-        is_idle=lambda: admission.in_flight == 0,
-    )
+    handovers = {name: Handover(metrics.line.of(name)) for name in settings.models}
+    health = Health(upstream, models, settings, metrics, admission.is_idle)
     app.state.models, app.state.health, app.state.metrics = models, health, metrics
     app.state.segmenter = Segmenter(
         settings, upstream, models, admission, handovers, health, metrics

@@ -101,7 +101,8 @@ async def segment_batch(segmenter: Segmenter, request: Request, query: SegmentQu
     stages: Stages = request.state.stages
     deadline = Deadline.of(request, query.timeout_ms, segmenter.settings)
     admission = segmenter.admission
-    with admission.slot() as place:  # the request's place is that of its first image
+    model = segmenter.models.resolve(query.model)
+    with admission.slot(model) as place:  # the request's place is that of its first image
         async with deadline.for_body():
             with stages.timing("read"):
                 uploads = await read_images(
@@ -116,7 +117,7 @@ async def segment_batch(segmenter: Segmenter, request: Request, query: SegmentQu
             first, *others = uploads
             outcomes = await asyncio.gather(
                 batch.outcome(first, nullcontext(place)),
-                *(batch.outcome(upload, admission.slot()) for upload in others),
+                *(batch.outcome(upload, admission.slot(model)) for upload in others),
             )
     for outcome in outcomes:
         if isinstance(outcome.result, ProblemError):

@@ -1,4 +1,4 @@
-"""Does TorchServe answer? A thread beside it keeps asking, and remembers when it last did.
+"""Does TorchServe answer? A thread a model keeps asking it, and remembers when it last did.
 
 What is asked for is the model's card: it goes the way of an image, through queue and worker, and
 costs next to nothing. TorchServe's own `/ping` answers while its workers are dead. Called by
@@ -25,28 +25,44 @@ HEADERS = {OPTIONS_HEADER: json.dumps(DESCRIBE), "Content-Type": "application/oc
 class Canary:
     """Remembers, for each model, when its workers last answered."""
 
-    def __init__(self, host: str, port: int, models: Sequence[str], patience_s: float) -> None:
-        """Take TorchServe's inference address, and how long one answer may take."""
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        models: Sequence[str],
+        patience_s: float,
+        left_out: Sequence[str] = (),
+    ) -> None:
+        """Take TorchServe's inference address, how long one answer may take, and which models it
+        was not given: these stay silent.
+        """
+        self.models = models
         self._address = (host, port)
         self._patience_s = patience_s
         self._started = time.monotonic()
-        self._answered: dict[str, float | None] = dict.fromkeys(models)
+        self._answered: dict[str, float | None] = dict.fromkeys((*models, *left_out))
 
-    def silent_s(self) -> float:
-        """Seconds since the model that has been silent longest answered, or since the start."""
+    def silent_s(self) -> dict[str, float]:
+        """Seconds since each model last answered, or since the start."""
         now = time.monotonic()
-        return max(now - (at or self._started) for at in self._answered.values())
+        return {model: now - (at or self._started) for model, at in self._answered.items()}
 
-    def has_answered(self) -> bool:
-        """Tell whether every model has answered at least once."""
-        return None not in self._answered.values()
+    def has_answered(self, model: str) -> bool:
+        """Tell whether a model has answered at least once."""
+        return self._answered[model] is not None
 
-    def ask(self) -> bool:
-        """Ask every model once; tell whether all have answered."""
-        answers = [self._ask(model) for model in self._answered]
-        return all(answers)
+    def is_well(self, longest_s: float) -> bool:
+        """Tell whether every model has answered, and one of them lately: others have workers of
+        their own, and TorchServe brings back those that end.
+        """
+        silent_s = self.silent_s()
+        return (
+            all(map(self.has_answered, self.models))
+            and min(silent_s[model] for model in self.models) < longest_s
+        )
 
-    def _ask(self, model: str) -> bool:
+    def ask(self, model: str) -> bool:
+        """Ask a model once; tell whether it has answered."""
         connection = http.client.HTTPConnection(*self._address, timeout=self._patience_s)
         try:
             connection.request("POST", f"/predictions/{model}", b"", HEADERS)
@@ -64,16 +80,19 @@ class Canary:
 
 @contextmanager
 def asking(canary: Canary) -> Iterator[None]:
-    """Have a thread ask again and again; on leaving it is told to stop, and not waited for."""
+    """Have a thread a model ask again and again; on leaving they are told to stop, and not waited
+    for. One that hangs keeps no other from being asked.
+    """
     stopping = threading.Event()
 
-    def ask_on() -> None:
+    def ask_on(model: str) -> None:
         while True:
-            answered = canary.ask()
+            answered = canary.ask(model)
             if stopping.wait(INTERVAL_S if answered else FIRST_INTERVAL_S):
                 return
 
-    threading.Thread(target=ask_on, name="canary", daemon=True).start()
+    for model in canary.models:
+        threading.Thread(target=ask_on, args=(model,), name="canary", daemon=True).start()
     try:
         yield
     finally:

@@ -19,7 +19,9 @@ app = typer.Typer(
 )
 app.command()(segment)
 if find_spec("model_store") and find_spec("model_store.cli"):  # not where the gateway runs alone
-    app.add_typer(import_module("model_store.cli").model, name="model")
+    models = import_module("model_store.cli").model
+    models.command()(import_module("service.evaluate").evaluate)
+    app.add_typer(models, name="model")
 
 
 @app.command()

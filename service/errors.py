@@ -24,6 +24,7 @@ ProblemError (handlers.errors: also an image's own problems, found by gateway or
 |   +-- WorkerSilentError  502  worker_crashed
 |   +-- ConnectionBrokeError 502 worker_crashed
 +-- NotReadyError          503  not_ready
+|   +-- ModelMissingError  503  not_ready
 +-- DrainingError          503  draining
 +-- TooManyConnectionsError 503 too_many_connections
 +-- DeadlineError          504  deadline_exceeded
@@ -230,6 +231,10 @@ class NotReadyError(ProblemError):
     title = "Not ready"
 
     retry_after_s: ClassVar[int] = 1
+
+
+class ModelMissingError(NotReadyError):
+    """TorchServe runs, and without this model."""
 
 
 class DrainingError(ProblemError):

@@ -13,7 +13,7 @@ from itertools import count
 from typing import Any, TypeVar
 
 from service.line import Bounds, Frame, Line, Parcel
-from service.line_metrics import LineMetrics
+from service.line_metrics import ModelLine
 
 T = TypeVar("T")
 
@@ -35,9 +35,9 @@ class Waiter:
 
 
 class Handover:
-    """One model's line and gate; its metrics may be shared with those of others."""
+    """One model's line and gate: who waits for another model's workers is in another line."""
 
-    def __init__(self, metrics: LineMetrics) -> None:
+    def __init__(self, metrics: ModelLine) -> None:
         self._metrics = metrics
         self._line: Line[Waiter] = Line()
         self._tickets = count()

@@ -1,7 +1,7 @@
-"""Is a worker alive? Any answer says so, and while there are none a canary asks.
+"""Is a model's worker alive? Any answer says so, and while there are none a canary asks.
 
-The canary is a sample photo, sent small, and only when no request is in flight: saturation never
-makes the service look dead, and an idle one costs next to nothing.
+The canary is a sample photo, sent small, and only when no request for that model is in flight:
+saturation never makes the service look dead, and an idle one costs next to nothing.
 """
 
 import asyncio
@@ -11,8 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from handlers.errors import ProblemError
+from service.errors import ModelMissingError
 from service.metrics import Metrics
 from service.models import Models
+from service.settings import Settings
 from service.upstream import Upstream
 
 CANARY_PHOTO = Path(__file__).parent / "samples" / "cat.jpg"
@@ -29,42 +31,68 @@ class Health:
         self,
         upstream: Upstream,
         models: Models,
-        window_s: float,
+        settings: Settings,
         metrics: Metrics,
-        is_idle: Callable[[], bool],
+        is_idle: Callable[[str], bool],
     ) -> None:
         self._upstream = upstream
-        self._window_s = window_s
+        self._window_s = settings.ready_window_s
+        self._start_s = settings.restart_wait_s
         self._metrics = metrics
         self._is_idle = is_idle
         self._models = models
+        self._started = time.monotonic()
         self._alive_at = dict.fromkeys(models.names, float("-inf"))
+        self._missing: set[str] = set()
         self._canary = CANARY_PHOTO.read_bytes()
 
     def saw_answer(self, model: str) -> None:
         self._alive_at[model] = time.monotonic()
+        self._missing.discard(model)
 
     def silent_s(self, model: str) -> float:
         """Seconds since a worker of this model last answered; infinite before the first time."""
         return time.monotonic() - self._alive_at[model]
 
-    def age_s(self) -> float:
-        """Seconds since the model that has been silent longest last answered."""
-        return max(map(self.silent_s, self._alive_at))
+    def is_alive(self, model: str) -> bool:
+        """Tell whether one of a model's workers has answered within the window."""
+        alive = self.silent_s(model) <= self._window_s
+        self._metrics.model_ready.labels(model).set(alive)
+        return alive
+
+    def silent(self) -> list[str]:
+        """Name the models that are not alive."""
+        return [model for model in self._alive_at if not self.is_alive(model)]
 
     def is_ready(self) -> bool:
-        ready = self.age_s() <= self._window_s
+        """Tell whether photos will be answered: those of one model, at least. To send them all to
+        another gateway would bring the silent model nothing.
+        """
+        silent = self.silent()
+        ready = len(silent) < len(self._alive_at) and not any(map(self._is_awaited, silent))
         self._metrics.ready.set(ready)
         return ready
 
+    def _is_awaited(self, model: str) -> bool:
+        """Tell whether a model is still expected to start for the first time."""
+        is_new = self._alive_at[model] == float("-inf") and model not in self._missing
+        return is_new and time.monotonic() - self._started < self._start_s
+
     async def watch(self) -> None:
-        """Send canaries for ever: often until the first answer, then when it has been quiet."""
-        while True:
+        """Watch all models for ever; one that hangs keeps no other waiting."""
+        async with asyncio.TaskGroup() as group:
             for model in self._alive_at:
-                is_quiet = self.silent_s(model) > self._window_s / 3
-                if is_quiet and (self._is_idle() or not self.is_ready()):
-                    await self._send_canary(model)
-            await asyncio.sleep(self._window_s / 6 if self.is_ready() else FIRST_POLL_S)
+                group.create_task(self._watch(model))
+
+    async def _watch(self, model: str) -> None:
+        """Send canaries: often until the first answer, then when it has been quiet."""
+        while True:
+            is_quiet = self.silent_s(model) > self._window_s / 3
+            if is_quiet and (self._is_idle(model) or not self.is_alive(model)):
+                await self._send_canary(model)
+            self.is_ready()
+            rests = self.is_alive(model) or model in self._missing
+            await asyncio.sleep(self._window_s / 6 if rests else FIRST_POLL_S)
 
     async def _send_canary(self, model: str) -> None:
         """Ask once, and have the card at hand before a client needs it."""
@@ -73,6 +101,8 @@ class Health:
                 answer = await self._upstream.send(model, self._canary, CANARY_OPTIONS)
                 self._models.saw_tag(model, answer.model)
                 await self._models.card(model)
+        except ModelMissingError:
+            self._missing.add(model)
         except (TimeoutError, ProblemError) as error:
             logger.debug("canary for %s: %s", model, error)
         else:

@@ -6,41 +6,22 @@ gateway, so a scrape shows the sum of those that live.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 
 from prometheus_client import CollectorRegistry, Gauge
 
+MODEL = ("model",)
 
-class LineMetrics:
-    """Gauges in images and, since images differ by a factor of a hundred, in working pixels."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        gauge = partial(Gauge, registry=registry, multiprocess_mode="livesum")
-        self.in_flight = gauge("fcnserve_images_in_flight", "Images accepted and not yet answered")
-        self.bytes_in_flight = gauge("fcnserve_bytes_in_flight", "Bytes of the bodies in flight")
-        self.pixels_in_flight = gauge(
-            "fcnserve_pixels_in_flight", "Working pixels of the images in flight"
-        )
-        self.in_flight_limit = gauge(
-            "fcnserve_in_flight_limit", "Images in flight beyond which more are turned away"
-        )
-        self.images_waiting = gauge(
-            "fcnserve_images_waiting", "Images that wait in the gateway for room in TorchServe"
-        )
-        self.pixels_waiting = gauge(
-            "fcnserve_pixels_waiting", "Working pixels of the images that wait"
-        )
-        self.images_handed_over = gauge(
-            "fcnserve_images_handed_over", "Images that TorchServe has and has not answered"
-        )
-        self.pixels_handed_over = gauge(
-            "fcnserve_pixels_handed_over", "Working pixels of the images that TorchServe has"
-        )
+@dataclass(frozen=True, slots=True)
+class ModelLine:
+    """The gauges of one model's line."""
 
-    def show_in_flight(self, images: int, body_bytes: int, pixels: int) -> None:
-        self.in_flight.set(images)
-        self.bytes_in_flight.set(body_bytes)
-        self.pixels_in_flight.set(pixels)
+    images_waiting: Gauge
+    pixels_waiting: Gauge
+    images_handed_over: Gauge
+    pixels_handed_over: Gauge
 
     @contextmanager
     def waiting(self, pixels: int) -> Iterator[None]:
@@ -57,3 +38,46 @@ class LineMetrics:
         """Count images that TorchServe now has; negative ones are those that it had."""
         self.images_handed_over.inc(images)
         self.pixels_handed_over.inc(pixels)
+
+
+class LineMetrics:
+    """Gauges in images and, since images differ by a factor of a hundred, in working pixels."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        gauge = partial(Gauge, registry=registry, multiprocess_mode="livesum")
+        self.in_flight = gauge("fcnserve_images_in_flight", "Images accepted and not yet answered")
+        self.bytes_in_flight = gauge("fcnserve_bytes_in_flight", "Bytes of the bodies in flight")
+        self.pixels_in_flight = gauge(
+            "fcnserve_pixels_in_flight", "Working pixels of the images in flight"
+        )
+        self.in_flight_limit = gauge(
+            "fcnserve_in_flight_limit", "Images in flight beyond which more are turned away"
+        )
+        self.images_waiting = gauge(
+            "fcnserve_images_waiting",
+            "Images that wait in the gateway for room in TorchServe",
+            MODEL,
+        )
+        self.pixels_waiting = gauge(
+            "fcnserve_pixels_waiting", "Working pixels of the images that wait", MODEL
+        )
+        self.images_handed_over = gauge(
+            "fcnserve_images_handed_over", "Images that TorchServe has and has not answered", MODEL
+        )
+        self.pixels_handed_over = gauge(
+            "fcnserve_pixels_handed_over", "Working pixels of the images that TorchServe has", MODEL
+        )
+
+    def show_in_flight(self, images: int, body_bytes: int, pixels: int) -> None:
+        self.in_flight.set(images)
+        self.bytes_in_flight.set(body_bytes)
+        self.pixels_in_flight.set(pixels)
+
+    def of(self, model: str) -> ModelLine:
+        """Give one model's part."""
+        return ModelLine(
+            self.images_waiting.labels(model),
+            self.pixels_waiting.labels(model),
+            self.images_handed_over.labels(model),
+            self.pixels_handed_over.labels(model),
+        )

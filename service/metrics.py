@@ -4,6 +4,7 @@ With several processes each keeps its own, and a scrape of any of them shows the
 gauge means then is its `multiprocess_mode`.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from importlib.metadata import version
 
@@ -28,9 +29,14 @@ class Metrics:
     """
 
     def __init__(
-        self, registry: CollectorRegistry, scraped: CollectorRegistry | None = None
+        self,
+        registry: CollectorRegistry,
+        scraped: CollectorRegistry | None = None,
+        models: Sequence[str] = (),
     ) -> None:
-        """Take where metrics are kept and, with several processes, what adds up those of all."""
+        """Take where metrics are kept, with several processes what adds up those of all, and the
+        models whose figures are to be there from the start.
+        """
         self.registry = registry
         self.scraped = registry if scraped is None else scraped
         self.line = LineMetrics(registry)
@@ -52,7 +58,7 @@ class Metrics:
         self.stage_seconds = histogram(
             "fcnserve_stage_duration_seconds",
             "Time per pipeline verb of an answered image",
-            ["stage"],
+            ["model", "stage"],
             buckets=SECONDS,
         )
         self.image_pixels = histogram(
@@ -66,15 +72,23 @@ class Metrics:
         self.attempts = counter(
             "fcnserve_upstream_attempts",
             "Times that an image was sent to TorchServe, by what came of it",
-            ["outcome"],
+            ["model", "outcome"],
         )
         self.retries = counter(
             "fcnserve_upstream_retries",
             "Times that TorchServe was asked again, for want of a worker or after a crash",
+            ["model"],
         )
         self.ready = Gauge(
             "fcnserve_ready",
             "1 while a worker has answered within the window",
+            registry=registry,
+            multiprocess_mode="livemin",
+        )
+        self.model_ready = Gauge(
+            "fcnserve_model_ready",
+            "1 while a model's workers have answered within the window",
+            ["model"],
             registry=registry,
             multiprocess_mode="livemin",
         )
@@ -87,8 +101,8 @@ class Metrics:
         )
         build_info.labels(version("fcnserve")).set(1)
         # there from the start: a rate needs a value before the first event
-        for outcome in OUTCOMES:
-            self.attempts.labels(outcome)
+        for model in models:
+            self._begin(model)
         for problem in ProblemError.__subclasses__():
             self.rejections.labels(problem.code)
         self.rejections.labels(CLIENT_GONE)
@@ -97,9 +111,9 @@ class Metrics:
         self.requests.labels(route, str(status), code).inc()
         self.request_seconds.labels(route).observe(seconds)
 
-    def observe_stages(self, stages: Stages) -> None:
+    def observe_stages(self, stages: Stages, model: str) -> None:
         for verb, ms in stages.ms.items():
-            self.stage_seconds.labels(verb).observe(ms / 1000)
+            self.stage_seconds.labels(model, verb).observe(ms / 1000)
 
     def observe_photo(self, pixels: int) -> None:
         """Count an admitted photo by its own size."""
@@ -109,10 +123,18 @@ class Metrics:
         """Count images that get no result; `reason` is a problem's code, or CLIENT_GONE."""
         self.rejections.labels(reason).inc(images)
 
-    def attempt(self, outcome: str) -> None:
+    def attempt(self, model: str, outcome: str) -> None:
         """Count an image sent to TorchServe; `outcome` is one of OUTCOMES."""
-        self.attempts.labels(outcome).inc()
+        self.attempts.labels(model, outcome).inc()
 
-    def retry(self) -> None:
+    def retry(self, model: str) -> None:
         """Count what is about to be asked of TorchServe once more."""
-        self.retries.inc()
+        self.retries.labels(model).inc()
+
+    def _begin(self, model: str) -> None:
+        for outcome in OUTCOMES:
+            self.attempts.labels(model, outcome)
+        self.retries.labels(model)
+        self.model_ready.labels(model)
+        self.line.of(model)
+        self.reports.begin(model)

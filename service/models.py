@@ -7,11 +7,14 @@ from collections.abc import Callable
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from handlers.errors import PROBLEM_MEDIA_TYPE, WorkerFailedError, read_problem
+from handlers.errors import PROBLEM_MEDIA_TYPE, ProblemError, WorkerFailedError, read_problem
 from service.errors import DeadlineError, ModelNotFoundError
 from service.line import Bounds
 from service.render import Legend
 from service.upstream import Upstream
+
+# a model whose worker hangs keeps the list of the others no longer
+SOON_S = 3.0
 
 DESCRIBE: dict[str, object] = {"output": "describe"}
 
@@ -102,6 +105,25 @@ class Models:
                 return self._cards[name]
         except TimeoutError as error:
             raise DeadlineError(f"no model card within {self._timeout_ms} ms") from error
+
+    async def cards(self) -> list[ModelCard]:
+        """Return the cards of all models that tell theirs soon, the default's first; raises
+        ProblemError where none does.
+        """
+        found = await asyncio.gather(*map(self._soon, self.names))
+        cards = [each for each in found if isinstance(each, ModelCard)]
+        if not cards:
+            raise next(each for each in found if isinstance(each, ProblemError))
+        return cards
+
+    async def _soon(self, name: str) -> ModelCard | ProblemError:
+        try:
+            async with asyncio.timeout(SOON_S):
+                return await self.card(name)
+        except TimeoutError:
+            return DeadlineError(f"no model card within {SOON_S:g} s")
+        except ProblemError as problem:
+            return problem
 
     async def _ask(self, name: str) -> ModelCard:
         answer = await self._upstream.send(name, b"", DESCRIBE)

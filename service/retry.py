@@ -50,7 +50,7 @@ class Retry:
                     crashes[type(error)] += 1
                     if crashes[type(error)] == MOST_CRASHES:
                         raise
-            self.metrics.retry()
+            self.metrics.retry(model)
             await asyncio.sleep(PAUSE_S)
 
     def _is_everybodys(self, error: Exception, model: str, started: float) -> bool:

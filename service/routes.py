@@ -2,9 +2,12 @@
 groups of them there are, and which need a key.
 """
 
+from typing import Literal
+
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel
 
 from service import openapi
 from service.batch import segment_batch
@@ -15,6 +18,14 @@ from service.models import ModelCard, Models
 from service.protocol import DRAINING
 from service.query import SegmentOptions
 from service.segment import Segmenter
+
+
+class Readiness(BaseModel):
+    """Photos will be answered, unless they are for a model that is silent."""
+
+    status: Literal["ready"] = "ready"
+    silent: list[str]
+
 
 v1 = APIRouter(prefix="/v1")
 probes = APIRouter()
@@ -57,9 +68,11 @@ async def batch(request: Request, options: SegmentOptions) -> Response:
     responses=openapi.problems(500, 502, 503, 504),
 )
 async def list_models(request: Request) -> list[ModelCard]:
-    """The default model comes first."""
+    """The default model comes first. One whose workers are gone, and whose card is not known, is
+    left out.
+    """
     models: Models = request.app.state.models
-    return [await models.card(name) for name in models.names]
+    return await models.cards()
 
 
 @v1.get(
@@ -84,17 +97,18 @@ async def livez() -> dict[str, str]:
     "/readyz",
     tags=["probes"],
     summary="Will a photo be answered?",
-    responses=openapi.problems(503),
+    responses=openapi.problems(404, 422, 503),
 )
-async def readyz(request: Request) -> Response:
-    """200 while every model's workers have answered anything lately, and the gateway has not been
-    told to stop; else 503.
+async def readyz(request: Request, model: str | None = None) -> Readiness:
+    """200 while workers of any model have answered anything lately (with `model=`: of that one),
+    none is still starting, and the gateway has not been told to stop; else 503.
     """
     if getattr(request.state, DRAINING, False):
         raise DrainingError("this gateway is about to stop; send new requests to another")
     health: Health = request.app.state.health
-    if health.is_ready():
-        return Response('{"status":"ready"}', media_type="application/json")
+    models: Models = request.app.state.models
+    if health.is_ready() if model is None else health.is_alive(models.resolve(model)):
+        return Readiness(silent=health.silent())
     raise NotReadyError("no worker has answered lately; it may be starting: try again shortly")
 
 

@@ -22,6 +22,7 @@ from service.deadline import Deadline
 from service.errors import (
     ConnectionBrokeError,
     ImageCrashesWorkerError,
+    ModelMissingError,
     NotReadyError,
     WorkerCrashedError,
     WorkerSilentError,
@@ -44,6 +45,7 @@ INLINE_HEADER_BYTES = 1_000_000
 # of attempts that got no answer of the worker's
 OUTCOMES: Mapping[type[ProblemError], str] = {
     NotReadyError: "not_ready",
+    ModelMissingError: "not_ready",
     WorkerCrashedError: "crashed",
     ConnectionBrokeError: "crashed",
     WorkerSilentError: "timed_out",
@@ -79,7 +81,7 @@ class Segmenter:
         """Answer one request; raises ProblemError, or ClientDisconnect."""
         stages: Stages = request.state.stages
         deadline = Deadline.of(request, query.timeout_ms, self.settings)
-        with self.admission.slot() as place:
+        with self.admission.slot(self.models.resolve(query.model)) as place:
             async with deadline.for_body():
                 with stages.timing("read"):
                     body = await read_image(request, self.settings.max_body_bytes, place.hold_bytes)
@@ -112,7 +114,7 @@ class Segmenter:
         answer = await self._ask(body, wanted, frame, stages)
         with stages.timing("render"):
             rendered = await self._render(answer, body, wanted)
-        self.metrics.observe_stages(stages)
+        self.metrics.observe_stages(stages, wanted.model)
         return Answered(rendered, answer.model)
 
     async def _admit(self, body: bytes, wanted: Wanted) -> Frame:
@@ -168,10 +170,10 @@ class Segmenter:
         try:
             answer = await self.upstream.send(wanted.model, body, wanted.worker_options())
         except ProblemError as problem:
-            self.metrics.attempt(OUTCOMES.get(type(problem), "problem"))
+            self.metrics.attempt(wanted.model, OUTCOMES.get(type(problem), "problem"))
             raise
         is_problem = answer.media_type == PROBLEM_MEDIA_TYPE
-        self.metrics.attempt("problem" if is_problem else "answered")
+        self.metrics.attempt(wanted.model, "problem" if is_problem else "answered")
         self.health.saw_answer(wanted.model)
         self.models.saw_tag(wanted.model, answer.model)
         self.metrics.reports.observe(answer.report, answer.model)

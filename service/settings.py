@@ -1,5 +1,6 @@
 """All settings of gateway and worker, read from the environment once, at start."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -9,6 +10,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from handlers.photo import DEFAULT_FORMATS, OPTIONAL_FORMATS
 
 ROOT = Path(__file__).parent.parent
+# as in handlers/model_config.py
+MODEL_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Words = Annotated[tuple[str, ...], NoDecode]
@@ -147,7 +150,8 @@ class Settings(BaseSettings):
         0,
         ge=0,
         le=64,
-        description="Python workers per model; 0: two a GPU, else one a processor, four at most",
+        description="Python workers per model; 0: two a GPU, else one a processor, up to four of "
+        "all models",
     )
     threads: int = Field(
         0,
@@ -187,6 +191,11 @@ class Settings(BaseSettings):
     def _has_models(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if not value:
             raise ValueError("name at least one model, for example fcn8s-lite0")
+        for place, name in enumerate(value):
+            if not re.fullmatch(MODEL_NAME, name):
+                raise ValueError(f"{name!r} is no model's name; it has letters, digits and . _ -")
+            if name in value[:place]:
+                raise ValueError(f"{name!r} is there twice; name each model once")
         return value
 
     @field_validator("formats", mode="before")

@@ -11,7 +11,7 @@ import shlex
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -49,6 +49,7 @@ class TorchServe:
     """TorchServe while it runs."""
 
     child: Child
+    models: Sequence[str]
     load_reports: Path
     address: tuple[str, int]  # of its inference API, as this machine reaches it
     workers: int  # per model
@@ -57,21 +58,21 @@ class TorchServe:
         """Tell how it ended; None while it runs."""
         return self.child.exit_code()
 
-    def load_failure(self) -> str | None:
-        """Tell why a model could not be loaded, where it never could; TorchServe itself would try
+    def load_failures(self) -> dict[str, str]:
+        """Tell why models could not be loaded that never could be; TorchServe itself would try
         again for ever. See handlers/entry.py.
         """
-        reasons = (report.read_text() for report in sorted(self.load_reports.iterdir()))
-        return next(filter(None, reasons), None)
+        reports = {path.name: path.read_text() for path in sorted(self.load_reports.iterdir())}
+        return {model: reason for model, reason in reports.items() if reason}
 
 
 @contextmanager
-def torchserve(settings: Settings) -> Iterator[TorchServe]:
-    """Run TorchServe with the packed models; on leaving, it and its workers are gone."""
+def torchserve(settings: Settings, models: Sequence[str]) -> Iterator[TorchServe]:
+    """Run TorchServe with these packed models; on leaving, it and its workers are gone."""
     with TemporaryDirectory(prefix="fcns-", dir="/tmp") as folder:
         configuration = Path(folder, "config.properties")
         workers = worker_count(settings)
-        configuration.write_text(properties_text(configuration_of(settings, workers)))
+        configuration.write_text(properties_text(configuration_of(settings, models, workers)))
         load_reports = Path(folder, "loads")
         load_reports.mkdir()
         with running(
@@ -83,10 +84,10 @@ def torchserve(settings: Settings) -> Iterator[TorchServe]:
             nice=NICE,
         ) as child:
             address = (local_name(settings.worker_host), settings.worker_port)
-            yield TorchServe(child, load_reports, address, workers)
+            yield TorchServe(child, models, load_reports, address, workers)
 
 
-def configuration_of(settings: Settings, workers: int) -> dict[str, object]:
+def configuration_of(settings: Settings, models: Sequence[str], workers: int) -> dict[str, object]:
     """TorchServe's `config.properties`: one inference port, everything else shut or on loopback."""
     host = settings.worker_host
     largest_answer = 2 * settings.max_pixels + 1_000_000  # grey+alpha, incompressible
@@ -98,7 +99,7 @@ def configuration_of(settings: Settings, workers: int) -> dict[str, object]:
         "grpc_inference_port": grpc_inference,
         "grpc_management_port": grpc_management,
         "model_store": settings.model_store.absolute(),
-        "load_models": ",".join(f"{name}.mar" for name in settings.models),
+        "load_models": ",".join(f"{name}.mar" for name in models),
         "default_workers_per_model": workers,
         "job_queue_size": settings.job_queue_size,
         "max_request_size": settings.max_body_bytes,

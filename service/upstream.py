@@ -5,6 +5,7 @@ An answer without our own header is TorchServe's own, and says that no worker to
 
 import json
 from dataclasses import dataclass
+from http import HTTPStatus
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +15,7 @@ from aiohttp.typedefs import LooseHeaders
 from handlers.errors import WorkerFailedError
 from service.errors import (
     ConnectionBrokeError,
+    ModelMissingError,
     NotReadyError,
     WorkerCrashedError,
     WorkerSilentError,
@@ -91,7 +93,7 @@ class Upstream:
                 "the connection to the worker broke while it had this image; try again"
             ) from error
         if MODEL_HEADER not in response.headers:
-            raise foreign_answer(response.status)
+            raise foreign_answer(response.status, model)
         return read_answer(response, answer)
 
     async def _post(
@@ -154,8 +156,15 @@ def read_report(header: str) -> Report:
         ) from error
 
 
-def foreign_answer(status: int) -> NotReadyError | WorkerCrashedError:
-    """Read an answer that is not the worker's: TorchServe says 404 and 503 for want of a worker."""
-    if status in {404, 503}:
+def foreign_answer(status: int, model: str) -> NotReadyError | WorkerCrashedError:
+    """Read an answer that is not the worker's: TorchServe says 404 for a model that it was not
+    given, 503 for want of a worker.
+    """
+    if status == HTTPStatus.NOT_FOUND:
+        return ModelMissingError(
+            f"model {model} is to be served here, and was left out since it could not be packed or "
+            "loaded; see the worker's log, or choose another with model="
+        )
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
         return NotReadyError("no worker takes requests at present; try again shortly")
     return WorkerCrashedError("the worker crashed while it had this image; try again")

@@ -7,7 +7,6 @@ Docker and Kubernetes restart what has ended, and leave alone what merely fails 
 import signal
 import threading
 from types import FrameType
-from zipfile import is_zipfile
 
 import structlog
 from prometheus_client import PROCESS_COLLECTOR, CollectorRegistry
@@ -16,6 +15,7 @@ from service import logs
 from service.canary import INTERVAL_S, Canary, asking
 from service.exporter import application, exporting
 from service.gpu_metrics import gpu_collector
+from service.packing import in_a_line, pack_models
 from service.settings import Settings
 from service.torchserve import (
     JavaMissingError,
@@ -34,78 +34,99 @@ MISSED_CANARIES = 3
 logger = structlog.get_logger("fcnserve.worker")
 
 
+class ModelFailedError(RuntimeError):
+    """TorchServe cannot serve this model, and others it can."""
+
+    def __init__(self, model: str, reason: str) -> None:
+        super().__init__(f"{model}: {reason}")
+        self.model = model
+        self.reason = reason
+
+
+class ModelSilentError(RuntimeError):
+    """A model has stopped answering, and others have not."""
+
+
 def run() -> int:
     """Return the exit code: 0 after SIGINT, SIGTERM or SIGHUP; 1 when TorchServe died, or cannot
-    run, or cannot load a model.
+    run, or cannot load a model and has no other.
     """
     settings = Settings()
     logs.configure(settings)
     stopping = stop_on_signals()
     try:
-        pack_models(settings)
-        with torchserve(settings) as server:
-            return attend(server, settings, stopping)
+        return serve(settings, list(pack_models(settings)), stopping)
     except (JavaMissingError, TorchServeMissingError, OSError, ValueError) as error:
-        logger.error("the worker cannot start", reason=str(error))
+        logger.error("the worker cannot start", reason=in_a_line(error))
         return 1
 
 
+def serve(settings: Settings, models: list[str], stopping: threading.Event) -> int:
+    """Run TorchServe with those models that it can load: it starts anew without one that it cannot,
+    and with all of them when one falls silent. What the gateway has meanwhile waits there.
+    """
+    while True:
+        try:
+            with torchserve(settings, models) as server:
+                return attend(server, settings, stopping)
+        except ModelFailedError as failed:
+            logger.error("the model is left out", model=failed.model, reason=failed.reason)
+            models = [model for model in models if model != failed.model]
+        except ModelSilentError as silent:
+            logger.error("TorchServe starts anew", reason=str(silent))
+
+
 def attend(server: TorchServe, settings: Settings, stopping: threading.Event) -> int:
-    """Keep asking TorchServe, tell the world how it is, and watch; raises OSError."""
-    canary = Canary(*server.address, settings.models, settings.worker_silence_s)
+    """Keep asking TorchServe, tell the world how it is, and watch; raises OSError and what `watch`
+    does.
+    """
+    left_out = [model for model in settings.models if model not in server.models]
+    canary = Canary(*server.address, server.models, settings.worker_silence_s, left_out)
     registry = CollectorRegistry()
     registry.register(PROCESS_COLLECTOR)
-    workers = server.workers * len(settings.models)
+    workers = server.workers * len(server.models)
     registry.register(WorkerCollector(Processes(server.child.pid), workers, canary))
     if gpus := gpu_collector():
         registry.register(gpus)
-    app = application(registry, lambda: is_healthy(canary))
+    app = application(registry, lambda: canary.is_well(MISSED_CANARIES * INTERVAL_S))
     with exporting(settings.worker_host, settings.worker_status_port, app), asking(canary):
         return watch(server, canary, settings.worker_silence_s, stopping)
 
 
-def is_healthy(canary: Canary) -> bool:
-    return canary.has_answered() and canary.silent_s() < MISSED_CANARIES * INTERVAL_S
-
-
 def watch(server: TorchServe, canary: Canary, silence_s: float, stopping: threading.Event) -> int:
-    """Wait until TorchServe is told to stop, dies, or turns out to be of no use."""
+    """Wait until TorchServe is told to stop, dies, or turns out to be of no use.
+
+    Raises ModelFailedError and ModelSilentError where only one of several models is of none.
+    """
     while not stopping.wait(POLL_S):
         if (code := server.exit_code()) is not None:
             logger.error("TorchServe died", exit_code=code)
             return 1
-        if (reason := server.load_failure()) is not None:
+        for model, reason in server.load_failures().items():
+            if len(server.models) > 1:
+                raise ModelFailedError(model, reason)
             logger.error("the model cannot be loaded", reason=reason)
             return 1
-        longest_s = silence_s if canary.has_answered() else max(silence_s, START_TIMEOUT_S)
-        if canary.silent_s() > longest_s:
-            logger.error("TorchServe does not answer", silent_s=round(canary.silent_s()))
+        silent_s = too_silent(canary, silence_s)
+        if len(silent_s) == len(server.models):
+            logger.error("TorchServe does not answer", silent_s=round(min(silent_s.values())))
             return 1
+        for model, seconds in silent_s.items():
+            reason = f"{model} has not answered for {seconds:.0f} s"
+            if canary.has_answered(model):
+                raise ModelSilentError(reason)
+            raise ModelFailedError(model, reason)
     return 0
 
 
-def pack_models(settings: Settings) -> None:
-    """Pack each model that has a folder in the store; one without must be there as an archive.
-
-    Raises OSError and ValueError.
-    """
-    from model_store.package import package
-
-    for name in settings.models:
-        folder = settings.model_store / name
-        archive = settings.model_store / f"{name}.mar"
-        if folder.is_dir():
-            if (packed := package(folder, settings.model_store)) != archive:
-                raise ValueError(
-                    f"{folder}/model.yaml names its model {packed.stem!a}; "
-                    f"a folder in the model store has its model's name: rename one of them"
-                )
-        elif not archive.exists():
-            raise FileNotFoundError(
-                f"no model {name!a}: neither {folder} nor {archive} exists; see FCNSERVE_MODELS"
-            )
-        elif not is_zipfile(archive):
-            raise ValueError(f"{archive} is no archive; make it with `fcnserve model package`")
+def too_silent(canary: Canary, silence_s: float) -> dict[str, float]:
+    """Find the models that have been silent for longer than they may, and for how long."""
+    silent_s = canary.silent_s()
+    longest_s = {
+        model: silence_s if canary.has_answered(model) else max(silence_s, START_TIMEOUT_S)
+        for model in canary.models
+    }
+    return {model: silent_s[model] for model, most in longest_s.items() if silent_s[model] > most}
 
 
 def stop_on_signals() -> threading.Event:

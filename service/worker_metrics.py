@@ -77,11 +77,14 @@ class WorkerCollector(Collector):
             "Python workers that ended and were started anew",
             max(0, len(self._processes.cpu_s) - self._expected),
         )
-        yield GaugeMetricFamily(
+        last_answer = GaugeMetricFamily(
             "fcnserve_worker_last_answer_timestamp_seconds",
-            "When every model last answered the canary; before that, when TorchServe was started",
-            time.time() - self._canary.silent_s(),
+            "When a model last answered the canary; before that, when TorchServe was started",
+            labels=["model"],
         )
+        for model, silent_s in self._canary.silent_s().items():
+            last_answer.add_metric([model], time.time() - silent_s)
+        yield last_answer
         yield GaugeMetricFamily(
             "fcnserve_worker_resident_memory_bytes",
             "Memory of the Python workers together",

@@ -266,7 +266,13 @@ class Gateway:
         return answer
 
     def value(self, name: str, **labels: str) -> float:
-        return self.registry.get_sample_value(name, labels) or 0.0
+        """The sum of all samples of that name that have these labels."""
+        return sum(
+            sample.value
+            for metric in self.registry.collect()
+            for sample in metric.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
 
     @property
     def in_flight(self) -> int:

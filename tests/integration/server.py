@@ -154,11 +154,12 @@ class Server(Command):
         return max(map(peak_bytes, self.pids_of(words)))
 
     def metric(self, sample: str) -> float:
-        """The value of a sample without labels, as /metrics has it."""
-        for line in self.client.get("/metrics").text.splitlines():
-            if line.startswith(f"{sample} "):
-                return float(line.split()[1])
-        raise LookupError(sample)
+        """The value of a sample as /metrics has it, or the sum of all that begin so."""
+        lines = self.client.get("/metrics").text.splitlines()
+        found = [line for line in lines if line.startswith((f"{sample} ", f"{sample}{{"))]
+        if not found:
+            raise LookupError(sample)
+        return sum(float(line.rsplit(" ", 1)[1]) for line in found)
 
     def end(self) -> None:
         self.client.close()

@@ -16,6 +16,7 @@ from tests.integration.server import CAT, MODEL, START_S, Command, Server, free_
 from tests.unit.test_docs import rows
 
 CAT_PIXELS = 300 * 451
+PREDICTED = f'fcnserve_predicted_pixels_total{{{{class="{{}}",model="{MODEL}"}}}}'
 
 
 def scrape(server: Server) -> dict[str, float]:
@@ -43,18 +44,18 @@ def test_figures_are_what_the_client_counts(server: Server, cat: bytes) -> None:
     classes = server.client.get(f"/v1/models/{MODEL}").json()["classes"]
     numbers, pixels = np.unique(indices(masks[0]), return_counts=True)
     for number, count in zip(numbers, pixels, strict=True):
-        assert gained[f'fcnserve_predicted_pixels_total{{class="{classes[number]}"}}'] == 3 * count
+        assert gained[PREDICTED.format(classes[number])] == 3 * count
     for sample, value in {
         'fcnserve_requests_total{code="",route="/v1/segment",status="200"}': 3,
         'fcnserve_requests_total{code="broken_image",route="/v1/segment",status="400"}': 1,
         'fcnserve_rejections_total{reason="broken_image"}': 1,
         "fcnserve_image_pixels_count": 3,
         "fcnserve_image_pixels_sum": 3 * CAT_PIXELS,
-        "fcnserve_batch_images_sum": 3,
-        "fcnserve_group_images_sum": 3,
-        "fcnserve_valid_pixels_total": 3 * CAT_PIXELS,
-        "fcnserve_group_fill_ratio_count": 3,
-        'fcnserve_upstream_attempts_total{outcome="answered"}': 3,
+        f'fcnserve_batch_images_sum{{model="{MODEL}"}}': 3,
+        f'fcnserve_group_images_sum{{model="{MODEL}"}}': 3,
+        f'fcnserve_valid_pixels_total{{model="{MODEL}"}}': 3 * CAT_PIXELS,
+        f'fcnserve_group_fill_ratio_count{{model="{MODEL}"}}': 3,
+        f'fcnserve_upstream_attempts_total{{model="{MODEL}",outcome="answered"}}': 3,
     }.items():
         assert gained.get(sample) == value, sample
 

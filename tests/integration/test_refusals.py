@@ -80,7 +80,7 @@ def test_a_machine_without_java(start: Start, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "complaint"),
     [
-        ("batching:", "batchin:", "batchin: Extra inputs are not permitted"),
+        ("batching:", "batchin:", "batchin: there is no such key; did you mean batching?"),
         ("batch_size: 8", "batch_size: 0", "batching.batch_size: Input should be greater than"),
         ("classes:", "classes: [", "is not YAML"),
         (f"name: {MODEL}", "name: other", "names its model 'other'"),

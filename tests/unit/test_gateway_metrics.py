@@ -120,8 +120,10 @@ async def test_what_may_happen_is_zero_before_it_does(gateway: Gateway) -> None:
     """Prometheus computes no rate from a counter that appears with its first event."""
     text = (await gateway.http.get("/metrics")).text.splitlines()
     assert f'{REJECTIONS}{{reason="worker_crashed"}} 0.0' in text
-    assert f'{PREDICTED}{{class="cat"}} 0.0' in text
-    assert 'fcnserve_upstream_attempts_total{outcome="timed_out"} 0.0' in text
+    model = 'model="fcn8s-lite0"'
+    assert f'{PREDICTED}{{class="cat",{model}}} 0.0' in text
+    assert f'fcnserve_upstream_attempts_total{{{model},outcome="timed_out"}} 0.0' in text
+    assert f"fcnserve_batch_images_count{{{model}}} 0.0" in text
 
 
 async def test_a_worker_that_finds_an_image_broken_rejects_it(gateway: Gateway) -> None:

@@ -17,6 +17,8 @@ from tests.fakes import CAT, NO_TLS, ROOT, Gateway, free_port, running, until
 
 ORIGIN = "https://photos.example"
 
+MODEL = 'model="fcn8s-lite0"'
+
 
 @pytest.fixture
 async def gateway() -> AsyncIterator[Gateway]:
@@ -36,13 +38,14 @@ async def test_metrics_count_what_was_sent(gateway: Gateway) -> None:
         'fcnserve_requests_total{code="broken_image",route="/v1/segment",status="400"} 1.0',
         'fcnserve_requests_total{code="not_found",route="unmatched",status="404"} 1.0',
         'fcnserve_request_duration_seconds_count{route="/v1/segment"} 4.0',
-        *(f'fcnserve_stage_duration_seconds_count{{stage="{verb}"}} 3.0' for verb in VERBS),
-        "fcnserve_batch_images_count 3.0",
-        "fcnserve_group_images_sum 3.0",
-        "fcnserve_valid_pixels_total 405900.0",  # 3 times 451 x 300
-        "fcnserve_padded_pixels_total 405972.0",
+        *(f'fcnserve_stage_duration_seconds_count{{{MODEL},stage="{verb}"}} 3.0' for verb in VERBS),
+        f"fcnserve_batch_images_count{{{MODEL}}} 3.0",
+        f"fcnserve_group_images_sum{{{MODEL}}} 3.0",
+        f"fcnserve_valid_pixels_total{{{MODEL}}} 405900.0",  # 3 times 451 x 300
+        f"fcnserve_padded_pixels_total{{{MODEL}}} 405972.0",
         "fcnserve_images_in_flight 0.0",
         "fcnserve_ready 1.0",
+        f"fcnserve_model_ready{{{MODEL}}} 1.0",
     ):
         assert line in text.splitlines()
 

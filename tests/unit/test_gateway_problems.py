@@ -282,10 +282,10 @@ CASES = [
         photos=1,
     ),
     Case(
-        "no-such-model-yet",
+        "a-model-left-out",
         "not_ready",
         with_fault(lambda torchserve: torchserve.says(404)),
-        ("no worker", "try again"),
+        ("was left out", "choose another with model="),
         settings={"restart_wait_s": 0},
         photos=1,
     ),

@@ -14,12 +14,14 @@ from prometheus_client import CollectorRegistry
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
 
-from service.admission import MAX_RETRY_AFTER_S, Admission, Limits
+from service.admission import MAX_RETRY_AFTER_S, Admission, Held, Limits
 from service.connection import while_connected
 from service.errors import BusyError, WorkerCrashedError
 from service.line_metrics import LineMetrics
 from service.upstream import MODEL_HEADER, REPORT_HEADER, Upstream
 from tests.fakes import CAT, FakeTorchServe, running, until
+
+MODEL = "fcn8s-lite0"
 
 FAULTS = {
     "503": lambda torchserve: torchserve.says(503),
@@ -313,7 +315,7 @@ async def test_a_deadline_inside_a_connection_is_still_a_deadline() -> None:
 
 def admission(max_in_flight: int = 4) -> Admission:
     limits = Limits(max_in_flight, body_bytes=100, pixels=1000)
-    return Admission(limits, LineMetrics(CollectorRegistry()))
+    return Admission(limits, LineMetrics(CollectorRegistry()), [MODEL])
 
 
 def test_without_experience_retry_after_is_a_second() -> None:
@@ -324,13 +326,13 @@ def test_retry_after_is_what_the_rate_of_answers_promises(monkeypatch: pytest.Mo
     now = [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     line = admission()
-    with line.slot(), line.slot(), line.slot():
+    with line.slot(MODEL), line.slot(MODEL), line.slot(MODEL):
         for _ in range(10):
             now[0] += 2.0
-            with line.slot():
+            with line.slot(MODEL):
                 pass
         assert line.retry_after_s() == 6  # three in flight, one answer every 2 s
-        with line.slot(), pytest.raises(BusyError) as caught, line.slot():
+        with line.slot(MODEL), pytest.raises(BusyError) as caught, line.slot(MODEL):
             pass
         assert caught.value.retry_after_s == 8
         now[0] += 10_000
@@ -341,12 +343,12 @@ def test_idle_hours_do_not_count_as_slowness(monkeypatch: pytest.MonkeyPatch) ->
     now = [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     line = admission()
-    with line.slot():
+    with line.slot(MODEL):
         now[0] += 0.1
     now[0] += 3600
-    with line.slot(), line.slot():
+    with line.slot(MODEL), line.slot(MODEL):
         now[0] += 0.1
-        with line.slot():
+        with line.slot(MODEL):
             pass
         assert line.retry_after_s() == 1
 
@@ -354,7 +356,7 @@ def test_idle_hours_do_not_count_as_slowness(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_failure_inside_gives_the_place_back() -> None:
     line = admission(1)
     for _ in range(3):
-        with pytest.raises(ZeroDivisionError), line.slot():
+        with pytest.raises(ZeroDivisionError), line.slot(MODEL):
             _ = 1 / 0
     assert line.in_flight == 0
 
@@ -363,16 +365,16 @@ def test_a_failure_inside_gives_the_place_back() -> None:
 def test_what_requests_hold_is_bounded_and_given_back(hold: str) -> None:
     line = admission()
     limit = {"hold_bytes": 100, "hold_pixels": 1000}[hold]
-    with line.slot() as first:
+    with line.slot(MODEL) as first:
         getattr(first, hold)(limit // 2)
         getattr(first, hold)(limit)  # it is alone: it would not fit any better later
-        with line.slot() as second, pytest.raises(BusyError, match=str(limit)):
+        with line.slot(MODEL) as second, pytest.raises(BusyError, match=str(limit)):
             getattr(second, hold)(1)
-    with line.slot() as first, line.slot() as second:
+    with line.slot(MODEL) as first, line.slot(MODEL) as second:
         getattr(first, hold)(limit // 2)
         getattr(second, hold)(limit // 2)
-        assert (line.body_bytes, line.pixels).count(limit) == 1
-    assert (line.in_flight, line.body_bytes, line.pixels) == (0, 0, 0)
+        assert (line.held.body_bytes, line.held.pixels).count(limit) == 1
+    assert line.held == Held()
 
 
 def test_a_process_takes_its_part_of_what_may_be_in_flight() -> None:

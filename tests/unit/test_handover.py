@@ -22,7 +22,7 @@ TURNS = 6  # of the loop: more than any step of the line needs
 
 
 def handover() -> Handover:
-    return Handover(LineMetrics(CollectorRegistry()))
+    return Handover(LineMetrics(CollectorRegistry()).of("any"))
 
 
 def gauges(line: Handover) -> tuple[float, float, float, float]:

@@ -114,7 +114,7 @@ def test_a_wrong_key_is_named_with_what_was_seen(
 ) -> None:
     change(pets, **keys)
     (error,) = check(pets).errors
-    assert error.startswith(f"{pets}/model.yaml:\n  ")
+    assert error.startswith(f"{pets}/model.yaml: ")
     assert told in error
 
 

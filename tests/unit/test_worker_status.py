@@ -40,6 +40,8 @@ class Predictions(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         answers = self.path == "/predictions/well"
+        if self.path == "/predictions/hung":
+            time.sleep(WITHIN_S)
         self.rfile.read(int(self.headers["Content-Length"]))
         self.send_response(200 if answers else 503)
         if answers:
@@ -65,44 +67,89 @@ def canary_for(port: int, *models: str) -> Canary:
 
 def test_a_canary_that_is_answered_is_no_longer_silent(port: int) -> None:
     canary = canary_for(port, "well")
-    assert not canary.has_answered()
+    assert not canary.is_well(WITHIN_S)
     with asking(canary):
-        wait_until(canary.has_answered)
-    assert canary.silent_s() < WITHIN_S
+        wait_until(lambda: canary.has_answered("well"))
+    assert canary.silent_s()["well"] < WITHIN_S
+    assert canary.is_well(WITHIN_S)
+    assert not canary.is_well(0)
 
 
-@pytest.mark.parametrize("models", [("gone",), ("well", "gone")], ids=" and ".join)
-def test_one_model_without_workers_is_silence(port: int, models: tuple[str, ...]) -> None:
-    canary = canary_for(port, *models)
-    assert not canary.ask()
-    assert not canary.has_answered()
+def test_a_model_without_workers_is_silent_and_others_are_not(port: int) -> None:
+    canary = canary_for(port, "gone", "well")
+    with asking(canary):
+        wait_until(lambda: canary.has_answered("well"))
+    assert not canary.has_answered("gone")
+    assert not canary.is_well(WITHIN_S)  # it is still to start
+
+
+def test_a_model_that_hangs_keeps_no_other_from_being_asked(port: int) -> None:
+    canary = canary_for(port, "hung", "well")
+    with asking(canary):
+        wait_until(lambda: canary.has_answered("well"))
+    assert not canary.has_answered("hung")
+
+
+def test_a_model_that_was_left_out_is_told_of_and_not_waited_for(port: int) -> None:
+    canary = Canary("127.0.0.1", port, ["well"], 5, left_out=["broken"])
+    assert canary.ask("well")
+    assert canary.is_well(WITHIN_S)
+    assert canary.silent_s().keys() == {"well", "broken"}
 
 
 def test_nothing_that_listens_is_silence() -> None:
-    assert not canary_for(1, "well").ask()
+    assert not canary_for(1, "well").ask("well")
 
 
 @contextmanager
-def sleeper(tmp_path: Path) -> Iterator[TorchServe]:
+def sleeper(tmp_path: Path, *models: str) -> Iterator[TorchServe]:
     """A TorchServe that runs and does nothing."""
     command = [sys.executable, "-c", "import time; time.sleep(60)"]
     with running(command, {}, tmp_path, grace_s=2) as child:
         (tmp_path / "loads").mkdir()
-        yield TorchServe(child, tmp_path / "loads", ("127.0.0.1", 1), 1)
+        yield TorchServe(child, models, tmp_path / "loads", ("127.0.0.1", 1), 1)
 
 
 def test_a_torchserve_that_falls_silent_ends_the_worker(port: int, tmp_path: Path) -> None:
     canary = canary_for(port, "well")
-    assert canary.ask()
-    with sleeper(tmp_path) as server:
+    assert canary.ask("well")
+    with sleeper(tmp_path, "well") as server:
         assert worker.watch(server, canary, 0.3, threading.Event()) == 1
     assert server.exit_code() is not None
+
+
+def test_one_of_several_models_that_falls_silent_has_torchserve_start_anew(
+    port: int, tmp_path: Path
+) -> None:
+    canary = canary_for(port, "gone", "well")
+    canary._answered["gone"] = time.monotonic()
+    with sleeper(tmp_path, "gone", "well") as server, asking(canary):
+        wait_until(lambda: canary.has_answered("well"))
+        canary._answered["well"] = time.monotonic() + WITHIN_S
+        with pytest.raises(worker.ModelSilentError, match="gone has not answered"):
+            worker.watch(server, canary, 0.3, threading.Event())
+
+
+def test_one_of_several_models_that_cannot_be_loaded_is_named(port: int, tmp_path: Path) -> None:
+    with sleeper(tmp_path, "broken", "well") as server:
+        (server.load_reports / "well").write_text("")
+        (server.load_reports / "broken").write_text("no such weights")
+        canary = canary_for(port, "broken", "well")
+        with pytest.raises(worker.ModelFailedError) as caught:
+            worker.watch(server, canary, 60, threading.Event())
+    assert (caught.value.model, caught.value.reason) == ("broken", "no such weights")
+
+
+def test_the_only_model_that_cannot_be_loaded_ends_the_worker(port: int, tmp_path: Path) -> None:
+    with sleeper(tmp_path, "broken") as server:
+        (server.load_reports / "broken").write_text("no such weights")
+        assert worker.watch(server, canary_for(port, "broken"), 60, threading.Event()) == 1
 
 
 def test_one_that_has_not_answered_yet_is_given_time_to_load(port: int, tmp_path: Path) -> None:
     stopping = threading.Event()
     timer = threading.Timer(0.8, stopping.set)
-    with sleeper(tmp_path) as server:
+    with sleeper(tmp_path, "gone") as server:
         timer.start()
         assert worker.watch(server, canary_for(port, "gone"), 0.3, stopping) == 0
     timer.join()
@@ -162,7 +209,8 @@ def test_workers_are_counted_and_so_are_those_that_began_anew(port: int) -> None
             java.stdin.flush()
             wait_until(lambda: value("restarts_total") == 1)
             assert value("processes") == 1
-            assert abs(value("last_answer_timestamp_seconds") - time.time()) < WITHIN_S
+            answered = value("last_answer_timestamp_seconds", model="well")
+            assert abs(answered - time.time()) < WITHIN_S
         finally:
             java.terminate()
             for child in Processes(java.pid).look():

@@ -31,6 +31,17 @@ def test_a_cpu_has_one_a_processor_up_to_four(
     assert worker_count(Settings()) == workers
 
 
+@pytest.mark.parametrize(
+    ("models", "processors", "workers"), [(2, 2, 2), (2, 16, 2), (3, 2, 1), (9, 16, 1)]
+)
+def test_several_models_share_the_four(
+    monkeypatch: pytest.MonkeyPatch, driver: Path, models: int, processors: int, workers: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(processors)))
+    names = tuple(f"model{number}" for number in range(models))
+    assert worker_count(Settings(models=names)) == workers
+
+
 def test_each_gpu_has_two(driver: Path) -> None:
     write_tool(driver, TWO_GPUS)
     assert worker_count(Settings()) == 4

@@ -1,0 +1,127 @@
+"""`fcnserve model evaluate`: scores a model's folder in this process, or whatever a server serves.
+
+Here, and not beside the other model commands, since it asks servers as `fcnserve segment` does.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from model_store.evaluate.predict import Predictor
+    from model_store.evaluate.report import Subject
+
+
+def evaluate(  # noqa: PLR0913 - one argument an option
+    data: Annotated[
+        Path, typer.Option(help="Photos in images/, masks in masks/, as for `model train`.")
+    ],
+    folder: Annotated[
+        Path | None, typer.Argument(help="A model's folder; not with --server.")
+    ] = None,
+    names: Annotated[
+        Path | None,
+        typer.Option("--list", help="Names, one a line; DATA/val.txt, or else all, unless given."),
+    ] = None,
+    server: Annotated[str | None, typer.Option(help="A running server's URL.")] = None,
+    model: Annotated[str | None, typer.Option(help="Which of the server's models.")] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(envvar="FCNSERVE_KEY", help="API key, where the server wants one."),
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, max=64, help="Requests at a time.")] = 4,
+    size: Annotated[
+        list[int] | None,
+        typer.Option(min=1, max=16, help="How many times to enlarge photos; may be repeated."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, or cuda:1; without --server.")] = "cpu",
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder of the report and its pictures.")
+    ] = Path("evaluation"),
+) -> None:
+    """Score a model on photos with masks: IoU and accuracy, as the FCN paper defines them."""
+    if (folder is None) == (server is None):
+        raise typer.BadParameter("name a model's folder, or a --server")
+    with told_in_a_line():
+        if folder is not None:
+            subject, predictor = in_folder(folder, data, device)
+        else:
+            subject, predictor = behind(server or "", key, model, data, jobs)
+        judge(subject, predictor, data, names, size or [1], out)
+
+
+def in_folder(folder: Path, data: Path, device: str) -> "tuple[Subject, Predictor]":
+    from model_store.evaluate.predict import device_of, in_process
+    from model_store.evaluate.report import Subject
+    from model_store.labelled import Legend
+    from model_store.package import checked_config
+
+    config = checked_config(folder)
+    numerics = device_of(device, config.precision).numerics()
+    return Subject(Legend.of(config), config.version, numerics, data.name), in_process(
+        folder, device
+    )
+
+
+def behind(
+    url: str, key: str | None, model: str | None, data: Path, jobs: int
+) -> "tuple[Subject, Predictor]":
+    from model_store.evaluate.report import Subject
+    from model_store.labelled import Legend
+    from service.client import base_url
+    from service.client_http import Server
+    from service.judged import read_card, through_server
+
+    server = Server(base_url(url), key)
+    card = read_card(server, model)
+    palette = tuple((red, green, blue) for red, green, blue in card["palette"])
+    legend = Legend(card["name"], tuple(card["classes"]), palette)
+    subject = Subject(legend, f"{card['version']} ({card['digest']})", server.url, data.name)
+    return subject, through_server(server, model, jobs)
+
+
+def judge(
+    subject: "Subject",
+    predictor: "Predictor",
+    data: Path,
+    names: Path | None,
+    sizes: list[int],
+    out: Path,
+) -> None:
+    from rich.console import Console
+    from rich.progress import track
+
+    from model_store.evaluate.report import MARKDOWN_FILE
+    from model_store.evaluate.run import evaluate
+    from model_store.labelled import find_pairs, read_names
+
+    listed = names or (data / "val.txt" if (data / "val.txt").exists() else None)
+    pairs = find_pairs(data, read_names(listed) if listed else None)
+    console = Console(stderr=True)
+    steps = iter(
+        track(
+            range(len(pairs) * len(sizes)),
+            "scoring",
+            console=console,
+            disable=not console.is_terminal,
+        )
+    )
+    evaluate(pairs, subject, predictor, sizes, out, photo_done=lambda: next(steps, None))
+    typer.echo((out / MARKDOWN_FILE).read_text())
+    typer.echo(f"report, confusion matrix and contact sheet are in {out}")
+
+
+@contextmanager
+def told_in_a_line() -> Iterator[None]:
+    from handlers.errors import ProblemError
+    from handlers.network import WeightsError
+    from model_store.cli.refusals import told_in_a_line
+    from model_store.labelled import DataError
+    from service.client_http import PhotoFailedError, ServerUnreachableError
+
+    kinds = DataError, PhotoFailedError, ServerUnreachableError, WeightsError, ProblemError
+    with told_in_a_line(*kinds):
+        yield

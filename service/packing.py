@@ -1,0 +1,59 @@
+"""Before TorchServe starts: each model asked for is packed where it has a folder, else looked at.
+
+One that cannot be served is told of and left out, and keeps no other from being served. Called by
+`service.worker`.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import structlog
+
+from service.settings import Settings
+
+logger = structlog.get_logger("fcnserve.worker")
+
+
+def pack_models(settings: Settings) -> Sequence[str]:
+    """Name the models that TorchServe may be given; raises what is wrong with the last where there
+    is none, as OSError or ValueError.
+    """
+    packed: list[str] = []
+    for place, name in enumerate(settings.models):
+        try:
+            pack(settings.model_store, name)
+        except (OSError, ValueError) as error:
+            if place + 1 == len(settings.models) and not packed:
+                raise
+            logger.error("the model is left out", model=name, reason=in_a_line(error))
+        else:
+            packed.append(name)
+    return packed
+
+
+def in_a_line(error: Exception) -> str:
+    """Write what lists its findings, a line each, as a log's field."""
+    return "; ".join(line.strip() for line in str(error).splitlines())
+
+
+def pack(store: Path, name: str) -> None:
+    """Bring a model's archive up to date; one without a folder must be there already.
+
+    Raises OSError and ValueError.
+    """
+    from model_store.package import check_archive, checked_config, package
+
+    folder, archive = store / name, store / f"{name}.mar"
+    if folder.is_dir():
+        if (named := checked_config(folder).name) != name:
+            raise ValueError(
+                f"{folder}/model.yaml names its model {named!a}; "
+                f"a folder in the model store has its model's name: rename one of them"
+            )
+        package(folder, store)
+    elif archive.exists():
+        check_archive(archive)
+    else:
+        raise FileNotFoundError(
+            f"no model {name!a}: neither {folder} nor {archive} exists; see FCNSERVE_MODELS"
+        )

@@ -1,0 +1,180 @@
+"""Two models of other classes, palettes and batches behind one TorchServe, and two broken ones."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+import yaml
+from safetensors.torch import load_file, save_file
+
+from handlers.model_config import MODEL_FILE
+from model_store.new import new
+from tests.integration.reading import indices
+from tests.integration.server import (
+    CAT,
+    MODEL,
+    ROOT,
+    START_S,
+    STOP_S,
+    Server,
+    clean_environment,
+    marked_processes,
+    wait_until,
+)
+
+READY = {"status": "ready", "silent": ["unfit", "damaged"]}
+PETS = ("background", "cat", "dog")
+# few shared passes to be tried
+QUICK = {"ladder": {"cpu": [128]}}
+PYTHON_WORKER = "model_service_worker"
+
+
+def change(folder: Path, **keys: object) -> None:
+    file = folder / MODEL_FILE
+    file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | keys))
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ours, one of own classes, one whose weights do not fit, and an archive that is none."""
+    store = tmp_path_factory.mktemp("store")
+    shutil.copytree(ROOT / "model_store" / MODEL, store / MODEL)
+    change(store / MODEL, batching=QUICK)
+    new(store / "pets", PETS)
+    change(store / "pets", version="2.0", batching=QUICK | {"batch_size": 2})
+    new(store / "unfit", PETS)
+    weights = load_file(store / "unfit" / "weights.safetensors")
+    del weights["score_fr.bias"]
+    save_file(weights, store / "unfit" / "weights.safetensors")
+    (store / "damaged.mar").write_bytes(b"PK")
+    return store
+
+
+@pytest.fixture(scope="module")
+def house(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Serves all four, as far as they can be."""
+    environment = {
+        "FCNSERVE_MODEL_STORE": str(store),
+        "FCNSERVE_MODELS": f"pets,unfit,{MODEL},damaged",
+        "FCNSERVE_WORKERS": "1",
+        "FCNSERVE_THREADS": "1",
+    }
+    started = Server(tmp_path_factory.mktemp("house") / "serve.log", environment)
+    try:
+        wait_until(lambda: readiness(started) == READY, START_S, started.output)
+        yield started
+        started.process.terminate()
+        assert started.wait() == 0, started.output()
+        assert not started.processes()
+    finally:
+        started.end()
+
+
+def workers_of(server: Server, model: str) -> list[int]:
+    """The Python workers of a model: TorchServe starts each in the model's unpacked archive."""
+    found = []
+    for pid, command in marked_processes(server.mark).items():
+        if PYTHON_WORKER in command:
+            config = yaml.safe_load(Path(f"/proc/{pid}/cwd/{MODEL_FILE}").read_text())
+            if config["name"] == model:
+                found.append(pid)
+    return found
+
+
+def readiness(server: Server) -> object:
+    return server.client.get("/readyz").json()
+
+
+def test_each_model_answers_with_its_own_classes_and_colours(
+    house: Server, cat: bytes, cat_mask: bytes
+) -> None:
+    cards = house.client.get("/v1/models").json()
+    assert [card["name"] for card in cards] == ["pets", MODEL]
+    assert [card["batch_size"] for card in cards] == [2, 8]
+    assert cards[0]["classes"] == list(PETS)
+    assert house.segment(cat, model=MODEL) == cat_mask
+    answer = house.ask(cat)  # the first is the default
+    assert answer.headers["X-Model"] == f"pets@{cards[0]['digest']}"
+    labels = indices(answer.content)
+    assert labels.max() == PETS.index("cat")
+    ours = indices(cat_mask)
+    assert np.mean((labels == PETS.index("cat")) == (ours == 8)) > 0.95
+    summary = house.ask(cat, output="summary", classes="dog,cat").json()
+    assert {each["class_name"] for each in summary["classes"]} <= set(PETS)
+    refused = house.ask(cat, model=MODEL, classes="ferret")
+    assert refused.status_code == httpx.codes.UNPROCESSABLE_ENTITY
+
+
+def test_what_cannot_be_served_is_left_out_and_told_of(house: Server, cat: bytes) -> None:
+    assert readiness(house) == READY
+    for model in ("unfit", "damaged"):
+        answer = house.ask(cat, model=model)
+        assert (answer.status_code, answer.json()["code"]) == (503, "not_ready")
+        assert "was left out" in answer.json()["detail"]
+    log = house.output()
+    assert "weights.safetensors does not fit fcn8s-lite0: missing ['score_fr.bias']" in log
+    assert "damaged.mar is no archive of a model" in log
+    assert len(house.pids_of(PYTHON_WORKER)) == 2
+
+
+def test_figures_tell_the_models_apart(house: Server, cat: bytes) -> None:
+    def counted(model: str) -> tuple[float, float]:
+        lines = house.client.get("/metrics").text.splitlines()
+        found = dict(line.rsplit(" ", 1) for line in lines)
+        batches = found[f'fcnserve_batch_images_sum{{model="{model}"}}']
+        return float(batches), float(found[f'fcnserve_model_ready{{model="{model}"}}'])
+
+    images, ours = counted("pets")[0], counted(MODEL)
+    house.segment(cat, model="pets")
+    assert counted("pets") == (images + 1, 1)
+    assert counted(MODEL) == ours
+    assert counted("unfit") == (0, 0)
+
+
+def test_the_command_line_chooses_and_lists(
+    house: Server, store: Path, cat: bytes, tmp_path: Path
+) -> None:
+    def fcnserve(*arguments: str) -> str:
+        command = [sys.executable, "-m", "service.cli", *arguments, "--url", house.url]
+        environment = clean_environment()
+        return subprocess.check_output(command, cwd=ROOT, env=environment, text=True)
+
+    out = tmp_path / "cat.png"
+    fcnserve("segment", str(CAT), "-o", str(out), "--model", MODEL)
+    assert out.read_bytes() == house.segment(cat, model=MODEL)
+    lines = [line.split() for line in fcnserve("model", "list", str(store)).splitlines()]
+    digest = house.client.get("/v1/models/pets").json()["digest"]
+    (pets,) = (line for line in lines if line[0] == "pets")
+    assert pets[:5] == ["pets", "2.0", "fcn8s-lite0", "3", "13.7"]
+    assert pets[-1] == digest
+
+
+def test_one_whose_worker_hangs_and_dies_takes_the_other_not_along(
+    house: Server, cat: bytes, cat_mask: bytes
+) -> None:
+    (worker,) = workers_of(house, "pets")
+    (other,) = workers_of(house, MODEL)
+    os.kill(worker, signal.SIGSTOP)
+    asked = subprocess.Popen(
+        [sys.executable, "-m", "service.cli", "segment", str(CAT), "-o", "-", "--url", house.url],
+        cwd=ROOT,
+        env=clean_environment(),
+        stdout=subprocess.PIPE,
+    )
+    for _ in range(5):
+        assert house.segment(cat, model=MODEL) == cat_mask
+        assert house.client.get("/readyz").status_code == httpx.codes.OK
+    os.kill(worker, signal.SIGKILL)
+    mask, _ = asked.communicate(timeout=STOP_S)
+    assert mask == house.segment(cat, model="pets")
+    assert asked.returncode == 0
+    assert workers_of(house, "pets") != [worker]
+    assert workers_of(house, MODEL) == [other]
+    wait_until(lambda: readiness(house) == READY, STOP_S)
