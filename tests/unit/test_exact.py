@@ -42,8 +42,10 @@ def family(
     return randomised(ARCHITECTURES[architecture](5, options, upsampling))
 
 
-def wide(architecture: str) -> nn.Module:
-    return randomised(ARCHITECTURES[architecture](5, lite=LiteOptions(skips="expand")))
+def wide(architecture: str, kernels: Kernels = "bilinear") -> nn.Module:
+    upsampling = Upsampling(between=kernels, last=kernels)
+    options = LiteOptions(skips="expand")
+    return randomised(ARCHITECTURES[architecture](5, upsampling=upsampling, lite=options))
 
 
 NETS: dict[str, Callable[[], nn.Module]] = {
@@ -55,8 +57,8 @@ NETS: dict[str, Callable[[], nn.Module]] = {
     "fcn32s-lite0": lambda: family("fcn32s-lite0"),
     "fcn16s-lite0-dense": lambda: family("fcn16s-lite0", "dense"),
     "fcn8s-lite0-expand": lambda: wide("fcn8s-lite0"),
-    "fcn8s-lite1-expand": lambda: wide("fcn8s-lite1"),
-    "fcn16s-lite2-expand": lambda: wide("fcn16s-lite2"),
+    "fcn8s-lite1-expand-dense": lambda: wide("fcn8s-lite1", "dense"),
+    "fcn16s-lite2-expand-per-class": lambda: wide("fcn16s-lite2", "per_class"),
     "fcn16s-vgg16-per-class": lambda: family("fcn16s-vgg16", "per_class"),
     "fcn32s-vgg16-padding-100-dense": lambda: family("fcn32s-vgg16", "dense", NARROW_PAPER_VGG),
     "fcn16s-vgg16-padding-100": lambda: family("fcn16s-vgg16", "bilinear", NARROW_PAPER_VGG),
