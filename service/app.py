@@ -55,7 +55,7 @@ def create_app(
         lifespan=lambda app: lifespan(app, settings, metrics, gate, admission),
     )
     add_routes(app, settings, gate)
-    app.openapi = partial(document, app)  # type: ignore[method-assign]  # FastAPI's way to do it
+    app.openapi = partial(document, app, settings.models)  # type: ignore[method-assign]  # FastAPI's way to do it
     app.add_exception_handler(ProblemError, errors.on_problem)
     app.add_exception_handler(RequestValidationError, errors.on_invalid_option)
     app.add_exception_handler(HTTPException, errors.on_http_exception)

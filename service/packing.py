@@ -4,12 +4,15 @@ One that cannot be served is told of and left out, and keeps no other from being
 `service.worker`.
 """
 
+import errno
 from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
 
 from service.settings import Settings
+
+CANNOT_WRITE = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 logger = structlog.get_logger("fcnserve.worker")
 
@@ -50,7 +53,15 @@ def pack(store: Path, name: str) -> None:
                 f"{folder}/model.yaml names its model {named!a}; "
                 f"a folder in the model store has its model's name: rename one of them"
             )
-        package(folder, store)
+        try:
+            package(folder, store)
+        except OSError as error:
+            if error.errno not in CANNOT_WRITE:
+                raise
+            raise ValueError(
+                f"{store} cannot be written, and its {name}.mar is missing or not what {folder} "
+                f"packs to: run `fcnserve model package {folder}` with the release that serves it"
+            ) from error
     elif archive.exists():
         check_archive(archive)
     else:

@@ -55,7 +55,7 @@ class SegmentQuery(BaseModel):
         None, ge=1, description="Deadline in milliseconds, counted from the request's arrival."
     )
     model: str | None = Field(
-        None, max_length=64, description="Name of the model; the server's default unless given."
+        None, max_length=64, description="Name of the model; the server's first unless given."
     )
 
 

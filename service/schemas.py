@@ -5,6 +5,7 @@ reach; here they move to `components`. A tuple of equal things becomes a list of
 says the same, and which more tools understand than `prefixItems`.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -13,8 +14,8 @@ from fastapi.openapi.utils import get_openapi
 LOCAL, SHARED = "#/$defs/", "#/components/schemas/"
 
 
-def document(app: FastAPI) -> dict[str, Any]:
-    """Write the OpenAPI document of an application, once."""
+def document(app: FastAPI, models: Sequence[str]) -> dict[str, Any]:
+    """Write the OpenAPI document of an application that serves these models, once."""
     if app.openapi_schema is None:
         made = get_openapi(
             title=app.title,
@@ -26,7 +27,17 @@ def document(app: FastAPI) -> dict[str, Any]:
         moved: dict[str, Any] = {}
         app.openapi_schema = plain(made, moved)
         app.openapi_schema["components"]["schemas"] |= moved
+        offer(app.openapi_schema, models)
     return app.openapi_schema
+
+
+def offer(made: dict[str, Any], models: Sequence[str]) -> None:
+    """Have the parameter `model` say which there are, so that /docs has a list to choose from."""
+    operations = (each for path in made["paths"].values() for each in path.values())
+    for operation in operations:
+        for parameter in operation.get("parameters", []):
+            if parameter["name"] == "model":
+                parameter["schema"] = {"type": "string", "enum": list(models)}
 
 
 def plain(found: Any, moved: dict[str, Any]) -> Any:

@@ -1,5 +1,6 @@
 """`fcnserve serve`: worker and gateway as children of this process, on a machine of one's own."""
 
+import json
 import os
 import shlex
 import signal
@@ -8,7 +9,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from http import HTTPStatus
 from http.client import HTTPException
@@ -20,9 +21,10 @@ from service.children import Child, running
 from service.settings import ROOT, Settings
 from service.torchserve import STOP_GRACE_S as TORCHSERVE_GRACE_S
 from service.torchserve import free_ports, local_name
-from service.worker import STOP_SIGNALS, stop_on_signals
+from service.worker import START_TIMEOUT_S, STOP_SIGNALS, stop_on_signals
 
-START_TIMEOUT_S = 180.0
+# beyond what the worker allows a model to load in: it packs first
+START_MARGIN_S = 60.0
 # beyond what the gateway takes to drain, after which it must hang
 GATEWAY_MARGIN_S = 6.0
 POLL_S = 0.2
@@ -130,10 +132,10 @@ def run(halves: Mapping[str, Child], url: str, stopping: threading.Event) -> Non
             if (code := child.exit_code()) is not None:
                 raise HalfEndedError(f"the {name} ended by itself (exit code {code}); see above")
         if not announced and is_ready(url):
-            announce(url, time.monotonic() - started)
+            announce(url, time.monotonic() - started, silent_models(url))
             announced = True
-        if not announced and time.monotonic() - started > START_TIMEOUT_S:
-            raise HalfEndedError(f"not ready after {START_TIMEOUT_S:.0f} s; see above")
+        if not announced and time.monotonic() - started > START_TIMEOUT_S + START_MARGIN_S:
+            raise HalfEndedError(f"not ready after {time.monotonic() - started:.0f} s; see above")
 
 
 def is_ready(url: str) -> bool:
@@ -144,10 +146,22 @@ def is_ready(url: str) -> bool:
         return False
 
 
-def announce(url: str, seconds: float) -> None:
+def silent_models(url: str) -> list[str]:
+    """Ask which models do not answer; none where nobody tells."""
+    try:
+        with opener.open(f"{url}/readyz", timeout=1) as answer:
+            silent: list[str] = json.load(answer)["silent"]
+            return silent
+    except (OSError, HTTPException, ValueError):
+        return []
+
+
+def announce(url: str, seconds: float, silent: Sequence[str]) -> None:
     console.print(
         f"ready after {seconds:.1f} s: {url} (API documentation: {url}/docs)", style="green"
     )
+    if silent:
+        console.print(f"without {', '.join(silent)}: see above", style="red")
     program = from_here(Path(sys.executable).with_name("fcnserve"))
     photo = from_here(ROOT / "service" / "samples" / "cat.jpg")
     console.print(

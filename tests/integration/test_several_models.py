@@ -119,6 +119,7 @@ def test_what_cannot_be_served_is_left_out_and_told_of(house: Server, cat: bytes
         assert (answer.status_code, answer.json()["code"]) == (503, "not_ready")
         assert "was left out" in answer.json()["detail"]
     log = house.output()
+    assert "without unfit, damaged: see above" in log
     assert "weights.safetensors does not fit fcn8s-lite0: missing ['score_fr.bias']" in log
     assert "damaged.mar is no archive of a model" in log
     assert len(house.pids_of(PYTHON_WORKER)) == 2

@@ -155,6 +155,19 @@ async def test_one_that_is_busy_leaves_canaries_for_the_others() -> None:
         assert (await asked).status_code == 200
 
 
+async def test_the_documentation_offers_the_models() -> None:
+    async with house() as gateway:
+        made = (await gateway.http.get("/openapi.json")).json()
+    for path, method in (
+        ("/v1/segment", "post"),
+        ("/v1/segment/batch", "post"),
+        ("/readyz", "get"),
+    ):
+        parameters = made["paths"][path][method]["parameters"]
+        (model,) = (each for each in parameters if each["name"] == "model")
+        assert model["schema"] == {"type": "string", "enum": ["a", "b"]}
+
+
 async def test_figures_tell_the_models_apart() -> None:
     async with house() as gateway:
         await gateway.ready()

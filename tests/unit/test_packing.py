@@ -1,0 +1,104 @@
+"""What TorchServe is given: every model that can be packed, whatever is wrong with the others."""
+
+import errno
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from model_store import package as packing
+from service.packing import pack_models
+from service.settings import Settings
+from tests.worker import write_model
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    for name in ("good", "other"):
+        (tmp_path / name).mkdir()
+        write_model(tmp_path / name, weights=b"some weights", name=name)
+    return tmp_path
+
+
+def settings(store: Path, *models: str) -> Settings:
+    return Settings(model_store=store, models=models)
+
+
+def spoil(store: Path, how: str) -> None:
+    folder, archive = store / "other", store / "other.mar"
+    if how == "key":
+        (folder / "model.yaml").write_text("nmae: other")
+    elif how == "weights":
+        (folder / "weights.safetensors").unlink()
+    elif how == "name":
+        write_model_named(folder, "another")
+    else:
+        packing.package(folder, store)
+        folder.rename(store / "elsewhere")
+        if how == "gone":
+            archive.unlink()
+        elif how == "renamed":
+            write_model_named(store / "elsewhere", "third")
+            packing.package(store / "elsewhere", store).replace(archive)
+        elif how == "no-archive":
+            archive.write_bytes(b"PK")
+        elif how == "damaged":
+            contents = archive.read_bytes()
+            archive.write_bytes(contents.replace(b"some weights", b"sOme weights"))
+
+
+def write_model_named(folder: Path, name: str) -> None:
+    (folder / "weights.safetensors").unlink()
+    write_model(folder, weights=b"some weights", name=name)
+
+
+SPOILT = {
+    "key": "nmae: there is no such key; did you mean name?",
+    "weights": "weights.safetensors",
+    "name": "names its model 'another'",
+    "gone": "no model 'other': neither",
+    "renamed": "holds a model named 'third'",
+    "no-archive": "is no archive of a model",
+    "damaged": "other.mar is damaged, in weights.safetensors",
+}
+
+
+@pytest.mark.parametrize("how", SPOILT)
+def test_one_that_cannot_be_packed_is_left_out_and_told_of(store: Path, how: str) -> None:
+    spoil(store, how)
+    with capture_logs() as logs:
+        assert pack_models(settings(store, "other", "good")) == ["good"]
+    (line,) = logs
+    assert (line["event"], line["model"]) == ("the model is left out", "other")
+    assert SPOILT[how] in line["reason"]
+    assert "\n" not in line["reason"]
+
+
+@pytest.mark.parametrize("how", SPOILT)
+def test_without_any_model_there_is_nothing_to_start(store: Path, how: str) -> None:
+    spoil(store, how)
+    with pytest.raises((OSError, ValueError), match=SPOILT[how].replace("?", r"\?")):
+        pack_models(settings(store, "other"))
+
+
+def test_archives_without_folders_are_taken_as_they_are(store: Path) -> None:
+    packing.package(store / "other", store)
+    (store / "other").rename(store / "elsewhere")
+    before = (store / "other.mar").read_bytes()
+    assert pack_models(settings(store, "good", "other")) == ["good", "other"]
+    assert (store / "other.mar").read_bytes() == before
+    assert (store / "good.mar").exists()
+
+
+def test_a_store_that_cannot_be_written_needs_current_archives(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packing.package(store / "good", store)
+
+    def read_only(*_arguments: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(packing, "write_archive", read_only)
+    with capture_logs() as logs:
+        assert pack_models(settings(store, "other", "good")) == ["good"]
+    assert f"run `fcnserve model package {store}/other`" in logs[0]["reason"]
