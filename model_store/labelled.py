@@ -99,13 +99,18 @@ def read_names(file: Path) -> list[str]:
 def read_pair(pair: Pair, legend: Legend) -> tuple[Pixels, Labels]:
     """Decode both, at the photo's own size as a viewer shows it; raises DataError."""
     pixels, labels = read_photo(pair.photo), read_labels(pair.mask, legend)
-    if pixels.shape[:2] != labels.shape:
-        raise DataError(
-            f"{pair.photo} is {pixels.shape[1]}x{pixels.shape[0]} pixels and {pair.mask} "
-            f"{labels.shape[1]}x{labels.shape[0]}; a mask has its photo's size: draw it again, or "
-            "turn the photo as its EXIF says"
-        )
+    check_sizes(pair, pixels.shape, labels.shape)
     return pixels, labels
+
+
+def check_sizes(pair: Pair, of_photo: Sequence[int], of_mask: Sequence[int]) -> None:
+    """Raise DataError where (height, width) differ."""
+    if tuple(of_photo[:2]) != tuple(of_mask):
+        raise DataError(
+            f"{pair.photo} is {of_photo[1]}x{of_photo[0]} pixels and {pair.mask} "
+            f"{of_mask[1]}x{of_mask[0]}; a mask has its photo's size: draw it again, or turn the "
+            "photo as its EXIF says"
+        )
 
 
 def read_photo(file: Path) -> Pixels:

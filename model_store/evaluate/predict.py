@@ -1,29 +1,40 @@
-"""A photo in, its labels out: by a model in this process, exactly as the worker computes them."""
+"""Photos' files in, their labels out: by a model in this process, exactly as the worker does it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+import torch
+
 from handlers import photo
-from handlers.device import Device
+from handlers.device import Device, choose_device
 from handlers.labels import Surface
-from handlers.model_config import ModelConfig, load_config
+from handlers.model_config import ModelConfig, Precision, load_config
 from handlers.network import Network
-from handlers.photo import Pixels
-from model_store.labelled import Labels
+from model_store.labelled import FORMATS, Labels
 
-# a photo's pixels at its own size, to labels of the same size
-Predictor = Callable[[Pixels], Labels]
+# the bytes of photos, to the labels of each at its own size, in the same order
+Predictor = Callable[[Iterable[bytes]], Iterator[Labels]]
 
 
-def in_process(folder: Path, device: Device) -> Predictor:
-    """Load a model's folder; raises WeightsError."""
+def in_process(folder: Path, device: str = "cpu") -> Predictor:
+    """Load a model's folder onto a device, by torch's name for it; raises WeightsError."""
     config = load_config(folder)
-    network = Network(config, folder, device)
-    return lambda pixels: predict(network, config, pixels)
+    network = Network(config, folder, device_of(device, config.precision))
+    return lambda bodies: (predict(network, config, body) for body in bodies)
 
 
-def predict(network: Network, config: ModelConfig, pixels: Pixels) -> Labels:
-    """Reduce to the working size, score, and label every pixel of the photo's own size."""
+def device_of(name: str, precision: Precision) -> Device:
+    """Give a device in the precision that serving has there."""
+    place = torch.device(name)
+    return choose_device((place.index or 0) if place.type == "cuda" else None, precision)
+
+
+def predict(network: Network, config: ModelConfig, body: bytes) -> Labels:
+    """Reduce to the working size, score, and label every pixel of the photo's own size.
+
+    Raises ProblemError for what is no photo.
+    """
+    pixels = photo.decode(body, photo.read_header(body, FORMATS))
     height, width = pixels.shape[:2]
     working = photo.fit(height, width, config.working_max_side)
     (scores,) = network.scores([photo.reduce(pixels, working)], network.frame(working))

@@ -52,9 +52,7 @@ def score(counts: Counts, seed: int = 0) -> Scores:
     common = common_classes(counts)
 
     def interval(figure: Callable[[Floats], Floats]) -> Interval:
-        with np.errstate(invalid="ignore"):
-            low, high = np.nanpercentile(figure(drawn), INTERVAL)
-        return Interval(float(figure(whole[None])[0]), float(low), float(high))
+        return Interval(float(figure(whole[None])[0]), *bounds(figure(drawn)))
 
     return Scores(
         interval(pixel_accuracy),
@@ -66,6 +64,13 @@ def score(counts: Counts, seed: int = 0) -> Scores:
         ious(whole[None])[0],
         photos_showing(counts),
     )
+
+
+def bounds(figures: Floats) -> tuple[float, float]:
+    """Find the interval of what the draws gave; NaN where none gave anything."""
+    known = figures[~np.isnan(figures)]
+    low, high = np.percentile(known, INTERVAL) if known.size else (np.nan, np.nan)
+    return float(low), float(high)
 
 
 def photos_showing(counts: Counts) -> NDArray[np.int64]:

@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from handlers.device import Device, choose_device
-from handlers.model_config import ModelConfig, Precision
-from model_store.evaluate.confusion import confusion
+from handlers.model_config import ModelConfig
+from model_store.evaluate.counting import count
 from model_store.evaluate.predict import in_process
 from model_store.evaluate.scores import common_classes, ious, mean, pixel_accuracy
-from model_store.labelled import Legend, Pair, read_pair
+from model_store.labelled import Legend, Pair
 from model_store.train.folder import Tensors, write_model
 
 CANDIDATE, BEST = "candidate", "best"
@@ -42,14 +40,8 @@ class Validation:
     def look(self, config: ModelConfig, weights: Tensors) -> Look:
         """Write weights as a model folder, and score it."""
         write_model(self.run / CANDIDATE, config, weights)
-        predict = in_process(self.run / CANDIDATE, device_of(self.device, config.precision))
-        legend = Legend.of(config)
-        counts = np.stack(
-            [
-                confusion(truth, predict(pixels), len(config.classes))
-                for pixels, truth in (read_pair(pair, legend) for pair in self.pairs)
-            ]
-        )
+        predictor = in_process(self.run / CANDIDATE, self.device)
+        counts = np.stack([each for *_, each in count(self.pairs, Legend.of(config), predictor)])
         whole = counts.sum(0, dtype=np.float64)[None]
         common = ious(whole)[:, common_classes(counts)]
         figures = pixel_accuracy(whole), mean(ious(whole)), mean(common)
@@ -59,9 +51,3 @@ class Validation:
         """Let what was looked at last be the best."""
         shutil.rmtree(self.run / BEST, ignore_errors=True)
         (self.run / CANDIDATE).rename(self.run / BEST)
-
-
-def device_of(name: str, precision: Precision) -> Device:
-    """Find the device by torch's name for it, in the precision that serving has there."""
-    place = torch.device(name)
-    return choose_device((place.index or 0) if place.type == "cuda" else None, precision)
