@@ -36,4 +36,4 @@ def new(
     typer.echo(f"{folder}: {made.config.architecture} with {count} classes, from {made.what}")
     if made.unlearned:
         typer.echo(f"yet to be learned: {', '.join(made.unlearned)}")
-        typer.echo(f"next: fcnserve model train {folder} ..., which --help and docs/models.md tell")
+    typer.echo(f"next: fcnserve model train {folder} --data FOLDER-OF-PHOTOS-AND-MASKS")
