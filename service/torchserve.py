@@ -159,15 +159,22 @@ def environment(settings: Settings, workers: int, load_reports: Path) -> dict[st
         for name, value in os.environ.items()
         if name not in {"PYTHONPATH", "TS_CONFIG_FILE"}
     }
-    return kept | {
-        "LC_ALL": "C.UTF-8",  # in another locale Java finds no file with an accent in its path
-        "FCNSERVE_LOAD_REPORTS": str(load_reports),
-        "FCNSERVE_LOG_FORMAT": settings.log_format,
-        "FCNSERVE_LOG_LEVEL": settings.log_level,
-        "FCNSERVE_WORKERS": str(workers),
-        "ONEDNN_PRIMITIVE_CACHE_CAPACITY": str(ONEDNN_PRIMITIVES),
-        "FCNSERVE_THREADS": str(settings.threads),
-    }
+    # with several models there are more threads than processors, and OpenMP's teams spin at each
+    # barrier: two models asked at a time made 10 masks/s on two cores, and make 47 when they sleep
+    several = {"OMP_WAIT_POLICY": "passive"} if len(settings.models) > 1 else {}
+    return (
+        several
+        | kept
+        | {
+            "LC_ALL": "C.UTF-8",  # in another locale Java finds no file with an accent in its path
+            "FCNSERVE_LOAD_REPORTS": str(load_reports),
+            "FCNSERVE_LOG_FORMAT": settings.log_format,
+            "FCNSERVE_LOG_LEVEL": settings.log_level,
+            "FCNSERVE_WORKERS": str(workers),
+            "ONEDNN_PRIMITIVE_CACHE_CAPACITY": str(ONEDNN_PRIMITIVES),
+            "FCNSERVE_THREADS": str(settings.threads),
+        }
+    )
 
 
 def local_name(host: str) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from service.settings import Settings
+from service.torchserve import environment
 from service.workers import worker_count
 
 TWO_GPUS = "GPU 0: NVIDIA H100 (UUID: GPU-1)\n  MIG 1g.10gb\nGPU 1: NVIDIA H100 (UUID: GPU-2)\n"
@@ -40,6 +41,17 @@ def test_several_models_share_the_four(
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(processors)))
     names = tuple(f"model{number}" for number in range(models))
     assert worker_count(Settings(models=names)) == workers
+
+
+def test_threads_of_several_models_sleep_at_barriers(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    assert "OMP_WAIT_POLICY" not in environment(Settings(models=("a",)), 1, tmp_path)
+    two = Settings(models=("a", "b"))
+    assert environment(two, 1, tmp_path)["OMP_WAIT_POLICY"] == "passive"
+    monkeypatch.setenv("OMP_WAIT_POLICY", "active")  # the operator's word counts
+    assert environment(two, 1, tmp_path)["OMP_WAIT_POLICY"] == "active"
 
 
 def test_each_gpu_has_two(driver: Path) -> None:
