@@ -28,6 +28,9 @@ MANIFEST = "MAR-INF/MANIFEST.json"
 
 # seconds: TorchServe gives up restarting a crashing worker after so long; this is 23 days
 MAX_RETRY_TIMEOUT_S = 2_000_000
+# a large network on a busy machine takes minutes to load and warm up; unless told, TorchServe
+# starts over after two
+STARTUP_TIMEOUT_S = 300
 
 
 class ModelFolderError(ValueError):
@@ -109,6 +112,7 @@ def torchserve_settings(config: ModelConfig) -> dict[str, object]:
         "batchSize": config.batching.batch_size,
         "maxBatchDelay": config.batching.max_delay_ms,
         "responseTimeout": config.batching.response_timeout_s,
+        "startupTimeout": STARTUP_TIMEOUT_S,
         "maxRetryTimeoutInSec": MAX_RETRY_TIMEOUT_S,
     }
 

@@ -54,9 +54,14 @@ class Health:
         """Seconds since a worker of this model last answered; infinite before the first time."""
         return time.monotonic() - self._alive_at[model]
 
+    def window_s(self, model: str) -> float:
+        """Seconds for which an answer counts: a slow model's workers are silent over a batch."""
+        card = self._models.known(model)
+        return max(self._window_s, card.slowest_batch_s) if card else self._window_s
+
     def is_alive(self, model: str) -> bool:
         """Tell whether one of a model's workers has answered within the window."""
-        alive = self.silent_s(model) <= self._window_s
+        alive = self.silent_s(model) <= self.window_s(model)
         self._metrics.model_ready.labels(model).set(alive)
         return alive
 
@@ -87,7 +92,7 @@ class Health:
     async def _watch(self, model: str) -> None:
         """Send canaries: often until the first answer, then when it has been quiet."""
         while True:
-            is_quiet = self.silent_s(model) > self._window_s / 3
+            is_quiet = self.silent_s(model) > self.window_s(model) / 3
             if is_quiet and (self._is_idle(model) or not self.is_alive(model)):
                 await self._send_canary(model)
             self.is_ready()
@@ -95,9 +100,15 @@ class Health:
             await asyncio.sleep(self._window_s / 6 if rests else FIRST_POLL_S)
 
     async def _send_canary(self, model: str) -> None:
-        """Ask once, and have the card at hand before a client needs it."""
+        """Ask once, and have the card at hand before a client needs it.
+
+        The card comes first: it costs no pass, and tells how long one may take. Given up sooner, a
+        photo would still be computed, before the next canary's.
+        """
         try:
             async with asyncio.timeout(self._window_s):
+                await self._models.card(model)
+            async with asyncio.timeout(self.window_s(model)):
                 answer = await self._upstream.send(model, self._canary, CANARY_OPTIONS)
                 self._models.saw_tag(model, answer.model)
                 await self._models.card(model)

@@ -33,6 +33,8 @@ class ModelCard(BaseModel):
     working_max_side: int
     max_side_limit: int
     batch_size: int = Field(ge=1)
+    # a worker that takes longer for a batch is killed
+    response_timeout_s: float = Field(0.0, ge=0)
     workers: int = Field(1, ge=1)
     group_pixels: int = Field(16_000_000, ge=1)
     device: str
@@ -43,6 +45,11 @@ class ModelCard(BaseModel):
     def tag(self) -> str:
         """What `X-Model` says: name@digest."""
         return f"{self.name}@{self.digest}"
+
+    @property
+    def slowest_batch_s(self) -> float:
+        """Seconds that a batch may well take: `model.yaml` allows for three times as many."""
+        return self.response_timeout_s / 3
 
     @property
     def legend(self) -> Legend:
@@ -100,11 +107,19 @@ class Models:
         try:
             async with asyncio.timeout(self._timeout_ms / 1000), self._asking[name]:
                 if name not in self._cards:
-                    self._cards[name] = await self._ask(name)
-                    self._on_card(self._cards[name])
+                    self._learn(name, await self._ask(name))
                 return self._cards[name]
         except TimeoutError as error:
             raise DeadlineError(f"no model card within {self._timeout_ms} ms") from error
+
+    def known(self, name: str) -> ModelCard | None:
+        """Return the card of a model if the worker has told it."""
+        return self._cards.get(name)
+
+    def _learn(self, name: str, card: ModelCard) -> None:
+        self._cards[name] = card
+        self._upstream.allow(name, card.response_timeout_s)
+        self._on_card(card)
 
     async def cards(self) -> list[ModelCard]:
         """Return the cards of all models that tell theirs soon, the default's first; raises

@@ -58,9 +58,9 @@ class Upstream:
     def __init__(self, url: str, attempt_timeout_s: float) -> None:
         self._url = url
         self._attempt_timeout_s = attempt_timeout_s
+        self._allowed_s: dict[str, float] = {}
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),
-            timeout=aiohttp.ClientTimeout(total=attempt_timeout_s, sock_connect=CONNECT_TIMEOUT_S),
             skip_auto_headers=SKIPPED_HEADERS,
             auto_decompress=False,
             trace_configs=[noting_reuse()],
@@ -68,6 +68,13 @@ class Upstream:
 
     async def close(self) -> None:
         await self._session.close()
+
+    def allow(self, model: str, seconds: float) -> None:
+        """Let an attempt with this model take so long: it is slow, and not gone before that."""
+        self._allowed_s[model] = seconds
+
+    def attempt_s(self, model: str) -> float:
+        return max(self._attempt_timeout_s, self._allowed_s.get(model, 0.0))
 
     async def send(self, model: str, body: bytes, options: dict[str, object]) -> WorkerAnswer:
         """Have `body` answered; raises NotReadyError, WorkerCrashedError or WorkerFailedError.
@@ -79,13 +86,14 @@ class Upstream:
             "Content-Type": "application/octet-stream",
         }
         url = f"{self._url}/predictions/{model}"
+        seconds = self.attempt_s(model)
         try:
-            response, answer = await self._post(url, body, headers)
+            response, answer = await self._post(url, body, headers, seconds)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise NotReadyError("the worker is starting or gone; try again shortly") from error
         except TimeoutError as error:
             raise WorkerSilentError(
-                f"the worker has not answered within {self._attempt_timeout_s:g} s: this image is "
+                f"the worker has not answered within {seconds:g} s: this image is "
                 "lost; try again, or raise FCNSERVE_ATTEMPT_TIMEOUT_S if it is that slow"
             ) from error
         except aiohttp.ClientError as error:
@@ -97,22 +105,29 @@ class Upstream:
         return read_answer(response, answer)
 
     async def _post(
-        self, url: str, body: bytes, headers: LooseHeaders, *, may_retry: bool = True
+        self,
+        url: str,
+        body: bytes,
+        headers: LooseHeaders,
+        seconds: float,
+        *,
+        may_retry: bool = True,
     ) -> tuple[aiohttp.ClientResponse, bytes]:
         """Send and read. A connection that had been open for a while may turn out to have been
         closed at the other end: then, and before any byte of an answer, it is tried once more.
         """
         connection = SimpleNamespace(reused=False)
+        timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_TIMEOUT_S)
         try:
             async with self._session.post(
-                url, data=body, headers=headers, trace_request_ctx=connection
+                url, data=body, headers=headers, timeout=timeout, trace_request_ctx=connection
             ) as response:
                 return response, await response.read()
         except aiohttp.ServerDisconnectedError as error:
             has_begun_to_answer = not isinstance(error.message, str)
             if has_begun_to_answer or not (connection.reused and may_retry):
                 raise
-        return await self._post(url, body, headers, may_retry=False)
+        return await self._post(url, body, headers, seconds, may_retry=False)
 
 
 def noting_reuse() -> aiohttp.TraceConfig:

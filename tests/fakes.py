@@ -86,6 +86,7 @@ class FakeTorchServe:
     digest: str = "0123456789abcdef"
     batch_size: int = 8
     group_pixels: int = 200_000
+    response_timeout_s: float = 0.0
     classes: list[str] = field(default_factory=lambda: CLASSES)
     fault: Fault | None = None
     calls: list[Call] = field(default_factory=list)
@@ -114,6 +115,7 @@ class FakeTorchServe:
             "batch_size": self.batch_size,
             "workers": 1,
             "group_pixels": self.group_pixels,
+            "response_timeout_s": self.response_timeout_s,
             "device": "cpu",
             "precision": "fp32",
             "numerics": "fake",

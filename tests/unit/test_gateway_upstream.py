@@ -88,6 +88,20 @@ async def test_a_card_is_asked_for_once_however_many_wait() -> None:
         assert len(torchserve.describes) == 1
 
 
+async def test_a_slow_model_is_given_the_time_that_it_takes() -> None:
+    torchserve = FakeTorchServe(response_timeout_s=60)
+    async with running(torchserve, attempt_timeout_s=0.2) as gateway:
+        await gateway.ready()
+        torchserve.fault = torchserve.hangs
+        sent = time.monotonic()
+        async with asyncio.TaskGroup() as group:
+            answer = group.create_task(gateway.segment())
+            await until(lambda: time.monotonic() - sent > 3 * 0.2)
+            torchserve.released.set()
+        assert answer.result().status_code == 200
+        assert len(torchserve.photos) == 1
+
+
 async def test_the_default_deadline_is_a_setting() -> None:
     async with running(timeout_ms=60) as gateway:
         await gateway.ready()

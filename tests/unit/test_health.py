@@ -43,7 +43,7 @@ async def test_not_ready_until_a_canary_is_answered(fault: str) -> None:
     name, _, code = fault.partition("-")
     torchserve.fault = torchserve.says(int(code)) if code else getattr(torchserve, name)
     async with running(torchserve, ready_window_s=WINDOW_S) as gateway:
-        await until(lambda: torchserve.canaries)
+        await until(lambda: torchserve.describes)
         answer = await gateway.http.get("/readyz")
         assert (answer.status_code, answer.json()["code"]) == (503, "not_ready")
         assert answer.headers["retry-after"] == "1"
@@ -99,6 +99,29 @@ async def test_a_service_whose_photos_hang_is_unready(gateway: Gateway) -> None:
     await becomes(gateway, 200)
 
 
+async def test_no_photos_pile_up_before_a_worker_that_is_not_there_yet() -> None:
+    torchserve = FakeTorchServe()
+    torchserve.fault = torchserve.hangs
+    async with running(torchserve, ready_window_s=0.1):
+        await until(lambda: len(torchserve.describes) > 2)
+        assert torchserve.canaries == []
+        torchserve.released.set()
+        await until(lambda: torchserve.canaries)
+
+
+async def test_a_slow_model_may_be_silent_while_it_does_a_batch() -> None:
+    torchserve = FakeTorchServe(response_timeout_s=60)
+    async with running(torchserve, ready_window_s=0.1) as gateway:
+        await gateway.ready()
+        torchserve.fault = torchserve.hangs
+        silent_s = gateway.app.state.health.silent_s
+        async with asyncio.TaskGroup() as group:
+            group.create_task(gateway.segment())
+            await until(lambda: silent_s("fcn8s-lite0") > 5 * 0.1)
+            assert await status(gateway) == 200
+            torchserve.released.set()
+
+
 async def test_a_problem_with_a_photo_is_a_sign_of_life(gateway: Gateway) -> None:
     gateway.torchserve.fault = gateway.torchserve.finds(BrokenImageError("cut short"))
     before = gateway.app.state.health.silent_s("fcn8s-lite0")
@@ -124,7 +147,7 @@ async def test_the_watch_survives_whatever_the_worker_sends(kind: str, body: byt
     else:
         torchserve.fault = torchserve.sends(b"", **{"X-Fcnserve-Report": body.decode()})
     async with running(torchserve, ready_window_s=WINDOW_S) as gateway:
-        await until(lambda: len(torchserve.canaries) > 1)
+        await until(lambda: len(torchserve.describes) > 1 or len(torchserve.canaries) > 1)
         assert await status(gateway) == 503
         torchserve.fault = None
         await becomes(gateway, 200)

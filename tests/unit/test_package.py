@@ -43,6 +43,7 @@ def test_an_archive_holds_model_worker_and_manifest(folder: Path, store: Path) -
     assert model["modelName"] == "fcn8s-lite0"
     assert {model["handler"], model["configFile"]} <= names
     assert settings["batchSize"] == 5
+    assert settings["startupTimeout"] >= 300  # a network of 500 MB on a busy machine
     assert settings["maxRetryTimeoutInSec"] < 2_147_483  # TorchServe multiplies it by 1000
 
 
