@@ -72,7 +72,8 @@ class Settings(BaseSettings):
         20.0,
         gt=0,
         allow_inf_nan=False,
-        description="seconds after which an image that TorchServe has not answered counts as lost",
+        description="seconds after which an image that TorchServe has not answered counts as lost"
+        "; a model's `response_timeout_s`, where that is more",
     )
     restart_wait_s: float = Field(
         60.0,
@@ -84,7 +85,8 @@ class Settings(BaseSettings):
         5.0,
         gt=0,
         allow_inf_nan=False,
-        description="seconds for which a worker's answer counts as a sign of life",
+        description="seconds for which a worker's answer counts as a sign of life"
+        "; a third of the model's `response_timeout_s`, where that is more",
     )
     api_keys_file: str = Field(
         "", description="file of API keys' hashes, read again when it changes; empty: no key needed"
