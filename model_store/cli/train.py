@@ -27,7 +27,10 @@ def train(  # noqa: PLR0913 - one argument an option
         Path | None,
         typer.Option(help="Log, checkpoint, best weights; FOLDER/training unless given."),
     ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Batches to learn from in all.")] = 4000,
+    steps: Annotated[
+        int | None,
+        typer.Option(min=1, help="Batches in all; unless given, each photo 40 times, or so."),
+    ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Crops in a batch.")] = 8,
     crop: Annotated[int, typer.Option(min=32, help="Their sides: a multiple of 32.")] = 320,
     rate: Annotated[float, typer.Option(help="Learning rate of the score layers.")] = 3e-4,
@@ -90,8 +93,9 @@ def learn(folder: Path, data: Path, run: Path, choices: dict[str, object]) -> No
     from model_store.train.start import read_start
     from model_store.train.validation import BEST
 
-    options, config = options_of(choices), checked_config(folder)
-    session = Session(config, split(data), options, run)
+    config, photos = checked_config(folder), split(data)
+    options = options_of(choices, photos=len(photos.train))
+    session = Session(config, photos, options, run)
     console = Console(highlight=False, soft_wrap=True)
     with shown(options.steps, console) as report, stopped_by_signals() as signals:
         hooks = Hooks(lambda: read_start(str(folder), config), report, lambda: bool(signals))

@@ -13,6 +13,11 @@ BatchNormName = Literal["frozen", "trained"]
 PrecisionName = Literal["auto", "fp32", "bf16"]
 
 
+# how often each photo is learned from where nobody says so, and the steps between which that stays
+PASSES = 40
+FEWEST_STEPS, MOST_STEPS = 300, 4000
+
+
 class OptionsError(ValueError):
     """What is asked for cannot be done, or not here."""
 
@@ -52,10 +57,10 @@ class Options(Strict):
     validate_every: int = Field(default=500, ge=1)
 
 
-def options_of(choices: Mapping[str, object]) -> Options:
+def options_of(choices: Mapping[str, object], photos: int) -> Options:
     """Check what the command line says; raises OptionsError, which names each that is wrong."""
     try:
-        options = Options.model_validate(choices)
+        options = Options.model_validate({**choices, "steps": choices["steps"] or MOST_STEPS})
     except ValidationError as error:
         findings = "; ".join(
             f"--{str(finding['loc'][0]).replace('_', '-')} {finding['input']}: {finding['msg']}"
@@ -63,7 +68,10 @@ def options_of(choices: Mapping[str, object]) -> Options:
         )
         raise OptionsError(findings) from error
     check_device(options.device)
-    return options
+    if choices["steps"]:
+        return options
+    usual = min(max(PASSES * photos // options.batch, FEWEST_STEPS), MOST_STEPS)
+    return options.model_copy(update={"steps": usual})
 
 
 def check_device(name: str) -> None:

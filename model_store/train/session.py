@@ -19,7 +19,7 @@ from model_store.train.learner import Learner
 from model_store.train.log import Log, Loss, Row
 from model_store.train.options import Options
 from model_store.train.schedule import Stage, factor, stages
-from model_store.train.split import Split
+from model_store.train.split import VAL_LIST, Split
 from model_store.train.start import at_stride, begin
 from model_store.train.state import State
 from model_store.train.validation import Look, Validation
@@ -58,6 +58,7 @@ class Session:
         torch.manual_seed(options.seed)
         run.mkdir(parents=True, exist_ok=True)
         self.config, self.options, self.run = config, options, run
+        (run / VAL_LIST).write_text("".join(f"{pair.name}\n" for pair in split.val))
         census = Census.of(split.train, Legend.of(config))
         self._examples = Examples(split.train, config, options, census)
         self._validation = Validation(split.val, run, options.device)

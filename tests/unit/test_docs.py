@@ -103,3 +103,17 @@ def test_every_file_that_the_readme_links_to_exists() -> None:
     links = re.findall(r"\]\((?!http)([^)#]+)\)", README)
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+TRAINING = (ROOT / "docs" / "training.md").read_text()
+MODEL_COMMANDS = re.findall(r"^fcnserve (model .*)$", TRAINING, re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", MODEL_COMMANDS)
+def test_a_command_of_the_training_page_has_only_options_that_exist(command: str) -> None:
+    group, name, *arguments = shlex.split(command)
+    told = CliRunner().invoke(app, [group, name, "--help"], env={"COLUMNS": "200"})
+    assert told.exit_code == 0
+    for argument in arguments:
+        if argument.startswith("-"):
+            assert argument in told.output

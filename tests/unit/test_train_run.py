@@ -11,38 +11,39 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from handlers.model_config import ModelConfig
-from handlers.net import ARCHITECTURES
-from handlers.network import load_net
+from handlers.network import build_net, load_net
 from model_store.checkpoint import CheckpointError
 from model_store.cli import model
 from model_store.cli.train import stopped_by_signals
 from model_store.train import toy
 from model_store.train.folder import Tensors, write_model
 from model_store.train.log import LOG_FILE, read
-from model_store.train.options import Options
+from model_store.train.options import Options, options_of
 from model_store.train.session import Hooks, Outcome, Session
 from model_store.train.split import split
 from model_store.train.start import begin, read_start
 from model_store.train.state import CHECKPOINT_FILE, ResumeError, load
 from model_store.train.validation import BEST
-from tests.toys import randomised
+from tests.toys import NARROW_VGG, randomised
 
 # one thread: others that are idle spin, where several tests share a machine
 QUICK = Options(steps=6, batch=2, crop=64, warm_up=0, validate_every=4, threads=1)
 STARTER = Path(__file__).parents[2] / "model_store" / "fcn8s-lite0"
 
 
-def config(architecture: str = "fcn8s-lite0") -> ModelConfig:
+def config(architecture: str = "fcn8s-vgg16") -> ModelConfig:
+    """A small network, unless another is named."""
     return ModelConfig(
         name="discs",
         architecture=architecture,
+        vgg16=NARROW_VGG if architecture.endswith("vgg16") else None,
         classes=toy.CLASSES,
         palette=((0, 0, 0), (255, 255, 0)),
     )
 
 
-def random_start() -> Tensors:
-    return randomised(ARCHITECTURES["fcn8s-lite0"](2)).state_dict()
+def random_start(architecture: str = "fcn8s-vgg16") -> Tensors:
+    return randomised(build_net(config(architecture))).state_dict()
 
 
 @pytest.fixture(scope="module")
@@ -52,10 +53,16 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def train(data: Path, run: Path, options: Options = QUICK, stop_after: int = 10**6) -> Outcome:
+def train(
+    data: Path,
+    run: Path,
+    options: Options = QUICK,
+    stop_after: int = 10**6,
+    architecture: str = "fcn8s-vgg16",
+) -> Outcome:
     steps = count(1)
-    hooks = Hooks(random_start, stopping=lambda: next(steps) == stop_after)
-    return Session(config(), split(data), options, run).train(hooks)
+    hooks = Hooks(lambda: random_start(architecture), stopping=lambda: next(steps) == stop_after)
+    return Session(config(architecture), split(data), options, run).train(hooks)
 
 
 def losses(run: Path) -> list[float]:
@@ -72,8 +79,9 @@ def test_a_run_learns_to_tell_discs_from_squares(data: Path, tmp_path: Path) -> 
     options = Options(
         steps=50, batch=4, crop=64, warm_up=0, rate=2e-3, average=0.9, validate_every=50, threads=1
     )
-    session = Session(config(), split(data), options, tmp_path)
-    outcome = session.train(Hooks(lambda: read_start(str(STARTER), config())))
+    lite = config("fcn8s-lite0")
+    session = Session(lite, split(data), options, tmp_path)
+    outcome = session.train(Hooks(lambda: read_start(str(STARTER), lite)))
     first, *_, last = losses(tmp_path)
     assert last < 0.8 * first
     assert outcome.best > 0.5  # a mask without a disc has 0.43 at most
@@ -137,10 +145,11 @@ def test_a_run_that_was_stopped_between_stages_goes_on_alike(data: Path, tmp_pat
 def test_batch_norm_keeps_its_statistics_unless_it_is_told_to_learn_them(
     data: Path, tmp_path: Path
 ) -> None:
-    before = random_start()["backbone.bn0.running_mean"]
+    before = random_start("fcn8s-lite0")["backbone.bn0.running_mean"]
     after = {}
     for choice in ("frozen", "trained"):
-        train(data, tmp_path / choice, QUICK.model_copy(update={"batch_norm": choice, "steps": 1}))
+        options = QUICK.model_copy(update={"batch_norm": choice, "steps": 1})
+        train(data, tmp_path / choice, options, architecture="fcn8s-lite0")
         file = tmp_path / choice / BEST / "weights.safetensors"
         after[choice] = load_file(file)["bn0.running_mean"]
     assert torch.equal(after["frozen"], before)
@@ -156,7 +165,7 @@ def test_layers_that_the_start_lacks_begin_with_zeros() -> None:
 
 def test_a_start_of_another_backbone_is_refused() -> None:
     with pytest.raises(CheckpointError, match="weights of the backbone of fcn8s-lite1"):
-        begin(config("fcn8s-lite1"), random_start())
+        begin(config("fcn8s-lite1"), random_start("fcn8s-lite0"))
 
 
 @pytest.fixture
@@ -177,7 +186,7 @@ def test_the_command_puts_the_best_weights_into_the_folder(data: Path, folder: P
     code, told = command(folder, data, "--steps", "2")
     assert code == 0, told
     assert "the best of 2 steps: mean IoU" in told
-    assert not torch.equal(load_file(file)["stem.weight"], before["stem.weight"])
+    assert not torch.equal(load_file(file)["conv1_1.weight"], before["conv1_1.weight"])
     load_net(config(), file)
 
 
@@ -211,3 +220,31 @@ def test_the_first_signal_is_noted_and_a_second_would_end_the_process() -> None:
         signal.raise_signal(signal.SIGTERM)
         assert came == [signal.SIGTERM]
         assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_the_commands_of_the_training_page_lead_to_a_model_that_can_be_packed(
+    tmp_path: Path,
+) -> None:
+    """As `docs/training.md` has them, with fewer steps."""
+    data, folder = str(tmp_path / "discs"), str(tmp_path / "models" / "discs")
+    held_out = f"{folder}/training/val.txt"
+    small = ("--steps", "2", "--batch", "2", "--crop", "64", "--threads", "1")
+    for arguments in (
+        ("toy", data, "--photos", "11"),
+        ("new", folder, "--classes", "background,disc"),
+        ("train", folder, "--data", data, *small),
+        ("check", folder, "--photo", f"{data}/images/toy000.jpg"),
+        ("package", folder),
+    ):
+        result = CliRunner().invoke(model, arguments)
+        assert result.exit_code == 0, result.output
+    assert Path(held_out).read_text() == "toy000\ntoy010\n"
+    assert Path(f"{folder}.mar").exists()
+
+
+@pytest.mark.parametrize(
+    ("photos", "steps"), [(9, 300), (200, 1000), (5000, 4000)], ids=["few", "some", "many"]
+)
+def test_unless_told_each_photo_is_learned_from_forty_times_or_so(photos: int, steps: int) -> None:
+    assert options_of({"steps": None, "batch": 8}, photos).steps == steps
+    assert options_of({"steps": 7, "batch": 8}, photos).steps == 7
