@@ -71,7 +71,7 @@ class Session:
 
         Raises CheckpointError, ResumeError and DataError.
         """
-        state = states.load(self.run, self.options)
+        state = states.load(self.run, self.config, self.options)
         step = state.step if state else 0
         self._best = state.best if state else states.NONE_YET
         self._log = Log.of(self.run, step)
@@ -127,4 +127,4 @@ class Session:
 
     def _save(self, learner: Learner, step: int) -> None:
         kept = learner.net.state_dict(), learner.average, learner.optimiser.state_dict()
-        states.save(State(step, *kept, self._best), self.options, self.run)
+        states.save(State(step, *kept, self._best), self.config, self.options, self.run)

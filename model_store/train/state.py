@@ -4,25 +4,29 @@ The file appears at once or not at all, so a run may be stopped at any moment.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor
 
+from handlers.model_config import ModelConfig
+from model_store.checkpoint import UNREADABLE
 from model_store.train.options import Options
 
 CHECKPOINT_FILE = "checkpoint.pt"
 # a mean IoU that any is better than
 NONE_YET = -1.0
+# of `model.yaml`: what makes weights another network's
+NETWORK = {"architecture", "lite", "vgg16", "upsampling", "classes", "normalisation"}
 # what a run may change when it goes on: how long and where it computes, not what it learns from
 FREE = {"steps", "device", "threads", "validate_every"}
 
 
 class ResumeError(ValueError):
-    """A checkpoint that is damaged, or of a run with other options."""
+    """A checkpoint that is damaged, or of a run of another network or with other options."""
 
 
 @dataclass(slots=True)
@@ -36,8 +40,9 @@ class State:
     best: float  # mean IoU on the validation photos, or NONE_YET
 
 
-def save(state: State, options: Options, run: Path) -> None:
+def save(state: State, config: ModelConfig, options: Options, run: Path) -> None:
     document = {
+        "network": config.model_dump_json(include=NETWORK),
         "options": options.model_dump_json(),
         "step": state.step,
         "weights": state.weights,
@@ -50,30 +55,34 @@ def save(state: State, options: Options, run: Path) -> None:
     partial.replace(run / CHECKPOINT_FILE)
 
 
-def load(run: Path, options: Options) -> State | None:
+def load(run: Path, config: ModelConfig, options: Options) -> State | None:
     """Read the run's checkpoint, where there is one; raises ResumeError."""
     file = run / CHECKPOINT_FILE
     if not file.exists():
         return None
     try:
         document = torch.load(file, map_location="cpu", weights_only=True)
-        begun = Options.model_validate_json(document.pop("options"))
+        begun = json.loads(document.pop("network")) | json.loads(document.pop("options"))
         state = State(**document)
-    except (RuntimeError, LookupError, TypeError, EOFError, OSError, ValidationError) as error:
+    except UNREADABLE as error:
         raise ResumeError(
             f"{file} is no checkpoint of a run: {error}; name another --run folder"
         ) from error
-    check_same(file, begun, options)
+    check_same(file, begun, config, options)
     return state
 
 
-def check_same(file: Path, begun: Options, options: Options) -> None:
-    theirs, ours = (json.loads(each.model_dump_json(exclude=FREE)) for each in (begun, options))
+def check_same(
+    file: Path, begun: Mapping[str, object], config: ModelConfig, options: Options
+) -> None:
+    now = config.model_dump(mode="json", include=NETWORK) | options.model_dump(mode="json")
     changed = [
-        f"{name} {theirs[name]} (now {ours[name]})" for name in ours if ours[name] != theirs[name]
+        f"{name} {was} (now {now.get(name)})"
+        for name, was in begun.items()
+        if name not in FREE and was != now.get(name)
     ]
     if changed:
         raise ResumeError(
-            f"{file} was begun with {', '.join(changed)}; go on with the same options, or name "
-            "another --run folder"
+            f"{file} was begun with {', '.join(changed)}; go on with the same, or name another "
+            "--run folder"
         )

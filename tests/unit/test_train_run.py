@@ -70,7 +70,7 @@ def losses(run: Path) -> list[float]:
 
 
 def kept(run: Path) -> Tensors:
-    state = load(run, QUICK)
+    state = load(run, config(), QUICK)
     assert state is not None
     return state.weights | {f"average of {name}": value for name, value in state.average.items()}
 
@@ -113,15 +113,24 @@ def test_a_run_does_not_go_on_with_other_options(data: Path, tmp_path: Path) -> 
         train(data, tmp_path, QUICK.model_copy(update={"batch": 4}))
 
 
+def test_a_run_does_not_go_on_with_another_network(data: Path, tmp_path: Path) -> None:
+    train(data, tmp_path, stop_after=1)
+    with pytest.raises(ResumeError, match=r"architecture fcn8s-vgg16 \(now fcn16s-vgg16\)"):
+        train(data, tmp_path, architecture="fcn16s-vgg16")
+
+
 def test_a_run_may_be_given_more_steps(data: Path, tmp_path: Path) -> None:
     train(data, tmp_path)
     assert train(data, tmp_path, QUICK.model_copy(update={"steps": 8})).step == 8
 
 
-def test_a_damaged_checkpoint_is_refused_in_a_sentence(data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kept", [0, 1000], ids=["empty", "cut"])
+def test_a_damaged_checkpoint_is_refused_in_a_sentence(
+    data: Path, tmp_path: Path, kept: int
+) -> None:
     train(data, tmp_path, stop_after=1)
     file = tmp_path / CHECKPOINT_FILE
-    file.write_bytes(file.read_bytes()[:1000])
+    file.write_bytes(file.read_bytes()[:kept])
     with pytest.raises(ResumeError, match="is no checkpoint of a run"):
         train(data, tmp_path)
 
