@@ -38,6 +38,9 @@ def evaluate(  # noqa: PLR0913 - one argument an option
         typer.Option(min=1, max=16, help="How many times to enlarge photos; may be repeated."),
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, or cuda:1; without --server.")] = "cpu",
+    against: Annotated[
+        Path | None, typer.Option(help="An earlier evaluation's folder: what is gained over it.")
+    ] = None,
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder of the report and its pictures.")
     ] = Path("evaluation"),
@@ -51,6 +54,8 @@ def evaluate(  # noqa: PLR0913 - one argument an option
         else:
             subject, predictor = behind(server or "", key, model, data, jobs)
         judge(subject, predictor, data, names, size or [1], out)
+        if against is not None:
+            compare(against, out)
 
 
 def in_folder(folder: Path, data: Path, device: str) -> "tuple[Subject, Predictor]":
@@ -112,6 +117,22 @@ def judge(
     evaluate(pairs, subject, predictor, sizes, out, photo_done=lambda: next(steps, None))
     typer.echo((out / MARKDOWN_FILE).read_text())
     typer.echo(f"report, confusion matrix and contact sheet are in {out}")
+
+
+def compare(earlier: Path, out: Path) -> None:
+    """Tell what was gained, with its interval."""
+    import numpy as np
+
+    from model_store.evaluate.gain import gain_over
+    from model_store.evaluate.report import COUNTS_FILE, FIGURES
+
+    gain = gain_over(earlier, np.load(out / COUNTS_FILE)[0])
+    typer.echo(f"over {gain.over}, on the same photos:")
+    for name in ("pixel_accuracy", "mean_iou", "common_mean_iou"):
+        figure = getattr(gain, name)
+        typer.echo(
+            f"{FIGURES[name]}: {figure.value:+.3f} ({figure.low:+.3f} to {figure.high:+.3f})"
+        )
 
 
 @contextmanager

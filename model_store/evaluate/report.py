@@ -10,6 +10,7 @@ from model_store.evaluate.scores import COMMON_PHOTOS, Interval, Scores
 from model_store.labelled import Legend
 
 JSON_FILE, MARKDOWN_FILE = "evaluation.json", "evaluation.md"
+COUNTS_FILE = "counts.npy"
 
 FIGURES = {
     "pixel_accuracy": "pixel accuracy",

@@ -12,12 +12,10 @@ from model_store.evaluate.confusion import Counts
 from model_store.evaluate.counting import count
 from model_store.evaluate.matrix import draw_matrix
 from model_store.evaluate.predict import Predictor
-from model_store.evaluate.report import Subject, write_report
+from model_store.evaluate.report import COUNTS_FILE, Subject, write_report
 from model_store.evaluate.scores import Scores, score
 from model_store.evaluate.sheet import Sheet
 from model_store.labelled import Legend, Pair
-
-COUNTS_FILE = "counts.npy"
 
 
 def nothing() -> None:

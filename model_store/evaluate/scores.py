@@ -44,15 +44,13 @@ class Scores:
     photos: NDArray[np.int64]  # (classes,) that show each class
 
 
-def score(counts: Counts, seed: int = 0) -> Scores:
+def score(counts: Counts) -> Scores:
     """Score photos' counts (photos, classes, classes)."""
-    drawn = draws(len(counts), seed) @ counts.reshape(len(counts), -1).astype(np.float64)
-    drawn = drawn.reshape(-1, *counts.shape[1:])
-    whole = counts.sum(0).astype(np.float64)
+    whole, drawn = sums(counts)
     common = common_classes(counts)
 
     def interval(figure: Callable[[Floats], Floats]) -> Interval:
-        return Interval(float(figure(whole[None])[0]), *bounds(figure(drawn)))
+        return Interval(float(figure(whole)[0]), *bounds(figure(drawn)))
 
     return Scores(
         interval(pixel_accuracy),
@@ -60,8 +58,8 @@ def score(counts: Counts, seed: int = 0) -> Scores:
         interval(lambda each: mean(ious(each))),
         interval(frequency_weighted_iou),
         interval(lambda each: mean(ious(each)[:, common])),
-        accuracies(whole[None])[0],
-        ious(whole[None])[0],
+        accuracies(whole)[0],
+        ious(whole)[0],
         photos_showing(counts),
     )
 
@@ -83,11 +81,16 @@ def common_classes(counts: Counts) -> NDArray[np.bool_]:
     return np.asarray(photos_showing(counts) >= COMMON_PHOTOS)
 
 
-def draws(photos: int, seed: int) -> Floats:
-    """Draw as many photos again, with replacement: how often each came, (RESAMPLES, photos)."""
-    random = np.random.default_rng(seed)
+def sums(counts: Counts) -> tuple[Floats, Floats]:
+    """Add up all photos, and as many drawn with replacement: (1 and RESAMPLES, classes, classes).
+
+    The draws are the same for as many photos, whatever their counts.
+    """
+    photos, *classes = counts.shape
+    random = np.random.default_rng(0)
     drawn = random.multinomial(photos, np.full(photos, 1 / photos), RESAMPLES)
-    return np.asarray(drawn, np.float64)
+    flat = counts.reshape(photos, -1).astype(np.float64)
+    return flat.sum(0).reshape(1, *classes), (drawn @ flat).reshape(-1, *classes)
 
 
 def ratio(part: Floats, whole: Floats) -> Floats:

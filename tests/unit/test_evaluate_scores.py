@@ -1,5 +1,7 @@
 """The figures are those of the FCN paper, section 5."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,16 +9,19 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from model_store.evaluate.confusion import confusion
+from model_store.evaluate.confusion import Counts, confusion
+from model_store.evaluate.gain import gain_over
+from model_store.evaluate.report import COUNTS_FILE, JSON_FILE
 from model_store.evaluate.scores import (
     COMMON_PHOTOS,
+    Interval,
     frequency_weighted_iou,
     ious,
     mean,
     pixel_accuracy,
     score,
 )
-from model_store.labelled import VOID
+from model_store.labelled import VOID, DataError
 
 # rows are the truth: 6 pixels of class 0, 4 of class 1, none of class 2
 PHOTO = np.array([[5, 1, 0], [1, 2, 1], [0, 0, 0]])
@@ -79,3 +84,27 @@ def test_common_classes_are_those_that_enough_photos_show() -> None:
 
 def test_without_common_classes_there_is_no_mean_of_them() -> None:
     assert np.isnan(score(PHOTO[None]).common_mean_iou.value)
+
+
+def evaluated(folder: Path, counts: Counts) -> Path:
+    np.save(folder / COUNTS_FILE, counts[None])
+    (folder / JSON_FILE).write_text('{"model": "old", "version": "1.0"}')
+    return folder
+
+
+def test_a_gain_is_the_difference_of_the_figures(tmp_path: Path) -> None:
+    counts = np.stack([PHOTO, 3 * PHOTO[[1, 0, 2]][:, [1, 0, 2]]] * 15)
+    better = np.stack([np.diag(each.sum(1)) for each in counts])
+    gained = gain_over(evaluated(tmp_path, counts), better)
+    assert gained.over == "old 1.0"
+    assert gained.mean_iou.value == pytest.approx(1 - score(counts).mean_iou.value)
+    assert 0 < gained.mean_iou.low < gained.mean_iou.value < gained.mean_iou.high
+    assert gain_over(tmp_path, counts).mean_iou == Interval(0, 0, 0)
+
+
+def test_evaluations_of_other_photos_are_not_compared(tmp_path: Path) -> None:
+    counts = np.stack([PHOTO] * 3)
+    with pytest.raises(DataError, match="holds no evaluation"):
+        gain_over(tmp_path, counts)
+    with pytest.raises(DataError, match="is about other photos or masks"):
+        gain_over(evaluated(tmp_path, counts), 2 * counts)
