@@ -2,7 +2,7 @@
 
 import pickle
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,23 @@ UNREADABLE = (
 PARALLEL = "module."
 
 
+class Unread:
+    """Stands for a number of numpy, such as a score that training wrote beside the weights."""
+
+    def __init__(self, *_parts: object) -> None:
+        """Take what numpy would make it of."""
+
+    def __setstate__(self, _state: object) -> None:
+        """Take what numpy would set."""
+
+
+# numpy's own are not called; of version 2, and before
+NUMBERS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
+    (Unread, name)
+    for name in ("numpy.dtype", "numpy._core.multiarray.scalar", "numpy.core.multiarray.scalar")
+]
+
+
 class CheckpointError(ValueError):
     """A checkpoint that cannot be read, or is of no kind that is known."""
 
@@ -43,7 +60,8 @@ def read_checkpoint(file: Path) -> Tensors:
 
 
 def load_pickled(file: Path) -> Any:
-    return torch.load(file, map_location="cpu", weights_only=True)
+    with torch.serialization.safe_globals(NUMBERS):
+        return torch.load(file, map_location="cpu", weights_only=True)
 
 
 def tensors_of(file: Path, state: Any) -> Tensors:

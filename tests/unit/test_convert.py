@@ -269,6 +269,20 @@ def test_wrapped_state_dicts_are_unwrapped(tmp_path: Path, wrapping: str) -> Non
     assert config.architecture == "fcn32s-vgg16"
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "pickles"])
+def test_what_the_port_writes_while_it_trains_is_read(tmp_path: Path, zipped: bool) -> None:
+    state, file = port_state(16), tmp_path / "model_best.pth.tar"
+    kept = {
+        "epoch": 3,
+        "arch": "FCN16s",
+        "best_mean_iu": np.float64(0.5),
+        "model_state_dict": state,
+    }
+    torch.save(kept, file, _use_new_zipfile_serialization=zipped)
+    assert read_checkpoint(file).keys() == state.keys()
+
+
 class Trap:
     """Unpickling it would write a file."""
 
