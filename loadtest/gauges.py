@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.error import URLError
 
+from loadtest.counters import read_counters
 from loadtest.measure import TICKS_PER_S, cpu_s
-from loadtest.served import METRICS, opener
 from loadtest.watch import resident_bytes
 
 INTERVAL_S = 1.0
@@ -28,7 +28,7 @@ class Gauge:
     cpu_s: Mapping[str, float]  # by process
     machine_cpu_s: float  # of all processes and of the kernel, all cores
     resident_mb: Mapping[str, float]
-    counted: Mapping[str, float]  # by the names of `served.METRICS`; empty: it does not say
+    counted: Mapping[str, float]  # by the names of `counters.METRICS`; empty: it does not say
 
 
 @dataclass(slots=True)
@@ -63,7 +63,7 @@ def gauging(url: str, pids: Mapping[str, Sequence[int]]) -> Iterator[Gauges]:
 
 
 def look(url: str, pids: Mapping[str, Sequence[int]]) -> Gauge:
-    counted = read_counters(url)
+    counted = counters_or_none(url)
     return Gauge(
         at=time.time(),
         cpu_s={name: sum(map(cpu_or_none, each)) for name, each in pids.items()},
@@ -73,15 +73,12 @@ def look(url: str, pids: Mapping[str, Sequence[int]]) -> Gauge:
     )
 
 
-def read_counters(url: str) -> dict[str, float]:
+def counters_or_none(url: str) -> dict[str, float]:
     """Read what the gateway counts; nothing where it does not tell us."""
     try:
-        with opener.open(f"{url}/metrics", timeout=5) as answer:
-            lines = answer.read().decode().splitlines()
+        return read_counters(url)
     except (URLError, TimeoutError):
         return {}
-    found = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
-    return {name: float(found[sample]) for name, sample in METRICS.items() if sample in found}
 
 
 def machine_cpu_s() -> float:

@@ -14,11 +14,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from urllib.request import ProxyHandler, build_opener
 
 from handlers.job import OPTIONS_HEADER, REPORT_HEADER
 from loadtest import measure
 from loadtest.client import Burst, Target, burst
+from loadtest.counters import METRICS, read_counters
 from loadtest.rows import Slice, summed
 from service.children import Child, running
 from service.serve import child_environment, command, is_ready
@@ -31,15 +31,6 @@ GRACE_S = 15.0
 LOG_CHARACTERS = 3000
 GATEWAY, TORCHSERVE = "gateway", "torchserve"
 JAVA, WORKERS = "java", "workers"
-METRICS = {
-    "counted_pixels": "fcnserve_valid_pixels_total",
-    "padded_pixels": "fcnserve_padded_pixels_total",
-    "batches": "fcnserve_batch_images_count",
-    "batched_images": "fcnserve_batch_images_sum",
-    "passes": "fcnserve_group_images_count",
-    "passed_images": "fcnserve_group_images_sum",
-}
-opener = build_opener(ProxyHandler({}))
 
 
 class NotReadyError(RuntimeError):
@@ -84,7 +75,7 @@ class Served:
     def burst(self, level: str, load: Load, clients: Executor) -> Slice:
         """Send whole rounds of photos to TorchServe or to the gateway."""
         self._reset_peaks()
-        metrics, cpu_s = self._metrics(), self._cpu_s()
+        metrics, cpu_s = read_counters(self.gateway_url), self._cpu_s()
         seen = clients.submit(
             burst, self.targets[level], list(load.photos), load.clients, load.seconds
         ).result()
@@ -112,8 +103,8 @@ class Served:
     ) -> tuple[dict[str, int], dict[str, float]]:
         """Read the figures of batches and passes, and stage times, where a level tells them."""
         if level == GATEWAY:
-            after = self._metrics()
-            counted = {name: int(after[name] - before[name]) for name in METRICS}
+            after = read_counters(self.gateway_url)
+            counted = {name: int(after[name] - before.get(name, 0.0)) for name in METRICS}
             return counted, summed([read_server_timing(text) for text in seen.reports])
         reports = [json.loads(text) for text in seen.reports]
         return count_reports(reports), summed([report["stages_ms"] for report in reports])
@@ -125,16 +116,6 @@ class Served:
         for pids in self.pids.values():
             for pid in pids:
                 measure.reset_peak(pid)
-
-    def _metrics(self) -> dict[str, float]:
-        with opener.open(f"{self.gateway_url}/metrics", timeout=10) as answer:
-            lines = answer.read().decode().splitlines()
-        found: dict[str, float] = dict.fromkeys(METRICS.values(), 0.0)
-        for line in lines:
-            name = line.partition("{")[0]
-            if name in found:  # a figure of each model
-                found[name] += float(line.rpartition(" ")[2])
-        return {name: found[sample] for name, sample in METRICS.items()}
 
 
 @contextmanager

@@ -18,11 +18,12 @@ from urllib.request import Request
 
 from loadtest import measure
 from loadtest.client import Burst, Target, burst
+from loadtest.counters import opener
 from loadtest.peers.catalogue import OUR_NAME, Entry
 from loadtest.peers.install import python_of
 from loadtest.peers.setup import Setup
 from loadtest.rows import Slice
-from loadtest.served import GRACE_S, LOG_CHARACTERS, POLL_S, START_TIMEOUT_S, NotReadyError, opener
+from loadtest.served import GRACE_S, LOG_CHARACTERS, POLL_S, START_TIMEOUT_S, NotReadyError
 from service.children import Child, running
 from service.settings import ROOT
 from service.torchserve import free_ports

@@ -67,13 +67,13 @@ def listen_apart() -> None:
     takes all connections that wait, and keeps them (BentoML's issue 5426): 16 clients had one
     worker to themselves.
     """
-    run = uvicorn.Server.run
 
-    def run_on_its_own(server: uvicorn.Server, sockets: object = None) -> None:  # noqa: ARG001
-        run(server, [socket.create_server(("127.0.0.1", setup.port), reuse_port=True)])
+    class Server(uvicorn.Server):
+        def run(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002
+            super().run([socket.create_server(("127.0.0.1", setup.port), reuse_port=True)])
 
     CircusSocket.__init__ = partialmethod(CircusSocket.__init__, so_reuseport=True)  # unbound
-    uvicorn.Server.run = run_on_its_own
+    uvicorn.Server = Server  # type: ignore[misc]  # BentoML asks uvicorn for it when it starts
 
 
 if setup.batch == 1:
