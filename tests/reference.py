@@ -28,7 +28,8 @@ STAGES = (
     (4, 5, 2, 6, 112, 192),
     (1, 3, 1, 6, 192, 320),
 )
-POOL3_BLOCK, POOL4_BLOCK = 4, 10
+# the blocks that follow the features of strides 8 and 16
+AFTER_POOL3, AFTER_POOL4 = 5, 11
 
 Weights = dict[str, Tensor]
 
@@ -41,13 +42,22 @@ def reference_scores(photo: NDArray[np.uint8], weights: Path) -> Tensor:
     x = relu6(batch_norm(conv(x, w["stem.weight"], 2), w, "bn0"))
     pool3 = pool4 = x
     for number, (stride, channels_in, channels_out) in enumerate(blocks()):
-        y = block(x, w, f"blocks.{number}", stride)
+        name = f"blocks.{number}"
+        pool3 = feature(x, w, name, "score_pool3") if number == AFTER_POOL3 else pool3
+        pool4 = feature(x, w, name, "score_pool4") if number == AFTER_POOL4 else pool4
+        y = block(x, w, name, stride)
         x = x + y if stride == 1 and channels_in == channels_out else y
-        pool3 = x if number == POOL3_BLOCK else pool3
-        pool4 = x if number == POOL4_BLOCK else pool4
     x = relu6(batch_norm(conv(x, w["head.weight"]), w, "bn1"))
     coarse = upsample(score(x, w, "score_fr"), 2) + score(pool4, w, "score_pool4")
     return (upsample(coarse, 2) + score(pool3, w, "score_pool3"))[0]
+
+
+def feature(x: Tensor, w: Weights, block: str, scored_by: str) -> Tensor:
+    """What a score layer reads: the map before `block`, or the block's expansion of it (`skips:
+    expand`), which its channels tell.
+    """
+    wide = w[f"{scored_by}.weight"].shape[1] != x.shape[1]
+    return expanded(x, w, block) if wide else x
 
 
 @torch.inference_mode()
@@ -81,10 +91,14 @@ def blocks() -> list[tuple[int, int, int]]:
 
 def block(x: Tensor, w: Weights, name: str, stride: int) -> Tensor:
     if f"{name}.expand.weight" in w:
-        x = relu6(batch_norm(conv(x, w[f"{name}.expand.weight"]), w, f"{name}.bn0"))
+        x = expanded(x, w, name)
     depthwise = w[f"{name}.dw.weight"]
     x = relu6(batch_norm(conv(x, depthwise, stride, groups=x.shape[1]), w, f"{name}.bn1"))
     return batch_norm(conv(x, w[f"{name}.project.weight"]), w, f"{name}.bn2")
+
+
+def expanded(x: Tensor, w: Weights, block: str) -> Tensor:
+    return relu6(batch_norm(conv(x, w[f"{block}.expand.weight"]), w, f"{block}.bn0"))
 
 
 def conv(x: Tensor, weight: Tensor, stride: int = 1, groups: int = 1) -> Tensor:
