@@ -203,5 +203,6 @@ async def test_another_digest_has_the_card_read_again(gateway: Gateway, output: 
 
 async def test_the_first_request_finds_the_card_read(gateway: Gateway) -> None:
     await gateway.segment()
-    assert [call.is_describe for call in gateway.torchserve.calls[:3]] == [False, True, False]
+    # the card, the canary, the photo
+    assert [call.is_describe for call in gateway.torchserve.calls[:3]] == [True, False, False]
     assert len(gateway.torchserve.describes) == 1
