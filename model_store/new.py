@@ -15,7 +15,6 @@ from pydantic import ValidationError
 from safetensors.torch import save_file
 
 from handlers.model_config import MODEL_FILE, ModelConfig
-from handlers.net.fcn import FCN
 from handlers.net.options import ARCHITECTURE_PARTS
 from model_store import template, voc
 from model_store.checkpoint import Tensors, read_checkpoint
@@ -70,7 +69,7 @@ def new(folder: Path, classes: Sequence[str], start: str = "", architecture: str
     start = start or usual_start(architecture)
     begun = describe(start, architecture)
     config = config_of(begun.document | own_keys(folder.resolve().name, classes))
-    weights = learned(begin(config, scoring(begun, start, config)))
+    weights = in_file(begin(config, scoring(begun, start, config)).state_dict(), config)
     with appearing(folder) as partial:
         (partial / MODEL_FILE).write_text(template.model_yaml(config, begun.what))
         (partial / CARD_FILE).write_text(template.card(config, begun.what))
@@ -101,6 +100,8 @@ def describe(start: str, architecture: str) -> Start:
         file /= checked_config(file).weights
     if own := config_beside(file):
         document = own.model_dump(mode="json", exclude_unset=True)
+        if backbone_of(architecture) == "vgg16":
+            document.pop("lite", None)  # of a backbone that is not asked for
         return Start(f"{own.name} {own.version}", document | wanted, own.classes)
     found = recognise(read_checkpoint(file))
     names = voc.class_names(found.classes)
@@ -138,12 +139,6 @@ def scoring(begun: Start, start: str, config: ModelConfig) -> Tensors:
             kept[list(places)] = scores[list(places.values())]
             weights[name] = kept
     return weights
-
-
-def learned(net: FCN) -> Tensors:
-    """Take what a file holds: kernels that are fixed need none."""
-    fixed = {name for name, weight in net.named_parameters() if not weight.requires_grad}
-    return in_file({name: each for name, each in net.state_dict().items() if name not in fixed})
 
 
 def unlearned(config: ModelConfig, weights: Tensors) -> list[str]:

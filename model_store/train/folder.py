@@ -9,6 +9,7 @@ from torch import Tensor
 
 from handlers.model_config import MODEL_FILE, ModelConfig
 from handlers.network import BACKBONE
+from model_store.kernels import BETWEEN
 from model_store.recognised import COUNTERS
 
 Tensors = dict[str, Tensor]
@@ -18,15 +19,17 @@ def write_model(folder: Path, config: ModelConfig, weights: Tensors) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     document = config.model_dump(mode="json", exclude_unset=True)
     (folder / MODEL_FILE).write_text(yaml.safe_dump(document, sort_keys=False))
-    save_file(in_file(weights), folder / config.weights)
+    save_file(in_file(weights, config), folder / config.weights)
 
 
-def in_file(weights: Tensors) -> Tensors:
-    """Name weights as files do, without batch-norm's counters."""
+def in_file(weights: Tensors, config: ModelConfig) -> Tensors:
+    """Name weights as files do, without batch-norm's counters and kernels that are fixed."""
+    fixed = BETWEEN if config.upsampling.between == "bilinear" else ()
+    left_out = {f"{layer}.weight" for layer in fixed}
     return {
         name.removeprefix(BACKBONE): value.detach().to("cpu", torch.float32).contiguous()
         for name, value in weights.items()
-        if not name.endswith(COUNTERS)
+        if not name.endswith(COUNTERS) and name not in left_out
     }
 
 

@@ -187,7 +187,7 @@ async def test_wrong_data_and_wrong_weights_are_told_in_a_line(
     data: Path, folder: Path, tmp_path: Path
 ) -> None:
     net = ARCHITECTURES["fcn32s-lite0"](3)
-    save_file(in_file(net.state_dict()), folder / "weights.safetensors")
+    save_file(in_file(net.state_dict(), CONFIG), folder / "weights.safetensors")
     code, told = await run(str(folder), "--data", str(data), "-o", str(tmp_path / "out"))
     assert code == 1
     assert "size mismatch for score_fr" in told
