@@ -93,19 +93,24 @@ def describe(start: str, architecture: str) -> Start:
     """Read what a start says of itself; raises CheckpointError and ModelFolderError."""
     wanted = {"architecture": architecture} if architecture else {}
     if start == IMAGENET:
-        usual = {"architecture": checked_config(SHIPPED).architecture}
-        return Start("ImageNet's weights", usual | wanted)
+        usual = checked_config(SHIPPED).model_dump(mode="json", include={"architecture", "lite"})
+        return Start("ImageNet's weights", for_backbone(usual, architecture) | wanted)
     file = Path(start)
     if file.is_dir():
         file /= checked_config(file).weights
     if own := config_beside(file):
         document = own.model_dump(mode="json", exclude_unset=True)
-        if backbone_of(architecture) == "vgg16":
-            document.pop("lite", None)  # of a backbone that is not asked for
-        return Start(f"{own.name} {own.version}", document | wanted, own.classes)
+        document = for_backbone(document, architecture) | wanted
+        return Start(f"{own.name} {own.version}", document, own.classes)
     found = recognise(read_checkpoint(file))
     names = voc.class_names(found.classes)
     return Start(found.what, document_of(found, names) | wanted, names)
+
+
+def for_backbone(document: Mapping[str, Any], architecture: str) -> dict[str, Any]:
+    """Leave out what is said of a backbone that is not asked for."""
+    others = {"lite"} if backbone_of(architecture) == "vgg16" else set()
+    return {key: value for key, value in document.items() if key not in others}
 
 
 def own_keys(name: str, classes: Sequence[str]) -> dict[str, object]:

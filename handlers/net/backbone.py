@@ -1,5 +1,7 @@
 """What the FCN part asks of a backbone."""
 
+from collections.abc import Iterable
+
 from torch import nn
 
 
@@ -10,3 +12,7 @@ class Backbone(nn.Module):
     channels: tuple[int, int, int]
     # what the sides of a frame are multiples of; 1: it pads photos by itself, as the paper's does
     frame_stride: int = 32
+
+    def early_layers(self) -> Iterable[nn.Module]:
+        """The layers up to stride 4, whose maps are the largest and their features the plainest."""
+        raise NotImplementedError

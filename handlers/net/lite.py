@@ -45,8 +45,8 @@ LITE0_STAGES = (
     Stage(4, 5, 2, 6, 112, 192),
     Stage(1, 3, 1, 6, 192, 320),
 )
-# how many stages come before the features of stride 8 and 16; the next one begins with stride 2
-STAGES_TO_STRIDE_8, STAGES_TO_STRIDE_16 = 3, 5
+# how many stages come before the features of stride 4, 8 and 16; the next one begins with stride 2
+STAGES_TO_STRIDE_4, STAGES_TO_STRIDE_8, STAGES_TO_STRIDE_16 = 2, 3, 5
 
 
 class Scaling(NamedTuple):
@@ -177,6 +177,7 @@ class Lite(Backbone):
         # of the first blocks that follow the features of strides 8 and 16
         ends = [0, *accumulate(stage.repeats for stage in stages)]
         self._next = ends[STAGES_TO_STRIDE_8], ends[STAGES_TO_STRIDE_16]
+        self._after_stride_4 = ends[STAGES_TO_STRIDE_4]
         eight, sixteen = stages[STAGES_TO_STRIDE_8], stages[STAGES_TO_STRIDE_16]
         self.channels = (self._skip_channels(eight), self._skip_channels(sixteen), HEAD_CHANNELS)
 
@@ -191,6 +192,9 @@ class Lite(Backbone):
             x = block.narrow(x, wide)
         pool3, pool4 = skips
         return pool3, pool4, self.relu1(self.bn1(self.head(x)))
+
+    def early_layers(self) -> Iterable[nn.Module]:
+        return [self.stem, self.bn0, *self.blocks[: self._after_stride_4]]
 
     def _skip_channels(self, following: Stage) -> int:
         return following.channels_in * (following.expansion if self._expands else 1)

@@ -5,7 +5,7 @@ convolutions fc6 (7x7) and fc7 (1x1) of Long, Shelhamer and Darrell (CVPR 2015),
 names are those of the paper's published model.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from torch import Tensor, nn
 
@@ -64,3 +64,6 @@ class Vgg16(Backbone):
             pooled.append(x)
         x = self.relu7(self.fc7(self.relu6(self.fc6(x))))
         return pooled[2], pooled[3], x
+
+    def early_layers(self) -> Iterable[nn.Module]:
+        return [self.get_submodule(f"conv{layer}") for layer in ("1_1", "1_2", "2_1", "2_2")]

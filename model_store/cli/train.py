@@ -50,6 +50,9 @@ def train(  # noqa: PLR0913 - one argument an option
     batch_norm: Annotated[
         Literal["frozen", "trained"], typer.Option(help="Keep its statistics, or learn them too.")
     ] = "frozen",
+    freeze_early: Annotated[
+        bool, typer.Option(help="Layers up to stride 4 learn no more: a fifth to a quarter faster.")
+    ] = False,
     precision: Annotated[
         Literal["auto", "fp32", "bf16"],
         typer.Option(help="auto: bf16 where device or processor compute in it."),

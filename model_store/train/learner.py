@@ -30,6 +30,9 @@ class Learner:
         if options.batch_norm == "frozen":
             for layer in norms(self.net):
                 layer.eval()
+        if options.freeze_early:
+            for layer in self.net.backbone.early_layers():
+                layer.requires_grad_(False)
         self.optimiser = torch.optim.AdamW(parameter_groups(self.net, options))
         self.average = {name: value.clone() for name, value in self.net.state_dict().items()}
 

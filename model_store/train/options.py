@@ -45,6 +45,8 @@ class Options(Strict):
     scale_high: float = Field(default=2.0, ge=1)
     # frozen: it keeps the statistics that it has, of which a small batch of crops is no measure
     batch_norm: BatchNormName = "frozen"
+    # layers up to stride 4 learn no more: their maps are the largest, and edges are edges
+    freeze_early: bool = False
     # how much of the moving average of weights stays at each step; it is what is scored and kept
     average: float = Field(default=0.998, ge=0, lt=1)
     # of the maps; auto: bf16 on a GPU, and on a processor that computes in it

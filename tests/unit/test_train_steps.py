@@ -17,6 +17,7 @@ from model_store.train.learner import Learner, parameter_groups
 from model_store.train.loss import pixel_loss
 from model_store.train.options import Options
 from model_store.train.schedule import factor, stages
+from tests.toys import NARROW_VGG
 
 
 def test_the_rate_rises_while_warming_up_and_then_falls_to_nothing() -> None:
@@ -98,6 +99,20 @@ def test_the_backbone_learns_slower_and_biases_do_not_decay() -> None:
     assert named["score_fr.weight"] == pytest.approx((1e-2, 0.5))
     assert named["score_fr.bias"] == pytest.approx((1e-2, 0))
     assert named["upscore2.weight"] is None  # fixed
+
+
+@pytest.mark.parametrize("architecture", ["fcn8s-lite2", "fcn8s-vgg16"])
+def test_early_layers_may_learn_no_more(architecture: str) -> None:
+    net = ARCHITECTURES[architecture](2, NARROW_VGG)
+    Learner(net, Options(freeze_early=True))
+    learning = {name for name, weight in net.named_parameters() if weight.requires_grad}
+    first, last, next_one = {
+        "fcn8s-lite2": ("stem", "blocks.3.bn2", "blocks.4.expand"),
+        "fcn8s-vgg16": ("conv1_1", "conv2_2", "conv3_1"),
+    }[architecture]
+    assert f"backbone.{first}.weight" not in learning
+    assert f"backbone.{last}.weight" not in learning
+    assert f"backbone.{next_one}.weight" in learning
 
 
 def test_the_average_follows_the_weights() -> None:
