@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from handlers import photo
 from handlers.job import Job
+from handlers.labels import Wanted
 
 Size = tuple[int, int]  # (height, width)
 Pixels = NDArray[np.uint8]  # (height, width, 3), RGB
@@ -27,6 +28,11 @@ class Opened:
     @property
     def request_id(self) -> str:
         return self.job.request_id
+
+    @property
+    def wanted(self) -> Wanted:
+        """What its answer asks of its scores."""
+        return Wanted(self.size, confidence=self.job.options.output == "confidence")
 
 
 def open_photo(job: Job, working_max_side: int) -> Opened:

@@ -37,7 +37,8 @@ class Device:
     def numerics(self) -> str:
         """Name all that the last bit of a score can depend on, apart from weights and code."""
         if self.kind == "cuda":
-            hardware = torch.cuda.get_device_name(self.torch_device)
+            name = torch.cuda.get_device_name(self.torch_device)
+            hardware = f"{name}, cuDNN {torch.backends.cudnn.version()}"  # type: ignore[no-untyped-call]
         else:
             hardware = f"{torch.backends.cpu.get_cpu_capability()}, {self.threads} threads"
         return f"{self.kind}, {hardware}, {self.precision}, torch {torch.__version__}"
@@ -74,6 +75,30 @@ def prepare_cpu(threads: int) -> None:
     libc = ctypes.CDLL(None)
     libc.mallopt(M_MMAP_THRESHOLD, LARGEST)
     libc.mallopt(M_TRIM_THRESHOLD, LARGEST)
+
+
+def prepare_gpu(device: Device, *, exact: bool) -> None:
+    """Set up this thread for passes on a GPU: kernels are chosen by rule, in full precision; or by
+    timing them, in whatever is fast.
+
+    Timing chooses anew in each process, so two workers could give different bits.
+    """
+    torch.cuda.set_device(device.torch_device)
+    torch.backends.cudnn.benchmark = not exact
+    torch.backends.cudnn.deterministic = exact
+    torch.backends.cudnn.allow_tf32 = not exact
+    torch.backends.cuda.matmul.allow_tf32 = not exact
+    # else sums of bf16 products may be rounded on their way, in an order that depends on the shape
+    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = not exact
+    torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = not exact
+
+
+def is_lost(error: Exception) -> bool:
+    """Say whether a device's error leaves this process without it: all but a lack of memory do."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return False
+    # libraries on top of CUDA raise plain errors
+    return isinstance(error, torch.AcceleratorError) or "CUDA error" in str(error)
 
 
 def codec_threads(device: Device) -> ThreadPoolExecutor:

@@ -1,27 +1,24 @@
-"""The last verb: one photo's scores in, its PNG out.
+"""The last verb: one photo's label map in, its PNG out.
 
 Runs in threads, beside the next forward pass.
 """
 
 from dataclasses import dataclass
 
-import torch
 from PIL import Image
-from torch import Tensor
 
 from handlers.decode import Opened, Pixels
 from handlers.errors import ProblemError
 from handlers.forward import Forwarded
-from handlers.labels import Surface
-from handlers.net.geometry import Place
+from handlers.network import Reading
 from handlers.png import write_grey_alpha, write_indexed
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
-    """A photo's scores (classes, h, w), on the device; its frame's padding included."""
+class Labelled:
+    """A photo whose label map can be read."""
 
-    scores: Tensor
+    reading: Reading
     opened: Opened
 
     @property
@@ -31,33 +28,30 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class Mask:
-    """A PNG, and how many of its pixels have which class."""
+    """A PNG, how many of its pixels have which class, and how long the device was waited for."""
 
     png: bytes
     class_pixels: dict[int, int]
+    waited_ms: float
 
 
-def scored(forwarded: Forwarded, opened: Opened) -> Scored | ProblemError:
-    """Take a photo's scores together with what encoding needs to know of it."""
-    scores = forwarded.scores
-    return scores if isinstance(scores, ProblemError) else Scored(scores, opened)
+def labelled(forwarded: Forwarded, opened: Opened) -> Labelled | ProblemError:
+    """Take a photo's label map together with what encoding needs to know of it."""
+    reading = forwarded.reading
+    return reading if isinstance(reading, ProblemError) else Labelled(reading, opened)
 
 
-@torch.inference_mode()
-def encode(photo: Scored, palette: bytes, score_place: Place) -> Mask:
+def encode(photo: Labelled, palette: bytes) -> Mask:
     """Make the mask, of the photo's own size: an indexed PNG.
 
     With confidence it is a grey+alpha PNG: label, confidence.
     """
-    opened = photo.opened
-    surface = Surface(photo.scores, score_place, opened.working_size, opened.size)
-    labels = surface.labels()
-    pixels = labels.cpu().numpy()
-    if opened.job.options.output == "confidence":
-        png = write_grey_alpha(pixels, surface.confidence(labels).cpu().numpy())
+    labels, confidence, waited_ms = photo.reading()
+    if confidence is None:
+        png = write_indexed(labels, palette)
     else:
-        png = write_indexed(pixels, palette)
-    return Mask(png, count_classes(pixels))
+        png = write_grey_alpha(labels, confidence)
+    return Mask(png, count_classes(labels), waited_ms)
 
 
 def count_classes(labels: Pixels) -> dict[int, int]:

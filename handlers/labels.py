@@ -10,8 +10,11 @@ that learned the last step gives a score for every working pixel: a cell is then
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from handlers.net.geometry import PHOTO, Place
@@ -20,6 +23,23 @@ Size = tuple[int, int]  # (height, width)
 
 # pixels interpolated at a time: bounds memory to 64 Ki x classes x 4 bytes (5.5 MB for 21 classes)
 CHUNK_PIXELS = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a photo's scores are asked for: labels of its own `size`; how sure they are, too."""
+
+    size: Size
+    confidence: bool = False
+
+
+class LabelMap(NamedTuple):
+    """Classes and, where it is wanted, confidence: (H, W) uint8 each."""
+
+    labels: NDArray[np.uint8]
+    confidence: NDArray[np.uint8] | None
+    # how long the network's device was waited for, in milliseconds
+    waited_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +62,15 @@ def axis(pixels: int, working: int, place: Place, device: torch.device) -> Axis:
     position = (centre - place.origin) / place.stride + 1
     before = position.floor()
     return Axis(before.long(), (position - before).float())
+
+
+@torch.inference_mode()
+def read(scores: Tensor, place: Place, working: Size, wanted: Wanted) -> LabelMap:
+    """Make the map that is wanted of scores on the processor."""
+    surface = Surface(scores, place, working, wanted.size)
+    labels = surface.labels()
+    confidence = surface.confidence(labels).numpy() if wanted.confidence else None
+    return LabelMap(labels.numpy(), confidence)
 
 
 class Surface:

@@ -82,6 +82,8 @@ class Batching(Strict):
     batch_size: int = Field(default=8, ge=1, le=256)
     max_delay_ms: int = Field(default=1, ge=1, le=1000)
     response_timeout_s: int = Field(default=30, ge=5, le=600)
+    # false: passes are shared, and a GPU's kernels chosen, without a look at the last bits
+    exact: bool = True
     ladder: Ladder = Ladder()
     group_pixels: GroupPixels = GroupPixels()
 

@@ -1,6 +1,7 @@
 """Weights on disk in, scores out: loads a model folder's network and runs it on photos."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +12,18 @@ from torch import Tensor
 
 from handlers.decode import Pixels
 from handlers.device import Device, prepare_cpu
+from handlers.labels import LabelMap, Wanted, read
 from handlers.model_config import ModelConfig
 from handlers.net import ARCHITECTURES
-from handlers.net.exact import ExactNet
+from handlers.net.exact import Blanking, ExactNet
 from handlers.net.fcn import FCN
 from handlers.net.geometry import Place
 from handlers.plan import Frame, Size
 
 BACKBONE = "backbone."
+
+# makes or waits for a photo's label map; whoever encodes it calls this, in a thread
+Reading = Callable[[], LabelMap]
 
 
 class WeightsError(ValueError):
@@ -26,7 +31,21 @@ class WeightsError(ValueError):
 
 
 class Network:
-    """One model on one device: batch-norm folded, exact on any canvas and in any company."""
+    """One model on one device: batch-norm folded, exact on any canvas and in any company.
+
+    This one is for a processor; `handlers.gpu` has the other.
+    """
+
+    blanking: Blanking = "strips"
+    # photos on a canvas that may be larger than their own; one alone gains nothing from it here
+    fewest_shared = 2
+
+    @classmethod
+    def on(cls, device: Device, config: ModelConfig, folder: Path) -> "Network":
+        """Load the model for the device; raises WeightsError."""
+        from handlers.gpu import GpuNetwork
+
+        return (GpuNetwork if device.kind == "cuda" else Network)(config, folder, device)
 
     def __init__(self, config: ModelConfig, folder: Path, device: Device) -> None:
         self.device = device
@@ -35,7 +54,7 @@ class Network:
         net = load_net(config, folder / config.weights)
         self.score_place: Place = net.score_place
         self.stride: int = net.frame_stride
-        self._net = ExactNet(net).to(device.torch_device, device.dtype)
+        self._net = ExactNet(net, self.blanking).to(device.torch_device, device.dtype)
         self._net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # untyped
         self._mean = torch.tensor(config.normalisation.mean, device=device.torch_device)
         self._std = torch.tensor(config.normalisation.std, device=device.torch_device)
@@ -44,18 +63,35 @@ class Network:
         """The canvas of a lone photo of (height, width) `size`."""
         return Frame.of(size, self.stride)
 
+    def frames(self, photos: Sequence[Pixels], canvas: Frame) -> list[Frame]:  # noqa: ARG002 - others look at it
+        """What of a canvas belongs to each photo (h, w, 3): its own frame."""
+        return [self.frame(photo.shape[:2]) for photo in photos]
+
     @torch.inference_mode()
     def scores(self, photos: Sequence[Pixels], canvas: Frame) -> list[Tensor]:
         """Score photos (h, w, 3) on one canvas: (classes, h, w) each, of its own frame."""
-        frames = [self.frame(photo.shape[:2]) for photo in photos]
-        scores = self._net(self._lay_out(photos, canvas), frames).float()
-        sizes = (self._net.score_size(frame) for frame in frames)
-        return [one[:, :height, :width] for one, (height, width) in zip(scores, sizes, strict=True)]
+        scores = self._net(self._lay_out(photos, canvas), self.frames(photos, canvas)).float()
+        return self._own(scores, photos)
+
+    def label(
+        self, photos: Sequence[Pixels], wanted: Sequence[Wanted], canvas: Frame
+    ) -> list[Reading]:
+        """Score photos (h, w, 3) on one canvas, and say how to read each one's label map."""
+        return [
+            partial(read, scores, self.score_place, photo.shape[:2], want)
+            for scores, photo, want in zip(self.scores(photos, canvas), photos, wanted, strict=True)
+        ]
+
+    def prepare(self, images: int, canvas: Frame) -> None:
+        """Get ready for passes of so many photos; a processor has nothing to do."""
 
     def synchronise(self) -> None:
-        """Wait until the device has done all that it was given."""
-        if self.device.kind == "cuda":
-            torch.cuda.synchronize(self.device.torch_device)
+        """Wait until the device has done all that it was given; a processor has by itself."""
+
+    def _own(self, scores: Tensor, photos: Sequence[Pixels]) -> list[Tensor]:
+        """Cut each photo's scores out of those of its canvas."""
+        sizes = (self._net.score_size(self.frame(photo.shape[:2])) for photo in photos)
+        return [one[:, :height, :width] for one, (height, width) in zip(scores, sizes, strict=True)]
 
     def _lay_out(self, photos: Sequence[Pixels], canvas: Frame) -> Tensor:
         """Put normalised photos into the top-left corners of zero canvases: (N, 3, H, W)."""

@@ -1,6 +1,7 @@
 """One outcome per image: a stage's value, or the problem that stopped this image and no other."""
 
 import logging
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,10 +9,14 @@ from typing import Generic, Protocol, TypeVar
 
 import torch
 
+from handlers.device import is_lost
 from handlers.errors import ProblemError, WorkerFailedError, WorkerOutOfMemoryError
 from handlers.log import with_fields
 
 logger = logging.getLogger(__name__)
+
+# what sysexits.h calls an internal error
+EX_SOFTWARE = 70
 
 
 class OfRequest(Protocol):
@@ -59,9 +64,21 @@ def translate(error: Exception, request_id: str) -> ProblemError:
             "the worker ran out of memory on this image; "
             "send it smaller, or with a smaller max_side"
         )
+    if is_lost(error):
+        end_worker(error, request_id)
     logger.error(
         "a stage failed on an image", exc_info=error, extra=with_fields(request_id=request_id)
     )
     return WorkerFailedError(
         "the worker failed on this image; its log has the reason, other images are not affected"
     )
+
+
+def end_worker(error: Exception, request_id: str) -> None:
+    """End this process: no pass can succeed in it any more. TorchServe starts another, and the
+    gateway sends what it had in hand to those that are there.
+    """
+    fields = with_fields(request_id=request_id)
+    logger.critical("the device is lost to this worker, which ends", exc_info=error, extra=fields)
+    logging.shutdown()
+    os._exit(EX_SOFTWARE)

@@ -19,7 +19,7 @@ from pathlib import Path
 from handlers.card import ModelCard, model_card
 from handlers.decode import Opened, Pixels, decode, open_photo
 from handlers.device import choose_device, codec_threads
-from handlers.encode import Mask, encode, scored
+from handlers.encode import Mask, encode, labelled
 from handlers.errors import ProblemError
 from handlers.forward import forward
 from handlers.job import JSON_MEDIA_TYPE, PNG_MEDIA_TYPE, Answer, Job, Report
@@ -53,16 +53,14 @@ class Pipeline:
         self._network = network
         self._costs = costs
         self._open_photo = partial(open_photo, working_max_side=config.working_max_side)
-        self._encode = partial(
-            encode, palette=config.palette_bytes, score_place=network.score_place
-        )
+        self._encode = partial(encode, palette=config.palette_bytes)
         self._threads = codec_threads(network.device)
 
     @classmethod
     def load(cls, folder: Path, gpu_id: int | None = None) -> "Pipeline":
         """Load the model in `folder` on TorchServe's GPU, or on the CPU, and warm it up."""
         config = load_config(folder)
-        network = Network(config, folder, choose_device(gpu_id, config.precision))
+        network = Network.on(choose_device(gpu_id, config.precision), config, folder)
         costs = warm_up(network, config.batching)
         return cls(config, network, costs, model_card(config, folder, network.device))
 
@@ -113,13 +111,12 @@ class Pipeline:
         """Run one group through the network and start encoding its masks."""
         started = time.perf_counter()
         photos = {place: outcome.value for place, outcome in decoded.items()}
-        request_ids = {place: opened[place].request_id for place in photos}
-        forwarded = forward(self._network, group, photos, request_ids)
+        forwarded = forward(self._network, group, photos, opened)
         forward_ms = (time.perf_counter() - started) * 1000
         tracks = {}
         for place, one in forwarded.items():
             told = report.with_stages(decode=decoded[place].ms, forward=forward_ms)
-            encoding = self._threads.submit(attempt, self._encode, scored(one, opened[place]))
+            encoding = self._threads.submit(attempt, self._encode, labelled(one, opened[place]))
             tracks[place] = Track(encoding, replace(told, group=one.figures))
         return tracks
 
@@ -149,7 +146,12 @@ def hold(tracks: Mapping[int, Track]) -> dict[int, Answer]:
     answers = {}
     for place, mask in encoded.items():
         hold_ms = (now - mask.ended) * 1000
-        report = tracks[place].report.with_stages(encode=mask.ms, hold=hold_ms)
+        waited_ms = mask.value.waited_ms if isinstance(mask.value, Mask) else 0.0
+        report = tracks[place].report.with_stages(
+            forward=tracks[place].report.stages_ms["forward"] + waited_ms,
+            encode=mask.ms - waited_ms,
+            hold=hold_ms,
+        )
         if isinstance(mask.value, ProblemError):
             answers[place] = Answer.of_problem(mask.value, report)
         else:

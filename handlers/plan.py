@@ -42,8 +42,8 @@ class Costs:
     """What a forward pass takes on this device, in milliseconds, as measured.
 
     A lone photo's pass is a straight line over its frame's pixels. `shared_ms` has the passes that
-    several photos may share, by canvas and number of photos; each was found to give the same bits
-    as lone passes, and fits the budget. `ladder` has the heights and widths of their canvases.
+    photos may share, by canvas and number of photos; each was found to give the same bits as lone
+    passes, and fits the budget. `ladder` has the heights and widths of their canvases.
     """
 
     launch_ms: float
@@ -56,7 +56,8 @@ class Costs:
         return frozenset(images for _, images in self.shared_ms)
 
     def lone(self, frame: Frame) -> float:
-        return self.launch_ms + self.ms_per_pixel * frame.pixels
+        """Predict a photo's pass on its own frame."""
+        return self.shared_ms.get((frame, 1), self.launch_ms + self.ms_per_pixel * frame.pixels)
 
     def rung(self, height: int, width: int) -> Frame | None:
         """Find the smallest shared canvas for (height, width); None above the ladder's top."""
@@ -95,12 +96,13 @@ def endings(
 ) -> Iterator[tuple[float, Frame, int]]:
     """Name every group that the last of `shapes` may end: its time, canvas, and first photo.
 
-    `company` has the numbers of photos that may share a pass.
+    `company` has the numbers of photos that may share a pass; on a GPU a lone one may be among
+    them, whose recorded pass is faster on a canvas of the ladder than on its own.
     """
     end = len(shapes)
     height, width = shapes[-1]
     yield costs.lone(shapes[-1]), shapes[-1], end - 1
-    for images in range(2, min(end, max(company, default=0)) + 1):
+    for images in range(1, min(end, max(company, default=0)) + 1):
         first = end - images
         height, width = max(height, shapes[first].height), max(width, shapes[first].width)
         if images in company and (canvas := costs.rung(height, width)):

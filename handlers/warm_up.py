@@ -47,11 +47,11 @@ def warm_up(network: Network, batching: Batching) -> Costs:
     shared_ms: dict[tuple[Frame, int], float] = {}
     for canvas in canvases(ladder):
         most = min(batching.batch_size, budget // canvas.pixels)
-        trial_s = lone.lone(canvas) * trial_photos(most) / 1000
+        trial_s = lone.lone(canvas) * trial_photos(network.fewest_shared, most) / 1000
         if time.perf_counter() - started + trial_s > LONGEST_S:
             logger.warning("warm-up cut short at %dx%d: larger canvases stay unshared", *canvas)
             break
-        shared_ms |= shared_passes(network, canvas, most, lone)
+        shared_ms |= shared_passes(network, canvas, most, lone, exact=batching.exact)
     logger.info(
         "warmed up in %.1f s: lone passes take %.1f ms + %.0f ns a pixel, %d shared ones admitted",
         time.perf_counter() - started,
@@ -76,17 +76,23 @@ def lone_ms(network: Network, frame: Frame) -> float:
 
 
 def shared_passes(
-    network: Network, canvas: Frame, most: int, lone: Costs
+    network: Network, canvas: Frame, most: int, lone: Costs, *, exact: bool
 ) -> dict[tuple[Frame, int], float]:
-    """Check and time passes of 2, 4, 8 ... photos on `canvas`; keep what is exact and faster."""
+    """Check and time passes of 1, 2, 4 ... photos on `canvas`; keep what is exact and faster."""
     photos = [photo_of(frame) for frame in trial_frames(canvas, network)]
     alone = [network.scores([photo], network.frame(photo.shape[:2]))[0] for photo in photos]
     kept = {}
-    for images in powers_of_two(most):
+    for images in powers_of_two(network.fewest_shared, most):
         places = [place % len(photos) for place in range(images)]
         company = [photos[place] for place in places]
-        scores = network.scores(company, canvas)
-        if not all(map(torch.equal, scores, (alone[place] for place in places))):
+        try:
+            network.prepare(images, canvas)
+            scores = network.scores(company, canvas)
+        except torch.OutOfMemoryError:
+            logger.warning("no memory for it, so not used: %d photos on %dx%d", images, *canvas)
+            break
+        same = all(map(torch.equal, scores, (alone[place] for place in places)))
+        if exact and not same:
             logger.warning("not exact, so not used: %d photos on %dx%d", images, *canvas)
             continue
         ms = pass_ms(network, company, canvas, SHARED_REPEATS)
@@ -95,14 +101,17 @@ def shared_passes(
     return kept
 
 
-def trial_photos(most: int) -> int:
+def trial_photos(fewest: int, most: int) -> int:
     """Count the photos that `shared_passes` puts through the network, alone and together."""
-    return TRIAL_FRAMES + sum((1 + SHARED_REPEATS) * images for images in powers_of_two(most))
+    together = sum(powers_of_two(fewest, most))
+    return TRIAL_FRAMES + (1 + SHARED_REPEATS) * together
 
 
-def powers_of_two(most: int) -> list[int]:
-    """Count 2, 4, 8 ... up to `most`: few passes to try, and any number is a sum of them."""
-    return [1 << power for power in range(1, most.bit_length())]
+def powers_of_two(fewest: int, most: int) -> list[int]:
+    """Count 1, 2, 4, 8 ... from `fewest` up to `most`: few passes to try, and any number is a sum
+    of them.
+    """
+    return [count for power in range(most.bit_length()) if (count := 1 << power) >= fewest]
 
 
 def trial_frames(canvas: Frame, network: Network) -> list[Frame]:

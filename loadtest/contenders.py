@@ -52,7 +52,7 @@ class Contenders:
         self.device = choose_device(0 if device_kind == "cuda" else None, self._config.precision)
         if self.device.kind != device_kind:
             raise ValueError(f"there is no {device_kind} here; choose another --device")
-        self._network = Network(self._config, folder, self.device)
+        self._network = Network.on(self.device, self._config, folder)
         self.costs = warm_up(self._network, self._config.batching)
         card = model_card(self._config, folder, self.device)
         self._pipeline = Pipeline(self._config, self._network, self.costs, card)

@@ -6,15 +6,15 @@ which photos share a forward pass, and on what canvas. "Ours" is `handlers.pipel
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from functools import partial
 
-import torch
 from torch import Tensor
 
 from handlers.decode import Pixels, decode, open_photo
 from handlers.device import codec_threads
-from handlers.encode import encode, scored
+from handlers.encode import encode, labelled
 from handlers.forward import forward, pass_figures
 from handlers.job import Answer, Job, Report
 from handlers.model_config import ModelConfig
@@ -56,23 +56,16 @@ GROUPINGS: dict[str, Grouping] = {
 }
 
 
-class PlainPadding(Network):
-    """A network that pads as everybody does: whatever lies on the canvas is taken for photo."""
-
-    def __init__(self, network: Network) -> None:
-        vars(self).update(vars(network))  # the same weights, not loaded twice
-
-    @torch.inference_mode()
-    def scores(self, photos: Sequence[Pixels], canvas: Frame) -> list[Tensor]:
-        """Score photos (h, w, 3) on one canvas; each map is cut to its photo's own frame."""
-        scores = self._net(self._lay_out(photos, canvas), [canvas] * len(photos)).float()
-        sizes = (self._net.score_size(self.frame(photo.shape[:2])) for photo in photos)
-        return [one[:, :height, :width] for one, (height, width) in zip(scores, sizes, strict=True)]
+def plain_padding(network: Network) -> Network:
+    """Give a network that pads as everybody does: all that lies on a canvas is taken for photo."""
+    padding = copy(network)  # the same weights, not loaded twice
+    padding.frames = lambda photos, canvas: [canvas] * len(photos)  # type: ignore[method-assign]
+    return padding
 
 
 def networks_of(network: Network) -> dict[str, Network]:
     return dict.fromkeys((ONE_BY_ONE, EQUAL_FRAMES, OURS), network) | {
-        PAD_TO_LARGEST: PlainPadding(network)
+        PAD_TO_LARGEST: plain_padding(network)
     }
 
 
@@ -122,9 +115,7 @@ class PhotoLoop:
         self._network = network
         self._grouping = grouping
         self._open_photo = partial(open_photo, working_max_side=config.working_max_side)
-        self._encode = partial(
-            encode, palette=config.palette_bytes, score_place=network.score_place
-        )
+        self._encode = partial(encode, palette=config.palette_bytes)
         self._threads = codec_threads(network.device)
 
     def run(self, jobs: Sequence[Job]) -> list[Answer]:
@@ -138,13 +129,12 @@ class PhotoLoop:
         for group in self._grouping(frames):
             decoded = {place: decoding[place].result() for place in group.members}
             started = time.perf_counter()
-            forwarded = forward(
-                self._network, group, {place: one.value for place, one in decoded.items()}
-            )
+            photos = {place: one.value for place, one in decoded.items()}
+            forwarded = forward(self._network, group, photos, dict(enumerate(opened)))
             forward_ms = (time.perf_counter() - started) * 1000
             for place, one in forwarded.items():
                 stages_ms = {"decode": decoded[place].ms, "forward": forward_ms}
-                encoding = self._threads.submit(attempt, self._encode, scored(one, opened[place]))
+                encoding = self._threads.submit(attempt, self._encode, labelled(one, opened[place]))
                 tracks[place] = Track(encoding, Report(stages_ms, group=one.figures))
         answers = hold(tracks)
         return [answers[place] for place in range(len(jobs))]

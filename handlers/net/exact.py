@@ -13,6 +13,7 @@ and the blanking is woven in: a new backbone is exact by construction, or refuse
 import operator
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Literal
 
 import torch
 from torch import Tensor, fx, nn
@@ -22,6 +23,7 @@ from handlers.net.fold import fold_batch_norms, replace_layer
 from handlers.net.fuse import fuse_activations
 from handlers.net.geometry import Geometry, UnknownLayerError, geometry_of
 from handlers.net.layers import CropLike, same_kernels
+from handlers.net.masks import Mask, Masks, fuse_masks
 from handlers.net.tracing import trace
 
 POINTWISE_FUNCTIONS = frozenset(
@@ -31,12 +33,17 @@ POINTWISE_FUNCTIONS = frozenset(
 PROBE_SIZE = (384, 512)
 CACHED_SIZES = 4096
 
+Blanking = Literal["strips", "masks"]
+
 
 class ExactNet(nn.Module):
     """A network whose scores for a photo do not depend on canvas, batch or neighbours."""
 
-    def __init__(self, net: nn.Module) -> None:
+    def __init__(self, net: nn.Module, blanking: Blanking = "strips") -> None:
         """Weave the blanking into `net`, which is in eval mode.
+
+        Strips are numbers, and layers those of oneDNN: best on a processor. Masks are tensors, and
+        layers torch's own: what a GPU can record (`handlers.net.masks`).
 
         Raises UnknownLayerError for what cannot be exact, UnfitSizeError where maps are joined that
         have different sizes.
@@ -44,8 +51,9 @@ class ExactNet(nn.Module):
         super().__init__()
         if net.training:
             raise ValueError("the network is in training mode; call its eval() first")
-        weaver = Weaver(fold_batch_norms(trace(net)))
+        weaver = Weaver(fold_batch_norms(trace(net)), blanking)
         self.graph = weaver.weave()
+        self._masks = Masks(self.graph, [extents for extents, _ in weaver.strips])
         self._strips = weaver.strips
         self._joints = weaver.joints
         self._scores = weaver.scores
@@ -60,6 +68,18 @@ class ExactNet(nn.Module):
         """
         scores: Tensor = self.graph(canvas, [self._edges(size) for size in sizes])
         return scores
+
+    def masked(self, canvas: Tensor, ends: Tensor) -> Tensor:
+        """Score like `forward` with masks; `ends` are those of the photos, on the device."""
+        scores: Tensor = self.graph(canvas, self._masks.of(canvas, ends))
+        return scores
+
+    def ends(self, sizes: Sequence[Size]) -> Tensor:
+        """Say where photos of `sizes` end in each strip's map: (strips, N, 2) int32 of rows and
+        columns. Raises UnfitSizeError.
+        """
+        edges = [[(edge.height, edge.width) for edge in self._edges(size)] for size in sizes]
+        return torch.tensor(edges, dtype=torch.int32).transpose(0, 1).contiguous()
 
     def score_size(self, size: Size) -> Size:
         return self._scores.of(size)
@@ -98,8 +118,9 @@ class Blank(nn.Module):
 class Weaver:
     """One pass over a traced network: follows extents, and puts a Blank where a layer reaches."""
 
-    def __init__(self, module: fx.GraphModule) -> None:
+    def __init__(self, module: fx.GraphModule, blanking: Blanking = "strips") -> None:
         self.module = module
+        self._masks = blanking == "masks"
         self.strips: list[tuple[Extents, Geometry]] = []
         self.joints: list[Joint] = []
         self.scores = Extents()
@@ -116,14 +137,20 @@ class Weaver:
         self._borrowed.add(canvas)
         for node in nodes[1:]:
             self._pass(node)
+        if self._masks:
+            fuse_masks(self.module)
+        else:
+            self._take_same_kernels(nodes)
+            fuse_activations(self.module)
+        graph.lint()
+        self.module.recompile()
+        return self.module
+
+    def _take_same_kernels(self, nodes: Sequence[fx.Node]) -> None:
         for node in nodes:
             if node.op == "call_module":
                 layer = self.module.get_submodule(str(node.target))
                 replace_layer(self.module, node, same_kernels(layer))
-        fuse_activations(self.module)
-        graph.lint()
-        self.module.recompile()
-        return self.module
 
     def _pass(self, node: fx.Node) -> None:
         if node.op == "call_module":
@@ -158,7 +185,8 @@ class Weaver:
         if maps.op == "placeholder" and value == 0:  # a canvas is zero there
             return
         in_place = maps not in self._borrowed
-        self.module.add_submodule(name, Blank(len(self.strips), value, in_place=in_place))
+        layer = Mask if self._masks else Blank
+        self.module.add_submodule(name, layer(len(self.strips), value, in_place=in_place))
         self.strips.append((extents, geometry))
         with self.module.graph.inserting_before(node):
             blanked = self.module.graph.call_module(name, (maps, self._edges))

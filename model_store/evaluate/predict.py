@@ -7,7 +7,7 @@ import torch
 
 from handlers import photo
 from handlers.device import Device, choose_device
-from handlers.labels import Surface
+from handlers.labels import Wanted
 from handlers.model_config import ModelConfig, Precision, load_config
 from handlers.network import Network
 from model_store.labelled import FORMATS, Labels
@@ -19,7 +19,7 @@ Predictor = Callable[[Iterable[bytes]], Iterator[Labels]]
 def in_process(folder: Path, device: str = "cpu") -> Predictor:
     """Load a model's folder onto a device, by torch's name for it; raises WeightsError."""
     config = load_config(folder)
-    network = Network(config, folder, device_of(device, config.precision))
+    network = Network.on(device_of(device, config.precision), config, folder)
     return lambda bodies: (predict(network, config, body) for body in bodies)
 
 
@@ -37,7 +37,6 @@ def predict(network: Network, config: ModelConfig, body: bytes) -> Labels:
     pixels = photo.decode(body, photo.read_header(body, FORMATS))
     height, width = pixels.shape[:2]
     working = photo.fit(height, width, config.working_max_side)
-    (scores,) = network.scores([photo.reduce(pixels, working)], network.frame(working))
-    surface = Surface(scores, network.score_place, working, (height, width))
-    labels: Labels = surface.labels().cpu().numpy()
-    return labels
+    wanted = Wanted((height, width))
+    (reading,) = network.label([photo.reduce(pixels, working)], [wanted], network.frame(working))
+    return reading().labels

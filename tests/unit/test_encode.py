@@ -1,6 +1,7 @@
-"""Scores become the PNG of the photo's own size that the job asked for."""
+"""A label map becomes the PNG that the job asked for."""
 
 import io
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,11 +9,11 @@ import torch
 from PIL import Image
 
 from handlers.decode import open_photo
-from handlers.encode import Scored, count_classes, encode
+from handlers.encode import Labelled, count_classes, encode
 from handlers.job import Job, Options
-from handlers.labels import Surface
+from handlers.labels import read
 from handlers.net.geometry import Place
-from tests.worker import CLASSES, Pixels, plain
+from tests.worker import CLASSES, plain
 
 PLACE = Place(3.5, 8)  # of the scores, in a frame of the SAME networks
 
@@ -20,46 +21,42 @@ PALETTE = bytes(range(3 * CLASSES))
 WORKING_MAX_SIDE = 40
 
 
-def scored(options: Options, size: tuple[int, int] = (60, 80)) -> Scored:
+def labelled(options: Options, size: tuple[int, int] = (60, 80)) -> Labelled:
     opened = open_photo(Job(plain(size, 0), options), WORKING_MAX_SIDE)
-    noise = torch.Generator().manual_seed(3)
-    return Scored(torch.randn(CLASSES, 4, 8, generator=noise), opened)
-
-
-def expected(of: Scored) -> tuple[Pixels, Pixels]:
-    surface = Surface(of.scores, PLACE, of.opened.working_size, of.opened.size)
-    labels = surface.labels()
-    return labels.numpy(), surface.confidence(labels).numpy()
+    scores = torch.randn(CLASSES, 4, 8, generator=torch.Generator().manual_seed(3))
+    return Labelled(partial(read, scores, PLACE, opened.working_size, opened.wanted), opened)
 
 
 def test_a_mask_is_an_indexed_png_with_the_models_palette() -> None:
-    given = scored(Options())
+    given = labelled(Options())
     assert given.opened.working_size == (30, 40)
-    with Image.open(io.BytesIO(encode(given, PALETTE, PLACE).png)) as image:
+    with Image.open(io.BytesIO(encode(given, PALETTE).png)) as image:
         assert image.mode == "P"
         assert bytes(image.getpalette() or [])[: len(PALETTE)] == PALETTE
-        np.testing.assert_array_equal(np.asarray(image), expected(given)[0])
+        np.testing.assert_array_equal(np.asarray(image), given.reading().labels)
 
 
 def test_with_confidence_it_is_grey_and_alpha() -> None:
-    given = scored(Options(output="confidence"))
-    with Image.open(io.BytesIO(encode(given, PALETTE, PLACE).png)) as image:
+    given = labelled(Options(output="confidence"))
+    labels, confidence, _ = given.reading()
+    assert confidence is not None
+    with Image.open(io.BytesIO(encode(given, PALETTE).png)) as image:
         assert image.mode == "LA"
-        np.testing.assert_array_equal(np.asarray(image), np.dstack(expected(given)))
+        np.testing.assert_array_equal(np.asarray(image), np.dstack((labels, confidence)))
 
 
 @pytest.mark.parametrize("output", ["mask", "confidence"])
 def test_the_same_scores_give_the_same_bytes(output: str) -> None:
     options = Options.model_validate({"output": output})
-    assert encode(scored(options), PALETTE, PLACE) == encode(scored(options), PALETTE, PLACE)
+    assert encode(labelled(options), PALETTE) == encode(labelled(options), PALETTE)
 
 
 @pytest.mark.parametrize("output", ["mask", "confidence"])
 def test_a_mask_tells_how_many_of_its_pixels_have_which_class(output: str) -> None:
-    given = scored(Options.model_validate({"output": output}))
-    numbers, pixels = np.unique(expected(given)[0], return_counts=True)
+    given = labelled(Options.model_validate({"output": output}))
+    numbers, pixels = np.unique(given.reading().labels, return_counts=True)
     found = dict(zip(numbers.tolist(), pixels.tolist(), strict=True))
-    assert encode(given, PALETTE, PLACE).class_pixels == found
+    assert encode(given, PALETTE).class_pixels == found
     assert sum(found.values()) == 60 * 80
 
 

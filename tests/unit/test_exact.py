@@ -14,6 +14,7 @@ from handlers.model_config import load_config
 from handlers.net import ARCHITECTURES
 from handlers.net.exact import ExactNet
 from handlers.net.layers import onednn_computes
+from handlers.net.masks import Mask, MaskedActivation
 from handlers.net.options import Kernels, LiteOptions, Upsampling, VggOptions
 from handlers.network import load_net
 from tests.toys import (
@@ -108,6 +109,11 @@ def crowds_of(name: str) -> st.SearchStrategy[Crowd]:
     return crowds(multiple, 8, most)
 
 
+@lru_cache
+def masked(name: str) -> ExactNet:
+    return ExactNet(deepcopy(plain(name)), "masks").to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]  # untyped
+
+
 def change(scores: Tensor, expected: Tensor) -> float:
     """The largest difference, as a part of the range of scores."""
     span = expected.max() - expected.min()
@@ -175,3 +181,24 @@ def test_padding_alone_would_change_scores(name: str) -> None:
     padded = net(lay_out([photo], (320, 320)))[0, :, :height, :width]
     assert change(padded, expected) > 0.05
     assert change(run(exact(name), [photo], (320, 320))[0], run_alone(exact(name), photo)) == 0
+
+
+@each_net
+@settings(derandomize=True, deadline=None, max_examples=5, database=None)
+@given(data=st.data())
+def test_masks_blank_what_strips_blank(name: str, data: st.DataObject) -> None:
+    """Torch's own kernels, which a GPU takes, differ in the last bits from canvas to canvas."""
+    crowd = data.draw(crowds_of(name))
+    net, photos = masked(name), crowd.photos()
+    with torch.inference_mode():
+        scores = net.masked(lay_out(photos, crowd.canvas), net.ends(crowd.frames))
+        for photo, frame, found in zip(photos, crowd.frames, scores, strict=True):
+            height, width = net.score_size(frame)
+            expected = run_alone(exact(name), photo)
+            assert change(found[:, :height, :width], expected) < SAME_FUNCTION
+
+
+def test_masks_are_computed_with_the_activations_where_maps_are_large() -> None:
+    layers = [type(layer) for layer in masked("lite0").modules()]
+    assert layers.count(MaskedActivation) == 16  # before each block's depthwise convolution
+    assert layers.count(Mask) == 2  # of scores on their way up

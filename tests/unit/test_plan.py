@@ -24,7 +24,11 @@ def costs(draw: st.DrawFn) -> Costs:
     """Any measured device: some passes are cheap, some dear, some were not admitted."""
     ladder = tuple(sorted(draw(st.sets(st.sampled_from([64, 128, 192, 256, 384]), max_size=4))))
     passes = st.sampled_from(
-        [(Frame(*sides), n) for sides in itertools.product(ladder, repeat=2) for n in (2, 3, 4, 8)]
+        [
+            (Frame(*sides), n)
+            for sides in itertools.product(ladder, repeat=2)
+            for n in (1, 2, 3, 4, 8)
+        ]
     )
     times = st.floats(0, 500, allow_nan=False)
     shared = draw(st.dictionaries(passes, times, max_size=30)) if ladder else {}
@@ -33,9 +37,9 @@ def costs(draw: st.DrawFn) -> Costs:
 
 def predicted_ms(groups: Sequence[Group], costs: Costs) -> float:
     return sum(
-        costs.lone(group.canvas)
-        if len(group.members) == 1
-        else costs.shared_ms[group.canvas, len(group.members)]
+        costs.shared_ms[group.canvas, len(group.members)]
+        if (group.canvas, len(group.members)) in costs.shared_ms
+        else costs.lone(group.canvas)
         for group in groups
     )
 
@@ -65,9 +69,10 @@ def test_a_group_is_a_lone_frame_or_an_admitted_pass_that_holds_it(
 ) -> None:
     for group in plan(batch, costs):
         if len(group.members) == 1:
-            assert group.canvas == batch[group.members[0]]
-            continue
-        assert (group.canvas, len(group.members)) in costs.shared_ms
+            (frame,) = (batch[place] for place in group.members)
+            assert group.canvas == frame or (group.canvas, 1) in costs.shared_ms
+        else:
+            assert (group.canvas, len(group.members)) in costs.shared_ms
         assert all(batch[place].height <= group.canvas.height for place in group.members)
         assert all(batch[place].width <= group.canvas.width for place in group.members)
 
@@ -97,6 +102,12 @@ def test_groups_and_their_members_keep_the_order_of_the_batch(
     groups = plan(batch, costs)
     assert [group.members for group in groups] == sorted(group.members for group in groups)
     assert all(list(group.members) == sorted(group.members) for group in groups)
+
+
+def test_a_lone_photo_takes_a_larger_canvas_where_that_is_faster() -> None:
+    costs = Costs(10, 1e-4, (64, 128), {(Frame(128, 128), 1): 1.0})
+    batch = {0: Frame(96, 128), 1: Frame(160, 64)}
+    assert plan(batch, costs) == [Group(Frame(128, 128), (0,)), Group(Frame(160, 64), (1,))]
 
 
 def test_a_photo_above_the_ladder_runs_alone() -> None:

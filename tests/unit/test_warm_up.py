@@ -49,6 +49,25 @@ def test_a_pass_that_differs_in_the_last_bits_is_not_admitted(
     assert "not exact, so not used: 2 photos on 64x64" in caplog.text
 
 
+def test_where_bits_do_not_count_it_is() -> None:
+    careless = batching().model_copy(update={"exact": False})
+    costs = warm_up(TimedNetwork(lambda photos: PASS_S, error=1e-12), careless)
+    assert set(costs.shared_ms) == {(Frame(64, 64), photos) for photos in (2, 4, 8)}
+
+
+def test_a_pass_that_memory_does_not_suffice_for_is_not_admitted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def pass_s(photos: int) -> float:
+        if photos > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return PASS_S
+
+    costs = warm_up(TimedNetwork(pass_s), batching())
+    assert set(costs.shared_ms) == {(Frame(64, 64), 2)}
+    assert "no memory for it, so not used: 4 photos on 64x64" in caplog.text
+
+
 def test_a_pass_that_takes_longer_than_lone_ones_is_not_admitted() -> None:
     costs = warm_up(TimedNetwork(lambda photos: PASS_S * photos**2), batching())
     assert costs.shared_ms == {}
