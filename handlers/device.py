@@ -19,7 +19,9 @@ LARGEST = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A device with its precision."""
+    """A device with its precision, and the threads that the processor has for it: for passes, or,
+    beside a GPU, for codecs.
+    """
 
     torch_device: torch.device
     precision: str
@@ -47,7 +49,7 @@ class Device:
 def choose_device(gpu_id: int | None, precision: Precision) -> Device:
     """Take the GPU that TorchServe assigned to this worker, or else the CPU."""
     if gpu_id is not None and torch.cuda.is_available():
-        return Device(torch.device("cuda", gpu_id), precision.cuda, threads=1)
+        return Device(torch.device("cuda", gpu_id), precision.cuda, cpu_threads())
     name = precision.cpu
     if name == "auto":
         name = "bf16" if cpu_computes_bf16() else "fp32"
@@ -84,6 +86,7 @@ def prepare_gpu(device: Device, *, exact: bool) -> None:
     Timing chooses anew in each process, so two workers could give different bits.
     """
     torch.cuda.set_device(device.torch_device)
+    torch.set_num_threads(1)  # nothing that is computed beside it is worth a team of threads
     torch.backends.cudnn.benchmark = not exact
     torch.backends.cudnn.deterministic = exact
     torch.backends.cudnn.allow_tf32 = not exact

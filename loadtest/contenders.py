@@ -122,7 +122,7 @@ def in_process(
     reports: list[Report] = []
     latencies_ms: list[Timed] = []
     rounds = 0
-    cpu_before, started = measure.own_cpu_s(), time.perf_counter()
+    energy, cpu_before, started = measure.Energy(), measure.own_cpu_s(), time.perf_counter()
     while not rounds or time.perf_counter() - started < seconds:
         for places in batches:
             batch_started = time.perf_counter()
@@ -136,6 +136,7 @@ def in_process(
         images=len(reports),
         seconds=took,
         cpu_s={"loop": cpu_s},
+        joules=energy.joules(),
         valid_pixels=course.valid_pixels * rounds,
         stages_ms=summed([report.stages_ms for report in reports]),
         latencies_ms=tuple(latencies_ms),

@@ -3,7 +3,9 @@
 import os
 import resource
 import time
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -76,6 +78,42 @@ def gpu_peak_bytes() -> dict[str, int]:
 def reset_gpu_peak() -> None:
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
+
+
+@cache
+def nvml() -> Any:
+    """Connect to NVIDIA's driver; None where there is none."""
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+    except (ImportError, OSError):
+        return None
+    except pynvml.NVMLError:
+        return None
+    return pynvml
+
+
+def gpu_joules() -> float | None:
+    """Tell the energy that all GPUs have used since the driver was loaded, where they tell it."""
+    if not nvml():
+        return None
+    handles = map(nvml().nvmlDeviceGetHandleByIndex, range(nvml().nvmlDeviceGetCount()))
+    try:
+        return sum(map(float, map(nvml().nvmlDeviceGetTotalEnergyConsumption, handles))) / 1000
+    except nvml().NVMLError:
+        return None
+
+
+class Energy:
+    """What GPUs use from here on; nothing where there are none that tell."""
+
+    def __init__(self) -> None:
+        self._before = gpu_joules()
+
+    def joules(self) -> float | None:
+        after = gpu_joules()
+        return None if self._before is None or after is None else after - self._before
 
 
 def matrix_rate(device: Device) -> float:

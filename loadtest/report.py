@@ -27,6 +27,7 @@ HEADINGS = (
     "differ",
     "peak MB",
     "of limit %",
+    "J/mask",
     "stages, ms",
 )
 images_per_s = attrgetter("images_per_s")
@@ -110,6 +111,7 @@ def cells_of(row: Row) -> tuple[str, ...]:
         f"{row.differing}/{row.compared}{failed}",
         number(row.peak_mb, 0),
         number(None if row.limit_share is None else 100 * row.limit_share, 1),
+        number(row.joules_per_mask, 3),
         stages,
     )
 
@@ -174,6 +176,7 @@ threads; over HTTP that of gateway, Java and workers, without the clients. `diff
 bytes (network: score maps whose bits) are not those of the lone photo; `px changed`: pixels whose
 label is not (network: cells of the score map). Latencies are of a batch in process, of a request
 over HTTP. `of limit`: FLOPs of lone frames per second, of what large matrix products reach here.
+`J/mask`: energy of the GPUs, as their driver tells it.
 `one stream`: one by one, the whole set as one batch; `one at a time`: batches of one, a request
 after the last one's answer. Comparisons that name no unit of their own are ratios, medians over
 rounds; a bare loop is the best row of `pipeline`.

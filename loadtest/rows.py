@@ -27,6 +27,7 @@ class Slice:
     failed: int = 0
     peak_bytes: Mapping[str, int] = field(default_factory=dict)  # by process
     client_cpu_s: float = 0.0
+    joules: float | None = None  # of all GPUs, where they tell
     foreign_share: float = 0.0  # of all processors, taken by what is not part of the measurement
 
     @property
@@ -68,6 +69,7 @@ class Row:
     peak_mb: float
     peak_mb_by_process: Mapping[str, float]
     limit_share: float | None
+    joules_per_mask: float | None
     images_per_s_by_slice: tuple[float, ...]
 
 
@@ -128,8 +130,14 @@ def row_of(
         peak_mb=sum(mb for name, mb in peaks.items() if name != "gpu"),
         peak_mb_by_process=peaks,
         limit_share=ratio(flops_per_image * images / seconds, flops_per_s),
+        joules_per_mask=joules_per_mask(slices),
         images_per_s_by_slice=tuple(one.images_per_s for one in slices),
     )
+
+
+def joules_per_mask(slices: Sequence[Slice]) -> float | None:
+    told = [one.joules for one in slices if one.joules is not None]
+    return sum(told) / sum(one.images for one in slices) if len(told) == len(slices) else None
 
 
 def summed(parts: Sequence[Mapping[str, float]]) -> dict[str, float]:

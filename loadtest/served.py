@@ -75,7 +75,8 @@ class Served:
     def burst(self, level: str, load: Load, clients: Executor) -> Slice:
         """Send whole rounds of photos to TorchServe or to the gateway."""
         self._reset_peaks()
-        metrics, cpu_s = read_counters(self.gateway_url), self._cpu_s()
+        metrics, energy = read_counters(self.gateway_url), measure.Energy()
+        cpu_s = self._cpu_s()
         seen = clients.submit(
             burst, self.targets[level], list(load.photos), load.clients, load.seconds
         ).result()
@@ -95,6 +96,7 @@ class Served:
                 name: sum(map(measure.peak_bytes, pids)) for name, pids in self.pids.items()
             },
             client_cpu_s=seen.cpu_s,
+            joules=energy.joules(),
             **counted,
         )
 

@@ -12,10 +12,12 @@ import torch
 from PIL import Image
 
 from handlers.device import Device
+from handlers.model_config import Ladder, Precision
 from handlers.plan import Costs, Frame
 from loadtest.client import whole_rounds
 from loadtest.contenders import LONE, NETWORK, PIPELINE, STREAM
 from loadtest.corpus import HUGE, HUGE_EVERY, LONG_SIDES, ONE_SIZE, SETS, photos_of, sizes_of
+from loadtest.invariance import page, survey, with_random_weights
 from loadtest.report import compare, number, save, table
 from loadtest.rounds import Result, SetResult, Wanted
 from loadtest.rows import Check, Slice, added_ms, paired, percentile, row_of, worst
@@ -89,6 +91,7 @@ def test_a_row_adds_up_its_slices() -> None:
         stages_ms={"decode": 20, "forward": 100},
         latencies_ms=((0, 5.0), (1, 7.0)),
         differing=1,
+        joules=30,
         peak_bytes={"gateway": 1_000_000, "gpu": 9_000_000},
     )
     other = replace(EMPTY, images=30, seconds=2, cpu_s={"workers": 4}, peak_bytes=one.peak_bytes)
@@ -103,6 +106,9 @@ def test_a_row_adds_up_its_slices() -> None:
     assert (row.differing, row.compared, row.changed_pixels_percent) == (1, 40, None)
     assert row.peak_mb == 1  # a GPU's memory is another
     assert row.limit_share == pytest.approx(0.2)
+    assert row.joules_per_mask is None  # one slice tells nothing of it
+    alone = row_of("gateway", "ours", [one], None, flops_per_image=1, flops_per_s=1)
+    assert alone.joules_per_mask == 3
 
 
 def test_a_check_of_its_own_takes_the_place_of_answers_compared_as_they_came() -> None:
@@ -206,3 +212,16 @@ def test_a_result_is_saved_as_a_page_and_as_json(result: Result, tmp_path: Path)
     assert (raw["set"], raw["hardware"]["cores"], len(raw["rows"])) == ("mix", 2, 12)
     assert stem.with_suffix(".md").read_text() == page
     assert all(f"| {row['level']}" in page for row in raw["rows"])
+
+
+def test_shared_passes_are_compared_with_lone_ones(tmp_path: Path) -> None:
+    config = with_random_weights("fcn8s-lite0", tmp_path)
+    batching = config.batching.model_copy(update={"ladder": Ladder(cpu=(64,))})
+    narrow = config.model_copy(update={"batching": batching, "precision": Precision(cpu="fp32")})
+    (found,) = survey(narrow, tmp_path, "cpu", largest=2)
+    assert (found.canvas, found.images) == (Frame(64, 64), 2)
+    assert found.exact.differing == found.autotuned.differing == 0
+    assert found.exact.ms > 0
+    text = page([found], {"network": "fcn8s-lite0"})
+    assert "1 of 1 give the bits of lone ones" in text
+    assert "64x64" in text
