@@ -31,8 +31,9 @@ LONG_ENOUGH_S = 1.0
 LONGEST_ASPECT = 2
 # of `trial_frames`
 TRIAL_FRAMES = 3
-# a worker that restarts must answer soon; what could not be tried by then is not shared
-LONGEST_S = 10.0
+# a worker that restarts must answer soon; what could not be tried by then is not shared. A GPU's
+# library takes a second or so to choose the kernels of a canvas, and without shared passes it idles
+LONGEST_S = {"cpu": 10.0, "cuda": 40.0}
 SEED = 0
 
 
@@ -48,7 +49,7 @@ def warm_up(network: Network, batching: Batching) -> Costs:
     for canvas in canvases(ladder):
         most = min(batching.batch_size, budget // canvas.pixels)
         trial_s = lone.lone(canvas) * trial_photos(network.fewest_shared, most) / 1000
-        if time.perf_counter() - started + trial_s > LONGEST_S:
+        if time.perf_counter() - started + trial_s > LONGEST_S[kind]:
             logger.warning("warm-up cut short at %dx%d: larger canvases stay unshared", *canvas)
             break
         shared_ms |= shared_passes(network, canvas, most, lone, exact=batching.exact)
