@@ -1,7 +1,7 @@
 """The last step up on a GPU: every pixel is interpolated, a strip of rows at a time.
 
 What `handlers.labels` does, but nothing waits for the device to say which pixels are open. Full
-scores of a strip are all that is ever written: they stay in the GPU's cache.
+scores of a strip are all that is ever written.
 """
 
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ from torch import Tensor
 from handlers.labels import Size, Wanted, axis
 from handlers.net.geometry import Place
 
-# of a strip: 16 MB in fp32
-STRIP_SCORES = 4 << 20
+# of a strip: 4 MB in fp32, a few times over, fit the cache of a large GPU
+STRIP_SCORES = 1 << 20
 CACHED_AXES = 4096
 
 

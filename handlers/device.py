@@ -15,6 +15,9 @@ CPU_BF16_CAPABILITIES = ("avx512_bf16", "amx_bf16", "bf16")
 # glibc's malloc.h, and the largest value that mallopt() takes
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 LARGEST = 2**31 - 1
+# cudaErrorMemoryAllocation; and what cuBLAS and cuDNN say of it
+CUDA_OUT_OF_MEMORY = 2
+OUT_OF_MEMORY_WORDS = ("CUBLAS_STATUS_ALLOC_FAILED", "unable to find an engine")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,7 @@ def prepare_gpu(device: Device, *, exact: bool) -> None:
     """
     torch.cuda.set_device(device.torch_device)
     torch.set_num_threads(1)  # nothing that is computed beside it is worth a team of threads
-    torch.backends.cudnn.benchmark = not exact
+    torch.backends.cudnn.benchmark = False  # but while passes are recorded: `handlers.gpu`
     torch.backends.cudnn.deterministic = exact
     torch.backends.cudnn.allow_tf32 = not exact
     torch.backends.cuda.matmul.allow_tf32 = not exact
@@ -96,12 +99,30 @@ def prepare_gpu(device: Device, *, exact: bool) -> None:
     torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = not exact
 
 
+def lacks_memory(error: Exception) -> bool:
+    """Say whether an error is a lack of memory, in the forms that it comes in.
+
+    The allocator of maps has its own error; pinned memory, recordings and libraries do not.
+    """
+    return (
+        isinstance(error, (MemoryError, torch.OutOfMemoryError))
+        or getattr(error, "error_code", None) == CUDA_OUT_OF_MEMORY
+        or any(words in str(error) for words in OUT_OF_MEMORY_WORDS)
+    )
+
+
 def is_lost(error: Exception) -> bool:
     """Say whether a device's error leaves this process without it: all but a lack of memory do."""
-    if isinstance(error, torch.OutOfMemoryError):
+    if lacks_memory(error):
         return False
-    # libraries on top of CUDA raise plain errors
-    return isinstance(error, torch.AcceleratorError) or "CUDA error" in str(error)
+    if isinstance(error, torch.AcceleratorError) or "CUDA error" in str(error):
+        return True
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]  # in torch
+        try:  # such an error shows at each call, whatever library met it first
+            torch.cuda.synchronize()
+        except RuntimeError:
+            return True
+    return False
 
 
 def codec_threads(device: Device) -> ThreadPoolExecutor:
@@ -110,9 +131,13 @@ def codec_threads(device: Device) -> ThreadPoolExecutor:
     Torch would give each a team of threads. As soon as there are more of them than processors
     OpenMP has all teams, the network's too, sleep at each barrier: twice the time of a pass.
     """
-    return ThreadPoolExecutor(
-        max(2, device.threads), "codec", initializer=torch.set_num_threads, initargs=(1,)
-    )
+
+    def begin() -> None:
+        torch.set_num_threads(1)
+        if device.kind == "cuda":  # else waiting for a copy would open the first GPU
+            torch.cuda.set_device(device.torch_device)
+
+    return ThreadPoolExecutor(max(2, device.threads), "codec", initializer=begin)
 
 
 def from_environment(name: str) -> int:

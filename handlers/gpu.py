@@ -2,7 +2,7 @@
 
     pinned pixels --up--> uint8 on the device --through--> labels --down--> pinned labels
 
-Photos go up as they are decoded, a quarter of the bytes of what the network reads; they are
+Photos go up as they are decoded, half the bytes of what the network reads; they are
 normalised, scored, brought to their own sizes and labelled there, and only labels come down.
 Nobody waits before a label map is read, so one group's copies run beside another's pass.
 
@@ -30,6 +30,10 @@ from handlers.model_config import ModelConfig
 from handlers.net.masks import outside
 from handlers.network import Network, Reading
 from handlers.plan import Frame, Size
+
+# lone photos that no recorded pass is for lie on canvases of multiples of this: a library takes up
+# to a second to choose the kernels of a shape that it has not seen
+LONE_STRIDE = 128
 
 
 class Staged(NamedTuple):
@@ -71,9 +75,11 @@ class GpuNetwork(Network):
         self._up, self._through, self._down = (self._streams.Stream() for _ in range(3))
         self._recorded: dict[tuple[Frame, int], Recorded] = {}
         self._pool: Any = None
+        self._exact = config.batching.exact
         # of every recorded pass: there is one at a time
         most = 3 * config.batching.group_pixels.on(device.kind)
         self._pixels = torch.empty(most, dtype=torch.uint8, device=device.torch_device)
+        self._streams.synchronize()  # weights moved on a stream that the others do not wait for
 
     @torch.inference_mode()
     def scores(self, photos: Sequence[Pixels], canvas: Frame) -> list[Tensor]:
@@ -109,15 +115,21 @@ class GpuNetwork(Network):
         if self.device.kind != "cuda":
             return
         staged = self._static(images, canvas)
-        with self._streams.stream(self._through):
-            self._score(staged)  # chooses the kernels, which must not happen in the recording
-        self._streams.synchronize()
+        # chooses the kernels, which must not happen in the recording
+        with torch.backends.cudnn.flags(benchmark=not self._exact, deterministic=self._exact):
+            with self._streams.stream(self._through):
+                self._score(staged)
+            self._streams.synchronize()
         graph = torch.cuda.CUDAGraph()
         self._pool = self._pool or torch.cuda.graph_pool_handle()
         # codec threads may call the device meanwhile: "thread_local" lets them
-        with torch.cuda.graph(graph, self._pool, self._through, "thread_local"):
+        recording = torch.cuda.graph(graph, self._pool, self._through, "thread_local")
+        with self._streams.stream(self._through), recording:
             scores = self._score(staged)
         self._recorded[canvas, images] = Recorded(graph, staged, scores)
+
+    def forget(self, images: int, canvas: Frame) -> None:
+        self._recorded.pop((canvas, images), None)
 
     def synchronise(self) -> None:
         self._streams.synchronize()
@@ -132,6 +144,8 @@ class GpuNetwork(Network):
         """Lay photos (h, w, 3) out in pinned memory and send them up; what lies around them there
         is anything.
         """
+        if len(photos) == 1 and (canvas, 1) not in self._recorded:
+            canvas = Frame.of(canvas, LONE_STRIDE)
         pinned = self.device.kind == "cuda"
         pixels = torch.empty((len(photos), *canvas, 3), dtype=torch.uint8, pin_memory=pinned)
         for place, photo in zip(pixels.numpy(), photos, strict=True):

@@ -85,6 +85,9 @@ class Network:
     def prepare(self, images: int, canvas: Frame) -> None:
         """Get ready for passes of so many photos; a processor has nothing to do."""
 
+    def forget(self, images: int, canvas: Frame) -> None:
+        """Undo `prepare`."""
+
     def synchronise(self) -> None:
         """Wait until the device has done all that it was given; a processor has by itself."""
 

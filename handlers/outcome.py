@@ -7,9 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-import torch
-
-from handlers.device import is_lost
+from handlers.device import is_lost, lacks_memory
 from handlers.errors import ProblemError, WorkerFailedError, WorkerOutOfMemoryError
 from handlers.log import with_fields
 
@@ -59,7 +57,7 @@ def translate(error: Exception, request_id: str) -> ProblemError:
     """Name a failure for the client; what nobody foresaw is logged with its traceback."""
     if isinstance(error, ProblemError):
         return error
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+    if lacks_memory(error):
         return WorkerOutOfMemoryError(
             "the worker ran out of memory on this image; "
             "send it smaller, or with a smaller max_side"

@@ -9,12 +9,15 @@ differ between two starts, since times do.
 import logging
 import time
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import product
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from handlers.decode import Pixels
+from handlers.device import lacks_memory
 from handlers.model_config import Batching
 from handlers.network import Network
 from handlers.plan import Costs, Frame
@@ -24,7 +27,7 @@ logger = logging.getLogger(__name__)
 # two frames far apart, for the line through their times
 SMALL, LARGE = Frame(128, 128), Frame(384, 512)
 # everything is weighed against lone passes, so these are timed most carefully
-LONE_REPEATS, SHARED_REPEATS = 8, 1
+LONE_REPEATS, SHARED_REPEATS = 8, {"cpu": 1, "cuda": 3}
 # passes that take longer together need no repeating: what disturbs them is small beside them
 LONG_ENOUGH_S = 1.0
 # photos are seldom longer than this, in widths or heights
@@ -44,15 +47,17 @@ def warm_up(network: Network, batching: Batching) -> Costs:
     ms_per_pixel = max(0.0, large_ms - small_ms) / (LARGE.pixels - SMALL.pixels)
     lone = Costs(max(0.0, small_ms - ms_per_pixel * SMALL.pixels), ms_per_pixel)
     kind = network.device.kind
-    ladder, budget = batching.ladder.on(kind), batching.group_pixels.on(kind)
+    trial = Trial(network, lone, exact=batching.exact)
     shared_ms: dict[tuple[Frame, int], float] = {}
-    for canvas in canvases(ladder):
-        most = min(batching.batch_size, budget // canvas.pixels)
-        trial_s = lone.lone(canvas) * trial_photos(network.fewest_shared, most) / 1000
+    for canvas, images in passes(network, batching):
+        trial_s = lone.lone(canvas) * trial.photos(images) / 1000
         if time.perf_counter() - started + trial_s > LONGEST_S[kind]:
-            logger.warning("warm-up cut short at %dx%d: larger canvases stay unshared", *canvas)
+            logger.warning("warm-up cut short at %dx%d: what is left stays unshared", *canvas)
             break
-        shared_ms |= shared_passes(network, canvas, most, lone, exact=batching.exact)
+        if ms := trial.ms(canvas, images):
+            shared_ms[canvas, images] = ms
+        else:
+            network.forget(images, canvas)
     logger.info(
         "warmed up in %.1f s: lone passes take %.1f ms + %.0f ns a pixel, %d shared ones admitted",
         time.perf_counter() - started,
@@ -60,7 +65,26 @@ def warm_up(network: Network, batching: Batching) -> Costs:
         lone.ms_per_pixel * 1e6,
         len(shared_ms),
     )
-    return Costs(lone.launch_ms, lone.ms_per_pixel, ladder, shared_ms)
+    return Costs(lone.launch_ms, lone.ms_per_pixel, batching.ladder.on(kind), shared_ms)
+
+
+def passes(network: Network, batching: Batching) -> list[tuple[Frame, int]]:
+    """List the passes of 1, 2, 4 ... photos to try, on small canvases first: they gain most.
+
+    A GPU's come from the largest down: each recorded one then fits into memory of those before.
+    """
+    kind = network.device.kind
+    budget = batching.group_pixels.on(kind)
+    found = [
+        (canvas, images)
+        for canvas in canvases(batching.ladder.on(kind))
+        for images in powers_of_two(
+            network.fewest_shared, min(batching.batch_size, budget // canvas.pixels)
+        )
+    ]
+    if kind == "cuda":
+        found.sort(key=lambda each: each[0].pixels * each[1], reverse=True)
+    return found
 
 
 def canvases(ladder: Sequence[int]) -> list[Frame]:
@@ -76,36 +100,57 @@ def lone_ms(network: Network, frame: Frame) -> float:
     return pass_ms(network, [photo], frame, LONE_REPEATS)
 
 
-def shared_passes(
-    network: Network, canvas: Frame, most: int, lone: Costs, *, exact: bool
-) -> dict[tuple[Frame, int], float]:
-    """Check and time passes of 1, 2, 4 ... photos on `canvas`; keep what is exact and faster."""
-    photos = [photo_of(frame) for frame in trial_frames(canvas, network)]
-    alone = [network.scores([photo], network.frame(photo.shape[:2]))[0] for photo in photos]
-    kept = {}
-    for images in powers_of_two(network.fewest_shared, most):
-        places = [place % len(photos) for place in range(images)]
-        company = [photos[place] for place in places]
+class Trial:
+    """Tries passes that photos may share; lone passes to compare with are made once a canvas."""
+
+    def __init__(self, network: Network, lone: Costs, *, exact: bool) -> None:
+        self._network, self._lone, self._exact = network, lone, exact
+        self._repeats = SHARED_REPEATS[network.device.kind]
+        self._alone = lru_cache(None)(self._score_alone)
+
+    def ms(self, canvas: Frame, images: int) -> float | None:
+        """Time a pass; None where it is not exact, no faster, or too large for the memory."""
+        photos, _ = self._alone(canvas)
         try:
-            network.prepare(images, canvas)
-            scores = network.scores(company, canvas)
-        except torch.OutOfMemoryError:
+            self._network.prepare(images, canvas)
+            same = all(self._is_same(canvas, places) for places in rounds(images))
+            company = [photos[place] for place in rounds(images)[0]]
+            ms = pass_ms(self._network, company, canvas, self._repeats)
+        except RuntimeError as error:
+            if not lacks_memory(error):
+                raise
             logger.warning("no memory for it, so not used: %d photos on %dx%d", images, *canvas)
-            break
-        same = all(map(torch.equal, scores, (alone[place] for place in places)))
-        if exact and not same:
+            return None
+        if self._exact and not same:
             logger.warning("not exact, so not used: %d photos on %dx%d", images, *canvas)
-            continue
-        ms = pass_ms(network, company, canvas, SHARED_REPEATS)
-        if ms < images * lone.lone(canvas):
-            kept[canvas, images] = ms
-    return kept
+            return None
+        return ms if ms < images * self._lone.lone(canvas) else None
+
+    def photos(self, images: int) -> int:
+        """Count the photos that a trial puts through the network, alone and together."""
+        return TRIAL_FRAMES + images * (len(rounds(images)) + self._repeats)
+
+    def _is_same(self, canvas: Frame, places: Sequence[int]) -> bool:
+        photos, alone = self._alone(canvas)
+        scores = self._network.scores([photos[place] for place in places], canvas)
+        return all(map(torch.equal, scores, (alone[place] for place in places)))
+
+    def _score_alone(self, canvas: Frame) -> tuple[list[Pixels], list[Tensor]]:
+        photos = [photo_of(frame) for frame in trial_frames(canvas, self._network)]
+        frames = [self._network.frame(photo.shape[:2]) for photo in photos]
+        scores = [
+            self._network.scores([photo], frame)[0]
+            for photo, frame in zip(photos, frames, strict=True)
+        ]
+        return photos, scores
 
 
-def trial_photos(fewest: int, most: int) -> int:
-    """Count the photos that `shared_passes` puts through the network, alone and together."""
-    together = sum(powers_of_two(fewest, most))
-    return TRIAL_FRAMES + (1 + SHARED_REPEATS) * together
+def rounds(images: int) -> list[list[int]]:
+    """Have every trial frame in some company of so many: places of `trial_frames`."""
+    return [
+        [(first + place) % TRIAL_FRAMES for place in range(images)]
+        for first in range(0, TRIAL_FRAMES, images)
+    ]
 
 
 def powers_of_two(fewest: int, most: int) -> list[int]:

@@ -19,12 +19,12 @@ import torch
 from safetensors.torch import save_file
 from torch.profiler import ProfilerActivity, profile
 
-from handlers.device import choose_device
+from handlers.device import choose_device, lacks_memory
 from handlers.model_config import ModelConfig, load_config
 from handlers.net.options import ARCHITECTURE_PARTS
 from handlers.network import BACKBONE, Network, build_net
 from handlers.plan import Frame
-from handlers.warm_up import canvases, pass_ms, photo_of, powers_of_two, trial_frames
+from handlers.warm_up import canvases, pass_ms, passes, photo_of, rounds, trial_frames
 from loadtest.bench import MODEL, RESULTS
 from loadtest.machine import hardware, revision, versions
 from loadtest.report import number, table
@@ -57,7 +57,8 @@ def survey(config: ModelConfig, folder: Path, device: str, largest: int) -> list
     by_mode = {exact: try_all(config, folder, device, largest, exact) for exact in (True, False)}
     return [
         Pass(canvas, images, one, by_mode[False][canvas, images])
-        for (canvas, images), one in by_mode[True].items()
+        for (canvas, images), one in sorted(by_mode[True].items())
+        if (canvas, images) in by_mode[False]
     ]
 
 
@@ -67,10 +68,12 @@ def try_all(
     network = network_of(config, folder, device, exact=exact)
     batching = config.batching
     found: dict[tuple[Frame, int], Found] = {}
-    for canvas in canvases(batching.ladder.on(network.device.kind)):
-        budget = batching.group_pixels.on(network.device.kind) // canvas.pixels
-        for images in powers_of_two(network.fewest_shared, min(largest, budget)):
+    for canvas, images in passes(network, batching.model_copy(update={"batch_size": largest})):
+        try:
             found[canvas, images] = try_one(network, canvas, images)
+        except RuntimeError as error:
+            if not lacks_memory(error):
+                raise
     return found
 
 
@@ -82,14 +85,15 @@ def network_of(config: ModelConfig, folder: Path, device: str, *, exact: bool) -
 
 def try_one(network: Network, canvas: Frame, images: int) -> Found:
     photos = [photo_of(frame) for frame in trial_frames(canvas, network)]
-    company = [photos[place % len(photos)] for place in range(images)]
     alone = [network.scores([photo], network.frame(photo.shape[:2]))[0] for photo in photos]
     network.prepare(images, canvas)
-    scores = network.scores(company, canvas)
-    changes = [
-        ((one - alone[place % len(photos)]).abs().max() / one.abs().max()).item()
-        for place, one in enumerate(scores)
-    ]
+    changes = []
+    for places in rounds(images):
+        company = [photos[place] for place in places]
+        changes += [
+            ((one - alone[place]).abs().max() / one.abs().max()).item()
+            for place, one in zip(places, network.scores(company, canvas), strict=True)
+        ]
     ms = pass_ms(network, company, canvas, REPEATS)
     return Found(sum(change > 0 for change in changes), max(changes), ms)
 
@@ -97,6 +101,7 @@ def try_one(network: Network, canvas: Frame, images: int) -> Found:
 def kernels(network: Network, canvas: Frame, images: int) -> list[str]:
     """Name what took longest in a pass: algorithms, where the library tells."""
     photos = [photo_of(canvas)] * images
+    network.scores(photos, canvas)
     activities = [ProfilerActivity.CPU]
     if network.device.kind == "cuda":
         activities.append(ProfilerActivity.CUDA)
@@ -105,9 +110,10 @@ def kernels(network: Network, canvas: Frame, images: int) -> list[str]:
         network.synchronise()
     times = Counter[str]()
     for event in seen.key_averages():
-        times[event.key] += int(getattr(event, "self_device_time_total", 0) or 0)
         if network.device.kind == "cpu":
             times[event.key] += int(event.self_cpu_time_total)
+        elif event.device_type.name == "CUDA":
+            times[event.key] += int(event.self_device_time_total)
     return [f"{name} {us / 1000:.2f} ms" for name, us in times.most_common(KERNELS_NAMED)]
 
 
@@ -165,7 +171,7 @@ def main() -> None:
             if arguments.architecture
             else load_config(folder)
         )
-        passes = survey(config, folder, arguments.device, arguments.photos)
+        found = survey(config, folder, arguments.device, arguments.photos)
         network = network_of(config, folder, arguments.device, exact=True)
         largest = canvases(config.batching.ladder.on(network.device.kind))[-1]
         named = kernels(network, largest, 2)
@@ -177,10 +183,10 @@ def main() -> None:
         "revision": revision(),
         "kernels": named,
     }
-    text = page(passes, about)
+    text = page(found, about)
     stem = arguments.out / f"invariance-{arguments.device}-{config.architecture}"
     stem.with_suffix(".md").write_text(text)
-    raw = about | {"passes": [asdict(one) for one in passes]}
+    raw = about | {"passes": [asdict(one) for one in found]}
     stem.with_suffix(".json").write_text(json.dumps(raw, indent=1) + "\n")
     print(text)
 

@@ -157,6 +157,7 @@ def test_warm_up_tries_lone_photos_on_the_ladder_too(net: GpuNetwork) -> None:
         pytest.param(torch.AcceleratorError("CUDA error: an illegal access"), True, id="access"),
         pytest.param(RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED"), True, id="cublas"),
         pytest.param(torch.OutOfMemoryError("CUDA out of memory"), False, id="memory"),
+        pytest.param(RuntimeError("GET was unable to find an engine"), False, id="workspace"),
         pytest.param(RuntimeError("shape mismatch"), False, id="ours"),
     ],
 )
