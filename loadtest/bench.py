@@ -17,7 +17,7 @@ from service.torchserve import ONEDNN_PRIMITIVES
 
 RESULTS = ROOT / "loadtest" / "results"
 SAMPLES = ROOT / "service" / "samples"
-MODEL = ROOT / "model_store" / "fcn8s-lite0"
+MODEL = ROOT / "model_store" / "fcn8s-lite2"
 
 Device = Literal["cpu", "cuda"]
 

@@ -28,8 +28,8 @@ from model_store.train.folder import in_file
 from model_store.train.start import IMAGENET, begin, read_start
 from model_store.whole import appearing
 
-# the model that comes with this project
-SHIPPED = Path(__file__).parent / "fcn8s-lite0"
+# the models that come with this project; the first is what is served unless settings say more
+SHIPPED = tuple(Path(__file__).parent / name for name in ("fcn8s-lite2", "fcn8s-lite0"))
 CARD_FILE = "CARD.md"
 FEWEST_CLASSES = 2
 
@@ -79,9 +79,9 @@ def new(folder: Path, classes: Sequence[str], start: str = "", architecture: str
 
 
 def usual_start(architecture: str) -> str:
-    ours = checked_config(SHIPPED).architecture
-    same = backbone_of(architecture or ours) == backbone_of(ours)
-    return str(SHIPPED) if same else IMAGENET
+    ours = {backbone_of(checked_config(folder).architecture): folder for folder in SHIPPED}
+    wanted = backbone_of(architecture) if architecture else next(iter(ours))
+    return str(ours.get(wanted, IMAGENET))
 
 
 def backbone_of(architecture: str) -> str:
@@ -93,7 +93,7 @@ def describe(start: str, architecture: str) -> Start:
     """Read what a start says of itself; raises CheckpointError and ModelFolderError."""
     wanted = {"architecture": architecture} if architecture else {}
     if start == IMAGENET:
-        usual = checked_config(SHIPPED).model_dump(mode="json", include={"architecture", "lite"})
+        usual = checked_config(SHIPPED[0]).model_dump(mode="json", include={"architecture", "lite"})
         return Start("ImageNet's weights", for_backbone(usual, architecture) | wanted)
     file = Path(start)
     if file.is_dir():

@@ -180,7 +180,7 @@ MIXED_EXAMPLE = """\
 --b5a1\r
 Content-Type: image/png\r
 Content-Digest: sha-256=:RBNvo1WzZ4oRRq0W9+hknpT7T8If536DEMBg9hyq/4o=:\r
-X-Model: fcn8s-lite0@0123456789abcdef\r
+X-Model: fcn8s-lite2@0123456789abcdef\r
 Server-Timing: read;dur=1.20, admit;dur=0.10, wait;dur=0.80, decode;dur=1.50\r
 Content-ID: <0@images>\r
 Content-Disposition: inline; filename*=UTF-8''cat.jpg\r

@@ -28,7 +28,7 @@ class Settings(BaseSettings):
         1, ge=1, le=64, description="gateway processes; each takes its part of every bound"
     )
     models: Words = Field(
-        ("fcn8s-lite0",),
+        ("fcn8s-lite2",),
         description="names of the models served, separated by commas; the first is the default",
     )
     torchserve_url: str = Field(
@@ -192,7 +192,7 @@ class Settings(BaseSettings):
     @classmethod
     def _has_models(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if not value:
-            raise ValueError("name at least one model, for example fcn8s-lite0")
+            raise ValueError("name at least one model, for example fcn8s-lite2")
         for place, name in enumerate(value):
             if not re.fullmatch(MODEL_NAME, name):
                 raise ValueError(f"{name!r} is no model's name; it has letters, digits and . _ -")

@@ -38,7 +38,7 @@ from service.server import Server, uvicorn_options
 from service.settings import Settings
 
 ROOT = Path(__file__).parents[1]
-MODEL_YAML = yaml.safe_load((ROOT / "model_store/fcn8s-lite0/model.yaml").read_text())
+MODEL_YAML = yaml.safe_load((ROOT / "model_store/fcn8s-lite2/model.yaml").read_text())
 CLASSES: list[str] = MODEL_YAML["classes"]
 PALETTE = bytes(channel for colour in MODEL_YAML["palette"] for channel in colour)
 CAT = (ROOT / "service/samples/cat.jpg").read_bytes()

@@ -18,18 +18,12 @@ from torch.nn import functional
 BATCH_NORM_EPS = 1e-3
 FRAME_STRIDE = 32
 
-# repeats, kernel, stride of the first block, expansion, channels in, channels out
-STAGES = (
-    (1, 3, 1, 1, 32, 16),
-    (2, 3, 2, 6, 16, 24),
-    (2, 5, 2, 6, 24, 40),
-    (3, 3, 2, 6, 40, 80),
-    (3, 5, 1, 6, 80, 112),
-    (4, 5, 2, 6, 112, 192),
-    (1, 3, 1, 6, 192, 320),
-)
-# the blocks that follow the features of strides 8 and 16
-AFTER_POOL3, AFTER_POOL4 = 5, 11
+# of the blocks of Lite0 and of Lite2, stage by stage; features of strides 8 and 16 end where the
+# last two steps down begin
+STRIDES = {
+    16: (1, *(2, 1), *(2, 1), *(2, 1, 1), *(1, 1, 1), *(2, 1, 1, 1), 1),
+    21: (1, *(2, 1, 1), *(2, 1, 1), *(2, 1, 1, 1), *(1, 1, 1, 1), *(2, 1, 1, 1, 1), 1),
+}
 
 Weights = dict[str, Tensor]
 
@@ -41,12 +35,14 @@ def reference_scores(photo: NDArray[np.uint8], weights: Path) -> Tensor:
     x = frame(photo)
     x = relu6(batch_norm(conv(x, w["stem.weight"], 2), w, "bn0"))
     pool3 = pool4 = x
-    for number, (stride, channels_in, channels_out) in enumerate(blocks()):
+    strides = STRIDES[sum(name.endswith(".dw.weight") for name in w)]
+    after_pool3, after_pool4 = [number for number, stride in enumerate(strides) if stride == 2][-2:]
+    for number, stride in enumerate(strides):
         name = f"blocks.{number}"
-        pool3 = feature(x, w, name, "score_pool3") if number == AFTER_POOL3 else pool3
-        pool4 = feature(x, w, name, "score_pool4") if number == AFTER_POOL4 else pool4
+        pool3 = feature(x, w, name, "score_pool3") if number == after_pool3 else pool3
+        pool4 = feature(x, w, name, "score_pool4") if number == after_pool4 else pool4
         y = block(x, w, name, stride)
-        x = x + y if stride == 1 and channels_in == channels_out else y
+        x = x + y if x.shape == y.shape else y
     x = relu6(batch_norm(conv(x, w["head.weight"]), w, "bn1"))
     coarse = upsample(score(x, w, "score_fr"), 2) + score(pool4, w, "score_pool4")
     return (upsample(coarse, 2) + score(pool3, w, "score_pool3"))[0]
@@ -78,15 +74,6 @@ def frame(photo: NDArray[np.uint8]) -> Tensor:
     x = (torch.tensor(photo).permute(2, 0, 1)[None].float() - 127) / 128
     height, width = photo.shape[:2]
     return functional.pad(x, (0, -width % FRAME_STRIDE, 0, -height % FRAME_STRIDE))
-
-
-def blocks() -> list[tuple[int, int, int]]:
-    """Stride, channels in and channels out of each of the 16 blocks."""
-    found = []
-    for repeats, _, stride, _, channels_in, channels_out in STAGES:
-        found += [(stride, channels_in, channels_out)]
-        found += [(1, channels_out, channels_out)] * (repeats - 1)
-    return found
 
 
 def block(x: Tensor, w: Weights, name: str, stride: int) -> Tensor:

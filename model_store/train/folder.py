@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 import yaml
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from handlers.model_config import MODEL_FILE, ModelConfig
@@ -19,7 +19,7 @@ def write_model(folder: Path, config: ModelConfig, weights: Tensors) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     document = config.model_dump(mode="json", exclude_unset=True)
     (folder / MODEL_FILE).write_text(yaml.safe_dump(document, sort_keys=False))
-    save_file(in_file(weights, config), folder / config.weights)
+    (folder / config.weights).write_bytes(save(in_file(weights, config)))
 
 
 def in_file(weights: Tensors, config: ModelConfig) -> Tensors:

@@ -20,7 +20,7 @@ import httpx
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ROOT / "service" / "samples"
-MODEL = "fcn8s-lite0"
+MODEL = "fcn8s-lite2"
 WEIGHTS = ROOT / "model_store" / MODEL / "weights.safetensors"
 CAT = SAMPLES / "cat.jpg"
 ASTRONAUT = SAMPLES / "astronaut.jpg"

@@ -145,7 +145,7 @@ def test_a_body_at_the_limit_is_read(server: Server, cat: bytes, cat_mask: bytes
         ("GET", "/v1/segment", "method_not_allowed"),
         ("POST", "/v1/segments", "not_found"),
         ("GET", "/v1/models/none", "model_not_found"),
-        ("POST", "/predictions/fcn8s-lite0", "not_found"),
+        ("POST", "/predictions/fcn8s-lite2", "not_found"),
         ("GET", "/models", "not_found"),
     ],
 )

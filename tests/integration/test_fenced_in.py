@@ -40,7 +40,7 @@ def test_no_model_is_registered_or_taken_away(
         answers = [
             management.post("/models", params={"url": "http://127.0.0.1:9/evil.mar"}),
             management.post("/models", params={"url": "../evil.mar"}),
-            management.delete("/models/fcn8s-lite0"),
+            management.delete("/models/fcn8s-lite2"),
             management.post("/workflows", params={"url": "http://127.0.0.1:9/evil.war"}),
         ]
     assert all(answer.status_code >= 400 for answer in answers), answers

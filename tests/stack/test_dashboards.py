@@ -85,7 +85,7 @@ def seen(addresses: tuple[str, str]) -> Seen:
 
 def is_scraped(gateway: str, prometheus: Prometheus) -> bool:
     """Whether Prometheus has all images that the gateway has answered."""
-    sample = 'fcnserve_stage_duration_seconds_count{model="fcn8s-lite0",stage="render"}'
+    sample = 'fcnserve_stage_duration_seconds_count{model="fcn8s-lite2",stage="render"}'
     lines = httpx.get(f"{gateway}/metrics", trust_env=False).text.splitlines()
     (line,) = (line for line in lines if line.startswith(sample))
     found = prometheus.now(sample)

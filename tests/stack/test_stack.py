@@ -23,7 +23,7 @@ def test_a_photo_becomes_a_mask_of_its_own_size_and_twice_the_same(
     assert first.status_code == httpx.codes.OK, first.text
     assert indices(first.content).shape == (300, 451)
     assert first.content == second.content
-    assert first.headers["X-Model"].startswith("fcn8s-lite0@")
+    assert first.headers["X-Model"].startswith("fcn8s-lite2@")
 
 
 def test_probes_say_ready(stack: Stack) -> None:

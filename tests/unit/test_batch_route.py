@@ -142,7 +142,7 @@ async def test_a_problem_that_the_worker_finds_is_one_images_own(gateway: Gatewa
             return await fault(request)
         if body == SMALL:
             return await torchserve.says(507)(request)
-        return torchserve.answer("fcn8s-lite0", body, {})
+        return torchserve.answer("fcn8s-lite2", body, {})
 
     torchserve.fault = for_turned
     good, broken, crashed = parts(await send(gateway, [CAT, TURNED, SMALL]))
@@ -169,7 +169,7 @@ async def test_a_failure_of_ours_is_logged_and_costs_one_image(
     async def for_small(request: web.Request) -> web.StreamResponse:
         body = await request.read()
         good = body != SMALL
-        return torchserve.answer("fcn8s-lite0", body, {}) if good else await junk(request)
+        return torchserve.answer("fcn8s-lite2", body, {}) if good else await junk(request)
 
     torchserve.fault = for_small
     answer = await send(gateway, [CAT, SMALL], output=output, min_area=2)
@@ -221,7 +221,7 @@ async def test_the_deadline_passes_for_each_image_by_itself() -> None:
     async def hangs_on_small(request: web.Request) -> web.StreamResponse:
         if await request.read() == SMALL:
             return await torchserve.hangs(request)
-        return torchserve.answer("fcn8s-lite0", await request.read(), {})
+        return torchserve.answer("fcn8s-lite2", await request.read(), {})
 
     async with running(torchserve) as gateway:
         await gateway.ready()
@@ -353,7 +353,7 @@ def names_in(timing: str) -> list[str]:
 async def test_the_whole_can_be_checked_and_traced(gateway: Gateway) -> None:
     answer = await send(gateway, PHOTOS)
     assert answer.headers["content-digest"] == digest(answer.content)
-    assert answer.headers["x-model"] == "fcn8s-lite0@0123456789abcdef"
+    assert answer.headers["x-model"] == "fcn8s-lite2@0123456789abcdef"
     assert "retry-after" not in answer.headers
     assert "x-model" not in (await send(gateway, [b"hello"])).headers
 
@@ -376,7 +376,7 @@ async def test_a_hostile_filename_stays_a_filename(gateway: Gateway, name: str) 
     answer = await gateway.http.post("/v1/segment/batch", files=[("images", (name, CAT))])
     (part,) = parts(answer)
     assert part.get_content_type() == "image/png"
-    assert part["X-Model"] == "fcn8s-lite0@0123456789abcdef"
+    assert part["X-Model"] == "fcn8s-lite2@0123456789abcdef"
     assert part.get_filename()
 
 

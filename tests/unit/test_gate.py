@@ -22,7 +22,7 @@ V1 = [
     ("POST", "/v1/segment"),
     ("POST", "/v1/segment/batch"),
     ("GET", "/v1/models"),
-    ("GET", "/v1/models/fcn8s-lite0"),
+    ("GET", "/v1/models/fcn8s-lite2"),
 ]
 
 
@@ -42,7 +42,7 @@ async def gateway(keys_file: Path) -> AsyncIterator[Gateway]:
 def test_the_list_of_routes_here_is_all_of_v1() -> None:
     paths = create_app(Settings(), CollectorRegistry()).openapi()["paths"]
     found = {(method.upper(), path) for path in paths for method in paths[path]}
-    with_name = [(method, path.replace("fcn8s-lite0", "{name}")) for method, path in V1]
+    with_name = [(method, path.replace("fcn8s-lite2", "{name}")) for method, path in V1]
     assert {pair for pair in found if pair[1].startswith("/v1")} == set(with_name)
 
 
@@ -203,7 +203,7 @@ def test_docs_tell_of_keys_where_there_are_any(keys_file: Path) -> None:
     with_keys = create_app(Settings(api_keys_file=str(keys_file)), CollectorRegistry()).openapi()
     without = create_app(Settings(), CollectorRegistry()).openapi()
     for method, path in V1:
-        operation = path.replace("fcn8s-lite0", "{name}"), method.lower()
+        operation = path.replace("fcn8s-lite2", "{name}"), method.lower()
         told = with_keys["paths"][operation[0]][operation[1]]
         assert told["security"] == [{"bearer": []}, {"header": []}]
         assert {"401", "429"} <= set(told["responses"])

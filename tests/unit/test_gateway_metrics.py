@@ -120,7 +120,7 @@ async def test_what_may_happen_is_zero_before_it_does(gateway: Gateway) -> None:
     """Prometheus computes no rate from a counter that appears with its first event."""
     text = (await gateway.http.get("/metrics")).text.splitlines()
     assert f'{REJECTIONS}{{reason="worker_crashed"}} 0.0' in text
-    model = 'model="fcn8s-lite0"'
+    model = 'model="fcn8s-lite2"'
     assert f'{PREDICTED}{{class="cat",{model}}} 0.0' in text
     assert f'fcnserve_upstream_attempts_total{{{model},outcome="timed_out"}} 0.0' in text
     assert f"fcnserve_batch_images_count{{{model}}} 0.0" in text
@@ -173,7 +173,7 @@ async def test_one_process_of_several_takes_its_part_of_every_bound() -> None:
 
 async def test_a_served_model_is_shown_with_its_card(gateway: Gateway) -> None:
     (shown,) = models_shown(gateway)
-    card = gateway.torchserve.card("fcn8s-lite0")
+    card = gateway.torchserve.card("fcn8s-lite2")
     labels = ("name", "version", "digest", "architecture", "precision", "device")
     assert shown == {label: card[label] for label in labels}
 
@@ -192,7 +192,7 @@ async def test_pixels_of_a_model_just_exchanged_get_its_own_class_names() -> Non
     async def renamed(request: web.Request) -> web.StreamResponse:
         torchserve.fault = None
         torchserve.digest = NEW
-        return torchserve.answer("fcn8s-lite0", await request.read(), {})
+        return torchserve.answer("fcn8s-lite2", await request.read(), {})
 
     async with running(torchserve, ready_window_s=1) as gateway:
         await gateway.ready()

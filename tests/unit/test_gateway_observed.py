@@ -17,7 +17,7 @@ from tests.fakes import CAT, NO_TLS, ROOT, Gateway, free_port, running, until
 
 ORIGIN = "https://photos.example"
 
-MODEL = 'model="fcn8s-lite0"'
+MODEL = 'model="fcn8s-lite2"'
 
 
 @pytest.fixture

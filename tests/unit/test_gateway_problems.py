@@ -155,7 +155,7 @@ CASES = [
         "no-model",
         "model_not_found",
         photo(model="resnet"),
-        ("'resnet'", "this server has fcn8s-lite0"),
+        ("'resnet'", "this server has fcn8s-lite2"),
     ),
     Case(
         "no-card", "model_not_found", call("GET", "/v1/models/x"), ("'x'", "this server has fcn8s")
@@ -222,7 +222,7 @@ CASES = [
         "max-side-of-model",
         "invalid_option",
         photo(max_side="2049"),
-        ("2049", "limit of fcn8s-lite0, 2048", "ask for less"),
+        ("2049", "limit of fcn8s-lite2, 2048", "ask for less"),
     ),
     Case(
         "too-patient",

@@ -108,12 +108,12 @@ async def test_figures_add_up_bounds_are_split_and_nothing_is_left(tmp_path: Pat
             assert await house.value("fcnserve_image_pixels_count") == 10
             assert (
                 await house.value(
-                    'fcnserve_stage_duration_seconds_count{model="fcn8s-lite0",stage="wait"}'
+                    'fcnserve_stage_duration_seconds_count{model="fcn8s-lite2",stage="wait"}'
                 )
                 == 10
             )
         (model,) = await lines_of(house, "fcnserve_model_info")
-        assert 'name="fcn8s-lite0"' in model
+        assert 'name="fcn8s-lite2"' in model
         (build,) = await lines_of(house, "fcnserve_build_info")
         assert build.endswith(" 1.0")
 

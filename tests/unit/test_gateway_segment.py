@@ -36,7 +36,7 @@ def image_of(body: bytes) -> Image.Image:
 
 async def test_a_mask_passes_through_byte_for_byte(gateway: Gateway) -> None:
     answer = await gateway.segment()
-    worker = gateway.torchserve.answer("fcn8s-lite0", CAT, {})
+    worker = gateway.torchserve.answer("fcn8s-lite2", CAT, {})
     assert (answer.headers["content-type"], answer.content) == ("image/png", worker.body)
     image = image_of(answer.content)
     assert (image.mode, bytes(image.getpalette() or [])[: len(PALETTE)]) == ("P", PALETTE)
@@ -128,7 +128,7 @@ async def test_the_filters_hold_for_every_output(gateway: Gateway, output: Outpu
         pytest.param({"output": "confidence"}, {"output": "confidence"}, id="confidence"),
         pytest.param({"orientation": "stored"}, {"orientation": "stored"}, id="orientation"),
         pytest.param({"max_side": "64"}, {"max_side": 64}, id="max-side"),
-        pytest.param({"timeout_ms": "9000", "model": "fcn8s-lite0"}, {}, id="not-its-business"),
+        pytest.param({"timeout_ms": "9000", "model": "fcn8s-lite2"}, {}, id="not-its-business"),
     ],
 )
 async def test_the_worker_is_told_what_it_has_to_know_and_no_more(
@@ -138,7 +138,7 @@ async def test_the_worker_is_told_what_it_has_to_know_and_no_more(
     assert answer.status_code == 200
     (call,) = gateway.torchserve.photos
     options = {"request_id": answer.headers["x-request-id"], **told}
-    assert (call.model, call.body, call.options) == ("fcn8s-lite0", TURNED, options)
+    assert (call.model, call.body, call.options) == ("fcn8s-lite2", TURNED, options)
     assert call.headers.keys() == {"Host", "X-Fcnserve-Options", "Content-Type", "Content-Length"}
 
 
@@ -157,7 +157,7 @@ async def test_an_answer_can_be_checked_and_traced(gateway: Gateway, output: Out
     digest = base64.b64encode(hashlib.sha256(answer.content).digest()).decode()
     timing = answer.headers["server-timing"].split(", ")
     assert answer.headers["content-digest"] == f"sha-256=:{digest}:"
-    assert answer.headers["x-model"] == "fcn8s-lite0@0123456789abcdef"
+    assert answer.headers["x-model"] == "fcn8s-lite2@0123456789abcdef"
     assert answer.headers["x-request-id"] == "trace-1"
     assert [re.sub(r";dur=\d+\.\d\d$", "", entry) for entry in timing] == list(VERBS)
     assert {"decode;dur=0.15", "forward;dur=0.20"} <= set(timing)
@@ -194,7 +194,7 @@ async def test_another_digest_has_the_card_read_again(gateway: Gateway, output: 
     before = len(gateway.torchserve.describes)
     gateway.torchserve.digest = "f" * 16
     answer = await gateway.segment(output=output)
-    card = (await gateway.http.get("/v1/models/fcn8s-lite0")).json()
+    card = (await gateway.http.get("/v1/models/fcn8s-lite2")).json()
     assert answer.headers["x-model"] == f"{card['name']}@{card['digest']}"
     assert card["digest"] == "f" * 16
     await gateway.segment(output=output)

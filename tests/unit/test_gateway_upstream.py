@@ -21,7 +21,7 @@ from service.line_metrics import LineMetrics
 from service.upstream import MODEL_HEADER, REPORT_HEADER, Upstream
 from tests.fakes import CAT, FakeTorchServe, running, until
 
-MODEL = "fcn8s-lite0"
+MODEL = "fcn8s-lite2"
 
 FAULTS = {
     "503": lambda torchserve: torchserve.says(503),
@@ -63,7 +63,7 @@ async def test_a_card_of_another_release_is_said_to_be_one(card: bytes) -> None:
     torchserve = FakeTorchServe()
     torchserve.fault = torchserve.tells(card)
     async with running(torchserve) as gateway:
-        answer = await gateway.http.get("/v1/models/fcn8s-lite0")
+        answer = await gateway.http.get("/v1/models/fcn8s-lite2")
         assert answer.json()["code"] == "worker_failed"
         assert "same release" in answer.json()["detail"]
 

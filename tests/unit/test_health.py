@@ -117,16 +117,16 @@ async def test_a_slow_model_may_be_silent_while_it_does_a_batch() -> None:
         silent_s = gateway.app.state.health.silent_s
         async with asyncio.TaskGroup() as group:
             group.create_task(gateway.segment())
-            await until(lambda: silent_s("fcn8s-lite0") > 5 * 0.1)
+            await until(lambda: silent_s("fcn8s-lite2") > 5 * 0.1)
             assert await status(gateway) == 200
             torchserve.released.set()
 
 
 async def test_a_problem_with_a_photo_is_a_sign_of_life(gateway: Gateway) -> None:
     gateway.torchserve.fault = gateway.torchserve.finds(BrokenImageError("cut short"))
-    before = gateway.app.state.health.silent_s("fcn8s-lite0")
+    before = gateway.app.state.health.silent_s("fcn8s-lite2")
     assert (await gateway.segment()).status_code == 400
-    assert gateway.app.state.health.silent_s("fcn8s-lite0") < before + WINDOW_S
+    assert gateway.app.state.health.silent_s("fcn8s-lite2") < before + WINDOW_S
     assert await status(gateway) == 200
 
 
@@ -157,5 +157,5 @@ async def test_a_canary_brings_the_new_card_after_a_change(gateway: Gateway) -> 
     gateway.torchserve.digest = "e" * 16
     await until(lambda: len(gateway.torchserve.describes) == 2)
     assert gateway.torchserve.photos == []
-    card = (await gateway.http.get("/v1/models/fcn8s-lite0")).json()
+    card = (await gateway.http.get("/v1/models/fcn8s-lite2")).json()
     assert card["digest"] == "e" * 16

@@ -11,11 +11,12 @@ from handlers.model_config import load_config
 from handlers.net.options import ARCHITECTURE_PARTS
 from handlers.network import load_net
 from model_store.checkpoint import CheckpointError
-from model_store.new import new
+from model_store.new import SHIPPED, new
 from model_store.package import ModelFolderError
 from model_store.palette import AVOIDED, CLOSE, distinct_colours, look_alikes, to_lab
 from model_store.train.start import IMAGENET
 from model_store.voc import NAMES
+from service.settings import Settings
 from tests.published import NARROW, filled, torchvision_shapes
 from tests.worker import MODEL
 
@@ -27,7 +28,7 @@ def test_a_model_of_own_classes_begins_with_what_ours_knows_of_them(tmp_path: Pa
     config = load_config(tmp_path / "pets")
     assert (config.name, config.version, config.classes) == ("pets", "1.0", PETS)
     assert made.unlearned == ["ferret"]
-    ours = load_file(MODEL / "weights.safetensors")
+    ours = load_file(SHIPPED[0] / "weights.safetensors")
     begun = load_file(tmp_path / "pets" / config.weights)
     for name, weight in begun.items():
         if name.startswith("score_"):
@@ -40,7 +41,7 @@ def test_a_model_of_own_classes_begins_with_what_ours_knows_of_them(tmp_path: Pa
 
 def test_what_a_start_says_of_itself_is_kept_and_explained(tmp_path: Path) -> None:
     new(tmp_path / "pets", PETS)
-    theirs, ours = load_config(tmp_path / "pets"), load_config(MODEL)
+    theirs, ours = load_config(tmp_path / "pets"), load_config(SHIPPED[0])
     for key in ("architecture", "normalisation", "batching", "working_max_side", "precision"):
         assert getattr(theirs, key) == getattr(ours, key)
     text = (tmp_path / "pets" / "model.yaml").read_text()
@@ -51,11 +52,18 @@ def test_what_a_start_says_of_itself_is_kept_and_explained(tmp_path: Path) -> No
     assert "background, cat, ferret, dog" in card
 
 
+def test_a_model_begins_as_the_one_that_is_served() -> None:
+    assert Settings().models == (SHIPPED[0].name,)
+
+
+@pytest.mark.parametrize("shipped", SHIPPED, ids=lambda folder: folder.name)
 @pytest.mark.parametrize("stride", [32, 16])
-def test_another_stride_takes_the_same_start(tmp_path: Path, stride: int) -> None:
-    architecture = f"fcn{stride}s-{ARCHITECTURE_PARTS[load_config(MODEL).architecture][1]}"
+def test_another_stride_takes_the_same_start(tmp_path: Path, stride: int, shipped: Path) -> None:
+    ours = load_config(shipped)
+    architecture = f"fcn{stride}s-{ARCHITECTURE_PARTS[ours.architecture][1]}"
     made = new(tmp_path / "coarse", ["background", "cat"], architecture=architecture)
     assert made.config.architecture == architecture
+    assert made.what == f"{ours.name} {ours.version}"
     assert made.unlearned == []
     load_net(made.config, tmp_path / "coarse" / made.config.weights)
 

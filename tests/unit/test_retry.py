@@ -32,7 +32,7 @@ async def test_a_request_waits_for_the_card_of_a_worker_that_restarts() -> None:
     async with running() as gateway:
         await gateway.ready()
         gateway.torchserve.fault = gateway.torchserve.says(503)
-        gateway.app.state.models.saw_tag("fcn8s-lite0", "fcn8s-lite0@another")
+        gateway.app.state.models.saw_tag("fcn8s-lite2", "fcn8s-lite2@another")
         asked = asyncio.create_task(gateway.segment())
         await retried(gateway)
         assert not gateway.torchserve.photos
@@ -90,7 +90,7 @@ async def test_the_neighbours_of_an_image_that_crashes_the_worker_get_their_mask
         assert torchserve.busy == 1 or len(torchserve.photos) == 4
         if body == bomb or len(torchserve.photos) == 4:
             return await crash(request)
-        return torchserve.answer("fcn8s-lite0", body, {})
+        return torchserve.answer("fcn8s-lite2", body, {})
 
     async with running(torchserve) as gateway:
         await gateway.ready()
@@ -110,7 +110,7 @@ async def test_who_has_left_is_not_asked_for_again(fault: int) -> None:
         await retried(gateway)
         asked.cancel()
         await until(lambda: gateway.in_flight == 0)
-        assert gateway.app.state.segmenter.handovers["fcn8s-lite0"].images == 0
+        assert gateway.app.state.segmenter.handovers["fcn8s-lite2"].images == 0
         gateway.torchserve.fault = None
         asked_before = len(gateway.torchserve.photos)
         assert (await gateway.segment()).status_code == 200
@@ -129,7 +129,7 @@ async def test_an_image_that_is_lost_twice_while_others_are_answered_is_given_up
     torchserve = FakeTorchServe()
 
     async def is_lost(request: web.Request) -> web.StreamResponse:
-        gateway.app.state.health.saw_answer("fcn8s-lite0")  # somebody else's
+        gateway.app.state.health.saw_answer("fcn8s-lite2")  # somebody else's
         return await torchserve.hangs(request)
 
     async with running(torchserve, attempt_timeout_s=0.2) as gateway:
