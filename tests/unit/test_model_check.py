@@ -157,7 +157,8 @@ def test_weights_that_do_not_fit_are_told_key_by_key(
     change_weights(pets, how)
     (error,) = check(pets).errors
     head, *lines = error.splitlines()
-    assert head == f"{pets}/weights.safetensors does not fit {OURS.architecture} with 3 classes:"
+    network = load_config(pets).architecture
+    assert head == f"{pets}/weights.safetensors does not fit {network} with 3 classes:"
     assert [line.strip() for line in lines] == told
 
 
