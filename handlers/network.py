@@ -43,9 +43,11 @@ class Network:
     @classmethod
     def on(cls, device: Device, config: ModelConfig, folder: Path) -> "Network":
         """Load the model for the device; raises WeightsError."""
+        if device.kind != "cuda":
+            return Network(config, folder, device)
         from handlers.gpu import GpuNetwork
 
-        return (GpuNetwork if device.kind == "cuda" else Network)(config, folder, device)
+        return GpuNetwork(config, folder, device)
 
     def __init__(self, config: ModelConfig, folder: Path, device: Device) -> None:
         self.device = device

@@ -5,7 +5,6 @@ import resource
 import time
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -13,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from handlers.device import Device
 from handlers.plan import Frame
+from service.gpu_metrics import connect_nvml
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 # fields of /proc/PID/stat behind the name in brackets, proc_pid_stat(5)
@@ -80,18 +80,7 @@ def reset_gpu_peak() -> None:
         torch.cuda.reset_peak_memory_stats()
 
 
-@cache
-def nvml() -> Any:
-    """Connect to NVIDIA's driver; None where there is none."""
-    try:
-        import pynvml
-
-        pynvml.nvmlInit()
-    except (ImportError, OSError):
-        return None
-    except pynvml.NVMLError:
-        return None
-    return pynvml
+nvml = cache(connect_nvml)
 
 
 def gpu_joules() -> float | None:

@@ -65,7 +65,13 @@ class GpuCollector(Collector):
 
 
 def gpu_collector() -> GpuCollector | None:
-    """Connect to the driver; None where there is none."""
+    """Collect from the driver; None where there is none."""
+    nvml = connect_nvml()
+    return GpuCollector(nvml) if nvml else None
+
+
+def connect_nvml() -> Any:
+    """Give pynvml, connected to the driver; None where there is none."""
     try:
         import pynvml
 
@@ -74,4 +80,4 @@ def gpu_collector() -> GpuCollector | None:
         return None
     except pynvml.NVMLError:
         return None
-    return GpuCollector(pynvml)
+    return pynvml
