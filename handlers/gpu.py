@@ -116,10 +116,13 @@ class GpuNetwork(Network):
             return
         staged = self._static(images, canvas)
         # chooses the kernels, which must not happen in the recording
-        with torch.backends.cudnn.flags(benchmark=not self._exact, deterministic=self._exact):
+        torch.backends.cudnn.benchmark = not self._exact
+        try:
             with self._streams.stream(self._through):
                 self._score(staged)
             self._streams.synchronize()
+        finally:
+            torch.backends.cudnn.benchmark = False
         graph = torch.cuda.CUDAGraph()
         self._pool = self._pool or torch.cuda.graph_pool_handle()
         # codec threads may call the device meanwhile: "thread_local" lets them
