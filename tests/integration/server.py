@@ -58,11 +58,16 @@ class Command:
         return self.process.wait(seconds)
 
     def wait_until_running(self, processes: int) -> None:
-        """Poll until it has so many processes; it may still be loading its model."""
+        """Poll until it has so many processes; it may still be loading its model.
+
+        Each has a command line of its own: a child that shows its parent's has yet to become what
+        it is started as.
+        """
 
         def running() -> bool:
             assert self.process.poll() is None, f"ended while starting:\n{self.output()}"
-            return len(self.processes()) == processes
+            found = self.processes().values()
+            return len(found) == len(set(found)) == processes
 
         wait_until(running, START_S, lambda: f"{self.processes()}\n{self.output()}")
 
