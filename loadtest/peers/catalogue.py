@@ -4,12 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from loadtest.client import Read, read_png
+from loadtest.peers.setup import PLAIN
 from loadtest.peers.triton_answer import RAW_REQUEST, read_element
 from loadtest.strategies import ONE_BY_ONE, OURS, PAD_TO_LARGEST
 
 OCTETS = "application/octet-stream"
 JPEG = "image/jpeg"
 OUR_NAME = "fcnserve"
+# what was best for each (`loadtest.peers.tuning`)
+WAIT_MS = 5
+PADDED_PHOTOS = 4
+HANDED_OVER = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +76,14 @@ TORCHSERVE = Peer("torchserve", "torchserve", "/predictions/segment", OCTETS)
 PEERS: Sequence[Peer] = (FASTAPI, LITSERVE, MOSEC, BENTOML, RAY, TRITON, TORCHSERVE)
 
 
-def both(peer: Peer, batch: int = 8, wait_ms: int = 5) -> tuple[Entry, Entry]:
-    """Take a server with its batching off, and on: mixed sizes share a batch by padding."""
-    return Entry(peer, ONE_BY_ONE), Entry(peer, PAD_TO_LARGEST, batch=batch, wait_ms=wait_ms)
+def both(peer: Peer, *, alone: int = 1) -> tuple[Entry, Entry]:
+    """Take a server in the two ways that it serves mixed sizes: photos run one by one, `alone` of
+    them handed over at a time; or share a pass by padding.
+    """
+    return (
+        Entry(peer, ONE_BY_ONE, batch=alone, wait_ms=WAIT_MS if alone > 1 else 0),
+        Entry(peer, PAD_TO_LARGEST, batch=PADDED_PHOTOS, wait_ms=WAIT_MS),
+    )
 
 
 ENTRIES: Sequence[Entry] = (
@@ -82,7 +92,9 @@ ENTRIES: Sequence[Entry] = (
     *both(LITSERVE),
     *both(MOSEC),
     *both(BENTOML),
-    *both(RAY),
-    *both(TRITON),
-    *both(TORCHSERVE),
+    *both(RAY, alone=HANDED_OVER),
+    *both(TRITON, alone=HANDED_OVER),
+    *both(TORCHSERVE, alone=HANDED_OVER),
+    Entry(MOSEC, PLAIN),
+    Entry(TORCHSERVE, PLAIN),
 )

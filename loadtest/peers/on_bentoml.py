@@ -15,7 +15,7 @@ import uvicorn
 from bentoml.validators import ContentType
 from circus.sockets import CircusSocket
 
-from loadtest.peers.photo_work import PNG, PhotoWork
+from loadtest.peers.photo_work import PNG, work_for
 from loadtest.peers.setup import Setup
 
 setup = Setup.read()
@@ -31,7 +31,7 @@ class Lone:
     """A photo at a time."""
 
     def __init__(self) -> None:
-        self._work = PhotoWork(setup)
+        self._work = work_for(setup)
 
     @bentoml.api(route="/segment")
     def segment(self, photo: Photo, /) -> Mask:
@@ -43,7 +43,7 @@ class Batches:
     """Photos that came at about the same time."""
 
     def __init__(self) -> None:
-        self._work = PhotoWork(setup)
+        self._work = work_for(setup)
 
     @bentoml.api(batchable=True, max_batch_size=max(2, setup.batch))  # fewer is refused
     def answer(self, photos: list[bytes]) -> list[bytes]:

@@ -12,13 +12,13 @@ import uvicorn
 from anyio.to_thread import run_sync
 from fastapi import FastAPI, Request, Response
 
-from loadtest.peers.photo_work import PNG, PhotoWork
+from loadtest.peers.photo_work import PNG, work_for
 from loadtest.peers.setup import Setup
 
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    app.state.work = PhotoWork(Setup.read())
+    app.state.work = work_for(Setup.read())
     app.state.one = anyio.CapacityLimiter(1)
     yield
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import litserve
 from fastapi import Body, Response
 
-from loadtest.peers.photo_work import PNG, PhotoWork
+from loadtest.peers.photo_work import PNG, work_for
 from loadtest.peers.setup import Setup
 
 
@@ -13,7 +13,7 @@ class SegmentAPI(litserve.LitAPI):
     """Bytes in, bytes out; the annotations have LitServe hand over the body as it came."""
 
     def setup(self, device: str) -> None:  # noqa: ARG002 - LitServe's signature
-        self._work = PhotoWork(Setup.read())
+        self._work = work_for(Setup.read())
 
     def decode_request(self, request: Annotated[bytes, Body()]) -> bytes:
         return request

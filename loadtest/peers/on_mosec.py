@@ -4,7 +4,7 @@ import sys
 
 from mosec import Server, Worker
 
-from loadtest.peers.photo_work import PNG, PhotoWork
+from loadtest.peers.photo_work import PNG, work_for
 from loadtest.peers.setup import Setup
 
 SHORTEST_WAIT_MS = 1
@@ -17,7 +17,7 @@ class Segment(Worker):
 
     def __init__(self) -> None:
         super().__init__()
-        self._work = PhotoWork(Setup.read())
+        self._work = work_for(Setup.read())
 
     def deserialize(self, data: bytes) -> bytes:
         return bytes(data)

@@ -12,7 +12,7 @@ from ray.serve.config import HTTPOptions
 from starlette.requests import Request
 from starlette.responses import Response
 
-from loadtest.peers.photo_work import PNG, PhotoWork
+from loadtest.peers.photo_work import PNG, work_for
 from loadtest.peers.setup import Setup
 
 setup = Setup.read()
@@ -22,7 +22,7 @@ class Segment:
     """Bytes in, bytes out."""
 
     def __init__(self) -> None:
-        self._work = PhotoWork(setup)
+        self._work = work_for(setup)
         self._one = asyncio.Lock()
 
     @serve.batch(max_batch_size=setup.batch, batch_wait_timeout_s=setup.wait_ms / 1000)

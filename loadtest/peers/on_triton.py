@@ -15,7 +15,7 @@ from pytriton.decorators import batch
 from pytriton.model_config import DynamicBatcher, ModelConfig, Tensor
 from pytriton.triton import Triton, TritonConfig
 
-from loadtest.peers.photo_work import PhotoWork
+from loadtest.peers.photo_work import work_for
 from loadtest.peers.setup import Setup
 
 Bytes = NDArray[np.object_]  # (photos, 1)
@@ -25,7 +25,7 @@ class Instance:
     """A model of its own: passes of two threads share nothing."""
 
     def __init__(self, setup: Setup) -> None:
-        self._work = PhotoWork(setup)
+        self._work = work_for(setup)
 
     @batch
     def __call__(self, photo: Bytes) -> dict[str, Bytes]:

@@ -1,7 +1,8 @@
 """What every server does with photos: JPEGs in, PNGs out, by this project's own stages.
 
 Same codecs, weights, precision and memory settings as in our worker; only the serving around it
-differs. Called by the `on_*.py` files, inside their own environments.
+differs. Called by the `on_*.py` files, inside their own environments. `PLAIN` entries have
+`loadtest.peers.plain_work` in its place.
 """
 
 from collections.abc import Sequence
@@ -11,10 +12,16 @@ from handlers.device import choose_device
 from handlers.job import Job
 from handlers.model_config import load_config
 from handlers.network import Network
-from loadtest.peers.setup import Setup
+from loadtest.peers.plain_work import PlainWork
+from loadtest.peers.setup import PLAIN, Setup
 from loadtest.strategies import GROUPINGS, PhotoLoop, networks_of
 
 PNG = "image/png"
+
+
+def work_for(setup: Setup) -> "PhotoWork | PlainWork":
+    """Load the model as a server is told to run it."""
+    return PlainWork(setup) if setup.grouping == PLAIN else PhotoWork(setup)
 
 
 class PhotoWork:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 
 PREFIX = "PEER_"
+# one by one, by PyTorch and Pillow as they are: `loadtest.peers.plain_work`
+PLAIN = "one by one, plain PyTorch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +18,7 @@ class Setup:
 
     model: str  # folder
     port: int
-    grouping: str  # see `loadtest.strategies`: which photos of a batch share a pass
+    grouping: str  # see `loadtest.strategies`: which photos of a batch share a pass; or PLAIN
     processes: int
     batch: int
     wait_ms: int

@@ -5,7 +5,7 @@ Packed into an archive by `on_torchserve`; an exception fails the whole batch, a
 
 from typing import Any
 
-from loadtest.peers.photo_work import PNG, PhotoWork
+from loadtest.peers.photo_work import PNG, work_for
 from loadtest.peers.setup import Setup
 
 
@@ -15,7 +15,7 @@ class StockHandler:
     def initialize(self, context: Any) -> None:
         """Load the model; `context` is TorchServe's."""
         self.manifest = context.manifest
-        self._work = PhotoWork(Setup.read())
+        self._work = work_for(Setup.read())
 
     def handle(self, data: list[dict[str, bytearray]], context: Any) -> list[bytes]:
         """Answer a batch: one mapping a request, the photo under `body`."""

@@ -13,9 +13,9 @@ from typing import Annotated
 import typer
 
 from loadtest.bench import MODEL, RESULTS, SAMPLES, SetName, prepare_environment
-from loadtest.peers.catalogue import ENTRIES, OUR_NAME, Entry
+from loadtest.peers.catalogue import ENTRIES, HANDED_OVER, OUR_NAME, WAIT_MS, Entry
 from loadtest.peers.install import install
-from loadtest.strategies import ONE_BY_ONE
+from loadtest.strategies import ONE_BY_ONE, PAD_TO_LARGEST
 
 CLIENTS = 16
 IMAGES = 48
@@ -50,13 +50,14 @@ def variants(entry: Entry) -> Iterator[Entry]:
     yield entry
     yield replace(entry, processes=1, threads=2)
     yield replace(entry, processes=3)
-    if entry.grouping == ONE_BY_ONE:
-        if entry.peer.batches:
-            yield replace(entry, batch=8, wait_ms=5)
-        return
-    yield replace(entry, batch=entry.batch // 2)
-    for wait_ms in WAITS_MS:
-        yield replace(entry, wait_ms=wait_ms)
+    if entry.grouping == ONE_BY_ONE and entry.batch > 1:
+        yield replace(entry, batch=1, wait_ms=0)
+    elif entry.peer.batches and entry.grouping == ONE_BY_ONE:
+        yield replace(entry, batch=HANDED_OVER, wait_ms=WAIT_MS)
+    if entry.grouping == PAD_TO_LARGEST:
+        yield replace(entry, batch=entry.batch * 2)
+        for wait_ms in WAITS_MS:
+            yield replace(entry, wait_ms=wait_ms)
 
 
 def tune(

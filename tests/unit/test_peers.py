@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from handlers.png import write_indexed
+from loadtest.bench import MODEL, SAMPLES
 from loadtest.client import Burst, read_png
+from loadtest.course import labels
 from loadtest.peers import install
 from loadtest.peers.__main__ import chosen
 from loadtest.peers.catalogue import ENTRIES, OUR_NAME, OURSELVES, PEERS, Entry, Peer
@@ -23,13 +25,14 @@ from loadtest.peers.contest import (
     quietest,
 )
 from loadtest.peers.page import HEADINGS, markdown, p99_ms, save
+from loadtest.peers.photo_work import work_for
 from loadtest.peers.record import OtherTermsError, Record, record_of
-from loadtest.peers.setup import Setup
+from loadtest.peers.setup import PLAIN, Setup
 from loadtest.peers.triton_answer import JSON_BYTES, read_element
 from loadtest.peers.tuning import HEADINGS as TUNING_HEADINGS
 from loadtest.peers.tuning import Tried, cells_of, variants
 from loadtest.rows import Slice
-from loadtest.strategies import GROUPINGS, OURS, PAD_TO_LARGEST
+from loadtest.strategies import ONE_BY_ONE, OURS, PAD_TO_LARGEST
 from service.settings import ROOT
 
 PALETTE = bytes(range(9))
@@ -84,7 +87,8 @@ def test_an_environment_is_made_anew_only_where_its_requirements_have_changed(
 def test_rows_have_names_of_their_own_and_ours_is_one_of_them() -> None:
     assert len({entry.name for entry in ENTRIES}) == len(ENTRIES)
     assert [entry.grouping for entry in ENTRIES if entry.peer is OURSELVES] == [OURS]
-    assert all(e.grouping in GROUPINGS for e in ENTRIES if e.peer is not OURSELVES)
+    others = {entry.grouping for entry in ENTRIES if entry.peer is not OURSELVES}
+    assert others == {ONE_BY_ONE, PAD_TO_LARGEST, PLAIN}
     assert {e.peer.name for e in ENTRIES} == {peer.name for peer in (OURSELVES, *PEERS)}
 
 
@@ -95,6 +99,17 @@ def test_ours_is_in_every_comparison() -> None:
 def test_what_a_server_is_started_with_arrives() -> None:
     setup = Setup("/some/model", 8123, "one by one", 2, 8, 5)
     assert Setup.read(setup.environment()) == setup
+
+
+def test_plain_pytorch_finds_what_ours_finds() -> None:
+    """But for the edge, where a photo's scores fade out in ours, and the last bits of bf16."""
+    body = (SAMPLES / "cat.jpg").read_bytes()
+    ours, plain = (
+        labels(work_for(Setup(str(MODEL), 0, grouping, 1, 1, 0)).answer([body])[0])
+        for grouping in (ONE_BY_ONE, PLAIN)
+    )
+    assert ours.shape == plain.shape
+    assert np.mean(ours == plain) > 0.995
 
 
 def test_pixels_that_differ_from_the_lone_answer_are_counted_once_a_mask() -> None:
