@@ -34,9 +34,10 @@ LONG_ENOUGH_S = 1.0
 LONGEST_ASPECT = 2
 # of `trial_frames`
 TRIAL_FRAMES = 3
-# a worker that restarts must answer soon; what could not be tried by then is not shared. A GPU's
-# library takes a second or so to choose the kernels of a canvas, and without shared passes it idles
-LONGEST_S = {"cpu": 10.0, "cuda": 40.0}
+# a worker that restarts must answer soon; what could not be tried by then is not shared. On a
+# processor large canvases, which come last, gain nothing that could be measured. A GPU's library
+# takes a second or so to choose the kernels of a canvas, and without shared passes it idles
+LONGEST_S = {"cpu": 5.0, "cuda": 40.0}
 SEED = 0
 
 
@@ -52,7 +53,7 @@ def warm_up(network: Network, batching: Batching) -> Costs:
     for canvas, images in passes(network, batching):
         trial_s = lone.lone(canvas) * trial.photos(images) / 1000
         if time.perf_counter() - started + trial_s > LONGEST_S[kind]:
-            logger.warning("warm-up cut short at %dx%d: what is left stays unshared", *canvas)
+            logger.info("no more time for it: photos on %dx%d and on stay unshared", *canvas)
             break
         if ms := trial.ms(canvas, images):
             shared_ms[canvas, images] = ms

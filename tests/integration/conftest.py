@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.quick import put_quick_model
 from tests.integration.server import CAT, Command, Server
 
 HERE = Path(__file__).parent
@@ -45,15 +46,27 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         started.end()
 
 
+@pytest.fixture(scope="session")
+def quick_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model store whose model is ready soon, and makes the same masks."""
+    store = tmp_path_factory.mktemp("store")
+    put_quick_model(store)
+    return store
+
+
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Command]]:
-    """Start further commands, with a worker each; gone when the test is over."""
+def start(tmp_path: Path, quick_store: Path) -> Iterator[Callable[..., Command]]:
+    """Start further commands, with a worker each that is ready soon; gone when the test is over."""
     commands: list[Command] = []
+    usual = {
+        "FCNSERVE_WORKERS": "1",
+        "FCNSERVE_THREADS": "1",
+        "FCNSERVE_MODEL_STORE": str(quick_store),
+    }
 
     def start(kind: type[Command], *arguments: str, **environment: str) -> Command:
         log = tmp_path / f"{len(commands)}.log"
-        alone = {"FCNSERVE_WORKERS": "1", "FCNSERVE_THREADS": "1"}
-        commands.append(kind(log, *arguments, environment=alone | environment))
+        commands.append(kind(log, *arguments, environment=usual | environment))
         return commands[-1]
 
     yield start

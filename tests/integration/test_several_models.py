@@ -1,7 +1,6 @@
 """Two models of other classes, palettes and batches behind one TorchServe, and two broken ones."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from handlers.model_config import MODEL_FILE
 from model_store.new import new
+from tests.integration.quick import QUICK, change, put_quick_model
 from tests.integration.reading import indices
 from tests.integration.server import (
     CAT,
@@ -31,22 +31,14 @@ from tests.integration.server import (
 
 READY = {"status": "ready", "silent": ["unfit", "damaged"]}
 PETS = ("background", "cat", "dog")
-# few shared passes to be tried
-QUICK = {"ladder": {"cpu": [128]}}
 PYTHON_WORKER = "model_service_worker"
-
-
-def change(folder: Path, **keys: object) -> None:
-    file = folder / MODEL_FILE
-    file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | keys))
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ours, one of own classes, one whose weights do not fit, and an archive that is none."""
     store = tmp_path_factory.mktemp("store")
-    shutil.copytree(ROOT / "model_store" / MODEL, store / MODEL)
-    change(store / MODEL, batching=QUICK)
+    put_quick_model(store)
     new(store / "pets", PETS)
     change(store / "pets", version="2.0", batching=QUICK | {"batch_size": 2})
     new(store / "unfit", PETS)

@@ -14,7 +14,6 @@ from model_store.package import archive_contents, write_archive
 from tests.integration.server import (
     CAT,
     MODEL,
-    ROOT,
     START_S,
     STOP_S,
     Command,
@@ -25,7 +24,6 @@ from tests.integration.server import (
 )
 
 JAVA = "org.pytorch.serve.ModelServer"
-FOLDER = ROOT / "model_store" / MODEL
 PROCESSES = 5  # serve, worker, gateway, Java, Python worker
 
 Start = Callable[..., Any]
@@ -43,9 +41,10 @@ def temporary_folder(server: Command) -> Path:
 
 
 @pytest.fixture
-def other_store(tmp_path: Path) -> Path:
+def other_store(quick_store: Path, tmp_path: Path) -> Path:
     """A model store without a model folder; the code in its archive is not the checkout's."""
-    contents = dict(archive_contents(FOLDER, load_config(FOLDER)))
+    folder = quick_store / MODEL
+    contents = dict(archive_contents(folder, load_config(folder)))
     card = contents["handlers/card.py"]
     contents["handlers/card.py"] = card.replace(b"DIGEST_CHARACTERS = 16", b"DIGEST_CHARACTERS = 9")
     assert contents["handlers/card.py"] != card
@@ -101,9 +100,11 @@ def test_everything_ends_when_serve_itself_is_killed(start: Start) -> None:
 @pytest.fixture
 def worker(start: Start) -> Command:
     """A worker that is still loading its model."""
-    ports = {"FCNSERVE_WORKER_PORT": str(free_port()), "FCNSERVE_WORKER_METRICS_PORT": "0"}
+    port = free_port()
+    ports = {"FCNSERVE_WORKER_PORT": str(port), "FCNSERVE_WORKER_METRICS_PORT": "0"}
     started: Command = start(Command, "worker", **ports)
     started.wait_until_running(PROCESSES - 2)
+    wait_until(lambda: is_listening(port), START_S, started.output)
     return started
 
 
