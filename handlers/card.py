@@ -26,7 +26,7 @@ def model_card(config: ModelConfig, folder: Path, device: Device) -> ModelCard:
         "palette": config.palette,
         "working_max_side": config.working_max_side,
         "max_side_limit": config.max_side_limit,
-        "batch_size": config.batching.batch_size,
+        "batch_size": config.batching.batch_size.on(device.kind),
         "response_timeout_s": config.batching.response_timeout_s,
         "group_pixels": config.batching.group_pixels.on(device.kind),
         "workers": max(1, from_environment("FCNSERVE_WORKERS")),

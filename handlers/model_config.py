@@ -4,7 +4,7 @@ Read by the worker and by the tools of `model_store`.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Generic, Literal, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -21,8 +21,11 @@ MODEL_FILE = "model.yaml"
 
 Channel = Annotated[int, Field(ge=0, le=255)]
 Side = Annotated[int, Field(ge=32, le=16384, multiple_of=32)]
+Images = Annotated[int, Field(ge=1, le=256)]
+Pixels = Annotated[int, Field(ge=1)]
 Rgb = tuple[Channel, Channel, Channel]
 Positive = Annotated[float, Field(gt=0)]
+Value = TypeVar("Value")
 
 
 class Strict(BaseModel):
@@ -45,18 +48,32 @@ class Precision(Strict):
     cuda: Literal["bf16", "fp16", "fp32"] = "bf16"
 
 
-class GroupPixels(Strict):
-    """How many padded pixels may share one forward pass; a photo larger than that runs alone."""
+class PerDevice(Strict, Generic[Value]):
+    """A value for processors, and one for GPUs."""
 
-    cpu: int = Field(default=800_000, ge=1)
-    cuda: int = Field(default=16_000_000, ge=1)
+    cpu: Value
+    cuda: Value
 
-    def on(self, device_kind: str) -> int:
-        """The budget for `cpu` or `cuda`."""
+    def on(self, device_kind: str) -> Value:
+        """The value for `cpu` or `cuda`."""
         return self.cuda if device_kind == "cuda" else self.cpu
 
 
-class Ladder(Strict):
+class BatchSize(PerDevice[Images]):
+    """How many photos a worker takes at a time."""
+
+    cpu: Images = 8
+    cuda: Images = 16
+
+
+class GroupPixels(PerDevice[Pixels]):
+    """How many padded pixels may share one forward pass; a photo larger than that runs alone."""
+
+    cpu: Pixels = 800_000
+    cuda: Pixels = 16_000_000
+
+
+class Ladder(PerDevice[tuple[Side, ...]]):
     """Heights and widths of the canvases that photos may share, in pixels."""
 
     cpu: tuple[Side, ...] = (128, 192, 256, 384, 512)
@@ -69,17 +86,13 @@ class Ladder(Strict):
             raise ValueError("a ladder's sides go up, each once")
         return sides
 
-    def on(self, device_kind: str) -> tuple[int, ...]:
-        """The ladder for `cpu` or `cuda`."""
-        return self.cuda if device_kind == "cuda" else self.cpu
-
 
 class Batching(Strict):
     """What TorchServe collects (`batch_size`, `max_delay_ms`), and what one forward pass takes of
     it.
     """
 
-    batch_size: int = Field(default=8, ge=1, le=256)
+    batch_size: BatchSize = BatchSize()
     max_delay_ms: int = Field(default=1, ge=1, le=1000)
     response_timeout_s: int = Field(default=30, ge=5, le=600)
     # false: passes are shared, and a GPU's kernels chosen, without a look at the last bits

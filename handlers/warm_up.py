@@ -80,7 +80,7 @@ def passes(network: Network, batching: Batching) -> list[tuple[Frame, int]]:
         (canvas, images)
         for canvas in canvases(batching.ladder.on(kind))
         for images in powers_of_two(
-            network.fewest_shared, min(batching.batch_size, budget // canvas.pixels)
+            network.fewest_shared, min(batching.batch_size.on(kind), budget // canvas.pixels)
         )
     ]
     if kind == "cuda":

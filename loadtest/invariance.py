@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch.profiler import ProfilerActivity, profile
 
 from handlers.device import choose_device, lacks_memory
-from handlers.model_config import ModelConfig, load_config
+from handlers.model_config import BatchSize, ModelConfig, load_config
 from handlers.net.options import ARCHITECTURE_PARTS
 from handlers.network import BACKBONE, Network, build_net
 from handlers.plan import Frame
@@ -68,7 +68,8 @@ def try_all(
     network = network_of(config, folder, device, exact=exact)
     batching = config.batching
     found: dict[tuple[Frame, int], Found] = {}
-    for canvas, images in passes(network, batching.model_copy(update={"batch_size": largest})):
+    sizes = BatchSize(cpu=largest, cuda=largest)
+    for canvas, images in passes(network, batching.model_copy(update={"batch_size": sizes})):
         try:
             found[canvas, images] = try_one(network, canvas, images)
         except RuntimeError as error:

@@ -37,7 +37,7 @@ VGG_SERVING = {
     "precision": {"cpu": "fp32", "cuda": "fp32"},
     "working_max_side": 1024,
     "max_side_limit": 2048,
-    "batching": {"batch_size": 2, "response_timeout_s": 120},
+    "batching": {"batch_size": {"cpu": 2}, "response_timeout_s": 120},
 }
 
 

@@ -61,11 +61,13 @@ def checked_config(folder: Path) -> ModelConfig:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ModelFolderError(f"{file} is not YAML: {error}") from error
     except ValidationError as error:
-        findings = findings_of(error)
-        told = (
-            f" {findings[0]}" if len(findings) == 1 else "".join(f"\n  {each}" for each in findings)
-        )
-        raise ModelFolderError(f"{file}:{told}") from error
+        raise ModelFolderError(f"{file}:{listed(error)}") from error
+
+
+def listed(error: ValidationError) -> str:
+    """List what is wrong with a `model.yaml`: behind a colon, or a line each."""
+    findings = findings_of(error)
+    return f" {findings[0]}" if len(findings) == 1 else "".join(f"\n  {each}" for each in findings)
 
 
 def check_archive(archive: Path) -> None:
@@ -79,7 +81,10 @@ def check_archive(archive: Path) -> None:
             if damaged := packed.testzip():
                 raise ModelFolderError(f"{archive} is damaged, in {damaged}; {again}")
             named = json.loads(packed.read(MANIFEST))["model"]["modelName"]
-    except (BadZipFile, zlib.error, KeyError, TypeError, ValueError) as error:
+        packed_config(archive)
+    except ValidationError as error:
+        raise ModelFolderError(f"{archive}, {MODEL_FILE}:{listed(error)}; {again}") from error
+    except (BadZipFile, zlib.error, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, ModelFolderError):
             raise
         raise ModelFolderError(f"{archive} is no archive of a model; {again}") from error
@@ -88,6 +93,12 @@ def check_archive(archive: Path) -> None:
             f"{archive} holds a model named {named!a}, by which it would be served; name the file "
             f"{named}.mar, or {again} from a folder that has another `name:`"
         )
+
+
+def packed_config(archive: Path) -> ModelConfig:
+    """Read the `model.yaml` of an archive; raises OSError, KeyError and ValueError."""
+    with ZipFile(archive) as packed:
+        return ModelConfig.model_validate(yaml.safe_load(packed.read(MODEL_FILE)))
 
 
 def archive_contents(folder: Path, config: ModelConfig) -> Iterator[tuple[str, bytes]]:
@@ -107,9 +118,10 @@ def own_code() -> Iterator[tuple[str, bytes]]:
 
 
 def torchserve_settings(config: ModelConfig) -> dict[str, object]:
-    """Translate `batching` into TorchServe's words; workers are the operator's to choose."""
+    """Translate `batching` into TorchServe's words; workers are the operator's to choose, and
+    `batchSize` depends on the machine (`service.torchserve`).
+    """
     return {
-        "batchSize": config.batching.batch_size,
         "maxBatchDelay": config.batching.max_delay_ms,
         "responseTimeout": config.batching.response_timeout_s,
         "startupTimeout": STARTUP_TIMEOUT_S,

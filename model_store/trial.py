@@ -60,7 +60,7 @@ def timed_ms(pipeline: Pipeline, photo: bytes) -> float:
 def load(folder: Path, config: ModelConfig) -> Pipeline:
     """Load as `Pipeline.load` does, without trying passes of several photos: here is but one."""
     network = Network.on(choose_device(gpu_id(), config.precision), config, folder)
-    costs = warm_up(network, Batching(batch_size=1, ladder=Ladder(cpu=(), cuda=())))
+    costs = warm_up(network, Batching(ladder=Ladder(cpu=(), cuda=())))
     return Pipeline(config, network, costs, model_card(config, folder, network.device))
 
 

@@ -6,6 +6,7 @@ of their own, so each gets a fresh folder with a short name (a socket's path end
 free ports for what nobody else needs to find.
 """
 
+import json
 import os
 import shlex
 import socket
@@ -18,10 +19,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from model_store.package import packed_config
 from service.children import Child, running
 from service.java import OLDEST_JAVA, find_java
 from service.settings import ROOT, Settings
-from service.workers import worker_count
+from service.workers import gpu_count, worker_count
 
 # TorchServe closes its channels and leaves its workers two seconds
 STOP_GRACE_S = 8.0
@@ -101,6 +103,7 @@ def configuration_of(settings: Settings, models: Sequence[str], workers: int) ->
         "model_store": settings.model_store.absolute(),
         "load_models": ",".join(f"{name}.mar" for name in models),
         "default_workers_per_model": workers,
+        "models": json.dumps(batch_sizes(settings.model_store, models)),
         "job_queue_size": settings.job_queue_size,
         "max_request_size": settings.max_body_bytes,
         "max_response_size": min(largest_answer, 2**31 - 1),
@@ -109,6 +112,18 @@ def configuration_of(settings: Settings, models: Sequence[str], workers: int) ->
         "disable_token_authorization": "true",
         "disable_system_metrics": "true",
         "metrics_mode": "prometheus",
+    }
+
+
+def batch_sizes(store: Path, models: Sequence[str]) -> dict[str, object]:
+    """Say how many photos a worker of each model takes at a time on this machine, in TorchServe's
+    words: by name and version.
+    """
+    kind = "cuda" if gpu_count() else "cpu"
+    configs = (packed_config(store / f"{name}.mar") for name in models)
+    return {
+        config.name: {config.version: {"batchSize": config.batching.batch_size.on(kind)}}
+        for config in configs
     }
 
 

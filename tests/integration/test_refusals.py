@@ -81,7 +81,7 @@ def test_a_machine_without_java(start: Start, tmp_path: Path) -> None:
     ("old", "new", "complaint"),
     [
         ("batching:", "batchin:", "batchin: there is no such key; did you mean batching?"),
-        ("batch_size: 8", "batch_size: 0", "batching.batch_size: Input should be greater than"),
+        ("cpu: 8\n", "cpu: 0\n", "batching.batch_size.cpu: Input should be greater than"),
         ("classes:", "classes: [", "is not YAML"),
         (f"name: {MODEL}", "name: other", "names its model 'other'"),
         ("weights: weights.", "weights: wait.", "wait.safetensors"),

@@ -40,7 +40,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = tmp_path_factory.mktemp("store")
     put_quick_model(store)
     new(store / "pets", PETS)
-    change(store / "pets", version="2.0", batching=QUICK | {"batch_size": 2})
+    change(store / "pets", version="2.0", batching=QUICK | {"batch_size": {"cpu": 2}})
     new(store / "unfit", PETS)
     weights = load_file(store / "unfit" / "weights.safetensors")
     del weights["score_fr.bias"]

@@ -14,7 +14,7 @@ from handlers.dense import dense_labels, packed_axes, unpacked_axes
 from handlers.device import Device, is_lost
 from handlers.gpu import GpuNetwork
 from handlers.labels import LabelMap, Surface, Wanted
-from handlers.model_config import Batching, GroupPixels, Ladder, load_config
+from handlers.model_config import Batching, BatchSize, GroupPixels, Ladder, load_config
 from handlers.net.geometry import PHOTO, Place
 from handlers.network import Network
 from handlers.outcome import EX_SOFTWARE, translate
@@ -141,7 +141,7 @@ def test_the_whole_worker_answers_with_it(net: GpuNetwork, photos: list[Pixels])
 
 def test_warm_up_tries_lone_photos_on_the_ladder_too(net: GpuNetwork) -> None:
     batching = Batching(
-        batch_size=2,
+        batch_size=BatchSize(cpu=2, cuda=2),
         exact=False,
         ladder=Ladder(cpu=(64,), cuda=(64,)),
         group_pixels=GroupPixels(cpu=10**5, cuda=10**5),

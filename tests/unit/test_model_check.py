@@ -24,7 +24,7 @@ from tests.worker import MODEL, SAMPLES
 OURS = load_config(MODEL)
 PETS = ("background", "cat", "dog")
 # no shared passes to be tried
-QUICK = {"batch_size": 1, "ladder": {"cpu": [128]}}
+QUICK = {"batch_size": {"cpu": 1}, "ladder": {"cpu": [128]}}
 
 Change = Callable[[dict[str, torch.Tensor]], object]
 

@@ -14,7 +14,9 @@ from tests.worker import write_model
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "model").mkdir()
-    return write_model(tmp_path / "model", weights=b"some weights", batching={"batch_size": 5})
+    return write_model(
+        tmp_path / "model", weights=b"some weights", batching={"batch_size": {"cpu": 5, "cuda": 9}}
+    )
 
 
 @pytest.fixture
@@ -42,7 +44,7 @@ def test_an_archive_holds_model_worker_and_manifest(folder: Path, store: Path) -
         settings = yaml.safe_load(packed.read("torchserve.yaml"))
     assert model["modelName"] == "fcn8s-lite0"
     assert {model["handler"], model["configFile"]} <= names
-    assert settings["batchSize"] == 5
+    assert "batchSize" not in settings  # it depends on the machine that serves
     assert settings["startupTimeout"] >= 300  # a network of 500 MB on a busy machine
     assert settings["maxRetryTimeoutInSec"] < 2_147_483  # TorchServe multiplies it by 1000
 

@@ -2,6 +2,7 @@
 
 import errno
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 from structlog.testing import capture_logs
@@ -25,7 +26,7 @@ def settings(store: Path, *models: str) -> Settings:
 
 
 def spoil(store: Path, how: str) -> None:
-    folder, archive = store / "other", store / "other.mar"
+    folder = store / "other"
     if how == "key":
         (folder / "model.yaml").write_text("nmae: other")
     elif how == "weights":
@@ -33,18 +34,26 @@ def spoil(store: Path, how: str) -> None:
     elif how == "name":
         write_model_named(folder, "another")
     else:
-        packing.package(folder, store)
-        folder.rename(store / "elsewhere")
-        if how == "gone":
-            archive.unlink()
-        elif how == "renamed":
-            write_model_named(store / "elsewhere", "third")
-            packing.package(store / "elsewhere", store).replace(archive)
-        elif how == "no-archive":
-            archive.write_bytes(b"PK")
-        elif how == "damaged":
-            contents = archive.read_bytes()
-            archive.write_bytes(contents.replace(b"some weights", b"sOme weights"))
+        spoil_archive(store, folder, packing.package(folder, store), how)
+
+
+def spoil_archive(store: Path, folder: Path, archive: Path, how: str) -> None:
+    """Leave nothing but the archive, and spoil that."""
+    elsewhere = folder.rename(store / "elsewhere")
+    if how == "gone":
+        archive.unlink()
+    elif how == "renamed":
+        write_model_named(elsewhere, "third")
+        packing.package(elsewhere, store).replace(archive)
+    elif how == "no-archive":
+        archive.write_bytes(b"PK")
+    elif how == "of-another-release":
+        with ZipFile(archive, "w") as packed:
+            packed.writestr("MAR-INF/MANIFEST.json", '{"model": {"modelName": "other"}}')
+            packed.writestr("model.yaml", "nmae: other")
+    elif how == "damaged":
+        contents = archive.read_bytes()
+        archive.write_bytes(contents.replace(b"some weights", b"sOme weights"))
 
 
 def write_model_named(folder: Path, name: str) -> None:
@@ -59,6 +68,7 @@ SPOILT = {
     "gone": "no model 'other': neither",
     "renamed": "holds a model named 'third'",
     "no-archive": "is no archive of a model",
+    "of-another-release": "nmae: there is no such key; did you mean name?",
     "damaged": "other.mar is damaged, in weights.safetensors",
 }
 

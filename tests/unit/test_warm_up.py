@@ -31,7 +31,7 @@ class TimedNetwork(FakeNetwork):
 
 
 def batching(sides: tuple[int, ...] = (64,), pixels: int = 10**6) -> Batching:
-    return Batching(batch_size=8, ladder=Ladder(cpu=sides), group_pixels=GroupPixels(cpu=pixels))
+    return Batching(ladder=Ladder(cpu=sides), group_pixels=GroupPixels(cpu=pixels))
 
 
 def test_passes_that_cost_no_more_than_a_lone_one_are_admitted() -> None:

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from model_store.package import package
 from service.settings import Settings
-from service.torchserve import environment
+from service.torchserve import batch_sizes, environment
 from service.workers import worker_count
+from tests.worker import write_model
 
 TWO_GPUS = "GPU 0: NVIDIA H100 (UUID: GPU-1)\n  MIG 1g.10gb\nGPU 1: NVIDIA H100 (UUID: GPU-2)\n"
 
@@ -68,3 +70,16 @@ def test_a_driver_that_fails_is_no_gpu(monkeypatch: pytest.MonkeyPatch, driver: 
 def test_the_operators_word_counts(driver: Path) -> None:
     write_tool(driver, TWO_GPUS)
     assert worker_count(Settings(workers=1)) == 1
+
+
+def test_a_gpu_s_workers_take_another_number_of_photos_at_a_time(
+    driver: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    batching = {"batch_size": {"cpu": 5, "cuda": 9}}
+    write_model(folder, weights=b"some weights", version="2.1", batching=batching)
+    name = package(folder, tmp_path).stem
+    assert batch_sizes(tmp_path, [name]) == {name: {"2.1": {"batchSize": 5}}}
+    write_tool(driver, TWO_GPUS)
+    assert batch_sizes(tmp_path, [name]) == {name: {"2.1": {"batchSize": 9}}}
