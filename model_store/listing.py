@@ -18,6 +18,7 @@ from model_store.package import (
     checked_config,
     contents_digest,
     own_code,
+    packed_config,
     packed_digest,
 )
 
@@ -63,7 +64,7 @@ def of_folder(folder: Path) -> Listed:
 def of_archive(archive: Path) -> Listed:
     try:
         with ZipFile(archive) as packed:
-            config = ModelConfig.model_validate(yaml.safe_load(packed.read(MODEL_FILE)))
+            config = packed_config(packed)
             weights_bytes = packed.getinfo(config.weights).file_size
             state = CURRENT if dict(code_in(packed)) == dict(own_code()) else OTHER_CODE
             digest = packed.comment.decode("ascii", "replace")[:SHOWN_DIGITS]

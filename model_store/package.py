@@ -81,7 +81,7 @@ def check_archive(archive: Path) -> None:
             if damaged := packed.testzip():
                 raise ModelFolderError(f"{archive} is damaged, in {damaged}; {again}")
             named = json.loads(packed.read(MANIFEST))["model"]["modelName"]
-        packed_config(archive)
+            packed_config(packed)
     except ValidationError as error:
         raise ModelFolderError(f"{archive}, {MODEL_FILE}:{listed(error)}; {again}") from error
     except (BadZipFile, zlib.error, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
@@ -95,10 +95,9 @@ def check_archive(archive: Path) -> None:
         )
 
 
-def packed_config(archive: Path) -> ModelConfig:
-    """Read the `model.yaml` of an archive; raises OSError, KeyError and ValueError."""
-    with ZipFile(archive) as packed:
-        return ModelConfig.model_validate(yaml.safe_load(packed.read(MODEL_FILE)))
+def packed_config(packed: ZipFile) -> ModelConfig:
+    """Read the `model.yaml` of an open archive; raises KeyError, YAMLError and ValidationError."""
+    return ModelConfig.model_validate(yaml.safe_load(packed.read(MODEL_FILE)))
 
 
 def archive_contents(folder: Path, config: ModelConfig) -> Iterator[tuple[str, bytes]]:

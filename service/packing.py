@@ -10,6 +10,7 @@ from pathlib import Path
 
 import structlog
 
+from model_store.package import check_archive, checked_config, package
 from service.settings import Settings
 
 CANNOT_WRITE = (errno.EROFS, errno.EACCES, errno.EPERM)
@@ -44,8 +45,6 @@ def pack(store: Path, name: str) -> None:
 
     Raises OSError and ValueError.
     """
-    from model_store.package import check_archive, checked_config, package
-
     folder, archive = store / name, store / f"{name}.mar"
     if folder.is_dir():
         if (named := checked_config(folder).name) != name:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from zipfile import ZipFile
 
 from model_store.package import packed_config
 from service.children import Child, running
@@ -73,8 +74,10 @@ def torchserve(settings: Settings, models: Sequence[str]) -> Iterator[TorchServe
     """Run TorchServe with these packed models; on leaving, it and its workers are gone."""
     with TemporaryDirectory(prefix="fcns-", dir="/tmp") as folder:
         configuration = Path(folder, "config.properties")
-        workers = worker_count(settings)
-        configuration.write_text(properties_text(configuration_of(settings, models, workers)))
+        gpus = gpu_count()
+        workers = worker_count(settings, gpus)
+        batches = batch_sizes(settings.model_store, models, gpus)
+        configuration.write_text(properties_text(configuration_of(settings, batches, workers)))
         load_reports = Path(folder, "loads")
         load_reports.mkdir()
         with running(
@@ -89,8 +92,13 @@ def torchserve(settings: Settings, models: Sequence[str]) -> Iterator[TorchServe
             yield TorchServe(child, models, load_reports, address, workers)
 
 
-def configuration_of(settings: Settings, models: Sequence[str], workers: int) -> dict[str, object]:
-    """TorchServe's `config.properties`: one inference port, everything else shut or on loopback."""
+def configuration_of(
+    settings: Settings, models: Mapping[str, object], workers: int
+) -> dict[str, object]:
+    """TorchServe's `config.properties`: one inference port, everything else shut or on loopback.
+
+    `models` have what TorchServe is told of each.
+    """
     host = settings.worker_host
     largest_answer = 2 * settings.max_pixels + 1_000_000  # grey+alpha, incompressible
     management, metrics, grpc_inference, grpc_management = free_ports(4)
@@ -102,8 +110,8 @@ def configuration_of(settings: Settings, models: Sequence[str], workers: int) ->
         "grpc_management_port": grpc_management,
         "model_store": settings.model_store.absolute(),
         "load_models": ",".join(f"{name}.mar" for name in models),
+        "models": json.dumps(models),
         "default_workers_per_model": workers,
-        "models": json.dumps(batch_sizes(settings.model_store, models)),
         "job_queue_size": settings.job_queue_size,
         "max_request_size": settings.max_body_bytes,
         "max_response_size": min(largest_answer, 2**31 - 1),
@@ -115,16 +123,17 @@ def configuration_of(settings: Settings, models: Sequence[str], workers: int) ->
     }
 
 
-def batch_sizes(store: Path, models: Sequence[str]) -> dict[str, object]:
-    """Say how many photos a worker of each model takes at a time on this machine, in TorchServe's
-    words: by name and version.
+def batch_sizes(store: Path, models: Sequence[str], gpus: int) -> dict[str, object]:
+    """Say how many photos a worker of each model takes at a time on a machine of so many GPUs, in
+    TorchServe's words: by name and version.
     """
-    kind = "cuda" if gpu_count() else "cpu"
-    configs = (packed_config(store / f"{name}.mar") for name in models)
-    return {
-        config.name: {config.version: {"batchSize": config.batching.batch_size.on(kind)}}
-        for config in configs
-    }
+    kind = "cuda" if gpus else "cpu"
+    sizes: dict[str, object] = {}
+    for name in models:
+        with ZipFile(store / f"{name}.mar") as packed:
+            config = packed_config(packed)
+        sizes[name] = {config.version: {"batchSize": config.batching.batch_size.on(kind)}}
+    return sizes
 
 
 def properties_text(properties: Mapping[str, object]) -> str:

@@ -13,14 +13,14 @@ GPU_WORKERS = 2
 PROBE_TIMEOUT_S = 30
 
 
-def worker_count(settings: Settings) -> int:
+def worker_count(settings: Settings, gpus: int) -> int:
     """Take `workers`; for 0, two a GPU, or else one a processor, and four of all models.
 
     A model's workers have all processors between them, however many models there are: which of
     them is asked, and when, is not known.
     """
     most = max(1, MOST_CPU_WORKERS // len(settings.models))
-    return settings.workers or GPU_WORKERS * gpu_count() or min(most, len(os.sched_getaffinity(0)))
+    return settings.workers or GPU_WORKERS * gpus or min(most, len(os.sched_getaffinity(0)))
 
 
 def gpu_count() -> int:

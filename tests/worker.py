@@ -83,6 +83,14 @@ def write_model(folder: Path, *, weights: bytes | None = None, **changes: Any) -
     return folder
 
 
+def change_model(folder: Path, **keys: Any) -> None:
+    """Give a folder's `model.yaml` other values of these keys; None leaves one out."""
+    file = folder / MODEL_FILE
+    contents = yaml.safe_load(file.read_text()) | keys
+    present = {key: value for key, value in contents.items() if value is not None}
+    file.write_text(yaml.safe_dump(present))
+
+
 def network(precision: str = "fp32") -> Network:
     return Network(load_config(MODEL), MODEL, cpu(precision))
 

@@ -1,7 +1,7 @@
 """Who takes part: each server, how it is started, and the ways in which it serves mixed sizes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from loadtest.client import Read, read_png
 from loadtest.peers.setup import PLAIN
@@ -46,6 +46,10 @@ class Entry:
     def name(self) -> str:
         return f"{self.peer.name}: {self.grouping}"
 
+    def taking(self, batch: int) -> "Entry":
+        """Have it take so many photos at a time; one alone waits for no others."""
+        return replace(self, batch=batch, wait_ms=WAIT_MS if batch > 1 else 0)
+
     def told(self) -> dict[str, int]:
         """Say how it was set up; ours sets itself up."""
         if self.peer is OURSELVES:
@@ -81,8 +85,8 @@ def both(peer: Peer, *, alone: int = 1) -> tuple[Entry, Entry]:
     them handed over at a time; or share a pass by padding.
     """
     return (
-        Entry(peer, ONE_BY_ONE, batch=alone, wait_ms=WAIT_MS if alone > 1 else 0),
-        Entry(peer, PAD_TO_LARGEST, batch=PADDED_PHOTOS, wait_ms=WAIT_MS),
+        Entry(peer, ONE_BY_ONE).taking(alone),
+        Entry(peer, PAD_TO_LARGEST).taking(PADDED_PHOTOS),
     )
 
 

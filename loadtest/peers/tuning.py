@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from loadtest.bench import MODEL, RESULTS, SAMPLES, SetName, prepare_environment
-from loadtest.peers.catalogue import ENTRIES, HANDED_OVER, OUR_NAME, WAIT_MS, Entry
+from loadtest.peers.catalogue import ENTRIES, HANDED_OVER, OUR_NAME, Entry
 from loadtest.peers.install import install
 from loadtest.strategies import ONE_BY_ONE, PAD_TO_LARGEST
 
@@ -50,12 +50,10 @@ def variants(entry: Entry) -> Iterator[Entry]:
     yield entry
     yield replace(entry, processes=1, threads=2)
     yield replace(entry, processes=3)
-    if entry.grouping == ONE_BY_ONE and entry.batch > 1:
-        yield replace(entry, batch=1, wait_ms=0)
-    elif entry.peer.batches and entry.grouping == ONE_BY_ONE:
-        yield replace(entry, batch=HANDED_OVER, wait_ms=WAIT_MS)
-    if entry.grouping == PAD_TO_LARGEST:
-        yield replace(entry, batch=entry.batch * 2)
+    if entry.grouping == ONE_BY_ONE and entry.peer.batches:
+        yield entry.taking(1 if entry.batch > 1 else HANDED_OVER)
+    elif entry.grouping == PAD_TO_LARGEST:
+        yield entry.taking(entry.batch * 2)
         for wait_ms in WAITS_MS:
             yield replace(entry, wait_ms=wait_ms)
 

@@ -57,8 +57,8 @@ class Command:
         """Its exit code, once it has ended."""
         return self.process.wait(seconds)
 
-    def wait_until_running(self, processes: int) -> None:
-        """Poll until it has so many processes; it may still be loading its model.
+    def wait_until_running(self, processes: int, port: int) -> None:
+        """Poll until it has so many processes and listens; it may still be loading its model.
 
         Each has a command line of its own: a child that shows its parent's has yet to become what
         it is started as.
@@ -67,7 +67,7 @@ class Command:
         def running() -> bool:
             assert self.process.poll() is None, f"ended while starting:\n{self.output()}"
             found = self.processes().values()
-            return len(found) == len(set(found)) == processes
+            return len(found) == len(set(found)) == processes and is_listening(port)
 
         wait_until(running, START_S, lambda: f"{self.processes()}\n{self.output()}")
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from handlers.model_config import MODEL_FILE
 from model_store.new import new
-from tests.integration.quick import QUICK, change, put_quick_model
+from tests.integration.quick import QUICK, put_quick_model
 from tests.integration.reading import indices
 from tests.integration.server import (
     CAT,
@@ -28,6 +28,7 @@ from tests.integration.server import (
     marked_processes,
     wait_until,
 )
+from tests.worker import change_model
 
 READY = {"status": "ready", "silent": ["unfit", "damaged"]}
 PETS = ("background", "cat", "dog")
@@ -40,7 +41,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = tmp_path_factory.mktemp("store")
     put_quick_model(store)
     new(store / "pets", PETS)
-    change(store / "pets", version="2.0", batching=QUICK | {"batch_size": {"cpu": 2}})
+    change_model(store / "pets", version="2.0", batching=QUICK | {"batch_size": {"cpu": 2}})
     new(store / "unfit", PETS)
     weights = load_file(store / "unfit" / "weights.safetensors")
     del weights["score_fr.bias"]

@@ -14,13 +14,11 @@ from model_store.package import archive_contents, write_archive
 from tests.integration.server import (
     CAT,
     MODEL,
-    START_S,
     STOP_S,
     Command,
     Server,
     free_port,
     is_listening,
-    wait_until,
 )
 
 JAVA = "org.pytorch.serve.ModelServer"
@@ -87,8 +85,7 @@ def test_serve_ends_by_itself_and_says_so_when_torchserve_is_killed(start: Start
 def test_everything_ends_when_serve_itself_is_killed(start: Start) -> None:
     port = free_port()
     serve = start(Command, "serve", "--port", str(port))
-    serve.wait_until_running(PROCESSES)
-    wait_until(lambda: is_listening(port), START_S, serve.output)
+    serve.wait_until_running(PROCESSES, port)
     folder = temporary_folder(serve)
     os.kill(serve.process.pid, signal.SIGKILL)
     serve.wait()
@@ -103,8 +100,7 @@ def worker(start: Start) -> Command:
     port = free_port()
     ports = {"FCNSERVE_WORKER_PORT": str(port), "FCNSERVE_WORKER_METRICS_PORT": "0"}
     started: Command = start(Command, "worker", **ports)
-    started.wait_until_running(PROCESSES - 2)
-    wait_until(lambda: is_listening(port), START_S, started.output)
+    started.wait_until_running(PROCESSES - 2, port)
     return started
 
 

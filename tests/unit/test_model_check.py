@@ -3,12 +3,10 @@
 import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import yaml
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
@@ -19,7 +17,7 @@ from model_store.listing import CURRENT, OTHER_CODE, STALE, UNPACKED, models_in
 from model_store.new import new
 from model_store.package import package
 from service.cli import app
-from tests.worker import MODEL, SAMPLES
+from tests.worker import MODEL, SAMPLES, change_model
 
 OURS = load_config(MODEL)
 PETS = ("background", "cat", "dog")
@@ -44,13 +42,6 @@ def pets(made: Path, tmp_path: Path) -> Path:
     for file in made.iterdir():
         (folder / file.name).write_bytes(file.read_bytes())
     return folder
-
-
-def change(folder: Path, **keys: Any) -> None:
-    file = folder / MODEL_FILE
-    document = yaml.safe_load(file.read_text()) | keys
-    present = {key: value for key, value in document.items() if value is not None}
-    file.write_text(yaml.safe_dump(present))
 
 
 def change_weights(folder: Path, how: Change) -> None:
@@ -118,14 +109,14 @@ def test_a_new_model_can_be_served_and_its_card_is_to_be_filled_in(pets: Path) -
 def test_a_wrong_key_is_named_with_what_was_seen(
     pets: Path, keys: dict[str, object], told: str
 ) -> None:
-    change(pets, **keys)
+    change_model(pets, **keys)
     (error,) = check(pets).errors
     assert error.startswith(f"{pets}/model.yaml: ")
     assert told in error
 
 
 def test_all_wrong_keys_are_named_at_once(pets: Path) -> None:
-    change(pets, working_max_side=3, architecture="fcn8s-lite9", colour="red")
+    change_model(pets, working_max_side=3, architecture="fcn8s-lite9", colour="red")
     (error,) = check(pets).errors
     assert len(error.splitlines()) == 4
 
@@ -163,11 +154,11 @@ def test_weights_that_do_not_fit_are_told_key_by_key(
 
 
 def test_weights_for_other_classes_are_told_apart_from_those_of_another_network(pets: Path) -> None:
-    change(pets, classes=["background", "cat"], palette=[[0, 0, 0], [0, 0, 255]])
+    change_model(pets, classes=["background", "cat"], palette=[[0, 0, 0], [0, 0, 255]])
     (error,) = check(pets).errors
     assert "score_fr.bias has shape (3,), not (2,)" in error
     assert "these weights score 3 classes" in error
-    change(pets, architecture="fcn8s-lite4")
+    change_model(pets, architecture="fcn8s-lite4")
     assert "does not fit fcn8s-lite4 with 2 classes" in check(pets).errors[0]
 
 
@@ -185,7 +176,7 @@ def test_a_file_that_is_no_safetensors_is_told(pets: Path) -> None:
 
 
 def test_what_serves_but_will_surprise_is_a_doubt(pets: Path) -> None:
-    change(pets, name="cats", palette=[[0, 0, 0], [250, 0, 0], [250, 1, 0]])
+    change_model(pets, name="cats", palette=[[0, 0, 0], [250, 0, 0], [250, 1, 0]])
     (pets / "CARD.md").unlink()
     change_weights(
         pets, lambda weights: [w[1].zero_() for name, w in weights.items() if "score" in name]
@@ -203,7 +194,7 @@ def test_what_serves_but_will_surprise_is_a_doubt(pets: Path) -> None:
 
 
 def test_a_photos_mask_is_what_the_model_sees_in_it(pets: Path, tmp_path: Path) -> None:
-    change(pets, batching=QUICK)
+    change_model(pets, batching=QUICK)
     mask = tmp_path / "mask.png"
     code, out, err = run("check", pets, "--photo", SAMPLES / "cat.jpg", "-o", mask)
     assert code == 0, err
@@ -217,7 +208,7 @@ def test_a_photos_mask_is_what_the_model_sees_in_it(pets: Path, tmp_path: Path) 
 
 
 def test_a_photo_that_is_none_is_told_in_a_line(pets: Path, tmp_path: Path) -> None:
-    change(pets, batching=QUICK)
+    change_model(pets, batching=QUICK)
     code, _, err = run("check", pets, "--photo", tmp_path / "none.jpg")
     assert code == 1
     assert "none.jpg" in err
@@ -231,7 +222,7 @@ def test_a_store_is_listed_with_how_current_its_archives_are(pets: Path, tmp_pat
     assert listed.packed == CURRENT
     assert listed.contents
     assert listed.weights_bytes == (pets / "weights.safetensors").stat().st_size
-    change(pets, version="1.1")
+    change_model(pets, version="1.1")
     (listed,) = models_in(tmp_path)
     assert (listed.packed, listed.config and listed.config.version) == (STALE, "1.1")
     (pets / MODEL_FILE).unlink()

@@ -8,7 +8,7 @@ import pytest
 from model_store.package import package
 from service.settings import Settings
 from service.torchserve import batch_sizes, environment
-from service.workers import worker_count
+from service.workers import gpu_count, worker_count
 from tests.worker import write_model
 
 TWO_GPUS = "GPU 0: NVIDIA H100 (UUID: GPU-1)\n  MIG 1g.10gb\nGPU 1: NVIDIA H100 (UUID: GPU-2)\n"
@@ -31,7 +31,7 @@ def test_a_cpu_has_one_a_processor_up_to_four(
     monkeypatch: pytest.MonkeyPatch, driver: Path, processors: int, workers: int
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(processors)))
-    assert worker_count(Settings()) == workers
+    assert worker_count(Settings(), gpu_count()) == workers
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_several_models_share_the_four(
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(processors)))
     names = tuple(f"model{number}" for number in range(models))
-    assert worker_count(Settings(models=names)) == workers
+    assert worker_count(Settings(models=names), gpu_count()) == workers
 
 
 def test_threads_of_several_models_sleep_at_barriers(
@@ -58,18 +58,18 @@ def test_threads_of_several_models_sleep_at_barriers(
 
 def test_each_gpu_has_two(driver: Path) -> None:
     write_tool(driver, TWO_GPUS)
-    assert worker_count(Settings()) == 4
+    assert worker_count(Settings(), gpu_count()) == 4
 
 
 def test_a_driver_that_fails_is_no_gpu(monkeypatch: pytest.MonkeyPatch, driver: Path) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0})
     write_tool(driver, TWO_GPUS, exit_code=9)
-    assert worker_count(Settings()) == 1
+    assert worker_count(Settings(), gpu_count()) == 1
 
 
 def test_the_operators_word_counts(driver: Path) -> None:
     write_tool(driver, TWO_GPUS)
-    assert worker_count(Settings(workers=1)) == 1
+    assert worker_count(Settings(workers=1), gpu_count()) == 1
 
 
 def test_a_gpu_s_workers_take_another_number_of_photos_at_a_time(
@@ -80,6 +80,6 @@ def test_a_gpu_s_workers_take_another_number_of_photos_at_a_time(
     batching = {"batch_size": {"cpu": 5, "cuda": 9}}
     write_model(folder, weights=b"some weights", version="2.1", batching=batching)
     name = package(folder, tmp_path).stem
-    assert batch_sizes(tmp_path, [name]) == {name: {"2.1": {"batchSize": 5}}}
+    assert batch_sizes(tmp_path, [name], gpu_count()) == {name: {"2.1": {"batchSize": 5}}}
     write_tool(driver, TWO_GPUS)
-    assert batch_sizes(tmp_path, [name]) == {name: {"2.1": {"batchSize": 9}}}
+    assert batch_sizes(tmp_path, [name], gpu_count()) == {name: {"2.1": {"batchSize": 9}}}
