@@ -117,3 +117,11 @@ def test_a_command_of_the_training_page_has_only_options_that_exist(command: str
     for argument in arguments:
         if argument.startswith("-"):
             assert argument in told.output
+
+
+def test_each_curl_that_sends_a_photo_as_its_body_names_its_type() -> None:
+    """Curl itself says that it is a form, and the gateway refuses that."""
+    commands = [shlex.split(line) for line in README.splitlines() if line.startswith("curl ")]
+    bodies = [command for command in commands if "--data-binary" in command]
+    assert len(bodies) >= 2
+    assert all("Content-Type: image/jpeg" in command for command in bodies)
