@@ -7,6 +7,7 @@ The gateway and the worker both raise these, so that a caller sees one shape and
     +-- BrokenImageError           400  broken_image
     +-- UnsupportedMediaTypeError  415  unsupported_media_type
     +-- TooManyPixelsError         413  too_many_pixels
+    +-- SideTooLongError           413  side_too_long
     +-- WorkerOutOfMemoryError     413  out_of_memory
     +-- WorkerFailedError          500  worker_failed
 
@@ -67,6 +68,14 @@ class TooManyPixelsError(ProblemError):
     status = 413
     code = "too_many_pixels"
     title = "Too many pixels"
+
+
+class SideTooLongError(ProblemError):
+    """The image is sound, and one of its sides is longer than its answers can be written."""
+
+    status = 413
+    code = "side_too_long"
+    title = "Side too long"
 
 
 class WorkerOutOfMemoryError(ProblemError):

@@ -18,6 +18,7 @@ from handlers.errors import (
     BrokenImageError,
     EmptyBodyError,
     ProblemError,
+    SideTooLongError,
     TooManyPixelsError,
     UnsupportedMediaTypeError,
 )
@@ -216,6 +217,9 @@ def _broken() -> dict[str, tuple[bytes, type[ProblemError]]]:
             BrokenImageError,
         ),
         "png-bomb": (png_bomb(), TooManyPixelsError),
+        "png-wide": (png(ihdr(1, 65_501, 1, 0), bytes(8_189)), SideTooLongError),
+        "png-high": (png(ihdr(65_501, 1, 1, 0), bytes(131_002)), SideTooLongError),
+        "jpeg-wide": (resized_header(whole, 1, 65_501), SideTooLongError),
         "webp-truncated": (webp[: len(webp) // 2], BrokenImageError),
         "webp-magic-only": (webp[:12], BrokenImageError),
         "bmp-truncated": (bmp[: len(bmp) // 2], BrokenImageError),

@@ -8,7 +8,12 @@ Whatever the bytes, `read_header` and `decode` raise a `ProblemError` or return.
 passes through: it speaks of the machine, not of the photo.
 """
 
-from handlers.errors import BrokenImageError, EmptyBodyError, TooManyPixelsError
+from handlers.errors import (
+    BrokenImageError,
+    EmptyBodyError,
+    SideTooLongError,
+    TooManyPixelsError,
+)
 from handlers.photo import jpeg, png, raster, webp
 from handlers.photo.exif import turn
 from handlers.photo.foreign import ignore_decoder_warnings
@@ -18,11 +23,12 @@ from handlers.photo.formats import (
     OPTIONAL_FORMATS,
     sniff,
 )
-from handlers.photo.header import Header, Orientation, Pixels
+from handlers.photo.header import MAX_SIDE, Header, Orientation, Pixels
 from handlers.photo.resize import fit, reduce
 
 __all__ = [
     "DEFAULT_FORMATS",
+    "MAX_SIDE",
     "MEDIA_TYPES",
     "OPTIONAL_FORMATS",
     "Header",
@@ -58,7 +64,7 @@ def read_header(body: bytes | bytearray, formats: frozenset[str] = DEFAULT_FORMA
 
 
 def check_pixels(header: Header, max_pixels: int) -> None:
-    """Raise TooManyPixelsError when the photo has more than `max_pixels` pixels."""
+    """Raise TooManyPixelsError for more than `max_pixels` pixels, SideTooLongError for a side."""
     pixels = header.height * header.width
     if pixels > max_pixels:
         msg = (
@@ -66,6 +72,12 @@ def check_pixels(header: Header, max_pixels: int) -> None:
             f"{max_pixels}; downscale it or raise FCNSERVE_MAX_PIXELS"
         )
         raise TooManyPixelsError(msg)
+    if max(header.height, header.width) > MAX_SIDE:
+        msg = (
+            f"image is {header.width}x{header.height} pixels; no side may be longer than "
+            f"{MAX_SIDE}; cut it into parts, or downscale it"
+        )
+        raise SideTooLongError(msg)
 
 
 def decode(body: bytes | bytearray, header: Header, orientation: Orientation = "exif") -> Pixels:

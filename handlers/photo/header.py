@@ -13,15 +13,24 @@ Pixels = NDArray[np.uint8]
 FIRST_TURNED_BY_A_QUARTER = 5
 """EXIF orientations 5 to 8 swap height and width."""
 
+MAX_SIDE = 65_500
+"""Pixels, of any format: what is read in can be written out again, and this is the longest side
+that libjpeg writes (JPEG_MAX_DIMENSION), the least of all writers. The next are OpenCV's reader
+and libpng's (1,000,000), and the network's coordinates."""
+
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a photo says about itself: size as stored, and how it wants to be turned (EXIF)."""
+    """What a photo says about itself: size as stored, and how it wants to be turned (EXIF).
+
+    `scans`: how many times its decoder walks over all pixels; more than one for some JPEGs alone.
+    """
 
     format: str
     height: int
     width: int
     exif: int
+    scans: int = 1
 
     def size(self, orientation: Orientation) -> tuple[int, int]:
         """Return (height, width) of the pixels that `decode` gives for this orientation."""

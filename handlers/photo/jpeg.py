@@ -35,13 +35,14 @@ _CMYK_COMPONENTS = 4
 def read_header(body: bytes | bytearray) -> Header:
     """Return the header of a JPEG; raises BrokenImageError when there is none."""
     found = layout(body)
-    return Header("jpeg", found.height, found.width, orientation_in(found.metadata))
+    exif = orientation_in(found.metadata)
+    return Header("jpeg", found.height, found.width, exif, _scans(body, found))
 
 
 def decode(body: bytes | bytearray) -> Pixels:
     """Return the pixels as stored, (H, W, 3) RGB; raises BrokenImageError."""
     found = layout(body)
-    _check_scans(body, found)
+    _scans(body, found)
     if found.components != _CMYK_COMPONENTS:
         with suppress(*DECODER_ERRORS):
             return _strictly(body)
@@ -55,13 +56,15 @@ def decode(body: bytes | bytearray) -> Pixels:
     return _leniently(clean)
 
 
-def _check_scans(body: bytes | bytearray, found: Layout) -> None:
+def _scans(body: bytes | bytearray, found: Layout) -> int:
+    """Count the scans; raises BrokenImageError for more than MAX_SCANS."""
     if found.scan is None or not found.has_several_scans(body):
-        return
+        return 1
     scans = body.count(b"\xff\xda", found.scan.start)
     if scans > MAX_SCANS:
         msg = f"the jpeg file has {scans} scans; the limit is {MAX_SCANS}; save the image again"
         raise BrokenImageError(msg)
+    return scans
 
 
 def _strictly(body: bytes | bytearray) -> Pixels:

@@ -135,6 +135,12 @@ CASES = [
         ("451x300", "135299", "downscale"),
         settings={"max_pixels": 451 * 300 - 1},
     ),
+    Case(
+        "long-side",
+        "side_too_long",
+        photo(photos.BROKEN["png-wide"][0]),
+        ("65501x1", "longer than 65500", "downscale it"),
+    ),
     Case("bad-form", "bad_multipart", photo(content_type="multipart/form-data"), ('"image"',)),
     Case("bad-json", "bad_json", photo(b"[]", content_type="application/json"), ('"image": "<b',)),
     Case(

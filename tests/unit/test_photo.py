@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,17 @@ from PIL import Image, ImageOps
 from handlers import photo
 from handlers.errors import ProblemError, TooManyPixelsError, UnsupportedMediaTypeError
 from handlers.photo.exif import turn, turn_back
-from tests.photos import BROKEN, MAX_PIXELS, ODD, OPTIONAL, jpeg, noise, png_bomb, save
+from tests.photos import (
+    BROKEN,
+    MAX_PIXELS,
+    ODD,
+    OPTIONAL,
+    jpeg,
+    many_scans,
+    noise,
+    png_bomb,
+    save,
+)
 from tests.photos import photo as smooth
 
 ALL_FORMATS = photo.DEFAULT_FORMATS | photo.OPTIONAL_FORMATS
@@ -93,8 +104,28 @@ def test_a_bomb_is_measured_by_its_header_and_refused_with_both_numbers() -> Non
         photo.check_pixels(header, 4_000_000)
 
 
-def test_a_photo_of_just_the_limit_passes() -> None:
+def test_a_photo_of_just_the_limits_passes() -> None:
     photo.check_pixels(photo.Header("png", 1000, 2000, 1), 2_000_000)
+    photo.check_pixels(photo.Header("png", 1, photo.MAX_SIDE, 1), photo.MAX_SIDE)
+
+
+@pytest.mark.parametrize(
+    ("options", "scans"),
+    [
+        pytest.param({}, 1, id="baseline"),
+        pytest.param({"restart_marker_blocks": 4}, 1, id="with-restarts"),
+        pytest.param({"progressive": True}, 10, id="progressive"),
+    ],
+)
+def test_a_jpegs_header_tells_how_many_scans_are_walked(
+    options: dict[str, Any], scans: int
+) -> None:
+    assert photo.read_header(jpeg(**options)).scans == scans
+
+
+def test_too_many_scans_are_refused_before_any_is_decoded() -> None:
+    with pytest.raises(ProblemError, match="310 scans; the limit is 50"):
+        photo.read_header(many_scans(300))
 
 
 @pytest.mark.parametrize("kind", ["TIFF", "GIF", "AVIF"])

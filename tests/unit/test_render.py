@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pycocotools import mask as coco
 
+from handlers.photo import MAX_SIDE
 from handlers.png import write_grey_alpha, write_indexed
 from service import png
 from service.render import (
@@ -36,7 +37,7 @@ LEGEND = Legend(
     class_names=("background", "cat", "dog", "cow", "bus"),
     palette=bytes([0, 0, 0, 250, 0, 0, 0, 250, 0, 0, 0, 250, 250, 250, 0]),
 )
-SHAPES = [(1, 1), (1, 3000), (3000, 1), (40, 30)]
+SHAPES = [(1, 1), (1, MAX_SIDE), (MAX_SIDE, 1), (40, 30)]
 each_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
 label_maps = arrays(
     np.uint8,
@@ -258,9 +259,10 @@ class TestOverlay:
         with Image.open(io.BytesIO(answer.body)) as image:
             np.testing.assert_allclose(np.asarray(image), blended, atol=0.5)
 
-    def test_a_client_that_takes_jpeg_gets_jpeg(self) -> None:
-        pixels = np.full((40, 30, 3), 120, np.uint8)
-        labels = np.zeros((40, 30), np.uint8)
+    @each_shape
+    def test_a_client_that_takes_jpeg_gets_jpeg(self, shape: tuple[int, int]) -> None:
+        pixels = np.full((*shape, 3), 120, np.uint8)
+        labels = np.zeros(shape, np.uint8)
         answer = drawn(labels, Output.overlay, photo_png(pixels), accept_jpeg=True)
         assert answer.media_type == "image/jpeg"
         with Image.open(io.BytesIO(answer.body)) as image:
