@@ -5,7 +5,7 @@ request -> Telemetry -> Door -> (Gate) -> route -> Segmenter -> Handover -> Upst
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from functools import partial
 
 from fastapi import FastAPI
@@ -29,6 +29,7 @@ from service.openapi import DESCRIPTION, problems
 from service.schemas import document
 from service.segment import Segmenter
 from service.settings import Settings
+from service.shared_table import SharedTable
 from service.telemetry import Telemetry
 from service.upstream import Upstream
 
@@ -36,15 +37,19 @@ EXPOSED_HEADERS = ("X-Request-ID", "Server-Timing", "Content-Digest", "X-Model",
 
 
 def create_app(
-    settings: Settings, registry: CollectorRegistry, scraped: CollectorRegistry | None = None
+    settings: Settings,
+    registry: CollectorRegistry,
+    scraped: CollectorRegistry | None = None,
+    rates: SharedTable | None = None,
 ) -> FastAPI:
     """Build the gateway; nothing connects anywhere before it is started.
 
-    `/metrics` shows `registry` or, with several processes, the sums of all in `scraped`.
+    `/metrics` shows `registry` or, with several processes, the sums of all in `scraped`; what keys
+    have sent is counted in `rates`, which these share.
     """
     ignore_decoder_warnings()
     metrics = Metrics(registry, scraped, settings.models)
-    gate = Gate.of(settings)
+    gate = Gate.of(settings, rates)
     admission = admission_of(settings, metrics)
     make = FastAPIOffline if settings.open_docs else partial(FastAPI, openapi_url=None)
     app = make(  # offline: /docs without a CDN
@@ -103,8 +108,6 @@ async def lifespan(
     app: FastAPI, settings: Settings, metrics: Metrics, gate: Gate | None, admission: Admission
 ) -> AsyncIterator[None]:
     """Connect to TorchServe and watch over it for as long as the gateway runs."""
-    if gate is not None:
-        gate.load()
     upstream = Upstream(settings.torchserve_url, settings.attempt_timeout_s)
     models = Models(settings.models, upstream, settings.timeout_ms, metrics.reports.show)
     handovers = {name: Handover(metrics.line.of(name)) for name in settings.models}
@@ -115,7 +118,8 @@ async def lifespan(
     )
     watch = asyncio.create_task(health.watch())
     try:
-        yield
+        with gate.watching() if gate is not None else nullcontext():
+            yield
     finally:
         watch.cancel()
         with suppress(asyncio.CancelledError):

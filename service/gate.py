@@ -6,6 +6,7 @@ key's name in the request's state.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, HTTPBearer
 
 from service.errors import UnauthorizedError
-from service.keys import Key, KeysFile
+from service.keys import Key
+from service.keys_file import KeysFile
 from service.rate import Rates
 from service.settings import Settings
+from service.shared_table import SharedTable
 
 HOW = "send it as `Authorization: Bearer KEY` or as `X-API-Key: KEY`"
 
@@ -29,20 +32,25 @@ class Gate:
         self._rates = rates
 
     @classmethod
-    def of(cls, settings: Settings) -> "Gate | None":
-        """Make the gate that the settings ask for: none where they name no keys."""
+    def of(cls, settings: Settings, table: SharedTable | None = None) -> "Gate | None":
+        """Make the gate that the settings ask for: none where they name no keys. Several processes
+        share a table, so that a key's rate holds for all of them together.
+        """
         if not settings.api_keys_file:
             return None
         rates = None
         if settings.key_rate_per_s:
-            processes = settings.gateway_processes
             burst = settings.key_burst or settings.key_rate_per_s
-            rates = Rates(settings.key_rate_per_s / processes, burst / processes)
+            rates = Rates(settings.key_rate_per_s, burst, table)
         return cls(KeysFile(Path(settings.api_keys_file)), rates)
 
-    def load(self) -> None:
-        """Read the keys; raises KeysFileError."""
-        self._keys.load()
+    def check(self) -> None:
+        """Read the keys before anything is started; raises KeysFileError."""
+        self._keys.check()
+
+    def watching(self) -> AbstractContextManager[None]:
+        """Keep up with the file of keys until the block ends; a broken one ends nothing."""
+        return self._keys.watching()
 
     async def admit(self, request: Request) -> None:
         """Let a request in that has a key with tokens left; raises UnauthorizedError,
@@ -58,21 +66,24 @@ class Gate:
         self._identify(request)
 
     def _identify(self, request: Request) -> Key:
-        sent = sent_key(request)
+        sent = sent_keys(request)
         if not sent:
             raise UnauthorizedError(f"the request has no API key; {HOW}")
-        key = self._keys.find(sent)
+        if len(sent) > 1:
+            raise UnauthorizedError(f"the request has {len(sent)} different API keys; send one")
+        key = self._keys.find(sent.pop())
         if key is None:
             raise UnauthorizedError(f"the API key is none that is known here; {HOW}")
         request.state.key = key.name
         return key
 
 
-def sent_key(request: Request) -> bytes:
-    """Return the key of a request as it was sent; a bearer's outranks the other header's."""
-    scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
-    sent = bearer if scheme.lower() == "bearer" else request.headers.get("x-api-key", "")
-    return sent.strip().encode("latin-1")  # as Starlette decoded it
+def sent_keys(request: Request) -> set[bytes]:
+    """Return the keys of a request as they were sent, in whichever headers and however often."""
+    credentials = [line.partition(" ") for line in request.headers.getlist("authorization")]
+    bearers = [sent for scheme, _, sent in credentials if scheme.lower() == "bearer"]
+    stripped = {key.strip() for key in [*bearers, *request.headers.getlist("x-api-key")]}
+    return {key.encode("latin-1") for key in stripped if key}  # as Starlette decoded it
 
 
 def in_front(check: Callable[[Request], Awaitable[None]]) -> Sequence[Any]:

@@ -20,7 +20,7 @@ def run() -> int:
     settings = Settings()
     logs.configure(settings)
     if gate := Gate.of(settings):
-        gate.load()  # what is wrong with the keys is told once, before any process starts
+        gate.check()  # here alone: what breaks later must not end who serves already
     allow_open_files(settings.max_connections)
     if settings.gateway_processes > 1:
         return run_processes(settings, uvicorn_options(settings))

@@ -1,33 +1,24 @@
-"""API keys: a file of hashes comes in, and who a key belongs to goes out. Called by `service.gate`.
+"""API keys: lines of text come in, and keys that may be compared with what clients send go out.
+Called by `service.keys_file`.
 
-The file has a line a key: the SHA-256 of the key in hexadecimal digits, then a name for the log if
+A file has a line a key: the SHA-256 of the key in hexadecimal digits, then a name for the log if
 it has one; `#` begins a comment. `fcnserve key` makes keys and their lines. Who reads the file
 learns no key from it: keys are random, so that no list of guesses finds them.
 """
 
 import hashlib
-import hmac
-import os
 import re
 import secrets
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
-
-import structlog
 
 PREFIX = "fcns_"  # by which a secret scanner, or a person, knows what it has found
 RANDOM_BYTES = 32
 # every key is compared with every line: 0.2 ms for as many as this
 MAX_KEYS = 1000
-MAX_FILE_BYTES = 1_000_000
-LOOK_EVERY_S = 1.0
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[A-Za-z0-9._@-]{1,64}")
-
-logger = structlog.get_logger("fcnserve.keys")
 
 
 class KeysFileError(ValueError):
@@ -46,90 +37,45 @@ class Key:
         return f"{self.digest} {self.name}"
 
 
-class KeysFile:
-    """The keys of a file, read again when it changes; a broken one leaves the keys as they were."""
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys that are valid, and what is wrong with the text that they were read from."""
 
-    def __init__(self, path: Path, now: Callable[[], float] = time.monotonic) -> None:
-        """Take the path; nothing is read before `load`."""
-        self._path = path
-        self._now = now
-        self._looked_at = 0.0
-        self._stamp: tuple[int, ...] | None = None
-        self._keys: tuple[Key, ...] = ()
-
-    def load(self) -> None:
-        """Read the file for the first time; raises KeysFileError."""
-        self._looked_at = self._now()
-        self._stamp = self._stamp_now()
-        self._keys = self._read()
-
-    def find(self, sent: bytes) -> Key | None:
-        """Tell whose key this is; how long that takes says nothing of the keys there are."""
-        digest = hashlib.sha256(sent).hexdigest()
-        found = None
-        for key in self._current():
-            if hmac.compare_digest(key.digest, digest):
-                found = key
-        return found
-
-    def _current(self) -> tuple[Key, ...]:
-        if self._now() - self._looked_at >= LOOK_EVERY_S:
-            self._looked_at = self._now()
-            stamp = self._stamp_now()
-            if stamp != self._stamp:
-                self._stamp = stamp
-                self._read_again()
-        return self._keys
-
-    def _read_again(self) -> None:
-        try:
-            self._keys = self._read()
-        except KeysFileError as error:
-            logger.error("keys file is broken; the old keys stay", reason=str(error))
-        else:
-            logger.info("keys file was read", keys=len(self._keys))
-
-    def _stamp_now(self) -> tuple[int, ...] | None:
-        """What changes with the file; None while there is none."""
-        try:
-            found = self._path.stat()
-        except OSError:
-            return None
-        return found.st_mtime_ns, found.st_ino, found.st_size
-
-    def _read(self) -> tuple[Key, ...]:
-        try:
-            with self._path.open("rb") as file:
-                text = file.read(MAX_FILE_BYTES + 1)
-        except OSError as error:
-            reason = os.strerror(error.errno or 0)
-            raise KeysFileError(
-                f"FCNSERVE_API_KEYS_FILE is {self._path}: {reason}; name a file with a line for "
-                "each key, as `fcnserve key` prints them"
-            ) from error
-        if len(text) > MAX_FILE_BYTES:
-            raise KeysFileError(f"{self._path} has more than {MAX_FILE_BYTES} bytes")
-        try:
-            return read_keys(text.decode("utf-8-sig", "replace").splitlines())
-        except KeysFileError as error:
-            raise KeysFileError(f"{self._path}: {error}") from error
+    valid: tuple[Key, ...]
+    findings: tuple[str, ...] = ()
 
 
-def read_keys(lines: Iterable[str]) -> tuple[Key, ...]:
-    """Read the lines of a file; raises KeysFileError. A line that is wrong is never shown: it may
-    be a key.
+def read_keys(lines: Iterable[str]) -> Keys:
+    """Read the lines of a file, which alone decide what keys are valid, so that processes agree.
+
+    A wrong line is left out, and told of by its number: its text may be a key.
     """
     keys: dict[str, Key] = {}
+    findings: list[str] = []
     for number, line in enumerate(lines, 1):
-        words = line.partition("#")[0].split()
-        if not words:
+        try:
+            key = read_line(line, number)
+        except KeysFileError as error:
+            findings.append(str(error))
             continue
-        key = read_key(words, number)
-        if keys.setdefault(key.digest, key) is not key:
-            raise KeysFileError(f"line {number} has a key that a line above it has; remove one")
-    if not 1 <= len(keys) <= MAX_KEYS:
-        raise KeysFileError(f"there are {len(keys)} keys; 1 to {MAX_KEYS} are allowed")
-    return tuple(keys.values())
+        if key is None:
+            continue
+        if key.digest in keys:
+            findings.append(f"line {number} has a key that a line above it has; remove one")
+        elif len(keys) == MAX_KEYS:
+            findings.append(f"line {number} and those below are one key too many: {MAX_KEYS} count")
+            break
+        else:
+            keys[key.digest] = key
+    if not keys:
+        findings.append("there is no key; add a line for each, as `fcnserve key` prints them")
+    return Keys(tuple(keys.values()), tuple(findings))
+
+
+def read_line(line: str, number: int) -> Key | None:
+    """Read a line; None where it is blank or a comment. Raises KeysFileError."""
+    words = line.partition("#")[0].split()
+    return read_key(words, number) if words else None
 
 
 def read_key(words: list[str], number: int) -> Key:

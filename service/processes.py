@@ -10,6 +10,7 @@ import os
 import signal
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from socket import socket
 from tempfile import TemporaryDirectory
@@ -30,6 +31,7 @@ from service.children import dying_with
 from service.limits import LAST_WORD_S, PARTING_S
 from service.server import STOP_SIGNALS, Server, shorten_collections, turn_deaf
 from service.settings import Settings
+from service.shared_table import SharedTable
 
 # looked for by prometheus_client when it is imported
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
@@ -137,22 +139,23 @@ class Processes:
 
 def run_processes(settings: Settings, options: dict[str, Any]) -> int:
     """Serve; returns the exit code."""
+    application = partial(create, SharedTable())
     config = uvicorn.Config(
-        "service.processes:create", factory=True, workers=settings.gateway_processes, **options
+        application, factory=True, workers=settings.gateway_processes, **options
     )
     with TemporaryDirectory(prefix="fcns-metrics-") as folder:
         os.environ[METRICS_FOLDER] = folder
         return Processes(config, settings, Path(folder)).run()
 
 
-def create() -> FastAPI:
+def create(rates: SharedTable) -> FastAPI:
     """Make the application; called by uvicorn in each process."""
     end_with_supervisor()
     settings = Settings()
     logs.configure(settings)
     scraped = CollectorRegistry()
     MultiProcessCollector(scraped)  # type: ignore[no-untyped-call]
-    app = create_app(settings, CollectorRegistry(), scraped)
+    app = create_app(settings, CollectorRegistry(), scraped, rates)
     shorten_collections()
     return app
 

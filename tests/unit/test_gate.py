@@ -58,7 +58,6 @@ def test_the_list_of_routes_here_is_all_of_v1() -> None:
         pytest.param({"Authorization": SECRET}, id="no-scheme"),
         pytest.param({"Authorization": "Bearer"}, id="scheme-alone"),
         pytest.param({"Authorization": b"Bearer \xff\xe9"}, id="not-ascii"),
-        pytest.param({"Authorization": "Bearer wrong", **HEADER}, id="bearer-outranks"),
         pytest.param({"Cookie": f"key={SECRET}"}, id="cookie"),
     ],
 )
@@ -162,16 +161,44 @@ async def test_a_batch_costs_its_key_as_many_images_as_it_has(keys_file: Path) -
         assert 390 <= int(later.headers["Retry-After"]) <= 400  # from 2 - 5 up to 1
 
 
-async def test_a_gateway_process_lets_in_its_part_of_the_rate(keys_file: Path) -> None:
-    settings: dict[str, Any] = {
-        "api_keys_file": str(keys_file),
-        "key_rate_per_s": 0.04,
-        "key_burst": 8,
-    }
-    async with running(gateway_processes=4, **settings) as gateway:
-        answers = [await gateway.segment(headers=BEARER) for _ in range(3)]
-        assert [answer.status_code for answer in answers] == [200, 200, 429]
-        assert 90 <= int(answers[2].headers["Retry-After"]) <= 100
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [("Authorization", f"Bearer {SECRET}"), ("X-API-Key", OTHER_SECRET)],
+        [("Authorization", f"Bearer {SECRET}"), ("Authorization", "Bearer wrong")],
+        [("X-API-Key", "wrong"), ("X-API-Key", SECRET)],
+    ],
+    ids=["two-kinds", "two-bearers", "two-headers"],
+)
+async def test_a_request_with_different_keys_is_refused(
+    gateway: Gateway, lines: list[tuple[str, str]]
+) -> None:
+    answer = await gateway.http.get("/v1/models", headers=lines)
+    assert answer.status_code == 401
+    assert answer.json()["detail"] == "the request has 2 different API keys; send one"
+
+
+async def test_a_key_that_is_sent_several_times_is_one(gateway: Gateway) -> None:
+    lines = [("Authorization", f"Bearer {SECRET}"), ("X-API-Key", SECRET), ("X-API-Key", SECRET)]
+    lines += [("Authorization", "Basic for-a-proxy")]
+    assert (await gateway.http.get("/v1/models", headers=lines)).status_code == 200
+
+
+@pytest.mark.parametrize("content", [b"", b"# none\n", None], ids=["empty", "comment", "deleted"])
+async def test_the_last_key_is_taken_back_without_a_restart(
+    gateway: Gateway, keys_file: Path, content: bytes | None
+) -> None:
+    assert (await gateway.segment(headers=BEARER)).status_code == 200
+    if content is None:
+        keys_file.unlink()
+    else:
+        keys_file.write_bytes(content)
+
+    async def is_refused() -> bool:
+        return (await gateway.segment(headers=BEARER)).status_code == 401
+
+    await until(is_refused)
+    assert "no API key is valid" in [line["event"] for line in gateway.logs]
 
 
 async def test_closed_metrics_are_not_there_without_keys() -> None:
@@ -213,11 +240,18 @@ def test_docs_tell_of_keys_where_there_are_any(keys_file: Path) -> None:
     assert "security" not in with_keys["paths"]["/livez"]["get"]
 
 
-async def test_a_gateway_whose_keys_cannot_be_read_does_not_start(tmp_path: Path) -> None:
-    app = create_app(Settings(api_keys_file=str(tmp_path / "none")), CollectorRegistry())
-    with pytest.raises(ValueError, match="FCNSERVE_API_KEYS_FILE"):
-        async with app.router.lifespan_context(app):
-            pytest.fail("has started")
+async def test_a_process_that_starts_while_the_keys_cannot_be_read_lets_none_in(
+    tmp_path: Path,
+) -> None:
+    keys_file = tmp_path / "none"
+    async with running(api_keys_file=str(keys_file)) as gateway:
+        assert (await gateway.segment(headers=BEARER)).status_code == 401
+        keys_file.write_text(f"{KEY.line}\n")
+
+        async def is_let_in() -> bool:
+            return (await gateway.segment(headers=BEARER)).status_code == 200
+
+        await until(is_let_in)
 
 
 def test_a_rate_without_keys_is_explained() -> None:

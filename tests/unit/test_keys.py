@@ -4,6 +4,9 @@ import hashlib
 import os
 import subprocess
 import sys
+import threading
+import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,20 +14,11 @@ from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
 from service.cli import app
-from service.keys import MAX_KEYS, Key, KeysFile, KeysFileError, make_key, read_keys
+from service.keys import MAX_KEYS, Key, Keys, KeysFileError, make_key, read_keys
+from service.keys_file import STALE_S, KeysFile
 
 SECRET, KEY = make_key("camera-7")
 OTHER_SECRET, OTHER = make_key()
-
-
-class Clock:
-    """A time that passes when a test says so."""
-
-    def __init__(self) -> None:
-        self.now_s = 100.0
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 @pytest.fixture
@@ -34,9 +28,9 @@ def path(tmp_path: Path) -> Path:
     return file
 
 
-def loaded(path: Path, clock: Clock) -> KeysFile:
-    keys = KeysFile(path, clock)
-    keys.load()
+def loaded(path: Path) -> KeysFile:
+    keys = KeysFile(path)
+    keys.look()
     return keys
 
 
@@ -53,7 +47,7 @@ def test_no_two_keys_are_alike_and_each_has_256_bits() -> None:
 
 def test_a_file_may_have_comments_blank_lines_and_capitals() -> None:
     lines = ["# all of ours", "", f"  {KEY.digest.upper()}  camera-7  # the old one", OTHER.digest]
-    assert read_keys(lines) == (KEY, OTHER)
+    assert read_keys(lines) == Keys((KEY, OTHER))
 
 
 @pytest.mark.parametrize(
@@ -72,15 +66,39 @@ def test_a_file_may_have_comments_blank_lines_and_capitals() -> None:
         pytest.param([f"{number:064x}" for number in range(MAX_KEYS + 1)], id="too-many"),
     ],
 )
-def test_a_wrong_line_is_an_error_that_does_not_show_it(lines: list[str]) -> None:
+def test_a_wrong_line_ends_the_first_start_and_is_not_shown(path: Path, lines: list[str]) -> None:
+    path.write_text("\n".join(lines))
     with pytest.raises(KeysFileError) as error:
-        read_keys(lines)
+        KeysFile(path).check()
     assert SECRET not in str(error.value)
     assert str(error.value).isprintable()
+    assert len(str(error.value)) < 3000
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [SECRET, KEY.digest[:-1], f"{KEY.digest} two words", f"{OTHER.digest} again", "\x00\ufffd"],
+    ids=["a-key-itself", "short", "two-names", "twice", "garbled"],
+)
+def test_a_wrong_line_is_left_out_and_told_of_by_its_number_alone(wrong: str) -> None:
+    keys = read_keys(["# ours", OTHER.line, wrong])
+    assert keys.valid == (OTHER,)
+    (finding,) = keys.findings
+    assert finding.startswith("line 3 ")
+    assert SECRET not in finding
+
+
+def test_of_too_many_keys_the_first_are_valid() -> None:
+    lines = [f"{number:064x}" for number in range(MAX_KEYS + 5)]
+    keys = read_keys(lines)
+    assert [key.digest for key in keys.valid] == lines[:MAX_KEYS]
+    assert keys.findings == (
+        f"line {MAX_KEYS + 1} and those below are one key too many: 1000 count",
+    )
 
 
 def test_a_key_is_found_and_a_wrong_one_is_not(path: Path) -> None:
-    keys = loaded(path, Clock())
+    keys = loaded(path)
     assert keys.find(SECRET.encode()) == KEY
     for wrong in (b"", SECRET[:-1].encode(), OTHER_SECRET.encode(), KEY.digest.encode(), b"\xff"):
         assert keys.find(wrong) is None
@@ -91,7 +109,7 @@ def test_every_line_is_compared_whatever_the_key(
 ) -> None:
     others = [Key(f"{number:064x}", "x") for number in range(5)]
     path.write_text("\n".join(key.line for key in [KEY, *others]))
-    keys = loaded(path, Clock())
+    keys = loaded(path)
     compared: list[str] = []
 
     def compare(left: str, right: str) -> bool:
@@ -105,62 +123,172 @@ def test_every_line_is_compared_whatever_the_key(
         assert compared == [KEY.digest, *(key.digest for key in others)]
 
 
-def test_a_changed_file_is_read_within_a_second(path: Path) -> None:
-    clock = Clock()
-    keys = loaded(path, clock)
+def test_a_changed_file_is_read_at_the_next_look(path: Path) -> None:
+    keys = loaded(path)
     path.write_text(f"{OTHER.line}\n")
-    assert keys.find(SECRET.encode()) == KEY  # it is looked at once a second
-    clock.now_s += 1
+    assert keys.find(SECRET.encode()) == KEY
+    keys.look()
     assert keys.find(SECRET.encode()) is None
     assert keys.find(OTHER_SECRET.encode()) == OTHER
 
 
-def test_a_replaced_file_of_the_same_size_and_time_is_read(path: Path, tmp_path: Path) -> None:
-    path.write_text(f"{KEY.digest} x\n")
-    clock = Clock()
-    keys = loaded(path, clock)
-    fresh = tmp_path / "fresh"
-    fresh.write_text(f"{OTHER.digest} x\n")
+def rewrite(path: Path, text: str) -> None:
+    """As a program does that keeps size, time and inode: nothing but the content tells."""
     before = path.stat()
-    os.utime(fresh, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert before.st_size == len(text)
+    with path.open("r+") as file:
+        file.write(text)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def rename(path: Path, text: str) -> None:
+    """As editors save."""
+    fresh = path.with_name("fresh")
+    fresh.write_text(text)
     fresh.replace(path)
-    clock.now_s += 1
-    assert keys.find(SECRET.encode()) is None
 
 
-def test_an_unchanged_file_is_not_read_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = Clock()
-    keys = loaded(path, clock)
-    monkeypatch.setattr(Path, "open", lambda *_: pytest.fail("was read"))
-    clock.now_s += 10
-    assert keys.find(SECRET.encode()) == KEY
-
-
-@pytest.mark.parametrize("damage", ["emptied", "garbled", "removed", "unreadable"])
-def test_a_file_that_breaks_leaves_the_old_keys_and_says_so_once(path: Path, damage: str) -> None:
-    clock = Clock()
-    keys = loaded(path, clock)
-    if damage in {"removed", "unreadable"}:
+def point_elsewhere(path: Path, text: str) -> None:
+    """As Kubernetes changes a mounted secret: `keys` leads to `..data/keys`, `..data` to a folder."""
+    folder = path.parent / f"..{uuid.uuid4().hex}"
+    folder.mkdir()
+    (folder / "keys").write_text(text)
+    (path.parent / "..data_tmp").symlink_to(folder.name)
+    (path.parent / "..data_tmp").replace(path.parent / "..data")
+    if not path.is_symlink():
         path.unlink()
-    if damage == "unreadable":
-        path.mkdir()
-    if damage in {"emptied", "garbled"}:
-        path.write_bytes(b"" if damage == "emptied" else b"\x00\xff\n")
+        path.symlink_to("..data/keys")
+
+
+@pytest.mark.parametrize("change", [rewrite, rename, point_elsewhere])
+def test_keys_follow_however_the_file_is_changed(
+    path: Path, change: Callable[[Path, str], None]
+) -> None:
+    path.write_text(f"{KEY.digest} x\n")
+    keys = loaded(path)
+    for digest, secret, gone in [
+        (OTHER.digest, OTHER_SECRET, SECRET),
+        (KEY.digest, SECRET, OTHER_SECRET),
+    ]:
+        change(path, f"{digest} x\n")
+        keys.look()
+        assert keys.find(secret.encode()) is not None
+        assert keys.find(gone.encode()) is None
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def comment_out(path: Path) -> None:
+    path.write_text(f"#{KEY.line}\n")
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+def make_fifo(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def make_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def make_device(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("/dev/zero")
+
+
+def make_loop(path: Path) -> None:
+    path.unlink()
+    path.symlink_to(path)
+
+
+def make_large(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.truncate(1 << 40)
+
+
+DAMAGES = [empty, comment_out, remove, make_fifo, make_folder, make_device, make_loop, make_large]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_file_without_keys_lets_none_in_and_says_so_once(
+    path: Path, damage: Callable[[Path], None]
+) -> None:
+    keys = loaded(path)
+    damage(path)
     with capture_logs() as logs:
         for _ in range(3):
-            clock.now_s += 1
-            assert keys.find(SECRET.encode()) == KEY
-    assert [line["log_level"] for line in logs] == ["error"]
+            keys.look()
+            assert keys.find(SECRET.encode()) is None
+    (line,) = [line for line in logs if line["log_level"] == "error"]
+    assert line["event"] == "no API key is valid"
+    assert KEY.digest not in str(logs)
+    assert loaded(path).find(SECRET.encode()) is None  # a process that starts now agrees
     if path.is_dir():
         path.rmdir()
+    else:
+        path.unlink(missing_ok=True)
     path.write_text(f"{OTHER.line}\n")
-    clock.now_s += 1
+    keys.look()
     assert keys.find(OTHER_SECRET.encode()) == OTHER
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_first_start_with_a_file_without_keys_is_an_error(
+    path: Path, damage: Callable[[Path], None]
+) -> None:
+    damage(path)
+    with pytest.raises(KeysFileError, match="as `fcnserve key` prints them"):
+        KeysFile(path).check()
+
+
+def test_a_broken_line_takes_no_other_along_and_a_removed_one_takes_effect(path: Path) -> None:
+    keys = loaded(path)
+    path.write_text(f"{OTHER.line}\nno key\n")
+    with capture_logs() as logs:
+        keys.look()
+        keys.look()
+    assert keys.find(SECRET.encode()) is None
+    assert keys.find(OTHER_SECRET.encode()) == OTHER
+    assert loaded(path).find(OTHER_SECRET.encode()) == OTHER
+    (line,) = [line for line in logs if line["log_level"] == "error"]
+    assert line["reason"].startswith("line 2 is no key's")
+
+
+def test_a_file_system_that_hangs_holds_no_request_up_and_lets_none_in_for_ever(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = 100.0
+    keys = KeysFile(path, lambda: now_s)
+    keys.look()
+    reached, released = threading.Event(), threading.Event()
+
+    def hang(_path: Path) -> bytes:
+        reached.set()
+        released.wait(30)
+        return KEY.line.encode()
+
+    monkeypatch.setattr("service.keys_file.read_regular", hang)
+    looking = threading.Thread(target=keys.look)
+    looking.start()
+    assert reached.wait(30)
+    assert keys.find(SECRET.encode()) == KEY
+    now_s += STALE_S + 1
+    assert keys.find(SECRET.encode()) is None
+    released.set()
+    looking.join(30)
+    assert keys.find(SECRET.encode()) == KEY
 
 
 def test_a_start_without_the_file_is_an_error_that_names_the_setting(tmp_path: Path) -> None:
     with pytest.raises(KeysFileError, match=r"FCNSERVE_API_KEYS_FILE is .*No such file"):
-        KeysFile(tmp_path / "none").load()
+        KeysFile(tmp_path / "none").check()
 
 
 @pytest.mark.parametrize("processes", ["1", "2"])
@@ -182,16 +310,11 @@ def test_a_gateway_without_its_keys_says_so_in_a_line_and_ends(
     assert line.startswith("FCNSERVE_API_KEYS_FILE is ")
 
 
-def test_a_file_without_end_is_not_read_to_its_end() -> None:
-    with pytest.raises(KeysFileError, match="more than 1000000 bytes"):
-        KeysFile(Path("/dev/zero")).load()
-
-
 def test_the_command_prints_a_key_and_a_line_that_lets_it_in(path: Path) -> None:
     result = CliRunner().invoke(app, ["key", "camera-8"])
     secret, line = result.output.splitlines()
     path.write_text(f"{line}\n")
-    found = loaded(path, Clock()).find(secret.encode())
+    found = loaded(path).find(secret.encode())
     assert found is not None
     assert found.name == "camera-8"
 
