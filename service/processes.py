@@ -13,7 +13,6 @@ import time
 from functools import partial
 from pathlib import Path
 from socket import socket
-from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import Any
 
@@ -29,6 +28,7 @@ from service import logs
 from service.app import create_app
 from service.children import dying_with
 from service.limits import LAST_WORD_S, PARTING_S
+from service.metrics_files import metrics_folder, reserve_files
 from service.server import STOP_SIGNALS, Server, shorten_collections, turn_deaf
 from service.settings import Settings
 from service.shared_table import SharedTable
@@ -70,7 +70,7 @@ class GatewayProcess(Process):
 class Processes:
     """Starts the processes, replaces those that die or hang, and has all of them drain."""
 
-    def __init__(self, config: uvicorn.Config, settings: Settings, metrics: Path) -> None:
+    def __init__(self, config: uvicorn.Config, settings: Settings, metrics: Path | None) -> None:
         self._config = config
         self._drain_delay_s = settings.drain_delay_s
         self._stop_s = settings.drain_delay_s + settings.shutdown_grace_s + STOP_MARGIN_S
@@ -107,8 +107,8 @@ class Processes:
             return True
         process.kill()
         process.join()
-        # out of the sums with its gauges
-        mark_process_dead(process.pid, str(self._metrics))  # type: ignore[no-untyped-call]
+        if self._metrics:  # out of the sums with its gauges
+            mark_process_dead(process.pid, str(self._metrics))  # type: ignore[no-untyped-call]
         logger.error("a gateway process died", pid=process.pid, exit_code=process.exitcode)
         if process.exitcode == STARTUP_FAILURE:
             return False
@@ -143,9 +143,11 @@ def run_processes(settings: Settings, options: dict[str, Any]) -> int:
     config = uvicorn.Config(
         application, factory=True, workers=settings.gateway_processes, **options
     )
-    with TemporaryDirectory(prefix="fcns-metrics-") as folder:
-        os.environ[METRICS_FOLDER] = folder
-        return Processes(config, settings, Path(folder)).run()
+    with metrics_folder(settings.gateway_processes) as folder:
+        os.environ.pop(METRICS_FOLDER, None)
+        if folder:
+            os.environ[METRICS_FOLDER] = str(folder)
+        return Processes(config, settings, folder).run()
 
 
 def create(rates: SharedTable) -> FastAPI:
@@ -153,8 +155,10 @@ def create(rates: SharedTable) -> FastAPI:
     end_with_supervisor()
     settings = Settings()
     logs.configure(settings)
-    scraped = CollectorRegistry()
-    MultiProcessCollector(scraped)  # type: ignore[no-untyped-call]
+    scraped = CollectorRegistry()  # with no folder it stays empty: one process is not all
+    if METRICS_FOLDER in os.environ:
+        reserve_files()
+        MultiProcessCollector(scraped)  # type: ignore[no-untyped-call]
     app = create_app(settings, CollectorRegistry(), scraped, rates)
     shorten_collections()
     return app

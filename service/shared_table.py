@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import reduction
+from typing import Any
 
 from service.keys import MAX_KEYS
 
@@ -80,7 +81,7 @@ class SharedTable:
 class Moment:
     """The moment of one key, while the table is locked."""
 
-    def __init__(self, moments: memoryview, slot: int) -> None:
+    def __init__(self, moments: "memoryview[float]", slot: int) -> None:
         self._moments = moments
         self._slot = slot
 
@@ -94,7 +95,7 @@ class Moment:
         self._moments[self._slot] = moment
 
 
-def attached(descriptor: "reduction.DupFd") -> SharedTable:
+def attached(descriptor: Any) -> SharedTable:
     """Find the table again in a process that it was passed to."""
     return SharedTable(descriptor.detach())
 

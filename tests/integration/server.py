@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -35,13 +35,18 @@ class Command:
     """One run of `fcnserve` with settings of its own; its output goes to a file."""
 
     def __init__(
-        self, log: Path, *arguments: str, environment: Mapping[str, str] | None = None
+        self,
+        log: Path,
+        *arguments: str,
+        environment: Mapping[str, str] | None = None,
+        wrapper: Sequence[str] = (),
     ) -> None:
+        """Start it, at the end of a wrapper's command line where one is given."""
         self.log = log
         self.mark = uuid.uuid4().hex
         with log.open("wb") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "service.cli", *arguments],
+                [*wrapper, sys.executable, "-m", "service.cli", *arguments],
                 cwd=ROOT,
                 env=clean_environment() | {MARK: self.mark} | dict(environment or {}),
                 stdin=subprocess.DEVNULL,

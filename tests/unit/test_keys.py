@@ -149,7 +149,7 @@ def rename(path: Path, text: str) -> None:
 
 
 def point_elsewhere(path: Path, text: str) -> None:
-    """As Kubernetes changes a mounted secret: `keys` leads to `..data/keys`, `..data` to a folder."""
+    """As Kubernetes changes a mounted secret: `keys` leads through the link `..data`."""
     folder = path.parent / f"..{uuid.uuid4().hex}"
     folder.mkdir()
     (folder / "keys").write_text(text)
