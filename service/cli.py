@@ -94,6 +94,8 @@ def wrong_settings(error: ValueError) -> list[str]:
     return [
         f"FCNSERVE_{'.'.join(map(str, finding['loc'])).upper()}={finding['input']}: "
         f"{finding['msg']}; see the settings in README.md"
+        if finding["loc"]
+        else finding["msg"].removeprefix("Value error, ")  # of several together, or of a name
         for finding in error.errors()
     ]
 

@@ -1,5 +1,6 @@
 """All settings of gateway and worker, read from the environment once, at start."""
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -8,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from handlers.photo import DEFAULT_FORMATS, OPTIONAL_FORMATS
+from service.setting_names import wrong_names
 
 ROOT = Path(__file__).parent.parent
 # as in handlers/model_config.py
@@ -182,6 +184,13 @@ class Settings(BaseSettings):
         "-Xmx1g -XX:+UseSerialGC -XX:TieredStopAtLevel=1",
         description="options for TorchServe's Java; these cost half the CPU of its defaults",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_are_known(cls, values: object) -> object:
+        if wrong := list(wrong_names(os.environ, cls.model_fields)):
+            raise ValueError("\n".join(wrong))
+        return values
 
     @field_validator("models", "cors_origins", mode="before")
     @classmethod

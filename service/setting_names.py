@@ -1,0 +1,59 @@
+"""Which `FCNSERVE_*` variables there are: a misspelt one is an error, or its bound would not hold.
+
+In: the environment and the names of the settings. Out: a line for each variable that is wrong.
+Called by `service.settings`, whenever settings are read.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
+
+PREFIX = "FCNSERVE_"
+
+# names that others read; add yours here
+NOT_SETTINGS = frozenset(
+    {
+        "FCNSERVE_BIND",  # docker-compose.yml
+        "FCNSERVE_KEY",  # fcnserve segment, loadtest/locustfile.py
+        "FCNSERVE_LOAD_REPORTS",  # handlers/entry.py, from service/torchserve.py
+        "FCNSERVE_TAG",  # docker-compose.yml
+        "FCNSERVE_TEST_MARK",  # tests/integration/server.py
+        "FCNSERVE_URL",  # fcnserve segment
+    }
+)
+
+# Kubernetes tells each pod of the Services in its namespace: for one that is called fcnserve, or
+# fcnserve-gateway, in names that begin like ours
+_SERVICE_LINK = re.compile(
+    r"FCNSERVE_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
+)
+_SERVICE_URL = re.compile(r"(tcp|udp|sctp)://")
+
+
+def wrong_names(environ: Mapping[str, str], settings: Iterable[str]) -> Iterator[str]:
+    """Say of each variable that is no setting what was meant, never its value: it may be a key."""
+    known = {PREFIX + name.upper() for name in settings}
+    for name in sorted(name for name in environ if name.upper().startswith(PREFIX)):
+        if _SERVICE_LINK.fullmatch(name) and name not in known:
+            continue
+        if name.upper() in known:
+            if _SERVICE_URL.match(environ[name]):
+                yield service_link(name)
+        elif not (_SERVICE_URL.match(environ[name]) or name in NOT_SETTINGS):
+            hint = meant(name.upper(), known)
+            yield f"{name} is no setting; {hint}; see the settings in README.md"
+
+
+def service_link(name: str) -> str:
+    service = name.removesuffix("_PORT").replace("_", "-").lower()
+    return (
+        f"{name} is set by Kubernetes, for its Service {service}; put `enableServiceLinks: false` "
+        "into the pod's spec, or give the Service another name"
+    )
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """Suggest the name that is most like it."""
+    names = [other.removeprefix(PREFIX) for other in {*known, *NOT_SETTINGS}]
+    close = get_close_matches(name.removeprefix(PREFIX), names, n=1)
+    return f"did you mean {PREFIX}{close[0]}?" if close else "unset it"
