@@ -2,6 +2,7 @@
 
 import pickle
 import struct
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -49,19 +50,30 @@ def read_checkpoint(file: Path) -> Tensors:
     """Read a `.safetensors` file, or a state dict that torch saved; raises CheckpointError."""
     if not file.is_file():
         raise CheckpointError(f"there is no file {file}")
-    try:
-        state = load_file(file) if file.suffix == ".safetensors" else load_pickled(file)
-    except UNREADABLE as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise CheckpointError(
-            f"{file} holds no tensors that can be read without running its code: {reason}"
-        ) from error
+    state = read_tensors(file) if file.suffix == ".safetensors" else load_pickled(file)
     return {name.removeprefix(PARALLEL): tensor for name, tensor in tensors_of(file, state).items()}
 
 
+def read_tensors(file: Path) -> Tensors:
+    try:
+        return load_file(file)
+    except UNREADABLE as error:
+        raise CheckpointError(f"{file} holds no tensors that can be read: {error}") from error
+
+
 def load_pickled(file: Path) -> Any:
-    with torch.serialization.safe_globals(NUMBERS):
-        return torch.load(file, map_location="cpu", weights_only=True)
+    """Read what torch saved. What torch says of a failure advises to run the file's code, which may
+    do anything, and is not passed on.
+    """
+    try:
+        with torch.serialization.safe_globals(NUMBERS), warnings.catch_warnings(action="ignore"):
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except UNREADABLE as error:
+        raise CheckpointError(
+            f"{file} holds no tensors that can be read without running its code, or is damaged; "
+            "where it was made, save the network's state_dict() with "
+            "safetensors.torch.save_file(), and take that file"
+        ) from error
 
 
 def tensors_of(file: Path, state: Any) -> Tensors:

