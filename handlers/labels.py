@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from handlers.confidence import Axis, confidence
 from handlers.net.geometry import PHOTO, Place
 
 Size = tuple[int, int]  # (height, width)
@@ -42,14 +43,6 @@ class LabelMap(NamedTuple):
     waited_ms: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Axis:
-    """Where an axis' pixels lie on the zero-ringed score grid: from `before` to the next point."""
-
-    before: Tensor  # (pixels,) int64
-    weight: Tensor  # (pixels,) float32, of `before + 1`
-
-
 def axis(pixels: int, working: int, place: Place, device: torch.device) -> Axis:
     """Put the centres of `pixels` photo pixels, reduced to `working` ones, on the score grid.
 
@@ -68,9 +61,8 @@ def axis(pixels: int, working: int, place: Place, device: torch.device) -> Axis:
 def read(scores: Tensor, place: Place, working: Size, wanted: Wanted) -> LabelMap:
     """Make the map that is wanted of scores on the processor."""
     surface = Surface(scores, place, working, wanted.size)
-    labels = surface.labels()
-    confidence = surface.confidence(labels).numpy() if wanted.confidence else None
-    return LabelMap(labels.numpy(), confidence)
+    sure = surface.confidence().numpy() if wanted.confidence else None
+    return LabelMap(surface.labels().numpy(), sure)
 
 
 class Surface:
@@ -86,9 +78,9 @@ class Surface:
         self.rows = axis(size[0], working[0], place, scores.device)
         self.columns = axis(size[1], working[1], place, scores.device)
         self.best = scores.argmax(0).to(torch.uint8)  # (h, w)
-        ringed = torch.nn.functional.pad(scores.float(), (1, 1, 1, 1))
-        self.stride = ringed.shape[2]
-        self.grid = ringed.flatten(1).T.contiguous()  # ((h + 2) (w + 2), classes)
+        self.ringed = torch.nn.functional.pad(scores.float(), (1, 1, 1, 1))
+        self.stride = self.ringed.shape[2]
+        self.grid = self.ringed.flatten(1).T.contiguous()  # ((h + 2) (w + 2), classes)
 
     def labels(self) -> Tensor:
         """Compute the best class of every pixel: (H, W) uint8."""
@@ -104,15 +96,9 @@ class Surface:
             flat[pixels] = self._interpolate(pixels).argmax(1).to(torch.uint8)
         return labels
 
-    def confidence(self, labels: Tensor) -> Tensor:
+    def confidence(self) -> Tensor:
         """Compute the softmax probability of each pixel's label, 0 to 255: (H, W) uint8."""
-        every = torch.arange(labels.numel(), device=labels.device)
-        chosen = labels.flatten().long()
-        parts = [
-            self._interpolate(pixels).softmax(1).gather(1, chosen[pixels, None])[:, 0]
-            for pixels in torch.split(every, CHUNK_PIXELS)
-        ]
-        return (torch.cat(parts) * 255).round().to(torch.uint8).view(labels.shape)
+        return confidence(self.ringed, self.rows, self.columns)
 
     def _spread(self, cells: Tensor) -> Tensor:
         """Give every pixel the value of its cell: (h + 1, w + 1) to (H, W)."""

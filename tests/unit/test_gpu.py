@@ -124,7 +124,7 @@ def test_every_pixel_is_interpolated_as_on_a_processor(
     surface = Surface(scores, place, working, wanted.size)
     labels = surface.labels()
     assert (made[0] == labels).float().mean() > 0.999
-    off = made[1].int() - surface.confidence(labels).int()
+    off = made[1].int() - surface.confidence().int()
     assert off.abs()[made[0] == labels].max() <= 1
 
 

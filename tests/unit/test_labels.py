@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
+from handlers import confidence as confidence_module
 from handlers import labels as labels_module
 from handlers.labels import Surface
 from handlers.net.geometry import PHOTO, Place
@@ -133,7 +134,7 @@ def test_scores_of_every_pixel_are_taken_as_they_are() -> None:
     labels = surface.labels()
     assert torch.equal(labels.long(), scores[:, :61, :83].argmax(0))
     expected = scores[:, :61, :83].softmax(0).amax(0) * 255
-    assert (surface.confidence(labels).float() - expected).abs().max().item() <= CONFIDENCE_LEVELS
+    assert (surface.confidence().float() - expected).abs().max().item() <= CONFIDENCE_LEVELS
 
 
 def test_scores_of_every_pixel_do_not_fade_at_the_edge_of_a_larger_photo() -> None:
@@ -142,7 +143,7 @@ def test_scores_of_every_pixel_do_not_fade_at_the_edge_of_a_larger_photo() -> No
     surface = Surface(scores, PHOTO, (30, 30), (75, 95))
     labels = surface.labels()
     assert set(labels.flatten().tolist()) == {7}
-    assert len(set(surface.confidence(labels).flatten().tolist())) == 1
+    assert len(set(surface.confidence().flatten().tolist())) == 1
 
 
 def test_scores_that_agree_everywhere_need_no_interpolation() -> None:
@@ -163,26 +164,29 @@ def test_the_first_of_equal_classes_is_taken() -> None:
         pytest.param((1, 1), (1, 1), id="1x1"),
         pytest.param((61, 83), (61, 83), id="own-size"),
         pytest.param((61, 83), (122, 170), id="reduced"),
+        pytest.param((1, 768), (1, 3000), id="one-row"),
+        pytest.param((768, 1), (3000, 1), id="one-column"),
+        pytest.param((40, 30), (600, 451), id="much-reduced"),
     ],
 )
 def test_confidence_is_the_softmax_of_the_interpolated_scores(working: Size, size: Size) -> None:
     scores = random_scores(working)
     surface = Surface(scores, PLACE, working, size)
     labels = surface.labels()
-    confidence = surface.confidence(labels)
+    confidence = surface.confidence()
     assert confidence.dtype == torch.uint8
     expected = sampled(scores, working, size).softmax(0).gather(0, labels[None].long())[0]
     difference = (confidence.double() - expected * 255).abs().max().item()
     assert difference <= CONFIDENCE_LEVELS / 2 + 1e-3
 
 
-@pytest.mark.parametrize("chunk_pixels", [1, 7, 4096, 1 << 20])
-def test_the_size_of_a_chunk_changes_nothing(
-    monkeypatch: pytest.MonkeyPatch, chunk_pixels: int
+@pytest.mark.parametrize("size", [1, 7, 4096, 1 << 24])
+def test_the_sizes_of_chunks_and_strips_change_nothing(
+    monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
     surface = Surface(random_scores((20, 30)), PLACE, (20, 30), (40, 61))
-    labels = surface.labels()
-    confidence = surface.confidence(labels)
-    monkeypatch.setattr(labels_module, "CHUNK_PIXELS", chunk_pixels)
+    labels, confidence = surface.labels(), surface.confidence()
+    monkeypatch.setattr(labels_module, "CHUNK_PIXELS", size)
+    monkeypatch.setattr(confidence_module, "STRIP_SCORES", size)
     assert torch.equal(surface.labels(), labels)
-    assert torch.equal(surface.confidence(labels), confidence)
+    assert torch.equal(surface.confidence(), confidence)
