@@ -5,6 +5,7 @@ import json
 from importlib.metadata import version
 from pathlib import Path
 
+from handlers.cost import CostRates
 from handlers.device import Device, from_environment
 from handlers.model_config import MODEL_FILE, ModelConfig
 
@@ -15,8 +16,10 @@ DIGEST_CHARACTERS = 16
 ModelCard = dict[str, object]
 
 
-def model_card(config: ModelConfig, folder: Path, device: Device) -> ModelCard:
-    """Describe a loaded model: what a client needs to read its masks, and its digest."""
+def model_card(config: ModelConfig, folder: Path, device: Device, costs: CostRates) -> ModelCard:
+    """Describe a loaded model: what a client needs to read its masks, its digest, and how fast it
+    is.
+    """
     return {
         "name": config.name,
         "version": config.version,
@@ -28,11 +31,11 @@ def model_card(config: ModelConfig, folder: Path, device: Device) -> ModelCard:
         "max_side_limit": config.max_side_limit,
         "batch_size": config.batching.batch_size.on(device.kind),
         "response_timeout_s": config.batching.response_timeout_s,
-        "group_pixels": config.batching.group_pixels.on(device.kind),
         "workers": max(1, from_environment("FCNSERVE_WORKERS")),
         "device": device.kind,
         "precision": device.precision,
         "numerics": device.numerics(),
+        "costs": costs.model_dump(),
     }
 
 

@@ -8,6 +8,7 @@ The gateway and the worker both raise these, so that a caller sees one shape and
     +-- UnsupportedMediaTypeError  415  unsupported_media_type
     +-- TooManyPixelsError         413  too_many_pixels
     +-- SideTooLongError           413  side_too_long
+    +-- ImageTooCostlyError        413  too_costly
     +-- WorkerOutOfMemoryError     413  out_of_memory
     +-- WorkerFailedError          500  worker_failed
 
@@ -76,6 +77,14 @@ class SideTooLongError(ProblemError):
     status = 413
     code = "side_too_long"
     title = "Side too long"
+
+
+class ImageTooCostlyError(ProblemError):
+    """The image is sound, and takes more computing time than one image may."""
+
+    status = 413
+    code = "too_costly"
+    title = "Image too costly"
 
 
 class WorkerOutOfMemoryError(ProblemError):

@@ -54,7 +54,7 @@ def axis(pixels: int, working: int, place: Place, device: torch.device) -> Axis:
         centre = centre.clamp(0, working - 1)
     position = (centre - place.origin) / place.stride + 1
     before = position.floor()
-    return Axis(before.long(), (position - before).float())
+    return Axis(before.long(), (position - before).float(), working / pixels / place.stride)
 
 
 @torch.inference_mode()

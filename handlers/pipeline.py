@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from handlers.card import ModelCard, model_card
+from handlers.cost_rates import measure_rates
 from handlers.decode import Opened, Pixels, decode, open_photo
 from handlers.device import choose_device, codec_threads
 from handlers.encode import Mask, encode, labelled
@@ -62,7 +63,9 @@ class Pipeline:
         config = load_config(folder)
         network = Network.on(choose_device(gpu_id, config.precision), config, folder)
         costs = warm_up(network, config.batching)
-        return cls(config, network, costs, model_card(config, folder, network.device))
+        with codec_threads(network.device) as threads:  # where codecs will run
+            rates = threads.submit(measure_rates, network, costs).result()
+        return cls(config, network, costs, model_card(config, folder, network.device, rates))
 
     def run(self, jobs: Sequence[Job | ProblemError]) -> list[Answer]:
         """Answer every job; one image's failure is its own answer and costs the others nothing."""

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from handlers.card import model_card
+from handlers.cost_rates import measure_rates
 from handlers.device import choose_device
 from handlers.job import Report
 from handlers.model_config import load_config
@@ -54,7 +55,9 @@ class Contenders:
             raise ValueError(f"there is no {device_kind} here; choose another --device")
         self._network = Network.on(self.device, self._config, folder)
         self.costs = warm_up(self._network, self._config.batching)
-        card = model_card(self._config, folder, self.device)
+        card = model_card(
+            self._config, folder, self.device, measure_rates(self._network, self.costs)
+        )
         self._pipeline = Pipeline(self._config, self._network, self.costs, card)
         self._meta_net = load_net(self._config, folder / self._config.weights).to("meta")
         networks = networks_of(self._network)

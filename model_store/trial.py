@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from handlers.card import model_card
+from handlers.cost_rates import measure_rates
 from handlers.device import choose_device
 from handlers.errors import read_problem
 from handlers.job import PNG_MEDIA_TYPE, Answer, Job
@@ -61,7 +62,8 @@ def load(folder: Path, config: ModelConfig) -> Pipeline:
     """Load as `Pipeline.load` does, without trying passes of several photos: here is but one."""
     network = Network.on(choose_device(gpu_id(), config.precision), config, folder)
     costs = warm_up(network, Batching(ladder=Ladder(cpu=(), cuda=())))
-    return Pipeline(config, network, costs, model_card(config, folder, network.device))
+    card = model_card(config, folder, network.device, measure_rates(network, costs))
+    return Pipeline(config, network, costs, card)
 
 
 def gpu_id() -> int | None:

@@ -2,8 +2,9 @@
 come back.
 
 What is in flight has been accepted and not yet answered: requests, the bytes of their bodies, and
-the pixels that the network will see of their images. Of several models each is kept a part of every
-bound, so that one whose workers are slow or gone does not turn away those who want another.
+the predicted seconds that their images take (`handlers.cost`). Of several models each is kept a
+part of every bound, so that one whose workers are slow or gone does not turn away those who want
+another.
 """
 
 import math
@@ -17,6 +18,8 @@ from service.errors import BusyError
 from service.line_metrics import LineMetrics
 
 RECENT_ANSWERS = 50
+# of an answer's cost, beside what is predicted of its image
+IMAGE_S = 0.001
 MAX_RETRY_AFTER_S = 60
 
 
@@ -26,17 +29,20 @@ class Limits:
 
     images: int
     body_bytes: int
-    pixels: int
+    seconds: float
 
     def share(self, processes: int) -> "Limits":
         """Take one process's part; never nothing."""
-        parts = (self.images, self.body_bytes, self.pixels)
-        return Limits(*(max(1, part // processes) for part in parts))
+        images, body_bytes = (max(1, part // processes) for part in (self.images, self.body_bytes))
+        return Limits(images, body_bytes, self.seconds / processes)
 
     def of_one(self, models: int) -> "Limits":
         """What one of several models may have: half of all is kept in equal parts, one for each."""
-        parts = (self.images, self.body_bytes, self.pixels)
-        return Limits(*(part - (models - 1) * (part // (2 * models)) for part in parts))
+        others = models - 1
+        images, body_bytes = (
+            part - others * (part // (2 * models)) for part in (self.images, self.body_bytes)
+        )
+        return Limits(images, body_bytes, self.seconds * (1 - others / (2 * models)))
 
 
 @dataclass(slots=True)
@@ -45,12 +51,12 @@ class Held:
 
     images: int = 0
     body_bytes: int = 0
-    pixels: int = 0
+    seconds: float = 0.0
 
-    def count(self, images: int, body_bytes: int, pixels: int) -> None:
+    def count(self, images: int, body_bytes: int, seconds: float) -> None:
         self.images += images
         self.body_bytes += body_bytes
-        self.pixels += pixels
+        self.seconds += seconds
 
 
 class Admission:
@@ -63,8 +69,8 @@ class Admission:
         self._limits = limits
         self._metrics = metrics
         metrics.in_flight_limit.set(limits.images)
-        # when the first request since idleness came in, then when each was done with
-        self._moments: deque[float] = deque(maxlen=RECENT_ANSWERS + 1)
+        # when the first request since idleness came in, then when each was done with, and its cost
+        self._done: deque[tuple[float, float]] = deque(maxlen=RECENT_ANSWERS + 1)
         self.held = Held()
         self._of_model = {model: Held() for model in models}
 
@@ -85,31 +91,34 @@ class Admission:
         """Hold one place; raises BusyError when all are taken, or all that one model may have."""
         self._check_all(model, Held(images=1))
         if self.in_flight == 0:
-            self._moments.clear()
-            self._moments.append(time.monotonic())
+            self._done.clear()
+            self._done.append((time.monotonic(), 0.0))
         place = Place(self, model)
         self._count(model, 1)
         try:
             yield place
         finally:
-            self._count(model, -1, -place.body_bytes, -place.pixels)
-            self._moments.append(time.monotonic())
+            self._count(model, -1, -place.body_bytes, -place.seconds)
+            self._done.append((time.monotonic(), IMAGE_S + place.seconds))
 
-    def hold(self, model: str, body_bytes: int = 0, pixels: int = 0) -> None:
+    def hold(self, model: str, body_bytes: int = 0, seconds: float = 0.0) -> None:
         """Take more on account of a request in flight; raises BusyError where others have it all.
 
         One that is alone is never turned away: it would not fit any better later.
         """
-        self._check_all(model, Held(0, body_bytes, pixels))
-        self._count(model, 0, body_bytes, pixels)
+        self._check_all(model, Held(0, body_bytes, seconds))
+        self._count(model, 0, body_bytes, seconds)
 
     def retry_after_s(self) -> int:
-        """Estimate how long answering all that is in flight takes, at the recent rate."""
-        answers = len(self._moments) - 1
-        if answers < 1:
+        """Estimate how long answering all that is in flight takes, at the recent rate: predicted
+        seconds done per second.
+        """
+        (since, _), *done = self._done or [(0.0, 0.0)]
+        if not done:
             return 1
-        seconds_per_answer = (time.monotonic() - self._moments[0]) / answers
-        return min(MAX_RETRY_AFTER_S, max(1, math.ceil(seconds_per_answer * self.in_flight)))
+        left_s = IMAGE_S * self.in_flight + self.held.seconds
+        wait_s = (time.monotonic() - since) * left_s / sum(seconds for _, seconds in done)
+        return min(MAX_RETRY_AFTER_S, max(1, math.ceil(wait_s)))
 
     def _check_all(self, model: str, more: Held) -> None:
         self._check(more, "", self.held, self._limits)
@@ -132,11 +141,11 @@ class Admission:
                 f"{more.body_bytes}; the limit is {limits.body_bytes}",
                 "FCNSERVE_MAX_IN_FLIGHT_BYTES",
             )
-        if more.pixels and held.pixels + more.pixels > limits.pixels:
+        if more.seconds and held.seconds + more.seconds > limits.seconds:
             raise self._busy(
-                f"{held.pixels} pixels are in flight{whose} and this image has {more.pixels}; the "
-                f"limit is {limits.pixels}",
-                "FCNSERVE_MAX_IN_FLIGHT_PIXELS",
+                f"images of {held.seconds:.2f} CPU seconds are in flight{whose} and this one takes "
+                f"{more.seconds:.2f}; the limit is {limits.seconds:g}",
+                "FCNSERVE_MAX_IN_FLIGHT_SECONDS",
             )
 
     def _busy(self, seen: str, setting: str) -> BusyError:
@@ -144,10 +153,10 @@ class Admission:
             f"{seen}; come back after Retry-After or raise {setting}", self.retry_after_s()
         )
 
-    def _count(self, model: str, images: int, body_bytes: int = 0, pixels: int = 0) -> None:
+    def _count(self, model: str, images: int, body_bytes: int = 0, seconds: float = 0.0) -> None:
         for held in (self.held, self._of_model[model]):
-            held.count(images, body_bytes, pixels)
-        self._metrics.show_in_flight(self.held.images, self.held.body_bytes, self.held.pixels)
+            held.count(images, body_bytes, seconds)
+        self._metrics.show_in_flight(self.held.images, self.held.body_bytes, self.held.seconds)
 
 
 @dataclass(slots=True)
@@ -157,14 +166,14 @@ class Place:
     admission: Admission
     model: str
     body_bytes: int = 0
-    pixels: int = 0
+    seconds: float = 0.0
 
     def hold_bytes(self, body_bytes: int) -> None:
         """Take account of a body, or a part of one; raises BusyError."""
         self.admission.hold(self.model, body_bytes=body_bytes)
         self.body_bytes += body_bytes
 
-    def hold_pixels(self, pixels: int) -> None:
-        """Take account of an image; raises BusyError."""
-        self.admission.hold(self.model, pixels=pixels)
-        self.pixels += pixels
+    def hold_seconds(self, seconds: float) -> None:
+        """Take account of an image's predicted cost; raises BusyError."""
+        self.admission.hold(self.model, seconds=seconds)
+        self.seconds += seconds

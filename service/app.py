@@ -4,7 +4,9 @@ request -> Telemetry -> Door -> (Gate) -> route -> Segmenter -> Handover -> Upst
 """
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, nullcontext, suppress
 from functools import partial
 
@@ -97,10 +99,17 @@ def add_routes(app: FastAPI, settings: Settings, gate: Gate | None) -> None:
 
 def admission_of(settings: Settings, metrics: Metrics) -> Admission:
     limits = Limits(
-        settings.max_in_flight, settings.max_in_flight_bytes, settings.max_in_flight_pixels
+        settings.max_in_flight, settings.max_in_flight_bytes, settings.max_in_flight_seconds
     )
     share = limits.share(settings.gateway_processes)
     return Admission(share, metrics.line, settings.models)
+
+
+def threads() -> ThreadPoolExecutor:
+    """Make the threads that read headers and render: as many as processors, since a photo that is
+    rendered takes several times its pixels in memory.
+    """
+    return ThreadPoolExecutor(len(os.sched_getaffinity(0)), "gateway")
 
 
 @asynccontextmanager
@@ -108,6 +117,7 @@ async def lifespan(
     app: FastAPI, settings: Settings, metrics: Metrics, gate: Gate | None, admission: Admission
 ) -> AsyncIterator[None]:
     """Connect to TorchServe and watch over it for as long as the gateway runs."""
+    asyncio.get_running_loop().set_default_executor(threads())
     upstream = Upstream(settings.torchserve_url, settings.attempt_timeout_s)
     models = Models(settings.models, upstream, settings.timeout_ms, metrics.reports.show)
     handovers = {name: Handover(metrics.line.of(name)) for name in settings.models}

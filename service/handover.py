@@ -44,11 +44,11 @@ class Handover:
         self._jobs: set[asyncio.Task[Any]] = set()
         self._alone = False  # whether what is handed over suffers no company
         self.images = 0
-        self.pixels = 0
+        self.seconds = 0.0
 
-    def parcel(self, frame: Frame, bounds: Bounds) -> Parcel:
+    def parcel(self, frame: Frame, seconds: float, bounds: Bounds) -> Parcel:
         """Draw a ticket: an image keeps its place in the order however often it is tried."""
-        return Parcel(next(self._tickets), frame, bounds)
+        return Parcel(next(self._tickets), frame, seconds, bounds)
 
     async def run(
         self, parcel: Parcel, job: Callable[[], Coroutine[Any, Any, T]], *, alone: bool = False
@@ -61,7 +61,7 @@ class Handover:
         waiter = Waiter(replace(parcel, alone=alone), job)
         self._line.add(waiter)
         self._advance()
-        with self._metrics.waiting(parcel.frame.pixels):
+        with self._metrics.waiting(parcel.seconds):
             try:
                 task: asyncio.Task[T] = await waiter.turn
             except asyncio.CancelledError:
@@ -84,30 +84,30 @@ class Handover:
 
     def _begin(self, waiter: Waiter) -> "asyncio.Task[Any]":
         """Here and not in `run`, which goes on a moment later: jobs begin in the line's order."""
-        pixels = waiter.parcel.frame.pixels
-        self._count(1, pixels)
-        self._alone = waiter.parcel.goes_alone
+        seconds = waiter.parcel.seconds
+        self._count(1, seconds)
+        self._alone = waiter.parcel.alone
         task = asyncio.create_task(waiter.job())
         self._jobs.add(task)
-        task.add_done_callback(partial(self._done, pixels))
+        task.add_done_callback(partial(self._done, seconds))
         return task
 
     def _has_room(self, parcel: Parcel) -> bool:
         if self.images == 0:
             return True
-        if self._alone or parcel.goes_alone:
+        if self._alone or parcel.alone:
             return False
         bounds = parcel.bounds
-        return self.images < bounds.images and self.pixels + parcel.frame.pixels <= bounds.pixels
+        return self.images < bounds.images and self.seconds + parcel.seconds <= bounds.seconds
 
-    def _done(self, pixels: int, task: "asyncio.Task[Any]") -> None:
+    def _done(self, seconds: float, task: "asyncio.Task[Any]") -> None:
         self._jobs.discard(task)
         if not task.cancelled():
             task.exception()  # looked at: where the caller has left it is nobody's
-        self._count(-1, -pixels)
+        self._count(-1, -seconds)
         self._advance()
 
-    def _count(self, images: int, pixels: int) -> None:
+    def _count(self, images: int, seconds: float) -> None:
         self.images += images
-        self.pixels += pixels
-        self._metrics.hand_over(images, pixels)
+        self.seconds += seconds
+        self._metrics.hand_over(images, seconds)

@@ -39,37 +39,39 @@ class Frame(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much may be handed over at a time, and the pixels above which an image goes alone."""
+    """How much may be handed over at a time: images, and predicted seconds of a worker."""
 
     images: int
-    pixels: int
-    company_pixels: int
+    seconds: float
 
     @classmethod
-    def of(cls, workers: int, batch_size: int, group_pixels: int) -> "Bounds":
-        """Two batches a worker, and for each of their images a forward pass's worth of pixels."""
-        images = BATCHES * workers * batch_size
-        return cls(images, images * group_pixels, group_pixels)
+    def of(cls, workers: int, batch_size: int, seconds: float) -> "Bounds":
+        """Two batches a worker; TorchServe may put any of them into one batch, so all of them
+        together take no more `seconds` than one batch may.
+        """
+        return cls(BATCHES * workers * batch_size, seconds)
 
     def share(self, processes: int) -> "Bounds":
         """Take one process's part of what all of a gateway's may hand over; never nothing."""
-        images, pixels = max(1, self.images // processes), max(1, self.pixels // processes)
-        return Bounds(images, pixels, self.company_pixels)
+        return Bounds(max(1, self.images // processes), self.seconds / processes)
 
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """What the line knows of an image: when it came, its size, and the bounds that hold for it."""
+    """What the line knows of an image: when it came, its size, what it costs (predicted seconds),
+    and the bounds that hold for it.
+    """
 
     ticket: int
     frame: Frame
+    seconds: float
     bounds: Bounds
     alone: bool = False
 
     @property
-    def goes_alone(self) -> bool:
-        """It has to, having crashed a worker, or is too large for company."""
-        return self.alone or self.frame.pixels > self.bounds.company_pixels
+    def is_next(self) -> bool:
+        """Once there is room for it, nothing may take that room: there is, with nothing else."""
+        return self.alone or self.seconds > self.bounds.seconds
 
 
 class Waiter(Protocol):
@@ -111,13 +113,13 @@ class Line(Generic[W]):
     def _best(self, has_room: Callable[[Parcel], bool]) -> int:
         """Find the place of the one that fits the last one best, of the first few."""
         first = self._waiters[0]
-        if first.parcel.goes_alone or first.overtaken >= MOST_OVERTAKEN:
+        if first.parcel.is_next or first.overtaken >= MOST_OVERTAKEN:
             return 0
         return min(
             (
                 place
                 for place, each in enumerate(self._waiters[:LOOK_AHEAD])
-                if not each.parcel.goes_alone and has_room(each.parcel)
+                if not each.parcel.is_next and has_room(each.parcel)
             ),
             key=lambda place: self._last.padding_beside(self._waiters[place].parcel.frame),
         )

@@ -19,36 +19,36 @@ class ModelLine:
     """The gauges of one model's line."""
 
     images_waiting: Gauge
-    pixels_waiting: Gauge
+    seconds_waiting: Gauge
     images_handed_over: Gauge
-    pixels_handed_over: Gauge
+    seconds_handed_over: Gauge
 
     @contextmanager
-    def waiting(self, pixels: int) -> Iterator[None]:
+    def waiting(self, seconds: float) -> Iterator[None]:
         """Count an image as waiting for as long as the block runs."""
         self.images_waiting.inc()
-        self.pixels_waiting.inc(pixels)
+        self.seconds_waiting.inc(seconds)
         try:
             yield
         finally:
             self.images_waiting.dec()
-            self.pixels_waiting.dec(pixels)
+            self.seconds_waiting.dec(seconds)
 
-    def hand_over(self, images: int, pixels: int) -> None:
+    def hand_over(self, images: int, seconds: float) -> None:
         """Count images that TorchServe now has; negative ones are those that it had."""
         self.images_handed_over.inc(images)
-        self.pixels_handed_over.inc(pixels)
+        self.seconds_handed_over.inc(seconds)
 
 
 class LineMetrics:
-    """Gauges in images and, since images differ by a factor of a hundred, in working pixels."""
+    """Gauges in images and, since images differ by a factor of 100,000, in predicted seconds."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         gauge = partial(Gauge, registry=registry, multiprocess_mode="livesum")
         self.in_flight = gauge("fcnserve_images_in_flight", "Images accepted and not yet answered")
         self.bytes_in_flight = gauge("fcnserve_bytes_in_flight", "Bytes of the bodies in flight")
-        self.pixels_in_flight = gauge(
-            "fcnserve_pixels_in_flight", "Working pixels of the images in flight"
+        self.seconds_in_flight = gauge(
+            "fcnserve_seconds_in_flight", "Predicted CPU seconds of the images in flight"
         )
         self.in_flight_limit = gauge(
             "fcnserve_in_flight_limit", "Images in flight beyond which more are turned away"
@@ -58,26 +58,28 @@ class LineMetrics:
             "Images that wait in the gateway for room in TorchServe",
             MODEL,
         )
-        self.pixels_waiting = gauge(
-            "fcnserve_pixels_waiting", "Working pixels of the images that wait", MODEL
+        self.seconds_waiting = gauge(
+            "fcnserve_seconds_waiting", "Predicted CPU seconds of the images that wait", MODEL
         )
         self.images_handed_over = gauge(
             "fcnserve_images_handed_over", "Images that TorchServe has and has not answered", MODEL
         )
-        self.pixels_handed_over = gauge(
-            "fcnserve_pixels_handed_over", "Working pixels of the images that TorchServe has", MODEL
+        self.seconds_handed_over = gauge(
+            "fcnserve_seconds_handed_over",
+            "Predicted CPU seconds of the images that TorchServe has",
+            MODEL,
         )
 
-    def show_in_flight(self, images: int, body_bytes: int, pixels: int) -> None:
+    def show_in_flight(self, images: int, body_bytes: int, seconds: float) -> None:
         self.in_flight.set(images)
         self.bytes_in_flight.set(body_bytes)
-        self.pixels_in_flight.set(pixels)
+        self.seconds_in_flight.set(seconds)
 
     def of(self, model: str) -> ModelLine:
         """Give one model's part."""
         return ModelLine(
             self.images_waiting.labels(model),
-            self.pixels_waiting.labels(model),
+            self.seconds_waiting.labels(model),
             self.images_handed_over.labels(model),
-            self.pixels_handed_over.labels(model),
+            self.seconds_handed_over.labels(model),
         )

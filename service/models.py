@@ -3,10 +3,12 @@ digest.
 """
 
 import asyncio
+import math
 from collections.abc import Callable
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from handlers.cost import CostRates
 from handlers.errors import PROBLEM_MEDIA_TYPE, ProblemError, WorkerFailedError, read_problem
 from service.errors import DeadlineError, ModelNotFoundError
 from service.line import Bounds
@@ -36,7 +38,7 @@ class ModelCard(BaseModel):
     # a worker that takes longer for a batch is killed
     response_timeout_s: float = Field(0.0, ge=0)
     workers: int = Field(1, ge=1)
-    group_pixels: int = Field(16_000_000, ge=1)
+    costs: CostRates
     device: str
     precision: str
     numerics: str
@@ -56,10 +58,22 @@ class ModelCard(BaseModel):
         palette = bytes(channel for colour in self.palette for channel in colour)
         return Legend(self.classes, palette)
 
+    def image_limit_s(self, max_image_seconds: float) -> float:
+        """Predicted seconds that an image may take: the operator's limit, where there is one, and
+        the time that a batch may well take.
+        """
+        limits = (self.slowest_batch_s, max_image_seconds)
+        return min((limit for limit in limits if limit), default=math.inf)
+
     @property
     def handover_bounds(self) -> Bounds:
-        """How much TorchServe may have of this model at a time."""
-        return Bounds.of(self.workers, self.batch_size, self.group_pixels)
+        """How much TorchServe may have of this model at a time.
+
+        All of it may end up in one batch, together with an image of the longest time that one may
+        take, before a worker counts as hanging.
+        """
+        seconds = self.response_timeout_s / 2 or math.inf
+        return Bounds.of(self.workers, self.batch_size, seconds)
 
 
 class Models:

@@ -53,6 +53,15 @@ OUTCOMES: Mapping[type[ProblemError], str] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Image:
+    """A photo that was admitted: its file, how large the network will see it, and what it costs."""
+
+    body: bytes
+    frame: Frame
+    cost_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Answered:
     """One image's answer, and the model (name@digest) that it comes from."""
 
@@ -109,41 +118,42 @@ class Segmenter:
     async def answer(self, body: bytes, wanted: Wanted, place: Place, stages: Stages) -> Answered:
         """Answer for one image; raises ProblemError. Deadlines are the caller's."""
         with stages.timing("admit"):
-            frame = await self._admit(body, wanted)
-            place.hold_pixels(frame.pixels)
-        answer = await self._ask(body, wanted, frame, stages)
+            image = await self._admit(body, wanted)
+            place.hold_seconds(image.cost_s)
+        answer = await self._ask(image, wanted, stages)
         with stages.timing("render"):
             rendered = await self._render(answer, body, wanted)
         self.metrics.observe_stages(stages, wanted.model)
         return Answered(rendered, answer.model)
 
-    async def _admit(self, body: bytes, wanted: Wanted) -> Frame:
+    async def _admit(self, body: bytes, wanted: Wanted) -> Image:
         """Check all that can be checked without a worker; return what it would work on."""
         if len(body) > INLINE_HEADER_BYTES:
             header = await asyncio.to_thread(self._check_photo, body)
         else:
             header = self._check_photo(body)
         self.metrics.observe_photo(header.height * header.width)
-        return wanted.frame(header)
+        cost_s = wanted.cost_s(header, len(body), self.settings.max_image_seconds)
+        return Image(body, wanted.frame(header), cost_s)
 
     def _check_photo(self, body: bytes) -> photo.Header:
         header = photo.read_header(body, self.settings.formats)
         photo.check_pixels(header, self.settings.max_pixels)
         return header
 
-    async def _ask(self, body: bytes, wanted: Wanted, frame: Frame, stages: Stages) -> WorkerAnswer:
+    async def _ask(self, image: Image, wanted: Wanted, stages: Stages) -> WorkerAnswer:
         """Have the worker segment the photo, and account for its time and that in the line.
 
         After a crash it goes alone: whichever image is to blame is found, and harms no other.
         """
         started = time.perf_counter()
         handover = self.handovers[wanted.model]
-        parcel = handover.parcel(frame, self._bounds(wanted))
+        parcel = handover.parcel(image.frame, image.cost_s, self._bounds(wanted))
         try:
             answer = await self._retry.until_answered(
                 wanted.model,
                 lambda crashed: handover.run(
-                    parcel, lambda: self._hand_over(body, wanted), alone=crashed
+                    parcel, lambda: self._hand_over(image.body, wanted), alone=crashed
                 ),
             )
         except (WorkerSilentError, ConnectionBrokeError):

@@ -51,16 +51,24 @@ class Settings(BaseSettings):
     max_pixels: int = Field(
         32_000_000, ge=1, le=1_000_000_000, description="largest image, in pixels"
     )
+    max_image_seconds: float = Field(
+        0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="predicted CPU seconds that an image may take; beyond it 413"
+        "; a third of the model's `response_timeout_s`, where that is less or this is 0",
+    )
     max_in_flight: int = Field(
         64, ge=1, le=100_000, description="requests accepted at a time; beyond it 429"
     )
     max_in_flight_bytes: int = Field(
         500_000_000, ge=1, description="bytes of their bodies at a time; beyond it 429"
     )
-    max_in_flight_pixels: int = Field(
-        100_000_000,
-        ge=1,
-        description="pixels that the network will see of them at a time; beyond it 429",
+    max_in_flight_seconds: float = Field(
+        30.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="predicted CPU seconds of their images at a time; beyond it 429",
     )
     timeout_ms: int = Field(
         30_000,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from handlers import photo
+from handlers.cost import Work, check_cost
 from service.errors import InvalidOptionError
 from service.line import Frame
 from service.models import ModelCard
@@ -62,6 +63,12 @@ class Wanted:
         """Say how large the network will see a photo, its frame's padding included."""
         size = header.size(self.render.orientation)
         return Frame.of(*photo.fit(*size, self.max_side or self.card.working_max_side))
+
+    def cost_s(self, header: photo.Header, body_bytes: int, max_image_seconds: float) -> float:
+        """Predict a photo's cost; raises ImageTooCostlyError."""
+        confidence = self.render.output is Output.confidence
+        work = Work.of(header, body_bytes, self.frame(header).pixels, confidence=confidence)
+        return check_cost(work, self.card.costs, self.card.image_limit_s(max_image_seconds))
 
 
 def checked_max_side(max_side: int | None, card: ModelCard) -> int | None:

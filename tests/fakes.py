@@ -28,9 +28,10 @@ from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
+from handlers.cost import CostRates, DecodeRate
 from handlers.errors import ProblemError
 from handlers.job import MODEL_HEADER, OPTIONS_HEADER, Answer, GroupFigures, Report
-from handlers.photo import read_header
+from handlers.photo import DEFAULT_FORMATS, OPTIONAL_FORMATS, read_header
 from handlers.png import write_grey_alpha, write_indexed
 from service.app import create_app
 from service.health import CANARY_PHOTO
@@ -46,6 +47,17 @@ CANARY = CANARY_PHOTO.read_bytes()
 CONFIDENCE = 200
 # plain HTTP only: a context with certificates takes 40 ms to make
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+# a cat of 480x320 takes a seventh of a second, and a power of two makes all sums exact
+FAKE_PIXELS_PER_S = 1 << 20
+NO_TIME = DecodeRate(s_per_megapixel=0, s_per_megabyte=0)
+FAKE_COSTS = CostRates(
+    decode=dict.fromkeys(DEFAULT_FORMATS | OPTIONAL_FORMATS, NO_TIME),
+    pass_s=0,
+    forward_s_per_megapixel=1e6 / FAKE_PIXELS_PER_S,
+    labels_s_per_megapixel=0,
+    confidence_s_per_megapixel=0,
+)
 
 # in all less than any round trip takes
 STAGES_MS = {"plan": 0.025, "decode": 0.15, "forward": 0.2, "encode": 0.05, "hold": 0.0125}
@@ -85,8 +97,8 @@ class FakeTorchServe:
 
     digest: str = "0123456789abcdef"
     batch_size: int = 8
-    group_pixels: int = 200_000
     response_timeout_s: float = 0.0
+    costs: CostRates = FAKE_COSTS
     classes: list[str] = field(default_factory=lambda: CLASSES)
     fault: Fault | None = None
     calls: list[Call] = field(default_factory=list)
@@ -114,7 +126,7 @@ class FakeTorchServe:
             "classes": self.classes,
             "batch_size": self.batch_size,
             "workers": 1,
-            "group_pixels": self.group_pixels,
+            "costs": self.costs.model_dump(),
             "response_timeout_s": self.response_timeout_s,
             "device": "cpu",
             "precision": "fp32",

@@ -9,6 +9,7 @@ from handlers import card
 from handlers.card import model_card, model_digest
 from handlers.device import Device
 from handlers.model_config import load_config
+from tests.fakes import FAKE_COSTS
 from tests.worker import CLASSES, cpu, write_model
 
 
@@ -22,7 +23,7 @@ def digest(folder: Path, device: Device | None = None) -> str:
 
 
 def test_a_card_tells_a_client_how_to_read_a_mask(folder: Path) -> None:
-    told = json.loads(json.dumps(model_card(load_config(folder), folder, cpu())))
+    told = json.loads(json.dumps(model_card(load_config(folder), folder, cpu(), FAKE_COSTS)))
     assert told["name"] == "fcn8s-lite0"
     assert told["digest"] == digest(folder)
     assert len(told["classes"]) == len(told["palette"]) == CLASSES

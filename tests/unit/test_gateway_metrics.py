@@ -13,6 +13,7 @@ from service.render import Output
 from tests.fakes import (
     CAT,
     CLASSES,
+    FAKE_PIXELS_PER_S,
     FakeTorchServe,
     Gateway,
     class_pixels_of,
@@ -164,8 +165,8 @@ async def test_one_process_of_several_takes_its_part_of_every_bound() -> None:
         asked = [asyncio.create_task(gateway.segment(OTHER)) for _ in range(3)]
         await until(lambda: gateway.value("fcnserve_images_handed_over") == 2)
         assert gateway.value("fcnserve_images_waiting") == 1
-        assert gateway.value("fcnserve_pixels_waiting") == 32 * 64
-        assert gateway.value("fcnserve_pixels_handed_over") == 2 * 32 * 64
+        assert gateway.value("fcnserve_seconds_waiting") == 32 * 64 / FAKE_PIXELS_PER_S
+        assert gateway.value("fcnserve_seconds_handed_over") == 2 * 32 * 64 / FAKE_PIXELS_PER_S
         assert (await gateway.segment(OTHER)).status_code == 429
         torchserve.released.set()
         assert {answer.status_code for answer in await asyncio.gather(*asked)} == {200}

@@ -195,6 +195,13 @@ CASES = [
         settings={"max_body_bytes": 1000},
     ),
     Case(
+        "costly",
+        "too_costly",
+        photo(),
+        ("takes about 0.1 s of computing", "the limit is 0.0 s", "FCNSERVE_MAX_IMAGE_SECONDS"),
+        settings={"max_image_seconds": 0.01},
+    ),
+    Case(
         "33-images",
         "too_many_images",
         lambda gateway: gateway.http.post("/v1/segment/batch", files=[("images", CAT)] * 33),

@@ -120,6 +120,6 @@ print(*sorted(name for name in sys.modules if name.startswith("handlers")))
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
-    allowed = ("handlers", "handlers.errors", "handlers.png", "handlers.photo")
+    allowed = ("handlers", "handlers.cost", "handlers.errors", "handlers.png", "handlers.photo")
     for name in done.stdout.split():
         assert name in allowed or name.startswith("handlers.photo.")

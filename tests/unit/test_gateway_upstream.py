@@ -328,7 +328,7 @@ async def test_a_deadline_inside_a_connection_is_still_a_deadline() -> None:
 
 
 def admission(max_in_flight: int = 4) -> Admission:
-    limits = Limits(max_in_flight, body_bytes=100, pixels=1000)
+    limits = Limits(max_in_flight, body_bytes=100, seconds=1000)
     return Admission(limits, LineMetrics(CollectorRegistry()), [MODEL])
 
 
@@ -375,10 +375,10 @@ def test_a_failure_inside_gives_the_place_back() -> None:
     assert line.in_flight == 0
 
 
-@pytest.mark.parametrize("hold", ["hold_bytes", "hold_pixels"])
+@pytest.mark.parametrize("hold", ["hold_bytes", "hold_seconds"])
 def test_what_requests_hold_is_bounded_and_given_back(hold: str) -> None:
     line = admission()
-    limit = {"hold_bytes": 100, "hold_pixels": 1000}[hold]
+    limit = {"hold_bytes": 100, "hold_seconds": 1000}[hold]
     with line.slot(MODEL) as first:
         getattr(first, hold)(limit // 2)
         getattr(first, hold)(limit)  # it is alone: it would not fit any better later
@@ -387,12 +387,12 @@ def test_what_requests_hold_is_bounded_and_given_back(hold: str) -> None:
     with line.slot(MODEL) as first, line.slot(MODEL) as second:
         getattr(first, hold)(limit // 2)
         getattr(second, hold)(limit // 2)
-        assert (line.held.body_bytes, line.held.pixels).count(limit) == 1
+        assert (line.held.body_bytes, line.held.seconds).count(limit) == 1
     assert line.held == Held()
 
 
 def test_a_process_takes_its_part_of_what_may_be_in_flight() -> None:
     limits = Limits(64, 1000, 2000)
     assert limits.share(1) == limits
-    assert limits.share(3) == Limits(21, 333, 666)
-    assert limits.share(5000) == Limits(1, 1, 1)
+    assert limits.share(4) == Limits(16, 250, 500)
+    assert limits.share(5000) == Limits(1, 1, 0.4)

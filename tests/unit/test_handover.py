@@ -15,7 +15,7 @@ from service import line as line_module
 from service.handover import Handover
 from service.line import Bounds, Frame
 from service.line_metrics import LineMetrics
-from tests.fakes import CAT, FakeTorchServe, Gateway, running, until
+from tests.fakes import CAT, FAKE_PIXELS_PER_S, FakeTorchServe, Gateway, running, until
 
 MOST_OVERTAKEN = 2
 TURNS = 6  # of the loop: more than any step of the line needs
@@ -29,9 +29,9 @@ def gauges(line: Handover) -> tuple[float, float, float, float]:
     shown = line._metrics
     return (
         shown.images_waiting._value.get(),
-        shown.pixels_waiting._value.get(),
+        shown.seconds_waiting._value.get(),
         shown.images_handed_over._value.get(),
-        shown.pixels_handed_over._value.get(),
+        shown.seconds_handed_over._value.get(),
     )
 
 
@@ -45,20 +45,21 @@ class Scene:
     """Images that come, go and end as told, and what the line made of it."""
 
     images: int
-    most_pixels: int
+    most_seconds: float
     line: Handover = field(default_factory=handover)
     callers: list["asyncio.Task[int]"] = field(default_factory=list)
-    pixels: list[int] = field(default_factory=list)
+    seconds: list[int] = field(default_factory=list)
     begun: list[int] = field(default_factory=list)
     ends: dict[int, asyncio.Event] = field(default_factory=dict)
 
     @property
     def bounds(self) -> Bounds:
-        return Bounds(self.images, self.most_pixels, company_pixels=self.most_pixels)
+        return Bounds(self.images, self.most_seconds)
 
-    def arrive(self, pixels: int, *, alone: bool = False) -> None:
+    def arrive(self, seconds: int, *, alone: bool = False) -> None:
+        """An image whose frame is as large as it is costly."""
         number = len(self.callers)
-        self.pixels.append(pixels)
+        self.seconds.append(seconds)
         self.ends[number] = asyncio.Event()
 
         async def job() -> int:
@@ -66,7 +67,7 @@ class Scene:
             await self.ends[number].wait()
             return number
 
-        parcel = self.line.parcel(Frame(1, pixels), self.bounds)
+        parcel = self.line.parcel(Frame(1, seconds), seconds, self.bounds)
         self.callers.append(asyncio.create_task(self.line.run(parcel, job, alone=alone)))
 
     @property
@@ -82,19 +83,19 @@ class Scene:
         ]
 
     def check(self) -> None:
-        pixels = [self.pixels[number] for number in self.underway]
-        assert len(pixels) <= self.bounds.images
-        assert sum(pixels) <= self.bounds.pixels or len(pixels) == 1
+        seconds = [self.seconds[number] for number in self.underway]
+        assert len(seconds) <= self.bounds.images
+        assert sum(seconds) <= self.bounds.seconds or len(seconds) == 1
         for place, number in enumerate(self.begun):
             assert sum(later > number for later in self.begun[:place]) <= MOST_OVERTAKEN
-        assert (self.line.images, self.line.pixels) == (len(pixels), sum(pixels))
-        waiting = [self.pixels[number] for number in self.waiting]
-        assert gauges(self.line) == (len(waiting), sum(waiting), len(pixels), sum(pixels))
+        assert (self.line.images, self.line.seconds) == (len(seconds), sum(seconds))
+        waiting = [self.seconds[number] for number in self.waiting]
+        assert gauges(self.line) == (len(waiting), sum(waiting), len(seconds), sum(seconds))
         if self.waiting:  # there is no room for the first
-            assert pixels
+            assert seconds
             assert (
-                len(pixels) == self.bounds.images
-                or sum(pixels) + self.pixels[self.waiting[0]] > self.bounds.pixels
+                len(seconds) == self.bounds.images
+                or sum(seconds) + self.seconds[self.waiting[0]] > self.bounds.seconds
             )
 
 
@@ -111,10 +112,10 @@ STEPS = st.lists(
 @given(STEPS, st.integers(1, 4), st.integers(1, 10))
 @settings(deadline=None)
 def test_the_bounds_hold_nobody_is_overtaken_often_and_nobody_is_forgotten(
-    steps: list[tuple[str, int, int]], images: int, pixels: int
+    steps: list[tuple[str, int, int]], images: int, seconds: int
 ) -> None:
     with patch.object(line_module, "MOST_OVERTAKEN", MOST_OVERTAKEN):
-        asyncio.run(play(Scene(images, pixels), steps))
+        asyncio.run(play(Scene(images, seconds), steps))
 
 
 async def play(scene: Scene, steps: list[tuple[str, int, int]]) -> None:
@@ -140,10 +141,10 @@ async def play(scene: Scene, steps: list[tuple[str, int, int]]) -> None:
     assert gauges(scene.line) == (0, 0, 0, 0)
 
 
-async def test_a_large_image_goes_alone_and_is_not_overtaken() -> None:
+async def test_a_costly_image_waits_for_room_and_is_not_overtaken() -> None:
     scene = Scene(4, 10)
-    for pixels in (3, 3, 99, 1):
-        scene.arrive(pixels)
+    for seconds in (3, 3, 99, 1):
+        scene.arrive(seconds)
     await settle()
     assert scene.underway == [0, 1]  # the last would fit
     scene.ends[0].set()
@@ -176,7 +177,7 @@ async def test_what_crashed_a_worker_goes_with_nothing_beside_it() -> None:
 
 async def test_who_comes_back_keeps_the_place_of_the_first_time() -> None:
     scene = Scene(1, 10)
-    parcel = scene.line.parcel(Frame(1, 1), scene.bounds)
+    parcel = scene.line.parcel(Frame(1, 1), 1, scene.bounds)
     for _ in range(3):
         scene.arrive(1)
     await settle()
@@ -195,20 +196,20 @@ async def test_who_comes_back_keeps_the_place_of_the_first_time() -> None:
 async def test_of_those_that_wait_the_best_fitting_go_together() -> None:
     scene = Scene(2, 1000)
     sizes = [100, 10, 90, 11, 95, 12]
-    for pixels in [1, *sizes]:
-        scene.arrive(pixels)
+    for size in [1, *sizes]:
+        scene.arrive(size)
     await settle()
     for number in range(len(sizes) + 1):
         scene.ends[scene.begun[number]].set()
         await settle()
-    order = [scene.pixels[number] for number in scene.begun]
+    order = [scene.seconds[number] for number in scene.begun]
     assert order == [1, 100, 95, 90, 12, 11, 10]
 
 
 async def test_a_caller_that_leaves_the_front_lets_the_next_one_in() -> None:
     scene = Scene(2, 10)
-    for pixels in (9, 5, 1):
-        scene.arrive(pixels)
+    for seconds in (9, 5, 1):
+        scene.arrive(seconds)
     await settle()
     assert (scene.underway, scene.waiting) == ([0], [1, 2])
     scene.callers[1].cancel()
@@ -227,7 +228,7 @@ async def test_a_caller_may_leave_at_the_very_moment_of_its_turn(turns: int) -> 
     scene.callers[1].cancel()
     scene.ends[1].set()
     await settle()
-    assert (scene.line.images, scene.line.pixels) == (0, 0)
+    assert (scene.line.images, scene.line.seconds) == (0, 0)
     scene.arrive(1)
     await settle()
     assert scene.underway == [2]
@@ -255,7 +256,7 @@ async def test_a_job_that_fails_gives_its_room_back(leaves: bool) -> None:
         await go.wait()
         return 1 // 0
 
-    parcel = line.parcel(Frame(1, 5), Bounds(1, 10, 10))
+    parcel = line.parcel(Frame(1, 5), 5, Bounds(1, 10))
     caller = asyncio.create_task(line.run(parcel, job))
     await settle()
     if leaves:
@@ -264,7 +265,7 @@ async def test_a_job_that_fails_gives_its_room_back(leaves: bool) -> None:
     with pytest.raises(asyncio.CancelledError if leaves else ZeroDivisionError):
         await caller
     await settle()
-    assert (line.images, line.pixels) == (0, 0)
+    assert (line.images, line.seconds) == (0, 0)
 
 
 async def test_closing_ends_what_nobody_waits_for() -> None:
@@ -274,7 +275,7 @@ async def test_closing_ends_what_nobody_waits_for() -> None:
     scene.callers[0].cancel()
     await settle()
     await scene.line.close()
-    assert (scene.line.images, scene.line.pixels) == (0, 0)
+    assert (scene.line.images, scene.line.seconds) == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -285,8 +286,8 @@ def test_a_frame_has_sides_that_32_divides(size: tuple[int, int], pixels: int) -
     assert Frame.of(*size).pixels == pixels
 
 
-def test_the_bound_is_two_batches_a_worker_and_their_pixels() -> None:
-    assert Bounds.of(workers=2, batch_size=8, group_pixels=100) == Bounds(32, 3200, 100)
+def test_the_bound_is_two_batches_a_worker_and_the_seconds_of_one() -> None:
+    assert Bounds.of(workers=2, batch_size=8, seconds=5) == Bounds(32, 5)
 
 
 @asynccontextmanager
@@ -320,24 +321,28 @@ async def test_the_worker_is_never_given_more_than_two_batches() -> None:
         assert shown(gateway) == (0, 0)
 
 
-async def test_the_sizes_that_the_network_sees_decide_about_company() -> None:
-    """A cat takes 480x320 = 153,600 pixels, more than a pass; at max_side=64 it takes 4,096."""
-    torchserve = FakeTorchServe(batch_size=1, group_pixels=150_000)
+async def test_predicted_seconds_decide_what_is_handed_over_together() -> None:
+    """A cat takes 480x320 = 153,600 pixels of the network; at max_side=64 it takes 4,096."""
+    cat_s, small_s = 153_600 / FAKE_PIXELS_PER_S, 4096 / FAKE_PIXELS_PER_S
+    torchserve = FakeTorchServe(batch_size=1, response_timeout_s=3 * cat_s)  # 1.5 cats may be there
     async with running(torchserve) as gateway:
         await gateway.ready()
         torchserve.fault = torchserve.hangs
         async with asyncio.TaskGroup() as group:
             group.create_task(gateway.segment())
             await until(becomes(gateway, 0, 1))
-            group.create_task(gateway.segment(max_side=64))
+            group.create_task(gateway.segment())
             await until(becomes(gateway, 1, 1))
-            assert gateway.value("fcnserve_pixels_in_flight") == 153_600 + 4096
+            assert gateway.value("fcnserve_seconds_waiting") == cat_s
+            assert gateway.value("fcnserve_seconds_handed_over") == cat_s
+            assert gateway.value("fcnserve_seconds_in_flight") == 2 * cat_s
             torchserve.released.set()
         torchserve.released.clear()
         async with asyncio.TaskGroup() as group:
-            for handed_over in (1, 2):
-                group.create_task(gateway.segment(max_side=64))
+            for handed_over, max_side in ((1, 480), (2, 64)):
+                group.create_task(gateway.segment(max_side=max_side))
                 await until(becomes(gateway, 0, handed_over))
+            assert gateway.value("fcnserve_seconds_handed_over") == cat_s + small_s
             torchserve.released.set()
 
 
@@ -413,7 +418,7 @@ async def test_an_image_that_torchserve_loses_is_given_up() -> None:
 
 
 def test_processes_share_the_bounds_and_none_is_left_with_nothing() -> None:
-    bounds = Bounds.of(workers=2, batch_size=8, group_pixels=1_000_000)
+    bounds = Bounds.of(workers=2, batch_size=8, seconds=6)
     assert bounds.share(1) == bounds
-    assert bounds.share(3) == Bounds(10, 10_666_666, 1_000_000)
-    assert Bounds(2, 100, 50).share(4) == Bounds(1, 25, 50)
+    assert bounds.share(3) == Bounds(10, 2)
+    assert Bounds(2, 6).share(4) == Bounds(1, 1.5)

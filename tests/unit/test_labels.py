@@ -187,6 +187,6 @@ def test_the_sizes_of_chunks_and_strips_change_nothing(
     surface = Surface(random_scores((20, 30)), PLACE, (20, 30), (40, 61))
     labels, confidence = surface.labels(), surface.confidence()
     monkeypatch.setattr(labels_module, "CHUNK_PIXELS", size)
-    monkeypatch.setattr(confidence_module, "STRIP_SCORES", size)
+    monkeypatch.setattr(confidence_module, "STRIP_TERMS", size)
     assert torch.equal(surface.labels(), labels)
     assert torch.equal(surface.confidence(), confidence)

@@ -25,7 +25,9 @@ class TimedNetwork(FakeNetwork):
 
     def scores(self, photos: Sequence[Pixels], canvas: Frame) -> list[Tensor]:
         self.passes.append(len(photos))
-        time.sleep(self._pass_s(len(photos)))
+        done = time.thread_time() + self._pass_s(len(photos))
+        while time.thread_time() < done:  # sleeping would not count
+            pass
         error = self._error if len(photos) > 1 else 0.0
         return [torch.tensor(photo.mean() + error, dtype=torch.float64) for photo in photos]
 
