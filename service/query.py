@@ -1,11 +1,13 @@
 """What a request asks for: the query string (and `Accept`) in, checked options out."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
-from fastapi import Query
+from fastapi import Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
+from service.accept import accepted_ranges, prefers, quality_of
 from service.errors import InvalidOptionError, NotAcceptableError
 from service.render import Output
 
@@ -28,19 +30,26 @@ class SegmentQuery(BaseModel):
     output: Output | None = Field(
         None, description="What to answer with; `mask` unless the `Accept` header says otherwise."
     )
-    classes: str | None = Field(
+    classes: list[Annotated[str, Field(max_length=4096)]] | None = Field(
         None,
-        max_length=4096,
-        description="Names or ids, separated by commas; all other classes become background.",
-        examples=["cat,person"],
+        max_length=256,
+        description="Names or ids, separated by commas or each in a parameter of its own; all "
+        "other classes become background (255 where the model has none). `summary`, `rle`, "
+        "`polygons` and `overlay` then show exactly these; without it all but background, which "
+        "`summary` counts too.",
+        examples=[["cat", "person"]],
     )
     min_area: int = Field(
         0,
         ge=0,
         le=1_000_000_000,
-        description="Regions (4-connected) of fewer pixels become background.",
+        description="Regions (4-connected) of fewer pixels become background (255 where the model "
+        "has none).",
     )
     alpha: float = Field(0.5, ge=0, le=1, description="Opacity of the colours in an `overlay`.")
+    legend: bool = Field(
+        False, description="Whether an `overlay` has its classes' names in the corner."
+    )
     orientation: Literal["exif", "stored"] = Field(
         "exif", description="Whether the photo is turned as its EXIF data says."
     )
@@ -60,6 +69,17 @@ class SegmentQuery(BaseModel):
 
 
 SegmentOptions = Annotated[SegmentQuery, Query()]
+# what is given several times adds up; of all other options that would leave one unread
+LISTS = frozenset({"classes"})
+
+
+def refuse_repeats(request: Request) -> None:
+    """Raise InvalidOptionError for an option that is given twice."""
+    given = Counter(name for name, _ in request.query_params.multi_items())
+    for name in SegmentQuery.model_fields.keys() - LISTS:
+        if given[name] > 1:
+            seen = ", ".join(f"{value[:20]!a}" for value in request.query_params.getlist(name)[:3])
+            raise InvalidOptionError(f"{name}: given {given[name]} times ({seen}); give it once")
 
 
 def negotiate(
@@ -67,68 +87,32 @@ def negotiate(
     accept: str | None,
     media_outputs: Mapping[str, Output] = MEDIA_OUTPUTS,
 ) -> tuple[Output, bool]:
-    """Choose the output, and whether an overlay may be JPEG; the query outranks `Accept`.
+    """Choose the output, and whether an overlay is to be JPEG; the query outranks `Accept`.
 
     Raises NotAcceptableError where the header alone would have to choose and cannot.
     """
     ranges = accepted_ranges(accept)
-    wants_jpeg = preferred_first(ranges, "image/jpeg", "image/png")
+    jpeg = prefers(ranges, "image/jpeg", "image/png")
     if query_output is not None:
-        return query_output, wants_jpeg
-    welcome = {media_type: welcome_of(media_type, ranges) for media_type in media_outputs}
+        return query_output, jpeg
+    welcome = {media_type: quality_of(media_type, ranges) for media_type in media_outputs}
     best = max(welcome, key=welcome.__getitem__)
     if not welcome[best] > 0:
         raise NotAcceptableError(
             f"Accept is {str(accept)[:80]!a}, which allows none of {', '.join(media_outputs)}; "
             "leave it out, or choose with output="
         )
-    return media_outputs[best], wants_jpeg
+    return media_outputs[best], jpeg
 
 
-def accepted_ranges(accept: str | None) -> dict[str, float]:
-    """Map the media ranges of an Accept header to their quality (RFC 9110, section 12.5.1)."""
-    if not accept or not accept.strip():
-        return {"*/*": 1.0}
-    ranges = {}
-    for part in accept.split(","):
-        media_range, *parameters = (piece.strip().lower() for piece in part.split(";"))
-        ranges[media_range] = quality_of(parameters)
-    return ranges
-
-
-def welcome_of(media_type: str, ranges: Mapping[str, float]) -> float:
-    """Look up the quality of the most specific range that has this type; 0 where none has."""
-    kind = media_type.partition("/")[0]
-    for media_range in (media_type, f"{kind}/*", "*/*"):
-        if media_range in ranges:
-            return ranges[media_range]
-    return 0.0
-
-
-def quality_of(parameters: Sequence[str]) -> float:
-    for parameter in parameters:
-        name, _, value = parameter.partition("=")
-        if name.strip() == "q":
-            try:
-                quality = float(value)
-            except ValueError:
-                return 0.0
-            return quality if 0 <= quality <= 1 else 0.0
-    return 1.0
-
-
-def preferred_first(ranges: Mapping[str, float], wanted: str, other: str) -> bool:
-    """Tell whether `wanted` is named, and `other` is not or comes after it."""
-    named = [name for name in ranges if name in {wanted, other} and ranges[name] > 0]
-    return bool(named) and max(named, key=ranges.__getitem__) == wanted
-
-
-def class_ids(classes: str | None, class_names: Sequence[str]) -> frozenset[int] | None:
-    """Resolve `classes=` against a model's names; raises InvalidOptionError for a stranger."""
+def class_ids(classes: Sequence[str] | None, class_names: Sequence[str]) -> frozenset[int] | None:
+    """Resolve `classes=`, each of them a list, against a model's names; raises InvalidOptionError
+    for an unknown one.
+    """
     if classes is None:
         return None
     ids = set()
-    for word in (part.strip() for part in classes.split(",")):
+    for word in (part.strip() for each in classes for part in each.split(",")):
         if word in class_names:
             ids.add(class_names.index(word))
         elif word.isascii() and word.isdigit() and int(word) < len(class_names):

@@ -4,7 +4,7 @@ groups of them there are, and which need a key.
 
 from typing import Literal
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
@@ -16,7 +16,7 @@ from service.health import Health
 from service.metrics import Metrics
 from service.models import ModelCard, Models
 from service.protocol import DRAINING
-from service.query import SegmentOptions
+from service.query import SegmentOptions, refuse_repeats
 from service.segment import Segmenter
 
 
@@ -27,8 +27,10 @@ class Readiness(BaseModel):
     silent: list[str]
 
 
-v1 = APIRouter(prefix="/v1")
-probes = APIRouter()
+each_once = [Depends(refuse_repeats)]
+
+v1 = APIRouter(prefix="/v1", dependencies=each_once)
+probes = APIRouter(dependencies=each_once)
 scrape = APIRouter()
 docs = APIRouter()
 

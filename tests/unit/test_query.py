@@ -1,10 +1,13 @@
 """What a query string and an `Accept` header choose, and what they are refused for."""
 
+import time
+from contextlib import suppress
+
 import pytest
 from pydantic import ValidationError
 
 from service.errors import InvalidOptionError, NotAcceptableError
-from service.query import SegmentQuery, class_ids, negotiate
+from service.query import BATCH_MEDIA_OUTPUTS, SegmentQuery, class_ids, negotiate
 from service.render import Output
 
 CHROME = (
@@ -25,6 +28,26 @@ NAMES = ("background", "cat", "dog")
         pytest.param(CHROME, Output.mask, id="chrome-page"),
         pytest.param(FIREFOX_IMG, Output.mask, id="firefox-img"),
         pytest.param("application/json, text/plain, */*", Output.mask, id="axios"),
+        pytest.param("image/png;q=0.1, image/*", Output.overlay, id="the-most-specific-decides"),
+        pytest.param("image/*, image/png;q=0.1", Output.overlay, id="in-whatever-order"),
+        pytest.param("*/*, image/*;q=0.1, image/png;q=0.9", Output.polygons, id="three-levels"),
+        pytest.param("image/*;q=0, image/jpeg", Output.overlay, id="all-images-but-jpeg-excluded"),
+        pytest.param("*/*;q=0, application/json", Output.rle, id="all-else-excluded"),
+        pytest.param(
+            'text/x;p="a,b;q=1", application/json', Output.rle, id="commas-and-semicolons-in-quotes"
+        ),
+        pytest.param(
+            "application/json;version=2, image/png;q=0.1", Output.mask, id="foreign-parameter"
+        ),
+        pytest.param(
+            "application/json;q=0, application/json;charset=utf-8", Output.rle, id="more-parameters"
+        ),
+        pytest.param('application/json; charset="UTF-8"', Output.rle, id="quoted-parameter"),
+        pytest.param("*", Output.mask, id="lone-star"),
+        pytest.param("*/png, application/json;q=0.1", Output.rle, id="no-such-range"),
+        pytest.param("image/png;q=1.5, application/json;q=0.1", Output.rle, id="above-1"),
+        pytest.param("image/png;q, application/json;q=0.1", Output.rle, id="no-value"),
+        pytest.param("image/png;q=1.000", Output.mask, id="three-decimals"),
         pytest.param(
             "text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2", Output.overlay, id="java"
         ),
@@ -53,7 +76,11 @@ def test_accept_chooses_the_output(accept: str | None, output: Output) -> None:
 
 @pytest.mark.parametrize(
     "accept",
-    ["text/html", "image/webp", "*/*;q=0", "image/png;q=0", "application/jsonx", "image", ","],
+    [
+        *("text/html", "image/webp", "*/*;q=0", "image/png;q=0", "application/jsonx", "image", ","),
+        *("*/*;q=0, image/*;q=0", "application/json;version=2", "image/png;q=2", "*/png"),
+        *("multipart/mixed", "image/png;q=0.0, image/jpeg;q=0", 'image/png"'),
+    ],
 )
 def test_an_accept_that_allows_nothing_is_told_what_can_be_had(accept: str) -> None:
     with pytest.raises(NotAcceptableError) as caught:
@@ -79,10 +106,44 @@ def test_the_query_outranks_accept(output: Output) -> None:
         pytest.param("image/png, image/jpeg", False, id="png-first"),
         pytest.param("image/png;q=0.5, image/jpeg", True, id="quality"),
         pytest.param("image/jpeg;q=0, */*", False, id="jpeg-excluded"),
+        pytest.param("image/png;q=0.1, image/*", True, id="png-less-welcome"),
+        pytest.param("image/png;q=0, */*", True, id="png-excluded"),
+        pytest.param("image/jpeg;q=0.1, image/*", False, id="jpeg-less-welcome"),
+        pytest.param("image/*;q=0, image/jpeg;q=0.1", True, id="jpeg-alone"),
+        pytest.param("*/*;q=0", False, id="neither"),
+        pytest.param("image/*, image/jpeg", True, id="jpeg-named-beside-all"),
     ],
 )
-def test_an_overlay_is_a_jpeg_for_those_who_name_it(accept: str | None, jpeg: bool) -> None:
+def test_an_overlay_is_a_jpeg_for_those_who_prefer_it(accept: str | None, jpeg: bool) -> None:
     assert negotiate(Output.overlay, accept) == (Output.overlay, jpeg)
+
+
+@pytest.mark.parametrize(
+    ("accept", "output"),
+    [
+        pytest.param("multipart/mixed", Output.mask, id="mixed"),
+        pytest.param("multipart/*", Output.mask, id="any-multipart"),
+        pytest.param("multipart/mixed;q=0.5, application/json", Output.rle, id="quality"),
+        pytest.param("multipart/mixed;q=0, image/jpeg", Output.overlay, id="excluded"),
+    ],
+)
+def test_a_batch_may_be_asked_for_as_what_it_is(accept: str, output: Output) -> None:
+    assert negotiate(None, accept, BATCH_MEDIA_OUTPUTS)[0] is output
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        *('"' + r"\"" * 16_000, ",a/b" * 8_000, '"' * 32_000, "a/b;q" * 6_000),
+        "a/b;" + 'x="\\' * 8_000,
+    ],
+    ids=["escapes", "elements", "quotes", "parameters", "open-quotes"],
+)
+def test_a_header_of_32_kb_is_read_in_one_pass(accept: str) -> None:
+    started = time.monotonic()
+    with suppress(NotAcceptableError):
+        negotiate(None, accept)
+    assert time.monotonic() - started < 2  # what goes back at each character takes minutes
 
 
 @pytest.mark.parametrize(
@@ -96,7 +157,11 @@ def test_an_overlay_is_a_jpeg_for_those_who_name_it(accept: str | None, jpeg: bo
     ],
 )
 def test_classes_are_names_or_ids(classes: str | None, ids: set[int] | None) -> None:
-    assert class_ids(classes, NAMES) == ids
+    assert class_ids(None if classes is None else [classes], NAMES) == ids
+
+
+def test_several_lists_of_classes_add_up() -> None:
+    assert class_ids(["cat,0", "dog"], NAMES) == frozenset({0, 1, 2})
 
 
 @pytest.mark.parametrize(
@@ -104,7 +169,7 @@ def test_classes_are_names_or_ids(classes: str | None, ids: set[int] | None) -> 
 )
 def test_a_strange_class_is_told_the_known_ones(classes: str) -> None:
     with pytest.raises(InvalidOptionError, match=r"background, cat, dog \(ids 0 to 2\)") as caught:
-        class_ids(classes, NAMES)
+        class_ids([classes], NAMES)
     assert str(caught.value).isascii()
     assert len(str(caught.value)) < 250
 
@@ -129,8 +194,8 @@ def test_a_strange_class_is_told_the_known_ones(classes: str) -> None:
         ("orientation", "EXIF"),
         ("output", "Mask"),
         ("output", ""),
-        ("classes", "c" * 4097),
         ("model", "m" * 65),
+        ("legend", "perhaps"),
         ("unknown", "1"),
         ("Output", "mask"),
     ],
@@ -138,6 +203,12 @@ def test_a_strange_class_is_told_the_known_ones(classes: str) -> None:
 def test_an_option_out_of_range_is_refused(option: str, value: str) -> None:
     with pytest.raises(ValidationError):
         SegmentQuery.model_validate({option: value})
+
+
+@pytest.mark.parametrize("classes", [["c" * 4097], ["cat"] * 257], ids=["long", "many"])
+def test_too_many_classes_are_refused(classes: list[str]) -> None:
+    with pytest.raises(ValidationError):
+        SegmentQuery.model_validate({"classes": classes})
 
 
 @pytest.mark.parametrize(
