@@ -26,6 +26,7 @@ def model_card(config: ModelConfig, folder: Path, device: Device, costs: CostRat
         "architecture": config.architecture,
         "digest": model_digest(config, folder, device),
         "classes": config.classes,
+        "background_id": config.background_id,
         "palette": config.palette,
         "working_max_side": config.working_max_side,
         "max_side_limit": config.max_side_limit,

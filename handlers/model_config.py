@@ -3,6 +3,7 @@
 Read by the worker and by the tools of `model_store`.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Generic, Literal, Self, TypeVar
 
@@ -18,6 +19,7 @@ from handlers.net.options import (
 )
 
 MODEL_FILE = "model.yaml"
+BACKGROUND = "background"
 
 Channel = Annotated[int, Field(ge=0, le=255)]
 Side = Annotated[int, Field(ge=32, le=16384, multiple_of=32)]
@@ -111,7 +113,10 @@ class ModelConfig(Strict):
     vgg16: VggOptions | None = None
     upsampling: Upsampling = BILINEAR
     weights: str = Field(default="weights.safetensors", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    # 255 is no class's number: masks have it where a filter took the class of a pixel away
     classes: tuple[str, ...] = Field(min_length=2, max_length=255)
+    # the class that is none of the others; null: there is none. Unless given: one called so
+    background: str | None = None
     palette: tuple[Rgb, ...]
     normalisation: Normalisation = Normalisation()
     precision: Precision = Precision()
@@ -139,6 +144,11 @@ class ModelConfig(Strict):
                 f"palette has {len(self.palette)} colours for {len(self.classes)} classes; "
                 "give one [red, green, blue] per class, in the order of `classes`"
             )
+        if self.background is not None and self.background not in self.classes:
+            raise ValueError(
+                f"background is {self.background!r}, which is none of `classes`; name one of "
+                "them, or null where every class is something to be seen"
+            )
         foreign = "lite" if self.architecture.endswith("-vgg16") else "vgg16"
         if getattr(self, foreign) is not None:
             raise ValueError(
@@ -152,9 +162,21 @@ class ModelConfig(Strict):
         return self
 
     @property
+    def background_id(self) -> int | None:
+        """The number of the class that is none of the others, if there is one."""
+        given = "background" in self.model_fields_set
+        name = self.background if given else background_among(self.classes)
+        return None if name is None else self.classes.index(name)
+
+    @property
     def palette_bytes(self) -> bytes:
         """The colours as a PNG's PLTE chunk holds them: 3 bytes a class."""
         return bytes(channel for colour in self.palette for channel in colour)
+
+
+def background_among(classes: Sequence[str]) -> str | None:
+    """The class that is called background, however it is spelt."""
+    return next((name for name in classes if name.casefold() == BACKGROUND), None)
 
 
 def load_config(folder: Path) -> ModelConfig:

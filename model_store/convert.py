@@ -12,12 +12,13 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from handlers.model_config import MODEL_FILE, ModelConfig
+from handlers.model_config import MODEL_FILE, ModelConfig, background_among
 from handlers.network import load_net
 from model_store import voc
 from model_store.checkpoint import CheckpointError, Tensors, read_checkpoint
 from model_store.layouts import recognise
 from model_store.package import checked_config
+from model_store.palette import class_colours
 from model_store.recognised import Recognised, Wish, compare
 from model_store.whole import appearing
 
@@ -103,6 +104,10 @@ def document_of(found: Recognised, classes: Sequence[str]) -> dict[str, Any]:
         raise CheckpointError(
             f"{len(classes)} classes are named, but this network scores {found.classes}"
         )
+    background = background_among(classes)
+    # VOC's first colour is black, which is for a background alone
+    is_voc = background == classes[0]
+    palette = voc.palette(len(classes)) if is_voc else class_colours(classes, background)
     of_backbone: dict[str, Any] = {}
     if found.vgg16:
         of_backbone = {"vgg16": found.vgg16.model_dump(mode="json"), **VGG_SERVING}
@@ -117,7 +122,8 @@ def document_of(found: Recognised, classes: Sequence[str]) -> dict[str, Any]:
         "weights": WEIGHTS_FILE,
         "normalisation": found.normalisation.model_dump(mode="json"),
         "classes": list(classes),
-        "palette": [list(colour) for colour in voc.palette(found.classes)],
+        "background": background,
+        "palette": [list(colour) for colour in palette],
     }
 
 

@@ -14,7 +14,7 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import save_file
 
-from handlers.model_config import MODEL_FILE, ModelConfig
+from handlers.model_config import MODEL_FILE, ModelConfig, background_among
 from handlers.net.options import ARCHITECTURE_PARTS
 from model_store import template, voc
 from model_store.checkpoint import Tensors, read_checkpoint
@@ -22,7 +22,7 @@ from model_store.convert import WEIGHTS_FILE, config_beside, document_of
 from model_store.findings import findings_of
 from model_store.layouts import recognise
 from model_store.package import ModelFolderError, checked_config
-from model_store.palette import distinct_colours
+from model_store.palette import class_colours
 from model_store.recognised import SCORE
 from model_store.train.folder import in_file
 from model_store.train.start import IMAGENET, begin, read_start
@@ -63,8 +63,8 @@ def new(folder: Path, classes: Sequence[str], start: str = "", architecture: str
         raise ModelFolderError(f"{folder} is there already; name a folder that is not")
     if len(classes) < FEWEST_CLASSES:
         raise ModelFolderError(
-            f"{', '.join(classes)} is one class; name at least two, the first being what is none "
-            f"of the others: background,{classes[0]}"
+            f"{', '.join(classes)} is one class; name at least two, what is none of the others "
+            f"being background: background,{classes[0]}"
         )
     start = start or usual_start(architecture)
     begun = describe(start, architecture)
@@ -114,12 +114,14 @@ def for_backbone(document: Mapping[str, Any], architecture: str) -> dict[str, An
 
 
 def own_keys(name: str, classes: Sequence[str]) -> dict[str, object]:
+    background = background_among(classes)
     return {
         "name": name,
         "version": "1.0",
         "weights": WEIGHTS_FILE,
         "classes": list(classes),
-        "palette": [list(colour) for colour in distinct_colours(len(classes))],
+        "background": background,
+        "palette": [list(colour) for colour in class_colours(classes, background)],
     }
 
 

@@ -23,6 +23,12 @@ LEVELS = np.linspace(0, 255, 17).round().astype(np.uint8)
 CLOSE = 5.0
 
 
+def class_colours(classes: Sequence[str], background: str | None) -> tuple[Rgb, ...]:
+    """Choose a colour a class: black for the background alone, the others in their order."""
+    colours = iter(distinct_colours(len(classes) + (background is None))[1:])
+    return tuple(BACKGROUND if name == background else next(colours) for name in classes)
+
+
 def distinct_colours(count: int) -> tuple[Rgb, ...]:
     """Choose `count` colours, the background's black first."""
     candidates = np.stack(np.meshgrid(LEVELS, LEVELS, LEVELS, indexing="ij"), -1).reshape(-1, 3)

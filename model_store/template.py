@@ -7,7 +7,7 @@ import yaml
 
 from handlers.model_config import ModelConfig
 
-WORDED = ("name", "version", "architecture", "classes", "palette")
+WORDED = ("name", "version", "architecture", "classes", "background", "palette")
 
 HEAD = """\
 # {name}, begun as {what}. docs/models.md tells how to train, check, pack and serve it.
@@ -18,8 +18,13 @@ architecture: {architecture} # changing it takes other weights
 """
 
 CLASSES = """
-# their numbers in masks are 0, 1, 2 ...; the first is what is none of the others
+# their numbers in masks are 0, 1, 2 ...
 classes:
+"""
+
+BACKGROUND = """
+# the class that is none of the others, which overlays leave unpainted; null: there is none
+background: {name}
 """
 
 PALETTE = """
@@ -59,10 +64,15 @@ def model_yaml(config: ModelConfig, what: str) -> str:
             *(entry(name, value) for name, value in rest.items()),
             CLASSES,
             *(f"  - {inline(name)}\n" for name in config.classes),
+            BACKGROUND.format(name=inline(background_of(config))),
             PALETTE,
             *colour_lines(config),
         )
     )
+
+
+def background_of(config: ModelConfig) -> str | None:
+    return None if config.background_id is None else config.classes[config.background_id]
 
 
 def colour_lines(config: ModelConfig) -> Iterator[str]:

@@ -67,11 +67,15 @@ def segment(  # noqa: PLR0913  (one argument an option)
     alpha: Annotated[
         float | None, typer.Option(min=0, max=1, help="The overlay's opacity.")
     ] = None,
+    legend: Annotated[
+        bool, typer.Option("--legend", help="Name an overlay's classes in its corner.")
+    ] = False,
     orientation: Annotated[
         Literal["exif", "stored"] | None, typer.Option(help="Turn as EXIF says, or not.")
     ] = None,
     max_side: Annotated[
-        int | None, typer.Option(min=1, help="Longest side that the network sees, in pixels.")
+        int | None,
+        typer.Option(min=32, max=16384, help="Longest side that the network sees, in pixels."),
     ] = None,
     model: Annotated[str | None, typer.Option(help="A model's name.")] = None,
     timeout_ms: Annotated[
@@ -84,7 +88,9 @@ def segment(  # noqa: PLR0913  (one argument an option)
     jobs: Annotated[int, typer.Option(min=1, max=64, help="Requests at a time.")] = 4,
 ) -> None:
     """Segment PHOTOs with a running server and write masks or other outputs to OUT."""
-    query = Query(output, classes, min_area, alpha, orientation, max_side, model, timeout_ms)
+    query = Query(
+        output, classes, min_area, alpha, orientation, max_side, model, timeout_ms, legend or None
+    )
     try:
         plan = plan_jobs(photos, out, output)
     except BadNamesError as error:

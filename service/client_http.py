@@ -56,6 +56,7 @@ class Query:
     max_side: int | None = None
     model: str | None = None
     timeout_ms: int | None = None
+    legend: bool | None = None
 
     def parameters(self) -> dict[str, str]:
         """The query string's parameters."""

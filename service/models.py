@@ -6,17 +6,24 @@ import asyncio
 import math
 from collections.abc import Callable
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, computed_field
 
 from handlers.cost import CostRates
 from handlers.errors import PROBLEM_MEDIA_TYPE, ProblemError, WorkerFailedError, read_problem
 from service.errors import DeadlineError, ModelNotFoundError
 from service.line import Bounds
-from service.render import Legend
+from service.render import Legend, overlay_palette
 from service.upstream import Upstream
 
 # a model whose worker hangs keeps the list of the others no longer
 SOON_S = 3.0
+
+# the cards kept of a model that was exchanged: answers of the old one may yet come
+MOST_CARDS = 8
+# a name has two models while one takes the other's place, and either may tell its card
+MOST_ASKS = 3
+
+Rgb = tuple[int, int, int]
 
 DESCRIBE: dict[str, object] = {"output": "describe"}
 
@@ -31,7 +38,11 @@ class ModelCard(BaseModel):
     architecture: str
     digest: str
     classes: tuple[str, ...]
-    palette: tuple[tuple[int, int, int], ...]
+    # workers of releases that say nothing of it took the first for it
+    background_id: int | None = Field(
+        0, description="the class that is none of the others; null where there is none"
+    )
+    palette: tuple[Rgb, ...]
     working_max_side: int
     max_side_limit: int
     batch_size: int = Field(ge=1)
@@ -53,10 +64,21 @@ class ModelCard(BaseModel):
         """Seconds that a batch may well take: `model.yaml` allows for three times as many."""
         return self.response_timeout_s / 3
 
+    @computed_field(description="the label of pixels whose class `classes=` or `min_area=` took")  # type: ignore[prop-decorator]  # pydantic's way to do it
+    @property
+    def filtered_id(self) -> int:
+        return self.legend.filtered
+
+    @computed_field(description="colours of an overlay")  # type: ignore[prop-decorator]
+    @property
+    def overlay_palette(self) -> tuple[Rgb, ...]:
+        flat = overlay_palette(self.legend.palette, self.background_id)
+        return tuple(zip(flat[::3], flat[1::3], flat[2::3], strict=True))
+
     @property
     def legend(self) -> Legend:
         palette = bytes(channel for colour in self.palette for channel in colour)
-        return Legend(self.classes, palette)
+        return Legend(self.classes, palette, self.background_id)
 
     def image_limit_s(self, max_image_seconds: float) -> float:
         """Predicted seconds that an image may take: the operator's limit, where there is one, and
@@ -92,6 +114,7 @@ class Models:
         self._upstream = upstream
         self._timeout_ms = timeout_ms
         self._cards: dict[str, ModelCard] = {}
+        self._by_tag: dict[str, ModelCard] = {}
         self._asking = {name: asyncio.Lock() for name in names}
 
     def resolve(self, name: str | None) -> str:
@@ -126,12 +149,27 @@ class Models:
         except TimeoutError as error:
             raise DeadlineError(f"no model card within {self._timeout_ms} ms") from error
 
+    async def card_of(self, name: str, tag: str) -> ModelCard | None:
+        """Return the card of the model that an answer is from, by its tag; None where that model
+        is gone and nobody has asked it. Raises ProblemError.
+        """
+        for _ in range(MOST_ASKS):
+            if tag in self._by_tag:
+                break
+            self.saw_tag(name, tag)
+            await self.card(name)
+        return self._by_tag.get(tag)
+
     def known(self, name: str) -> ModelCard | None:
         """Return the card of a model if the worker has told it."""
         return self._cards.get(name)
 
     def _learn(self, name: str, card: ModelCard) -> None:
         self._cards[name] = card
+        self._by_tag.pop(card.tag, None)
+        self._by_tag[card.tag] = card
+        while len(self._by_tag) > MOST_CARDS * len(self.names):
+            del self._by_tag[next(iter(self._by_tag))]
         self._upstream.allow(name, card.response_timeout_s)
         self._on_card(card)
 

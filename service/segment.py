@@ -42,6 +42,8 @@ from service.wanted import Wanted
 
 # the header of a larger body is read in a thread: it may hold a lot of metadata
 INLINE_HEADER_BYTES = 1_000_000
+# that an image is sent to where each was exchanged before its answer could be rendered
+MOST_MODELS = 3
 # of attempts that got no answer of the worker's
 OUTCOMES: Mapping[type[ProblemError], str] = {
     NotReadyError: "not_ready",
@@ -120,11 +122,17 @@ class Segmenter:
         with stages.timing("admit"):
             image = await self._admit(body, wanted)
             place.hold_seconds(image.cost_s)
-        answer = await self._ask(image, wanted, stages)
-        with stages.timing("render"):
-            rendered = await self._render(answer, body, wanted)
-        self.metrics.observe_stages(stages, wanted.model)
-        return Answered(rendered, answer.model)
+        for _ in range(MOST_MODELS):
+            answer = await self._ask(image, wanted, stages)
+            with stages.timing("render"):
+                rendered = await self._render(answer, body, wanted)
+            if rendered is not None:
+                self.metrics.observe_stages(stages, wanted.model)
+                return Answered(rendered, answer.model)
+        raise NotReadyError(
+            f"the model {wanted.model} is being exchanged, and was again while this image was "
+            "segmented; send it again"
+        )
 
     async def _admit(self, body: bytes, wanted: Wanted) -> Image:
         """Check all that can be checked without a worker; return what it would work on."""
@@ -189,11 +197,19 @@ class Segmenter:
         self.metrics.reports.observe(answer.report, answer.model)
         return answer
 
-    async def _render(self, answer: WorkerAnswer, body: bytes, wanted: Wanted) -> Rendered:
+    async def _render(self, answer: WorkerAnswer, body: bytes, wanted: Wanted) -> Rendered | None:
+        """Render with the legend of the model that the answer is from; None where that model went
+        before it told it.
+        """
         if passes_through(wanted.render):
             return Rendered(answer.body, answer.media_type)
-        card = await self.models.card(wanted.model)
-        return await asyncio.to_thread(render, answer.body, body, wanted.render, card.legend)
+        card = await self._retry.until_answered(
+            wanted.model, lambda _: self.models.card_of(wanted.model, answer.model)
+        )
+        if card is None:
+            return None
+        options = wanted.render_under(card)
+        return await asyncio.to_thread(render, answer.body, body, options, card.legend)
 
 
 def content_digest(body: bytes) -> str:

@@ -1,6 +1,7 @@
 """What a request wants of its photos: its options, checked against the model's card."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from handlers import photo
 from handlers.cost import Work, check_cost
@@ -19,6 +20,7 @@ class Wanted:
     card: ModelCard
     max_side: int | None
     render: RenderOptions
+    classes: Sequence[str] | None
     request_id: str
 
     @classmethod
@@ -44,9 +46,17 @@ class Wanted:
                 query.alpha,
                 query.orientation,
                 accept_jpeg,
+                query.legend,
             ),
+            query.classes,
             request_id,
         )
+
+    def render_under(self, card: ModelCard) -> RenderOptions:
+        """Say how to render an answer of this model, which may have come after the request was
+        checked against another; raises InvalidOptionError for a class that it has not.
+        """
+        return replace(self.render, classes=class_ids(self.classes, card.classes))
 
     def worker_options(self) -> dict[str, object]:
         """Say to the worker what it has to know, and nothing that it takes by itself."""

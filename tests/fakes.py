@@ -100,6 +100,7 @@ class FakeTorchServe:
     response_timeout_s: float = 0.0
     costs: CostRates = FAKE_COSTS
     classes: list[str] = field(default_factory=lambda: CLASSES)
+    background_id: int | None = 0
     fault: Fault | None = None
     calls: list[Call] = field(default_factory=list)
     busy: int = 0
@@ -124,6 +125,7 @@ class FakeTorchServe:
             "name": name,
             "digest": self.digest,
             "classes": self.classes,
+            "background_id": self.background_id,
             "batch_size": self.batch_size,
             "workers": 1,
             "costs": self.costs.model_dump(),

@@ -12,7 +12,9 @@ def new(
     folder: Annotated[Path, typer.Argument(help="The folder to make, named as the model will be.")],
     classes: Annotated[
         str,
-        typer.Option(help="The classes' names, by commas; first the one for all else: background."),
+        typer.Option(
+            help="The classes' names, by commas; `background` is what is none of the others."
+        ),
     ],
     start: Annotated[
         str,

@@ -33,9 +33,11 @@ class Examples:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_weights", self.census.weights(self.options.balance))
-        # what may be pasted: every class but the first, which is the background
+        # what may be pasted: every class but the background
         present = np.flatnonzero(self.census.shows.any(0))
-        object.__setattr__(self, "_objects", present[present > 0])
+        background = self.config.background_id
+        objects = present if background is None else present[present != background]
+        object.__setattr__(self, "_objects", objects)
 
     def batch(self, step: int) -> tuple[Values, Labels]:
         """Make the examples of a step: (N, side, side, 3) normalised and (N, side, side)."""

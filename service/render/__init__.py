@@ -4,6 +4,7 @@ The worker's PNG comes in, the body of an answer goes out. All functions are pur
 synchronous; the gateway calls `render` in a thread.
 """
 
+from service.render.colours import overlay_palette
 from service.render.dispatch import passes_through, render
 from service.render.polygons import PolygonsAnswer
 from service.render.regions import filter_labels
@@ -20,6 +21,7 @@ __all__ = [
     "RleAnswer",
     "SummaryAnswer",
     "filter_labels",
+    "overlay_palette",
     "passes_through",
     "render",
 ]

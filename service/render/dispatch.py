@@ -26,35 +26,37 @@ def render(worker_png: bytes, photo: bytes, options: RenderOptions, legend: Lege
     if passes_through(options):
         return Rendered(worker_png, "image/png")
     if options.output is Output.confidence:
-        return _confidence(worker_png, options)
+        return _confidence(worker_png, options, legend)
     if options.output is Output.labels and not options.filters:
         return Rendered(png.as_grey(worker_png), "image/png")
-    labels = filter_labels(png.read_labels(worker_png), options.classes, options.min_area)
+    labels = filter_labels(png.read_labels(worker_png), options.classes, options.min_area, legend)
     return _draw(labels, photo, options, legend)
 
 
 def _draw(labels: LabelMap, photo: bytes, options: RenderOptions, legend: Legend) -> Rendered:
     match options.output:
         case Output.overlay:
-            alpha, jpeg = options.alpha, options.accept_jpeg
-            return overlay(labels, photo, options.orientation, legend, alpha=alpha, jpeg=jpeg)
+            return overlay(labels, photo, options, legend)
         case Output.labels:
             return Rendered(write_grey(labels), "image/png")
         case Output.rle:
             return _json(rle(labels, options.classes, legend))
         case Output.polygons:
-            return _json(polygons(labels, legend), "application/geo+json")
+            return _json(polygons(labels, options.classes, legend), "application/geo+json")
         case Output.summary:
             return _json(summary(labels, options.classes, legend))
         case _:
-            return Rendered(write_indexed(labels, legend.palette), "image/png")
+            return Rendered(write_indexed(labels, legend.mask_palette), "image/png")
 
 
-def _confidence(worker_png: bytes, options: RenderOptions) -> Rendered:
-    """Filtered confidence: what a filter removed has confidence 0, as the model never said it."""
+def _confidence(worker_png: bytes, options: RenderOptions, legend: Legend) -> Rendered:
+    """Filtered labels beside the model's confidence as it was.
+
+    Where a filter took a class away, the confidence is still of that class, and so the least
+    probability that the pixel is none of the classes that are left.
+    """
     labels, confidence = png.read_confidence(worker_png)
-    kept = filter_labels(labels, options.classes, options.min_area)
-    confidence[kept != labels] = 0
+    kept = filter_labels(labels, options.classes, options.min_area, legend)
     return Rendered(write_grey_alpha(kept, confidence), "image/png")
 
 

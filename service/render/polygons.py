@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from service.render.outlines import Point, Ring, trace
-from service.render.regions import Regions, find_regions
+from service.render.regions import Regions, find_regions, shown_classes
 from service.render.types import LabelMap, Legend
 
 
@@ -38,15 +38,15 @@ class RegionFeature(BaseModel):
 
 
 class PolygonsAnswer(BaseModel):
-    """A GeoJSON FeatureCollection of all regions except background."""
+    """A GeoJSON FeatureCollection of all regions; background's where `classes` names it."""
 
     type: Literal["FeatureCollection"] = "FeatureCollection"
     features: list[RegionFeature]
 
 
-def polygons(labels: LabelMap, legend: Legend) -> PolygonsAnswer:
+def polygons(labels: LabelMap, classes: frozenset[int] | None, legend: Legend) -> PolygonsAnswer:
     """Features ordered by class id, within a class from the top left."""
-    regions = find_regions(labels)
+    regions = find_regions(labels, shown_classes(labels, classes, legend))
     rings: list[list[Ring]] = [[] for _ in regions.class_ids]
     for ring in trace(regions.ids):
         rings[ring.region].append(ring)
@@ -61,7 +61,7 @@ def _feature(number: int, rings: list[Ring], regions: Regions, legend: Legend) -
     return RegionFeature(
         properties=RegionProperties(
             class_id=class_id,
-            class_name=legend.class_names[class_id],
+            class_name=legend.name(class_id),
             area=int(regions.areas[number]),
         ),
         geometry=RegionGeometry(coordinates=[_closed(ring.corners) for ring in outer_first]),

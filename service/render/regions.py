@@ -1,27 +1,29 @@
-"""Connected regions of a label map, and the filters that every output applies first.
+"""Connected regions of a label map, the filters that every output applies first, and the classes
+that it then shows.
 
 Pixels are connected through their four sides, never through a corner. Polygons use the same
 regions: a region joined only at a corner would be a polygon that touches itself, which
 GeoJSON readers reject, and `min_area` must mean the `area` that a polygon shows.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from service.render.types import LabelMap
+from service.render.types import VOID, LabelMap, Legend
 
 CONNECTIVITY = 4
 
 
 @dataclass(frozen=True)
 class Regions:
-    """Every connected region of every class but background.
+    """Every connected region of some classes.
 
-    `ids` (H, W) numbers the regions from 1, 0 is background; `class_ids` and `areas` (in
-    pixels) are looked up by these numbers.
+    `ids` (H, W) numbers the regions from 1, 0 is none of these classes; `class_ids` and `areas`
+    (in pixels) are looked up by these numbers.
     """
 
     ids: NDArray[np.int32]
@@ -29,26 +31,41 @@ class Regions:
     areas: NDArray[np.int64]
 
 
-def filter_labels(labels: LabelMap, classes: frozenset[int] | None, min_area: int) -> LabelMap:
-    """Labels with unwanted classes, then regions under `min_area` pixels, made background.
+def filter_labels(
+    labels: LabelMap, classes: frozenset[int] | None, min_area: int, legend: Legend
+) -> LabelMap:
+    """Labels without unwanted classes, then without regions under `min_area` pixels.
 
-    What is removed becomes class 0, so an output that lists background counts it there.
-    The input is not edited; without filters it is returned as it is.
+    What is removed becomes background or, in a model without one, VOID; background itself is
+    not removed for its size. The input is not edited; without filters it is returned as it is.
     """
     if classes is not None:
-        labels = _keep_classes(labels, classes)
+        labels = _keep_classes(labels, classes, legend.filtered)
     if min_area > 1:
-        labels = _drop_small(labels, min_area)
+        labels = _drop_small(labels, min_area, legend.filtered)
     return labels
 
 
-def find_regions(labels: LabelMap) -> Regions:
-    """Number the connected regions, class by class, within a class from the top left."""
+def shown_classes(
+    labels: LabelMap, classes: frozenset[int] | None, legend: Legend, *, background: bool = False
+) -> list[int]:
+    """Ascending ids of the classes that an output shows: all present that were asked for.
+
+    Background is one of them where `classes` (the filter already applied) names it; where
+    `classes` asks for nothing in particular, `background` says so.
+    """
+    with_background = background if classes is None else legend.background in classes
+    left_out = {VOID} if with_background else {VOID, legend.background}
+    return [class_id for class_id in classes_present(labels) if class_id not in left_out]
+
+
+def find_regions(labels: LabelMap, wanted: Sequence[int]) -> Regions:
+    """Number the connected regions of these classes, class by class, within a class from the top
+    left.
+    """
     ids = np.zeros(labels.shape, np.int32)
     class_ids = [0]
-    for class_id in classes_present(labels):
-        if class_id == 0:
-            continue
+    for class_id in wanted:
         mask = class_mask(labels, class_id)
         x, y, width, height = cv2.boundingRect(mask)
         window = np.s_[y : y + height, x : x + width]
@@ -61,7 +78,7 @@ def find_regions(labels: LabelMap) -> Regions:
 
 
 def classes_present(labels: LabelMap) -> list[int]:
-    """Ascending class ids that have at least one pixel, background included."""
+    """Ascending labels that have at least one pixel, background and VOID included."""
     counts = cv2.calcHist([labels], [0], None, [256], [0, 256])
     return [int(class_id) for class_id in np.flatnonzero(counts)]
 
@@ -72,16 +89,18 @@ def class_mask(labels: LabelMap, class_id: int) -> NDArray[np.uint8]:
     return mask
 
 
-def _keep_classes(labels: LabelMap, classes: frozenset[int]) -> LabelMap:
-    kept = np.zeros(256, np.uint8)
+def _keep_classes(labels: LabelMap, classes: frozenset[int], filtered: int) -> LabelMap:
+    kept = np.full(256, filtered, np.uint8)
     for class_id in classes:
         kept[class_id] = class_id
-    filtered: LabelMap = cv2.LUT(labels, kept).astype(np.uint8, copy=False)
-    return filtered
+    chosen: LabelMap = cv2.LUT(labels, kept).astype(np.uint8, copy=False)
+    return chosen
 
 
-def _drop_small(labels: LabelMap, min_area: int) -> LabelMap:
-    regions = find_regions(labels)
-    kept = np.where(regions.areas < min_area, 0, regions.class_ids).astype(np.uint8)
-    filtered: LabelMap = np.take(kept, regions.ids)
-    return filtered
+def _drop_small(labels: LabelMap, min_area: int, filtered: int) -> LabelMap:
+    wanted = [class_id for class_id in classes_present(labels) if class_id != filtered]
+    regions = find_regions(labels, wanted)
+    kept = np.where(regions.areas < min_area, filtered, regions.class_ids).astype(np.uint8)
+    kept[0] = filtered  # what is in no region was filtered or background before
+    dropped: LabelMap = np.take(kept, regions.ids)
+    return dropped

@@ -4,7 +4,7 @@ import numpy as np
 from pycocotools import mask as coco
 from pydantic import BaseModel, Field
 
-from service.render.regions import class_mask, classes_present
+from service.render.regions import class_mask, shown_classes
 from service.render.types import LabelMap, Legend
 
 
@@ -26,20 +26,19 @@ class RleSegment(BaseModel):
 
 
 class RleAnswer(BaseModel):
-    """The label map, class by class; without background unless `classes` names it."""
+    """The label map, class by class; background where `classes` names it."""
 
     size: tuple[int, int] = Field(description="height, width")
     segments: list[RleSegment]
 
 
 def rle(labels: LabelMap, classes: frozenset[int] | None, legend: Legend) -> RleAnswer:
-    """Segments by class id; `classes` (the filter already applied) says if 0 is wanted."""
-    with_background = classes is not None and 0 in classes
+    """Segments by class id; `classes` is the filter already applied."""
     columns = np.asfortranarray(labels)  # COCO counts down the columns
-    wanted = [c for c in classes_present(labels) if c != 0 or with_background]
+    shown = shown_classes(labels, classes, legend)
     return RleAnswer(
         size=labels.shape,
-        segments=[_segment(columns, class_id, legend) for class_id in wanted],
+        segments=[_segment(columns, class_id, legend) for class_id in shown],
     )
 
 
@@ -48,7 +47,7 @@ def _segment(columns: LabelMap, class_id: int, legend: Legend) -> RleSegment:
     x, y, width, height = coco.toBbox(encoded).astype(int).tolist()
     return RleSegment(
         class_id=class_id,
-        class_name=legend.class_names[class_id],
+        class_name=legend.name(class_id),
         area=int(coco.area(encoded)),
         bbox=(x, y, width, height),
         rle=CocoRle(size=columns.shape, counts=encoded["counts"].decode("ascii")),

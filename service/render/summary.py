@@ -3,7 +3,7 @@
 import cv2
 from pydantic import BaseModel, Field
 
-from service.render.regions import class_mask, classes_present
+from service.render.regions import class_mask, shown_classes
 from service.render.types import LabelMap, Legend
 
 
@@ -18,17 +18,16 @@ class ClassSummary(BaseModel):
 
 
 class SummaryAnswer(BaseModel):
-    """All classes present; background too, unless `classes` leaves it out."""
+    """All classes present; background too, unless `classes` does not name it."""
 
     size: tuple[int, int] = Field(description="height, width")
     classes: list[ClassSummary]
 
 
 def summary(labels: LabelMap, classes: frozenset[int] | None, legend: Legend) -> SummaryAnswer:
-    """Classes by id; `classes` (the filter already applied) says if 0 is wanted."""
-    with_background = classes is None or 0 in classes
-    wanted = [c for c in classes_present(labels) if c != 0 or with_background]
-    return SummaryAnswer(size=labels.shape, classes=[_class(labels, c, legend) for c in wanted])
+    """Classes by id; `classes` is the filter already applied."""
+    shown = shown_classes(labels, classes, legend, background=True)
+    return SummaryAnswer(size=labels.shape, classes=[_class(labels, c, legend) for c in shown])
 
 
 def _class(labels: LabelMap, class_id: int, legend: Legend) -> ClassSummary:
@@ -37,7 +36,7 @@ def _class(labels: LabelMap, class_id: int, legend: Legend) -> ClassSummary:
     x, y, width, height = cv2.boundingRect(mask)
     return ClassSummary(
         class_id=class_id,
-        class_name=legend.class_names[class_id],
+        class_name=legend.name(class_id),
         pixels=pixels,
         share=pixels / labels.size,
         bbox=(x, y, width, height),

@@ -8,7 +8,12 @@ from numpy.typing import NDArray
 
 from handlers.photo import Orientation
 
-LabelMap = NDArray[np.uint8]  # (H, W) class ids, 0 is background
+LabelMap = NDArray[np.uint8]  # (H, W) class ids, or VOID
+
+# what a filter leaves where a model has no background: PASCAL VOC's number and colour for pixels
+# that are of no class (a model has at most 255 classes, numbered from 0)
+VOID = 255
+VOID_COLOUR = bytes((224, 224, 192))
 
 
 class Output(StrEnum):
@@ -25,10 +30,30 @@ class Output(StrEnum):
 
 @dataclass(frozen=True)
 class Legend:
-    """The model's classes: their names by id, and their colours as RGB triples."""
+    """The model's classes: their names by id, their colours as RGB triples, and the id of the one
+    that is none of the others, if there is one.
+    """
 
     class_names: tuple[str, ...]
     palette: bytes
+    background: int | None
+
+    @property
+    def filtered(self) -> int:
+        """The label of pixels whose class a filter took away."""
+        return VOID if self.background is None else self.background
+
+    @property
+    def mask_palette(self) -> bytes:
+        """The colours of an indexed PNG that may hold filtered pixels."""
+        if self.background is not None:
+            return self.palette
+        return self.palette.ljust(3 * VOID, b"\0") + VOID_COLOUR
+
+    def name(self, class_id: int) -> str:
+        """The class's name; its number where the model has told of no such class."""
+        known = class_id < len(self.class_names)
+        return self.class_names[class_id] if known else str(class_id)
 
 
 @dataclass(frozen=True)
@@ -36,7 +61,8 @@ class RenderOptions:
     """What the request asked for.
 
     `classes` None keeps all; `min_area` counts pixels, and 0 or 1 keeps all; `alpha` is the
-    overlay's opacity from 0 to 1; `orientation` is the one that the worker was given.
+    overlay's opacity from 0 to 1; `orientation` is the one that the worker was given; `legend`
+    writes the names of the painted classes into an overlay.
     """
 
     output: Output = Output.mask
@@ -45,6 +71,7 @@ class RenderOptions:
     alpha: float = 0.5
     orientation: Orientation = "exif"
     accept_jpeg: bool = False
+    legend: bool = False
 
     @property
     def filters(self) -> bool:

@@ -88,10 +88,11 @@ def test_the_summary_counts_the_mask(server: Server, photo: bytes, labels: Label
     assert pixels == dict(zip(ids.tolist(), counts.tolist(), strict=True))
 
 
-def test_an_overlay_of_alpha_1_shows_the_palette_and_of_alpha_0_the_photo(
+def test_an_overlay_of_alpha_1_shows_its_colours_and_of_alpha_0_the_photo(
     server: Server, photo: bytes, labels: Labels
 ) -> None:
-    colours = np.array(server.client.get(f"/v1/models/{MODEL}").json()["palette"], np.uint8)
+    card = server.client.get(f"/v1/models/{MODEL}").json()
+    colours = np.array(card["overlay_palette"], np.uint8)
     full = np.asarray(Image.open(io.BytesIO(server.segment(photo, output="overlay", alpha=1))))
     none = np.asarray(Image.open(io.BytesIO(server.segment(photo, output="overlay", alpha=0))))
     np.testing.assert_array_equal(full[labels > 0], colours[labels[labels > 0]])

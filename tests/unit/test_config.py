@@ -57,6 +57,7 @@ def test_the_repos_model_is_sound() -> None:
             id="working-size-above-the-limit",
         ),
         pytest.param({"working_max_side": 0}, ["working_max_side"], id="working-size-0"),
+        pytest.param({"background": "void"}, ["background", "'void'"], id="unknown-background"),
         pytest.param({"weights": "../other/weights"}, ["weights"], id="weights-elsewhere"),
     ],
 )
@@ -87,3 +88,30 @@ def test_the_budget_is_the_devices(tmp_path: Path) -> None:
     budgets = {"group_pixels": {"cpu": 1, "cuda": 2}}
     group_pixels = load_config(write_model(tmp_path, batching=budgets)).batching.group_pixels
     assert (group_pixels.on("cpu"), group_pixels.on("cuda")) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "background_id"),
+    [
+        pytest.param({}, 0, id="the-repos"),
+        pytest.param({"background": "cat"}, 8, id="named"),
+        pytest.param({"background": None}, None, id="none"),
+    ],
+)
+def test_a_model_says_which_class_is_background(
+    changes: dict[str, Any], background_id: int | None
+) -> None:
+    assert ModelConfig.model_validate(document(**changes)).background_id == background_id
+
+
+@pytest.mark.parametrize(
+    ("first", "background_id"),
+    [("background", 0), ("Background", 0), ("road", None), ("back", None)],
+)
+def test_a_file_that_does_not_say_it_means_the_class_of_that_name(
+    first: str, background_id: int | None
+) -> None:
+    silent = document()
+    silent.pop("background")
+    silent["classes"] = [first, *silent["classes"][1:]]
+    assert ModelConfig.model_validate(silent).background_id == background_id

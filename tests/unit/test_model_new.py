@@ -53,6 +53,31 @@ def test_what_a_start_says_of_itself_is_kept_and_explained(tmp_path: Path) -> No
     assert "background, cat, ferret, dog" in card
 
 
+@pytest.mark.parametrize(
+    ("classes", "background", "line"),
+    [
+        pytest.param(["road", "sky"], None, "background: null", id="none"),
+        pytest.param(["background", "cat"], 0, "background: background", id="first"),
+        pytest.param(["cat", "Background"], 1, "background: Background", id="last"),
+    ],
+)
+def test_a_background_is_a_class_that_is_called_so(
+    tmp_path: Path, classes: list[str], background: int | None, line: str
+) -> None:
+    new(tmp_path / "own", classes)
+    config = load_config(tmp_path / "own")
+    assert config.background_id == background
+    assert f"\n{line}\n" in (tmp_path / "own" / "model.yaml").read_text()
+    black = [place for place, colour in enumerate(config.palette) if colour == (0, 0, 0)]
+    assert black == ([] if background is None else [background])
+
+
+def test_a_new_model_of_a_start_without_background_has_its_own(tmp_path: Path) -> None:
+    new(tmp_path / "roads", ["road", "sky"])
+    made = new(tmp_path / "pets", ["background", "cat"], str(tmp_path / "roads"))
+    assert made.config.background_id == 0
+
+
 def test_a_model_begins_as_the_one_that_is_served() -> None:
     assert Settings().models == (SHIPPED[0].name,)
 

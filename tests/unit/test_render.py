@@ -27,6 +27,7 @@ from service.render import (
     RleAnswer,
     SummaryAnswer,
     filter_labels,
+    overlay_palette,
     passes_through,
     render,
 )
@@ -36,6 +37,7 @@ CLASSES = 5
 LEGEND = Legend(
     class_names=("background", "cat", "dog", "cow", "bus"),
     palette=bytes([0, 0, 0, 250, 0, 0, 0, 250, 0, 0, 0, 250, 250, 250, 0]),
+    background=0,
 )
 SHAPES = [(1, 1), (1, MAX_SIDE), (MAX_SIDE, 1), (40, 30)]
 each_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -98,26 +100,26 @@ def flooded(labels: Labels) -> list[tuple[int, int]]:
 class TestFilters:
     def test_without_filters_the_labels_come_back_untouched(self) -> None:
         labels = some_labels((9, 9))
-        assert filter_labels(labels, None, 0) is labels
+        assert filter_labels(labels, None, 0, LEGEND) is labels
 
     def test_unwanted_classes_become_background(self) -> None:
         labels = some_labels((9, 9))
-        kept = filter_labels(labels, frozenset({0, 2}), 1)
+        kept = filter_labels(labels, frozenset({0, 2}), 1, LEGEND)
         np.testing.assert_array_equal(kept, np.where(labels == 2, 2, 0))
 
     def test_pixels_that_touch_at_a_corner_only_are_two_regions(self) -> None:
         labels = np.array([[1, 0, 2], [0, 1, 2]], np.uint8)
-        kept = filter_labels(labels, None, 2)
+        kept = filter_labels(labels, None, 2, LEGEND)
         np.testing.assert_array_equal(kept, [[0, 0, 2], [0, 0, 2]])
 
     def test_background_specks_stay(self) -> None:
         labels = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], np.uint8)
-        np.testing.assert_array_equal(filter_labels(labels, None, 5), labels)
+        np.testing.assert_array_equal(filter_labels(labels, None, 5, LEGEND), labels)
 
     @given(label_maps, st.integers(2, 8))
     @settings(max_examples=60, deadline=None)
     def test_exactly_the_small_regions_go(self, labels: Labels, min_area: int) -> None:
-        kept = filter_labels(labels, None, min_area)
+        kept = filter_labels(labels, None, min_area, LEGEND)
         assert np.all((kept == labels) | (kept == 0))
         assert flooded(kept) == [r for r in flooded(labels) if r[1] >= min_area]
 
@@ -238,26 +240,45 @@ class TestPictures:
         assert answer.media_type == "image/png"
         with Image.open(io.BytesIO(answer.body)) as image:
             assert image.mode == ("P" if output is Output.mask else "L")
-            np.testing.assert_array_equal(np.asarray(image), filter_labels(labels, classes, 0))
+            np.testing.assert_array_equal(
+                np.asarray(image), filter_labels(labels, classes, 0, LEGEND)
+            )
 
-    def test_filtered_pixels_have_no_confidence(self) -> None:
+    def test_filtered_pixels_keep_what_the_model_was_sure_of(self) -> None:
         labels = np.array([[0, 1, 2]], np.uint8)
         worker_png = write_grey_alpha(labels, np.array([[90, 91, 92]], np.uint8))
         options = RenderOptions(output=Output.confidence, classes=frozenset({2}))
         kept, confidence = png.read_confidence(render(worker_png, b"", options, LEGEND).body)
-        assert (kept.tolist(), confidence.tolist()) == ([[0, 0, 2]], [[90, 0, 92]])
+        assert (kept.tolist(), confidence.tolist()) == ([[0, 0, 2]], [[90, 91, 92]])
 
 
 class TestOverlay:
     @each_shape
-    def test_classes_are_blended_and_background_is_the_photo(self, shape: tuple[int, int]) -> None:
-        labels, pixels = some_labels(shape), photo_pixels(shape)
+    def test_background_is_the_photo_and_the_classes_insides_are_blended(
+        self, shape: tuple[int, int]
+    ) -> None:
+        labels, pixels = halves(shape), photo_pixels(shape)
         answer = drawn(labels, Output.overlay, photo_png(pixels), alpha=0.25)
         assert answer.media_type == "image/png"
-        colours = np.frombuffer(LEGEND.palette, np.uint8).reshape(-1, 3)[labels]
+        colours = colours_of(LEGEND)[labels]
         blended = np.where(labels[..., None] != 0, 0.25 * colours + 0.75 * pixels, pixels)
-        with Image.open(io.BytesIO(answer.body)) as image:
-            np.testing.assert_allclose(np.asarray(image), blended, atol=0.5)
+        inside = labels == cv2.erode(labels, np.ones((21, 21)))
+        inside &= labels == cv2.dilate(labels, np.ones((21, 21)))
+        painted = pixels_of(answer)
+        np.testing.assert_allclose(painted[inside], blended[inside], atol=0.5)
+        np.testing.assert_array_equal(painted[labels == 0], pixels[labels == 0])
+
+    def test_regions_are_outlined_in_their_colour(self) -> None:
+        labels, pixels = halves((40, 30)), photo_pixels((40, 30))
+        painted = pixels_of(drawn(labels, Output.overlay, photo_png(pixels), alpha=0.5))
+        np.testing.assert_array_equal(painted[20], np.tile(colours_of(LEGEND)[1], (30, 1)))
+
+    def test_at_alpha_0_it_is_the_photo(self) -> None:
+        pixels = photo_pixels((40, 30))
+        painted = pixels_of(
+            drawn(some_labels((40, 30)), Output.overlay, photo_png(pixels), alpha=0)
+        )
+        np.testing.assert_array_equal(painted, pixels)
 
     @each_shape
     def test_a_client_that_takes_jpeg_gets_jpeg(self, shape: tuple[int, int]) -> None:
@@ -272,6 +293,41 @@ class TestOverlay:
     def test_a_label_map_of_another_size_is_refused(self) -> None:
         with pytest.raises(ValueError, match="label map"):
             drawn(some_labels((3, 4)), Output.overlay, photo_png(photo_pixels((4, 3))))
+
+    @pytest.mark.parametrize("shape", [(1, 1), (1, 3000), (9, 9), (40, 30), (400, 300)], ids=str)
+    def test_a_legend_leaves_the_size_as_it_was(self, shape: tuple[int, int]) -> None:
+        labels, pixels = halves(shape), photo_pixels(shape)
+        answer = drawn(labels, Output.overlay, photo_png(pixels), legend=True)
+        assert pixels_of(answer).shape == pixels.shape
+
+    def test_a_legend_shows_the_colours_of_what_is_painted_and_no_others(self) -> None:
+        labels, pixels = halves((400, 300)), np.zeros((400, 300, 3), np.uint8)
+        with_key, without = (
+            pixels_of(drawn(labels, Output.overlay, photo_png(pixels), alpha=0, legend=legend))
+            for legend in (True, False)
+        )
+        assert not without.any()
+        shown = {tuple(colour) for colour in with_key.reshape(-1, 3).tolist()}
+        cat, dog = (tuple(colours_of(LEGEND)[class_id].tolist()) for class_id in (1, 2))
+        assert cat in shown
+        assert dog not in shown
+
+
+def halves(shape: tuple[int, int]) -> Labels:
+    """Background above, cat below."""
+    labels = np.zeros(shape, np.uint8)
+    labels[shape[0] // 2 :] = 1
+    return labels
+
+
+def colours_of(legend: Legend) -> Labels:
+    flat = overlay_palette(legend.palette, legend.background)
+    return np.frombuffer(flat, np.uint8).reshape(-1, 3)
+
+
+def pixels_of(answer: Rendered) -> Labels:
+    with Image.open(io.BytesIO(answer.body)) as image:
+        return np.asarray(image)
 
 
 def photo_pixels(shape: tuple[int, int]) -> Labels:
