@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, nullcontext, suppress
 from functools import partial
+from importlib.metadata import version
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -56,7 +57,7 @@ def create_app(
     make = FastAPIOffline if settings.open_docs else partial(FastAPI, openapi_url=None)
     app = make(  # offline: /docs without a CDN
         title="fcnserve",
-        version="1",
+        version=version("fcnserve"),
         description=DESCRIPTION,
         redoc_url=None,
         lifespan=lambda app: lifespan(app, settings, metrics, gate, admission),
@@ -81,12 +82,12 @@ def create_app(
 
 def add_routes(app: FastAPI, settings: Settings, gate: Gate | None) -> None:
     """Open what the settings open to all, and put the gate in front of the rest."""
-    app.include_router(routes.probes)
     if gate is None:
         app.include_router(routes.v1)
     else:
         refusals = problems(401, 429)
         app.include_router(routes.v1, dependencies=in_front(gate.admit), responses=refusals)
+    app.include_router(routes.probes)
     if settings.open_metrics:
         app.include_router(routes.scrape)
     elif gate is not None:

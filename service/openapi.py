@@ -33,7 +33,15 @@ BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 SEGMENT_REQUEST: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "content": {
+        "content": {  # the first is what /docs offers: a file to choose
+            "application/octet-stream": BINARY,
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["image"],
+                    "properties": {"image": {"type": "string", "format": "binary"}},
+                }
+            },
             "application/json": {
                 "schema": {
                     "type": "object",
@@ -43,14 +51,7 @@ SEGMENT_REQUEST: dict[str, Any] = {
                 },
                 "examples": {"cat": {"summary": "a small cat", "value": {"image": EXAMPLE_IMAGE}}},
             },
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["image"],
-                    "properties": {"image": {"type": "string", "format": "binary"}},
-                }
-            },
-            **dict.fromkeys((*sorted(MEDIA_TYPES), "application/octet-stream"), BINARY),
+            **dict.fromkeys(sorted(MEDIA_TYPES), BINARY),
         },
     }
 }

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from handlers.photo import DEFAULT_FORMATS, OPTIONAL_FORMATS
+from service.origins import as_browsers_write
 from service.setting_names import wrong_names
 
 ROOT = Path(__file__).parent.parent
@@ -121,7 +122,9 @@ class Settings(BaseSettings):
         True, description="whether there are `/docs`, `/openapi.json` and `/`, which leads to them"
     )
     cors_origins: Words = Field(
-        (), description="web origins that may call the API from a browser, separated by commas"
+        (),
+        description="web origins that may call the API from a browser, separated by commas"
+        "; `*`: any",
     )
     max_connections: int = Field(
         1024, ge=1, le=100_000, description="open connections of clients; beyond it 503"
@@ -204,6 +207,11 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(split_words(value)) if isinstance(value, str) else value
+
+    @field_validator("cors_origins", mode="after")
+    @classmethod
+    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(as_browsers_write, value))
 
     @field_validator("models", mode="after")
     @classmethod

@@ -141,7 +141,7 @@ def preflight(headers: str = "content-type,x-request-id") -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("origins", [ORIGIN, f"https://other.example, {ORIGIN}", "*"])
+@pytest.mark.parametrize("origins", [ORIGIN, f"https://other.example, {ORIGIN}", "*", f"{ORIGIN}/"])
 async def test_a_named_origin_may_call_and_read_every_answer(origins: str) -> None:
     async with running(cors_origins=origins) as gateway:
         allowed = await gateway.http.options("/v1/segment", headers=preflight())

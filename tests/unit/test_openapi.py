@@ -1,6 +1,7 @@
 """The OpenAPI document is one that tools can use: whole, and in words that they know."""
 
 from collections.abc import Iterator
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -56,3 +57,22 @@ def test_a_problem_is_documented_with_the_codes_that_its_status_may_have(
 def test_the_document_is_made_once() -> None:
     app = create_app(Settings(), CollectorRegistry())
     assert app.openapi() is app.openapi()
+
+
+def test_the_first_routes_are_those_that_segment(document: dict[str, Any]) -> None:
+    assert list(document["paths"])[:3] == ["/v1/segment", "/v1/segment/batch", "/v1/models"]
+
+
+def test_docs_offer_a_file_to_choose_first(document: dict[str, Any]) -> None:
+    content = document["paths"]["/v1/segment"]["post"]["requestBody"]["content"]
+    assert next(iter(content.values()))["schema"] == {"type": "string", "format": "binary"}
+
+
+def test_the_version_is_the_packages(document: dict[str, Any]) -> None:
+    assert document["info"]["version"] == version("fcnserve")
+
+
+def test_classes_may_be_given_several_times(document: dict[str, Any]) -> None:
+    parameters = document["paths"]["/v1/segment"]["post"]["parameters"]
+    (classes,) = (each for each in parameters if each["name"] == "classes")
+    assert "array" in {each.get("type") for each in classes["schema"]["anyOf"]}
