@@ -13,7 +13,7 @@ from service.render.regions import shown_classes
 from service.render.types import LabelMap, Legend, Rendered, RenderOptions
 
 JPEG_QUALITY = 90
-# an outline is one pixel wide on small photos, and on larger ones a pixel for so many of the side
+# an outline is a pixel wide on small photos, on larger ones a pixel for so many of a square's side
 SIDE_PER_OUTLINE = 400
 # where colours are half transparent, outlines are opaque
 OUTLINE_OPACITY = 2.0
@@ -76,7 +76,7 @@ def _blended(pixels: Pixels, colours: cv2.typing.MatLike, alpha: float) -> cv2.t
 
 def _edges(labels: LabelMap) -> cv2.typing.MatLike:
     """(H, W) 255 where another label is near, within the photo."""
-    width = max(1, round(max(labels.shape) / SIDE_PER_OUTLINE))
+    width = max(1, round(labels.size**0.5 / SIDE_PER_OUTLINE))
     window = cv2.getStructuringElement(cv2.MORPH_RECT, (2 * width + 1, 2 * width + 1))
     return cv2.compare(cv2.dilate(labels, window), cv2.erode(labels, window), cv2.CMP_NE)
 
