@@ -14,7 +14,7 @@ from handlers.errors import (
     SideTooLongError,
     TooManyPixelsError,
 )
-from handlers.photo import jpeg, png, raster, webp
+from handlers.photo import bmp, jpeg, png, raster, webp
 from handlers.photo.exif import turn
 from handlers.photo.foreign import ignore_decoder_warnings
 from handlers.photo.formats import (
@@ -42,7 +42,13 @@ __all__ = [
     "reduce",
 ]
 
-_HEADER_READERS = {"jpeg": jpeg.read_header, "png": png.read_header, "webp": webp.read_header}
+_HEADER_READERS = {
+    "jpeg": jpeg.read_header,
+    "png": png.read_header,
+    "webp": webp.read_header,
+    "bmp": bmp.read_header,
+}
+_DECODERS = {"jpeg": jpeg.decode, "bmp": bmp.decode}
 
 
 def read_header(body: bytes | bytearray, formats: frozenset[str] = DEFAULT_FORMATS) -> Header:
@@ -86,7 +92,8 @@ def decode(body: bytes | bytearray, header: Header, orientation: Orientation = "
     Call `check_pixels` first: memory for the header's size is taken before the data is seen.
     Raises BrokenImageError; TooManyPixelsError where Pillow has a ceiling of its own.
     """
-    stored = jpeg.decode(body) if header.format == "jpeg" else raster.decode(body, header)
+    decoder = _DECODERS.get(header.format)
+    stored = decoder(body) if decoder else raster.decode(body, header)
     if stored.shape[:2] != (header.height, header.width):
         msg = (
             f"image data is {stored.shape[1]}x{stored.shape[0]} pixels, but its header says "

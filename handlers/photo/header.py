@@ -24,6 +24,7 @@ class Header:
     """What a photo says about itself: size as stored, and how it wants to be turned (EXIF).
 
     `scans`: how many times its decoder walks over all pixels; more than one for some JPEGs alone.
+    `work`: how much more a pixel costs than is usual in the format, for what its coding asks.
     """
 
     format: str
@@ -31,6 +32,7 @@ class Header:
     width: int
     exif: int
     scans: int = 1
+    work: float = 1.0
 
     def size(self, orientation: Orientation) -> tuple[int, int]:
         """Return (height, width) of the pixels that `decode` gives for this orientation."""

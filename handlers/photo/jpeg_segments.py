@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from handlers.errors import BrokenImageError
+from handlers.photo.exif import MAX_EXIF_BYTES
 
 MAX_SEGMENTS = 4096
 """Before the pixels. A thermal camera's file of 10 MB in its APP segments has 160."""
@@ -16,15 +17,15 @@ MAX_STRAY_BYTES = 65_536
 """Before the pixels, all together: 20 MB of fill bytes would take 0.4 s."""
 
 _MARKER = re.compile(rb"\xff[^\x00\xff]", re.DOTALL)
-_MARKER_IN_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
 _BARE = frozenset({0x01, *range(0xD0, 0xDA)})  # markers that no length follows
 _LENGTH_BYTES = 2
 _FRAME_BYTES = 6  # precision, height, width, components
-_SEQUENTIAL = frozenset({0xC0, 0xC1, 0xC9})
-_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+SEQUENTIAL = frozenset({0xC0, 0xC1, 0xC9})
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}  # JPEG-LS's is the last
 _END, _SCAN, _APP1, _COMMENT = 0xD9, 0xDA, 0xE1, 0xFE
 # Of the APP segments only JFIF's and Adobe's say how the pixels are coded.
 _ONLY_METADATA = frozenset({*range(0xE1, 0xF0), _COMMENT}) - {0xEE}
+_SPECTRAL_BYTES, _ALL_COEFFICIENTS = 3, b"\0\x3f\0"
 _EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 
 
@@ -43,14 +44,15 @@ class Layout(NamedTuple):
     height: int
     width: int
     components: int
-    metadata: dict[str, bytes]
+    exif: bytes
+    xmp: bytes
     frame: Segment
     segments: list[Segment]
     scan: Segment | None
 
     def has_several_scans(self, body: bytes | bytearray) -> bool:
         """Tell whether libjpeg will look for more than one scan: progressive, or by component."""
-        if self.scan is None or self.frame.marker not in _SEQUENTIAL:
+        if self.scan is None or self.frame.marker not in SEQUENTIAL:
             return True
         return body[self.scan.data : self.scan.data + 1] != bytes((self.components,))
 
@@ -66,19 +68,23 @@ def layout(body: bytes | bytearray) -> Layout:
     width = int.from_bytes(body[frame.data + 3 : frame.data + 5], "big")
     scan = segments[-1] if segments[-1].marker == _SCAN else None
     components = body[frame.data + 5]
-    return Layout(height, width, components, _metadata(body, segments), frame, segments, scan)
+    exif, xmp = _joined(body, segments)
+    return Layout(height, width, components, exif, xmp, frame, segments, scan)
 
 
-def without_stray_bytes(body: bytes | bytearray, found: Layout) -> bytes | None:
-    """Return the JPEG without metadata or anything between its segments; None if it has no end."""
+def without_stray_bytes(body: bytes | bytearray, found: Layout, end: int) -> bytes:
+    """Return the JPEG up to `end` without metadata or anything between its segments.
+
+    A sequential scan's spectral selection has one right value, and phones write others.
+    """
     if found.scan is None:
-        return None
-    end = _end_of_image(body, found.scan.end)
-    if end is None:
-        return None
+        return b""
     coding = [s for s in found.segments[:-1] if s.marker not in _ONLY_METADATA]
     tables = b"".join(bytes(body[s.start : s.end]) for s in coding)
-    return b"\xff\xd8" + tables + bytes(body[found.scan.start : end])
+    header = bytes(body[found.scan.start : found.scan.end])
+    if found.frame.marker in SEQUENTIAL:
+        header = header[:-_SPECTRAL_BYTES] + _ALL_COEFFICIENTS
+    return b"\xff\xd8" + tables + header + bytes(body[found.scan.end : end])
 
 
 def _segments(body: bytes | bytearray) -> Iterator[Segment]:
@@ -114,25 +120,15 @@ def _is_frame_header(segment: Segment) -> bool:
     return segment.marker in _FRAMES and segment.end - segment.data >= _FRAME_BYTES
 
 
-def _end_of_image(body: bytes | bytearray, at: int) -> int | None:
-    """Return where the image ends (behind its end marker), `at` being inside its first scan."""
-    for _ in range(MAX_SEGMENTS):
-        segment = _next_segment(body, _MARKER_IN_SCAN.search(body, at))
-        if segment is None or segment.marker == _END:
-            return segment and segment.end
-        at = segment.end
-    return None
-
-
-def _metadata(body: bytes | bytearray, segments: list[Segment]) -> dict[str, bytes]:
-    """Return the `exif` and `xmp` blocks as Pillow does: EXIF parts joined, the last XMP."""
-    found: dict[str, bytes] = {}
+def _joined(body: bytes | bytearray, segments: list[Segment]) -> tuple[bytes, bytes]:
+    """Return the EXIF and XMP blocks as Pillow does: EXIF parts joined, the last XMP."""
+    exif, xmp = bytearray(), b""
     for segment in segments:
         if segment.marker != _APP1:
             continue
         data = bytes(body[segment.data : segment.end])
-        if data.startswith(_EXIF):
-            found["exif"] = found.get("exif", _EXIF) + data[len(_EXIF) :]
+        if data.startswith(_EXIF) and len(exif) < MAX_EXIF_BYTES:
+            exif += data[len(_EXIF) :]
         elif data.startswith(_XMP):
-            found["xmp"] = data[len(_XMP) :]
-    return found
+            xmp = data[len(_XMP) :]
+    return bytes(exif), xmp

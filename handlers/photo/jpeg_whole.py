@@ -7,6 +7,7 @@ The other way round, if the picture stays the same without the last bytes of the
 file holds more than its header says.
 """
 
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -17,19 +18,27 @@ MAX_UNUSED_BYTES = 256
 """Stray bytes behind the data that still count as harmless; padding of cameras is a few bytes."""
 
 _END = b"\xff\xd9"
+_QUIET_NOISE = b"\x5a\xc3\x96\x2d" * 4
 # Each restart marker once in each round: the one that a decoder waits for is among them.
-_NOISE = b"".join(b"\x5a\xc3\x96\x2d" * 16 + bytes((0xFF, 0xD0 + n)) for n in range(8)) * 2
+_NOISE = b"".join(_QUIET_NOISE * 4 + bytes((0xFF, 0xD0 + n)) for n in range(8)) * 2
+_RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 
 
-def is_whole(body: bytes, pixels: Pixels, decode: Callable[[bytes], Pixels]) -> bool:
+def is_whole(
+    body: bytes, pixels: Pixels, decode: Callable[[bytes], Pixels], *, ended: bool = True
+) -> bool:
     """Tell whether `pixels`, the picture of `body`, has neither too little nor too much data.
 
-    `body` ends with its end marker; `decode` ignores warnings.
+    `body` ends with an end marker; one that was not in the file (`ended`) may have anything in
+    front of it. `decode` ignores warnings.
     """
     data = body.removesuffix(_END)
-    if not np.array_equal(decode(data + _NOISE + _END), pixels):
+    first_scan = data.find(b"\xff\xda")
+    # an interval between restart markers that lacks data shows as the whole would
+    noisy = _RESTART.sub(lambda marker: _QUIET_NOISE + marker[0], data[first_scan:])
+    if not np.array_equal(decode(data[:first_scan] + noisy + _NOISE + _END), pixels):
         return False
     last_scan = len(data) - data.rfind(b"\xff\xda")
-    if last_scan <= 2 * MAX_UNUSED_BYTES:
+    if not ended or last_scan <= 2 * MAX_UNUSED_BYTES:
         return True
     return not np.array_equal(decode(data[:-MAX_UNUSED_BYTES] + _END), pixels)

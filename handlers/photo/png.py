@@ -1,20 +1,16 @@
-"""The header of a PNG: size and orientation, in time that the file cannot stretch.
+"""The header of a PNG, and its chunks: size and orientation, in time that the file cannot stretch.
 
-Pillow's reader would do, were it not for two things. It looks for EXIF behind the pixels by
-decoding them, and it unpacks up to 64 MB of text on opening. So the chunks are walked here, and
-Pillow sees an image without pixels that holds only what can say an orientation.
+Pillow's reader takes what a chunk without pixels says as seriously as the pixels: a text that
+inflates to more than 1 MB, or a wrong checksum in it, makes a photo unreadable. So the chunks are
+walked here, and Pillow sees those alone that say how the pixels are coded.
 """
 
-import io
 import struct
 import zlib
 from collections.abc import Iterator
 
-from PIL.PngImagePlugin import PngImageFile
-
-from handlers.errors import BrokenImageError
-from handlers.photo.exif import UPRIGHT, orientation_of
-from handlers.photo.foreign import DECODER_ERRORS
+from handlers.errors import BrokenImageError, UnsupportedMediaTypeError
+from handlers.photo.exif import MAX_EXIF_BYTES, MAX_XMP_BYTES, orientation_in
 from handlers.photo.header import Header
 
 MAX_CHUNKS = 65_536
@@ -23,23 +19,32 @@ MAX_CHUNKS = 65_536
 _SIGNATURE_BYTES = 8
 _FRAME_BYTES = 12  # length, kind and checksum around a chunk's data
 _IHDR_BYTES = 13
-_TEXT_KINDS = (b"tEXt", b"zTXt", b"iTXt")
-_ORIENTATION_KEYS = (b"XML:com.adobe.xmp", b"Raw profile type exif", b"exif", b"xmp")
-_NO_PIXELS = b"\0\0\0\0IDAT\x35\xaf\x06\x1e"
+_TEXTS = frozenset({b"tEXt", b"zTXt", b"iTXt"})
+_MAX_KEY_BYTES = 80
+_XMP, _HEX_EXIF = b"XML:com.adobe.xmp", b"Raw profile type exif"
+_HEX_HEAD_LINES = 3
 
 
 def read_header(body: bytes | bytearray) -> Header:
-    """Return the header of a PNG; raises BrokenImageError when the size cannot be trusted."""
+    """Return the header of a PNG.
+
+    Raises BrokenImageError when the size cannot be trusted, UnsupportedMediaTypeError for Apple's
+    own kind of PNG.
+    """
     all_chunks = chunks(body)
     start, end = next(all_chunks, (0, 0))
     first = bytes(body[start:end])
+    if first[4:8] == b"CgBI":
+        msg = (
+            "the body is a png file of a kind that is not read: CgBI, as Xcode packs images for "
+            "iPhones; send the original, or turn it back (pngcrush -revert-iphone-optimizations)"
+        )
+        raise UnsupportedMediaTypeError(msg)
     if first[:8] != struct.pack(">I4s", _IHDR_BYTES, b"IHDR") or not _is_intact(first):
         msg = "the png file does not start with an intact header; send the whole file"
         raise BrokenImageError(msg)
     width, height = struct.unpack_from(">II", first, 8)
-    hints = _orientation_chunks(body, all_chunks)
-    exif = _orientation(bytes(body[:end]) + b"".join(hints)) if hints else UPRIGHT
-    return Header("png", height, width, exif)
+    return Header("png", height, width, _orientation(body, all_chunks))
 
 
 def chunks(body: bytes | bytearray) -> Iterator[tuple[int, int]]:
@@ -57,26 +62,71 @@ def chunks(body: bytes | bytearray) -> Iterator[tuple[int, int]]:
     raise BrokenImageError(msg)
 
 
+def pixels_only(body: bytes | bytearray) -> tuple[bytes, list[memoryview]]:
+    """Return the PNG with no chunk but those that pixels need, and its packed pixels.
+
+    The chunks of pixels become one. A transparency that is damaged counts as absent, as browsers
+    have it.
+    """
+    before, packed = [bytes(body[:_SIGNATURE_BYTES])], []
+    whole = memoryview(body)
+    for start, end in chunks(body):
+        kind = bytes(body[start + 4 : start + 8])
+        if kind == b"IDAT":
+            packed.append(whole[start + 8 : end - 4])
+        elif not packed and (
+            kind in (b"IHDR", b"PLTE") or (kind == b"tRNS" and _is_intact(bytes(body[start:end])))
+        ):
+            before.append(bytes(body[start:end]))
+    pixels = b"".join(packed)
+    # the checksum of pixels is their Adler-32; nobody looks at the chunk's
+    idat = (struct.pack(">I4s", len(pixels), b"IDAT"), pixels, bytes(4))
+    return b"".join((*before, *idat, _chunk(b"IEND"))), packed
+
+
+def _chunk(kind: bytes, data: bytes = b"") -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
 def _is_intact(chunk: bytes) -> bool:
     return zlib.crc32(chunk[4:-4]) == int.from_bytes(chunk[-4:], "big")
 
 
-def _orientation_chunks(body: bytes | bytearray, spans: Iterator[tuple[int, int]]) -> list[bytes]:
-    """Return the chunks that can say an orientation; of two of a kind the later, as Pillow does."""
-    found: dict[bytes, bytes] = {}
+def _orientation(body: bytes | bytearray, spans: Iterator[tuple[int, int]]) -> int:
+    """Return what the EXIF or XMP chunks ask for; of two of a kind the later, as in Pillow."""
+    exif = xmp = b""
     for start, end in spans:
         kind = bytes(body[start + 4 : start + 8])
         if kind == b"eXIf":
-            found[kind] = bytes(body[start:end])
-        elif kind in _TEXT_KINDS:
-            key = bytes(body[start + 8 : min(end, start + 8 + 80)]).partition(b"\0")[0]
-            if key in _ORIENTATION_KEYS:
-                found[key] = bytes(body[start:end])
-    return list(found.values())
+            exif = bytes(body[start + 8 : min(end - 4, start + MAX_EXIF_BYTES)])
+        elif kind in _TEXTS:
+            key = bytes(body[start + 8 : min(end, start + 8 + _MAX_KEY_BYTES)]).partition(b"\0")[0]
+            if key == _XMP:
+                xmp = _text(kind, bytes(body[start + 8 : end - 4]))
+            elif key == _HEX_EXIF and not exif:
+                exif = _from_hex(_text(kind, bytes(body[start + 8 : end - 4])))
+    return orientation_in(exif, xmp)
 
 
-def _orientation(png: bytes) -> int:
+def _text(kind: bytes, data: bytes) -> bytes:
+    """Return a text chunk's value, inflated as far as it is looked at."""
+    value = data.partition(b"\0")[2]
+    packed = kind == b"zTXt" or (kind == b"iTXt" and value[:1] == b"\1")
+    if kind == b"zTXt":
+        value = value[1:]  # the method
+    elif kind == b"iTXt":
+        value = value[2:].partition(b"\0")[2].partition(b"\0")[2]  # language, translated key
+    if not packed:
+        return value
     try:
-        return orientation_of(PngImageFile(io.BytesIO(png + _NO_PIXELS)))
-    except DECODER_ERRORS:
-        return UPRIGHT
+        return zlib.decompressobj().decompress(value, MAX_XMP_BYTES)
+    except zlib.error:
+        return b""
+
+
+def _from_hex(profile: bytes) -> bytes:
+    """Return the EXIF that ImageMagick wrote: three lines of head, then hexadecimal digits."""
+    try:
+        return bytes.fromhex(b"".join(profile.split(b"\n")[_HEX_HEAD_LINES:]).decode("ascii"))
+    except ValueError:
+        return b""

@@ -10,25 +10,22 @@ as it is, off.
 
 import io
 
+from PIL import ExifTags
 from PIL.AvifImagePlugin import AvifImageFile
-from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
-from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from handlers.errors import BrokenImageError
-from handlers.photo.exif import orientation_of, turn_back
+from handlers.photo import png_pixels
+from handlers.photo.exif import orientation_in, turn_back
 from handlers.photo.foreign import translated
 from handlers.photo.header import Header, Pixels
-from handlers.photo.png_rows import has_all_rows
 from handlers.photo.rgb import as_shown
 
 _PLUGINS: dict[str, type[ImageFile]] = {
-    "png": PngImageFile,
     "webp": WebPImageFile,
-    "bmp": BmpImageFile,
     "tiff": TiffImageFile,
     "gif": GifImageFile,
     "avif": AvifImageFile,
@@ -40,37 +37,33 @@ def read_header(body: bytes | bytearray, name: str) -> Header:
     with translated(name):
         image = _PLUGINS[name](io.BytesIO(body))
         height, width = _stored_size(image)
-        return Header(name, height, width, orientation_of(image))
+        return Header(name, height, width, _orientation(image))
 
 
 def decode(body: bytes | bytearray, header: Header) -> Pixels:
     """Return the first frame as stored, (H, W, 3) RGB."""
     with translated(header.format):
+        if header.format == "png":
+            return png_pixels.decode(body)
         image = _PLUGINS[header.format](io.BytesIO(body))
         if _stored_size(image) != (header.height, header.width):
             msg = f"the {header.format} data and its header disagree; save the image again"
             raise BrokenImageError(msg)
-        if isinstance(image, PngImageFile):
-            _load_png(body, image)
         image.load()
         pixels = as_shown(image)
     # Pillow has turned a TIFF while loading it.
     return turn_back(pixels, header.exif) if header.format == "tiff" else pixels
 
 
-def _load_png(body: bytes | bytearray, image: PngImageFile) -> None:
-    deep = image.tile[0].args == "RGB;16B"
-    image.load()
-    if deep:
-        # The transparent colour has 16 bits a sample, and the pixels have 8 left: a comparison
-        # would hit wrong pixels. Without it one exact colour shows instead of white.
-        image.info.pop("transparency", None)
-    if not has_all_rows(body, image):
-        msg = "the png data have fewer rows than the header says; save the image again"
-        raise BrokenImageError(msg)
-
-
 def _stored_size(image: ImageFile) -> tuple[int, int]:
     if isinstance(image, TiffImageFile):  # its `size` is that of the image when turned
         return int(image.tag_v2[IMAGELENGTH]), int(image.tag_v2[IMAGEWIDTH])
     return image.height, image.width
+
+
+def _orientation(image: ImageFile) -> int:
+    if isinstance(image, TiffImageFile):
+        value = image.tag_v2.get(ExifTags.Base.Orientation)
+        if value is not None:
+            return value if value in range(1, 9) else 1
+    return orientation_in(image.info.get("exif", b""), image.info.get("xmp", b""))

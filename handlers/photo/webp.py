@@ -26,7 +26,9 @@ def read_header(body: bytes | bytearray) -> Header:
         msg = "the webp file does not start with an intact header; send the whole file"
         raise BrokenImageError(msg)
     flags = body[start] if kind == b"VP8X" else 0
-    exif = orientation_in(_metadata(body, flags)) if flags & (_HAS_EXIF | _HAS_XMP) else 1
+    exif = 1
+    if flags & (_HAS_EXIF | _HAS_XMP):
+        exif = orientation_in(**_metadata(body, flags))
     return Header("webp", *size, exif)
 
 
@@ -59,9 +61,9 @@ def _size(kind: bytes, payload: bytes) -> tuple[int, int] | None:
 
 def _metadata(body: bytes | bytearray, flags: int) -> dict[str, bytes]:
     """Return the EXIF and XMP blocks that the flags announce; others are not looked at."""
-    found: dict[str, bytes] = {}
+    found = {"exif": b""}
     for kind, start, end in _chunks(body):
         name, flag = _METADATA.get(kind, ("", 0))
-        if flags & flag:
-            found.setdefault(name, bytes(body[start:end]))
+        if flags & flag and not found.get(name):
+            found[name] = bytes(body[start:end])
     return found

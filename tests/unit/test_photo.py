@@ -124,7 +124,7 @@ def test_a_jpegs_header_tells_how_many_scans_are_walked(
 
 
 def test_too_many_scans_are_refused_before_any_is_decoded() -> None:
-    with pytest.raises(ProblemError, match="310 scans; the limit is 50"):
+    with pytest.raises(ProblemError, match="more than 50 scans"):
         photo.read_header(many_scans(300))
 
 
