@@ -21,6 +21,7 @@ from handlers.errors import (
     TooManyPixelsError,
     UnsupportedMediaTypeError,
 )
+from tests.bitmaps import BITFIELDS, RLE8, bmp, grey_palette, looked_up
 
 Pixels = NDArray[np.uint8]
 
@@ -153,6 +154,11 @@ def many_scans(scans: int) -> bytes:
     return body[:-2] + last * scans + b"\xff\xd9"
 
 
+def without_restart_marker(body: bytes) -> bytes:
+    at = body.index(b"\xff\xd2", body.index(b"\xff\xda"))
+    return body[:at] + body[at + 2 :]
+
+
 def without_last_scan() -> bytes:
     body = jpeg(progressive=True)
     return body[: body.rindex(b"\xff\xda")]
@@ -198,6 +204,11 @@ def _broken() -> dict[str, tuple[bytes, type[ProblemError]]]:
         "jpeg-smaller-than-data": (resized_header(whole, 100, 100), BrokenImageError),
         "jpeg-restarts-taller": (resized_header(restarts, height=480), BrokenImageError),
         "cmyk-taller-than-data": (resized_header(cmyk, height=300), BrokenImageError),
+        "jpeg-restart-marker-lost": (without_restart_marker(restarts), BrokenImageError),
+        "jpeg-12-bit": (
+            whole.replace(b"\xff\xc0\0\x11\x08", b"\xff\xc0\0\x11\x0c"),
+            UnsupportedMediaTypeError,
+        ),
         "jpeg-height-zero": (resized_header(whole, height=0), BrokenImageError),
         "jpeg-bomb-of-scans": (many_scans(300), BrokenImageError),
         "jpeg-bomb-of-segments": (
@@ -264,6 +275,8 @@ def _odd_jpegs() -> dict[str, tuple[bytes, Pixels]]:
         "jpeg-odd-subsampling": without_subsampling_name(jpeg(image.convert("L"))),
     }
     found = {name: (body, shown(body)) for name, body in bodies.items()}
+    found["jpeg-without-end-marker"] = (whole[:-2], shown(whole))
+    found["jpeg-trailer-for-end-marker"] = (whole[:-2] + b"SEFH" * 300, shown(whole))
     broken_exif = jpeg(exif=b"Exif\0\0MM\0*\xff\xff\xff\xff")
     found["jpeg-broken-exif"] = (broken_exif, shown(whole))
     found["jpeg-stray-bytes-before-scan"] = (before_scan(whole, bytes(3)), shown(whole))
@@ -289,6 +302,7 @@ def _odd_pngs() -> dict[str, tuple[bytes, Pixels]]:
     palette_rgb = np.array(palette.convert("RGB"))
     clear = np.asarray(palette) == 3
     bits = grey > 127
+    text_bomb = zlib.compress(bytes(5_000_000))
     return {
         "png-grey-16": (
             png(ihdr(61, 83, 16, 0), filtered(deep[..., 0])),
@@ -322,6 +336,18 @@ def _odd_pngs() -> dict[str, tuple[bytes, Pixels]]:
         "png-black": (save(pixels * 0, "PNG"), pixels * 0),
         "png-interlaced": (png(ihdr(61, 83, interlace=1), interlaced(pixels)), pixels),
         "png-interlaced-1x1": (png(ihdr(1, 1, interlace=1), b"\0\5\6\7"), rgb(5, 6, 7)),
+        "png-grey-2-key": (
+            png(ihdr(1, 4, 2, 0), b"\0\x1b", before=chunk(b"tRNS", b"\0\1")),  # levels 0, 1, 2, 3
+            as_rgb(np.array([[0, WHITE, 170, 255]])),
+        ),
+        "png-text-bomb": (
+            png(ihdr(61, 83), filtered(pixels), before=chunk(b"zTXt", b"a\0\0" + text_bomb)),
+            pixels,
+        ),
+        "png-text-checksum": (
+            png(ihdr(61, 83), filtered(pixels), before=chunk(b"tEXt", b"a\0b")[:-1] + b"\0"),
+            pixels,
+        ),
         "png-animated": (
             save(image, "PNG", save_all=True, append_images=[Image.fromarray(noise())]),
             pixels,
@@ -348,6 +374,21 @@ def _others() -> dict[str, tuple[bytes, Pixels]]:
             pixels,
         ),
         "bmp": (save(image, "BMP"), pixels),
+        "bmp-alpha-never-set": (
+            bmp(
+                (61, 83),
+                32,
+                np.dstack([pixels[::-1, :, ::-1], alpha * 0]).tobytes(),
+                coding=BITFIELDS,
+                header_bytes=124,
+                masks=(0xFF0000, 0xFF00, 0xFF, 0xFF000000),
+            ),
+            pixels,
+        ),
+        "bmp-run-length-coded": (
+            bmp((1, 9), 8, b"\5\1\4\2\0\1", coding=RLE8, palette=grey_palette(256)),
+            looked_up(np.array([[1] * 5 + [2] * 4], np.uint8), grey_palette(256)),
+        ),
         "bmp-palette": (save(image.quantize(16), "BMP"), as_shown_by(image.quantize(16))),
         "bmp-1-bit": (save(image.convert("1"), "BMP"), as_shown_by(image.convert("1"))),
     }

@@ -136,7 +136,7 @@ def _opaque_if_unset(image: Image.Image) -> Image.Image:
 
     Programs that know no alpha leave its bytes unset, and every viewer shows such a file.
     """
-    if image.mode == "RGBA" and image.getextrema()[3] == (0, 0):
+    if image.mode == "RGBA" and image.getchannel("A").getextrema() == (0, 0):
         return image.convert("RGB")
     return image
 

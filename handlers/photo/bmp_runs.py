@@ -14,7 +14,7 @@ _PAIR_RUNS = [pair * 128 for pair in _PAIRS]
 
 
 # A call a code would double the time that hostile files take.
-def indices(  # noqa: C901, PLR0912
+def indices(  # noqa: C901
     coded: bytes, height: int, width: int, *, nibbles: bool
 ) -> Pixels | None:
     """Return the indices (H, W), the first row of the file first; None if the codes end early."""

@@ -12,6 +12,7 @@ CMYK and YCCK always go through Pillow, which undoes Adobe's inversion.
 """
 
 import io
+import re
 from contextlib import suppress
 
 import numpy as np
@@ -24,7 +25,7 @@ from handlers.photo.foreign import DECODER_ERRORS, translated
 from handlers.photo.header import Header, Pixels
 from handlers.photo.jpeg_kinds import refuse_other_kinds
 from handlers.photo.jpeg_scans import Scans, find_scans, has_all_bits, restarts_are_right
-from handlers.photo.jpeg_segments import Layout, layout, without_stray_bytes
+from handlers.photo.jpeg_segments import LOSSLESS, Layout, layout, without_stray_bytes
 from handlers.photo.jpeg_whole import is_whole
 
 MAX_SCANS = 50
@@ -33,6 +34,12 @@ about ten."""
 
 _CMYK_COMPONENTS = 4
 _END = b"\xff\xd9"
+_SURPLUS = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
+_CUTS = 4
+_DAMAGED = (
+    "the jpeg data are cut short, or not of the size that their header says; "
+    "send the whole file, or save the image again"
+)
 
 
 def read_header(body: bytes | bytearray) -> Header:
@@ -54,13 +61,17 @@ def decode(body: bytes | bytearray) -> Pixels:
     if found.components != _CMYK_COMPONENTS:
         with suppress(*DECODER_ERRORS):
             return _strictly(body)
+    if found.frame.marker == LOSSLESS:
+        raise BrokenImageError(_DAMAGED)
     scans = find_scans(body, found, MAX_SCANS)
     _check_markers(body, found, scans)
     clean = without_stray_bytes(body, found, scans.end - 2 * scans.ended) + _END
+    if not scans.ended:
+        return _without_surplus(clean, is_cmyk=found.components == _CMYK_COMPONENTS)
     if found.components != _CMYK_COMPONENTS:
         with suppress(*DECODER_ERRORS):
             return _strictly(clean)
-    return _leniently(clean, ended=scans.ended)
+    return _leniently(clean)
 
 
 def _scans(body: bytes | bytearray, found: Layout) -> int:
@@ -84,23 +95,39 @@ def _check_markers(body: bytes | bytearray, found: Layout, scans: Scans) -> None
         raise BrokenImageError(msg + "send the whole file, or save the image again")
 
 
-def _strictly(body: bytes | bytearray) -> Pixels:
+def _strictly(body: bytes | bytearray, colours: str = "RGB") -> Pixels:
     pixels: Pixels = simplejpeg.decode_jpeg(
-        body, "RGB", fastdct=False, fastupsample=False, strict=True
+        body, colours, fastdct=False, fastupsample=False, strict=True
     )
     return pixels
 
 
-def _leniently(body: bytes, *, ended: bool) -> Pixels:
+def _without_surplus(body: bytes, *, is_cmyk: bool) -> Pixels:
+    """Decode a JPEG whose end marker was missing, so that anything may stand before it.
+
+    libjpeg says how much it has found there, but for a few bytes that it has read ahead. That is a
+    hint where to cut: what counts is that the rest is read without a complaint. Data that are cut
+    short show by that, unless more than they lack follows them and happens to be read as pixels.
+    """
+    for _ in range(_CUTS):
+        try:
+            pixels = _strictly(body, "CMYK" if is_cmyk else "RGB")
+        except DECODER_ERRORS as error:
+            surplus = _SURPLUS.search(str(error))
+            if not surplus:
+                break
+            body = body[: -int(surplus[1]) - len(_END)] + _END
+        else:
+            return _with_pillow(body) if is_cmyk else pixels
+    raise BrokenImageError(_DAMAGED)
+
+
+def _leniently(body: bytes) -> Pixels:
     with translated("jpeg"):
         pixels = _with_pillow(body)
-        if is_whole(body, pixels, _with_pillow, ended=ended):
+        if is_whole(body, pixels, _with_pillow):
             return pixels
-    msg = (
-        "the jpeg data are cut short, or not of the size that their header says; "
-        "send the whole file, or save the image again"
-    )
-    raise BrokenImageError(msg)
+    raise BrokenImageError(_DAMAGED)
 
 
 def _with_pillow(body: bytes) -> Pixels:

@@ -11,8 +11,8 @@ from typing import NamedTuple
 from handlers.errors import BrokenImageError
 from handlers.photo.exif import MAX_EXIF_BYTES
 
-MAX_SEGMENTS = 4096
-"""Before the pixels. A thermal camera's file of 10 MB in its APP segments has 160."""
+MAX_SEGMENTS = 1024
+"""Before the pixels; 5 ms. A thermal camera's file of 10 MB in its APP segments has 160."""
 MAX_STRAY_BYTES = 65_536
 """Before the pixels, all together: 20 MB of fill bytes would take 0.4 s."""
 
@@ -21,6 +21,7 @@ _BARE = frozenset({0x01, *range(0xD0, 0xDA)})  # markers that no length follows
 _LENGTH_BYTES = 2
 _FRAME_BYTES = 6  # precision, height, width, components
 SEQUENTIAL = frozenset({0xC0, 0xC1, 0xC9})
+LOSSLESS = 0xC3
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}  # JPEG-LS's is the last
 _END, _SCAN, _APP1, _COMMENT = 0xD9, 0xDA, 0xE1, 0xFE
 # Of the APP segments only JFIF's and Adobe's say how the pixels are coded.
@@ -122,13 +123,14 @@ def _is_frame_header(segment: Segment) -> bool:
 
 def _joined(body: bytes | bytearray, segments: list[Segment]) -> tuple[bytes, bytes]:
     """Return the EXIF and XMP blocks as Pillow does: EXIF parts joined, the last XMP."""
-    exif, xmp = bytearray(), b""
+    exif, xmp = bytearray(), None
     for segment in segments:
         if segment.marker != _APP1:
             continue
-        data = bytes(body[segment.data : segment.end])
-        if data.startswith(_EXIF) and len(exif) < MAX_EXIF_BYTES:
-            exif += data[len(_EXIF) :]
-        elif data.startswith(_XMP):
-            xmp = data[len(_XMP) :]
-    return bytes(exif), xmp
+        if body.startswith(_EXIF, segment.data) and len(exif) < MAX_EXIF_BYTES:
+            exif += body[segment.data + len(_EXIF) : segment.end]
+        elif body.startswith(_XMP, segment.data):
+            xmp = segment
+    if xmp is None:
+        return bytes(exif), b""
+    return bytes(exif), bytes(body[xmp.data + len(_XMP) : xmp.end])

@@ -24,13 +24,10 @@ _NOISE = b"".join(_QUIET_NOISE * 4 + bytes((0xFF, 0xD0 + n)) for n in range(8)) 
 _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 
 
-def is_whole(
-    body: bytes, pixels: Pixels, decode: Callable[[bytes], Pixels], *, ended: bool = True
-) -> bool:
+def is_whole(body: bytes, pixels: Pixels, decode: Callable[[bytes], Pixels]) -> bool:
     """Tell whether `pixels`, the picture of `body`, has neither too little nor too much data.
 
-    `body` ends with an end marker; one that was not in the file (`ended`) may have anything in
-    front of it. `decode` ignores warnings.
+    `body` ends with its end marker; `decode` ignores warnings.
     """
     data = body.removesuffix(_END)
     first_scan = data.find(b"\xff\xda")
@@ -39,6 +36,6 @@ def is_whole(
     if not np.array_equal(decode(data[:first_scan] + noisy + _NOISE + _END), pixels):
         return False
     last_scan = len(data) - data.rfind(b"\xff\xda")
-    if not ended or last_scan <= 2 * MAX_UNUSED_BYTES:
+    if last_scan <= 2 * MAX_UNUSED_BYTES:
         return True
     return not np.array_equal(decode(data[:-MAX_UNUSED_BYTES] + _END), pixels)

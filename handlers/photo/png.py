@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator
 
 from handlers.errors import BrokenImageError, UnsupportedMediaTypeError
-from handlers.photo.exif import MAX_EXIF_BYTES, MAX_XMP_BYTES, orientation_in
+from handlers.photo.exif import MAX_XMP_BYTES, orientation_in
 from handlers.photo.header import Header
 
 MAX_CHUNKS = 65_536
@@ -19,6 +19,9 @@ MAX_CHUNKS = 65_536
 _SIGNATURE_BYTES = 8
 _FRAME_BYTES = 12  # length, kind and checksum around a chunk's data
 _IHDR_BYTES = 13
+_COLOUR_AT = 25
+# colour type -> lengths that its tRNS chunk may have: a level, a colour, an alpha per entry
+_TRANSPARENCY_BYTES = {0: range(2, 3), 2: range(6, 7), 3: range(1, 257)}
 _TEXTS = frozenset({b"tEXt", b"zTXt", b"iTXt"})
 _MAX_KEY_BYTES = 80
 _XMP, _HEX_EXIF = b"XML:com.adobe.xmp", b"Raw profile type exif"
@@ -69,13 +72,14 @@ def pixels_only(body: bytes | bytearray) -> tuple[bytes, list[memoryview]]:
     have it.
     """
     before, packed = [bytes(body[:_SIGNATURE_BYTES])], []
+    colour = body[_COLOUR_AT]
     whole = memoryview(body)
     for start, end in chunks(body):
         kind = bytes(body[start + 4 : start + 8])
         if kind == b"IDAT":
             packed.append(whole[start + 8 : end - 4])
         elif not packed and (
-            kind in (b"IHDR", b"PLTE") or (kind == b"tRNS" and _is_intact(bytes(body[start:end])))
+            kind in (b"IHDR", b"PLTE") or (kind == b"tRNS" and _says(body[start:end], colour))
         ):
             before.append(bytes(body[start:end]))
     pixels = b"".join(packed)
@@ -92,20 +96,33 @@ def _is_intact(chunk: bytes) -> bool:
     return zlib.crc32(chunk[4:-4]) == int.from_bytes(chunk[-4:], "big")
 
 
+def _says(transparency: bytes | bytearray, colour: int) -> bool:
+    """Tell whether a tRNS chunk is whole and has the length that it needs."""
+    allowed = _TRANSPARENCY_BYTES.get(colour, range(0))
+    return len(transparency) - _FRAME_BYTES in allowed and _is_intact(bytes(transparency))
+
+
 def _orientation(body: bytes | bytearray, spans: Iterator[tuple[int, int]]) -> int:
-    """Return what the EXIF or XMP chunks ask for; of two of a kind the later, as in Pillow."""
-    exif = xmp = b""
+    """Return what the EXIF or XMP chunks ask for; of two of a kind the later, as in Pillow.
+
+    The last of each kind alone is unpacked.
+    """
+    last: dict[bytes, tuple[bytes, int, int]] = {}
     for start, end in spans:
         kind = bytes(body[start + 4 : start + 8])
         if kind == b"eXIf":
-            exif = bytes(body[start + 8 : min(end - 4, start + MAX_EXIF_BYTES)])
+            last[kind] = (kind, start + 8, end - 4)
         elif kind in _TEXTS:
             key = bytes(body[start + 8 : min(end, start + 8 + _MAX_KEY_BYTES)]).partition(b"\0")[0]
-            if key == _XMP:
-                xmp = _text(kind, bytes(body[start + 8 : end - 4]))
-            elif key == _HEX_EXIF and not exif:
-                exif = _from_hex(_text(kind, bytes(body[start + 8 : end - 4])))
-    return orientation_in(exif, xmp)
+            if key in (_XMP, _HEX_EXIF):
+                last[key] = (kind, start + 8, end - 4)
+    texts = {
+        key: data if kind == b"eXIf" else _text(kind, data)
+        for key, (kind, start, end) in last.items()
+        for data in (bytes(body[start:end]),)
+    }
+    exif = texts.get(b"eXIf") or _from_hex(texts.get(_HEX_EXIF, b""))
+    return orientation_in(exif, texts.get(_XMP, b""))
 
 
 def _text(kind: bytes, data: bytes) -> bytes:
