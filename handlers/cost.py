@@ -27,7 +27,8 @@ STEPS_PER_S = 4096
 class Work:
     """What there is to do for one image: its file, and what is asked for.
 
-    `pixels` are the photo's own, `frame_pixels` those that the network sees.
+    `pixels` are the photo's own, `frame_pixels` those that the network sees; `per_pixel` is how
+    much more than usual in its format decoding one takes.
     """
 
     format: str
@@ -36,12 +37,21 @@ class Work:
     body_bytes: int
     frame_pixels: int
     confidence: bool
+    per_pixel: float = 1.0
 
     @classmethod
     def of(cls, header: Header, body_bytes: int, frame_pixels: int, *, confidence: bool) -> "Work":
         """Read the work off a photo's header; `frame_pixels` is what the network will see of it."""
         pixels = header.height * header.width
-        return cls(header.format, pixels, header.scans, body_bytes, frame_pixels, confidence)
+        return cls(
+            header.format,
+            pixels,
+            header.scans,
+            body_bytes,
+            frame_pixels,
+            confidence,
+            header.work,
+        )
 
 
 class DecodeRate(BaseModel):
@@ -71,7 +81,7 @@ class CostRates(BaseModel):
 
     def _decode_s(self, work: Work) -> float:
         rate = self.decode[work.format]
-        walks = 1 + SCAN_SHARE * (work.scans - 1)
+        walks = work.per_pixel * (1 + SCAN_SHARE * (work.scans - 1))
         seconds = work.pixels * rate.s_per_megapixel * walks + work.body_bytes * rate.s_per_megabyte
         return seconds / MEGA
 

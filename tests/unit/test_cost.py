@@ -11,6 +11,7 @@ from handlers.errors import ImageTooCostlyError
 from handlers.model_config import load_config
 from handlers.network import Network
 from handlers.plan import Costs
+from tests.bitmaps import RLE8, bmp
 from tests.fakes import CAT, FAKE_COSTS, FAKE_PIXELS_PER_S, FakeTorchServe, running, until
 from tests.photos import save
 from tests.worker import MODEL, cpu
@@ -47,6 +48,15 @@ def test_seconds_are_those_of_pixels_bytes_scans_and_outputs(
     changes: dict[str, object], seconds: float
 ) -> None:
     assert RATES.predicted_s(work(**changes)) == pytest.approx(seconds, abs=1 / 4096)
+
+
+def test_a_coding_that_asks_more_of_each_pixel_costs_more() -> None:
+    codes = bmp((9, 100), 8, b"\x64\1" * 9 + bytes((0, 1)), coding=RLE8)
+    header = photo.read_header(codes)
+    assert header.work > 1
+    found = Work.of(header, len(codes), 0, confidence=False)
+    assert found.per_pixel == header.work
+    assert RATES.predicted_s(work(per_pixel=3.0)) == RATES.predicted_s(work()) + 2 * 0.25
 
 
 def test_predicted_seconds_that_come_and_go_leave_nothing() -> None:
