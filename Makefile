@@ -11,7 +11,7 @@ PYTHON ?= $(or $(shell for python in python3.11 python3.12 python3; do \
 # The commands that run long are `exec`ed, one a line: a signal to make reaches the program itself.
 INSTALL = @exec $(PYTHON) deploy/install.py
 
-.PHONY: help serve test test-stack test-fuzz test-faults lint format bench overload loadtest peers lock clean
+.PHONY: help serve test test-stack test-fuzz test-faults lint format bench overload loadtest peers lock lock-images clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 18
@@ -62,8 +62,11 @@ peers: ## measure other servers around the same network, and ours, in turns (opt
 	$(INSTALL) worker bench
 	@exec .venv/bin/python -m loadtest.peers $(ARGS)
 
-lock: ## write constraints.txt anew with the newest versions that pyproject.toml allows
-	@exec $(PYTHON) deploy/lock.py
+lock: ## write constraints.txt anew: the newest versions allowed (ARGS=--keep: those it has)
+	@exec $(PYTHON) deploy/lock.py $(ARGS)
+
+lock-images: ## write the digests of container images anew; needs Docker with buildx
+	@exec $(PYTHON) deploy/lock_images.py
 
 clean: ## remove what can be made again: .venv, archives, caches
 	rm -rf .venv build dist run *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

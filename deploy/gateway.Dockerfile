@@ -1,7 +1,8 @@
 # The gateway: HTTP in, HTTP out, no torch. From the repository's root:
 #   docker build -f deploy/gateway.Dockerfile -t fcnserve-gateway .
 
-FROM python:3.11-slim-bookworm AS build
+ARG PYTHON_IMAGE=python:3.11-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b
+FROM ${PYTHON_IMAGE} AS build
 WORKDIR /opt/fcnserve
 # what decides the dependencies comes first: a change of the code alone installs nothing anew
 COPY pyproject.toml constraints.txt LICENSE ./
@@ -17,7 +18,7 @@ COPY service service
 RUN .venv/bin/python -m compileall -q handlers service
 
 
-FROM python:3.11-slim-bookworm
+FROM ${PYTHON_IMAGE}
 ARG VERSION=0.1.0
 ARG REVISION=
 LABEL org.opencontainers.image.title="fcnserve gateway" \

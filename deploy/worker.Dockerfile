@@ -2,7 +2,8 @@
 #   docker build -f deploy/worker.Dockerfile -t fcnserve-worker .
 #   docker build -f deploy/worker.Dockerfile -t fcnserve-worker:cuda --build-arg TORCH_BUILD=cuda .
 
-FROM python:3.11-slim-bookworm AS build
+ARG PYTHON_IMAGE=python:3.11-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b
+FROM ${PYTHON_IMAGE} AS build
 # cpu, or cuda for PyPI's default build; TORCH_INDEX names another package index for torch
 ARG TORCH_BUILD=cpu
 ARG TORCH_INDEX=
@@ -28,7 +29,7 @@ RUN export PYTHONDONTWRITEBYTECODE=1 \
        done
 
 
-FROM python:3.11-slim-bookworm
+FROM ${PYTHON_IMAGE}
 ARG VERSION=0.1.0
 ARG REVISION=
 LABEL org.opencontainers.image.title="fcnserve worker" \

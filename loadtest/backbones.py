@@ -1,6 +1,6 @@
 """What a larger backbone costs: one photo's pass through FCN-8s on each member of the Lite family.
 
-`python -m loadtest.backbones [--rounds 15] [--out loadtest/results/backbones-cpu.json]` times lone
+`python -m loadtest.backbones [--rounds 15] [--out build/results/backbones-cpu.json]` times lone
 photos on one thread, by the processor's clock; the networks take turns. Weights are random: they do
 not change the time. Prints a table, writes JSON.
 """
@@ -22,6 +22,7 @@ from handlers.device import DTYPES, Device, prepare_cpu
 from handlers.net import ARCHITECTURES
 from handlers.net.exact import ExactNet
 from handlers.net.options import LITES, LiteOptions, Skips
+from loadtest.bench import RESULTS
 from loadtest.machine import hardware, versions
 
 FRAME = (384, 512)
@@ -101,7 +102,7 @@ def table(costs: Sequence[Cost]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=15, help="passes per network and precision")
-    parser.add_argument("--out", type=Path, default=Path("loadtest/results/backbones-cpu.json"))
+    parser.add_argument("--out", type=Path, default=RESULTS / "backbones-cpu.json")
     arguments = parser.parse_args()
     prepare_cpu(threads=1)
     costs = measure(arguments.rounds)

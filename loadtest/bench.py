@@ -15,7 +15,8 @@ import typer
 from service.settings import ROOT
 from service.torchserve import ONEDNN_PRIMITIVES
 
-RESULTS = ROOT / "loadtest" / "results"
+# what git does not see; those that are recorded lie in loadtest/results
+RESULTS = ROOT / "build" / "results"
 SAMPLES = ROOT / "service" / "samples"
 MODEL = ROOT / "model_store" / "fcn8s-lite2"
 

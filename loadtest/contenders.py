@@ -92,6 +92,11 @@ class Contenders:
             for name, loop in self._photo_loops.items()
         }
 
+    @property
+    def rows(self) -> int:
+        """How many rows each set gets in this process."""
+        return len(self._network_loops) + len(self._photo_loops)
+
     def measurements(self, course: Course) -> Iterator[tuple[Key, Measurement]]:
         """Name every row that runs in this process."""
         batches = course.batches(self._batch)

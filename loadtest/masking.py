@@ -1,6 +1,6 @@
 """What keeping photos apart costs: ways to blank what lies outside a photo's frame, side by side.
 
-`python -m loadtest.masking [--rounds 15] [--threads 1] [--out loadtest/results/masking-cpu.json]`
+`python -m loadtest.masking [--rounds 15] [--threads 1] [--out build/results/masking-cpu.json]`
 times one forward pass of two networks, fp32 on the CPU, with photos of several sizes on one canvas.
 The ways take turns, and each is compared with its own round's pass without blanking. With one
 thread the time is the processor's, which other programs do not lengthen. Prints a table, writes
@@ -24,6 +24,7 @@ from handlers.net.exact import Blank, ExactNet
 from handlers.net.extents import Edge, Size
 from handlers.net.fold import replace_layer
 from handlers.net.options import VggOptions
+from loadtest.bench import RESULTS
 from loadtest.machine import hardware, versions
 
 CANVAS = (512, 640)
@@ -206,7 +207,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=15, help="passes per way")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=Path("loadtest/results/masking-cpu.json"))
+    parser.add_argument("--out", type=Path, default=RESULTS / "masking-cpu.json")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     timings = [

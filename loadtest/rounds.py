@@ -22,6 +22,10 @@ from loadtest.served import GATEWAY, TORCHSERVE, Load, Served, client_process, s
 from loadtest.strategies import OURS
 
 LONGEST_WARM_UP_S = 5.0  # of the service, for each set: Java compiles what runs often
+WARM_UP_S = 2 * LONGEST_WARM_UP_S
+# loading, lone answers and the service's start; more on a slow machine
+PREPARATION_S = 90.0
+SERVED_ROWS = 3
 ROTATION = 5  # rows by which each round begins later
 
 Tell = Callable[[str], None]
@@ -67,8 +71,10 @@ class Result:
 
 def run(folder: Path, sources: Sequence[Path], wanted: Wanted, tell: Tell) -> Result:
     """Run everything that is wanted on photos cut from `sources`; `tell` hears how far it is."""
-    tell("loading the model, answering every photo alone and in batches ...")
+    tell("loading the model ...")
     contenders = Contenders(folder, wanted.device, wanted.batch)
+    tell(length_text(wanted, contenders.rows + (SERVED_ROWS if wanted.served else 0)))
+    tell("answering every photo alone and in batches ...")
     courses = [
         contenders.prepare(name, photos_of(name, wanted.images, wanted.seed, sources))
         for name in wanted.sets
@@ -101,6 +107,16 @@ def run(folder: Path, sources: Sequence[Path], wanted: Wanted, tell: Tell) -> Re
             )
             for course in courses
         },
+    )
+
+
+def length_text(wanted: Wanted, rows: int) -> str:
+    """Say how long a run of so many rows a set takes, and what makes it shorter."""
+    sets = len(wanted.sets)
+    minutes = (PREPARATION_S + sets * (rows * wanted.seconds + WARM_UP_S)) / 60
+    return (
+        f"this takes about {max(1, round(minutes))} minutes: {rows} rows of {wanted.seconds:g} s "
+        f"for each of {sets} set(s) of photos; --seconds and --set make it shorter"
     )
 
 

@@ -14,15 +14,20 @@ from typing import Any
 import httpx
 import yaml
 
+from deploy.lock_file import read_pins
 from tests.integration.server import ROOT, free_port, wait_until
 
 BUILD_S = 1800.0
 COMMAND_S = 240.0
 PULL_S = 90.0
 READY_S = 120.0
-LOCUST = {"dockerfile": "locust.Dockerfile", "args": {"LOCUST_VERSION": "${LOCUST_VERSION}"}}
+BASE = {"PYTHON_IMAGE": "${PYTHON_IMAGE}"}
+LOCUST = {
+    "dockerfile": "locust.Dockerfile",
+    "args": {"LOCUST_VERSION": "${LOCUST_VERSION}"} | BASE,
+}
 STAND_INS: dict[str, dict[str, Any]] = {
-    "prometheus": {"dockerfile": "prometheus.Dockerfile"},
+    "prometheus": {"dockerfile": "prometheus.Dockerfile", "args": BASE},
     "locust": LOCUST,
     "locust-worker": LOCUST,
 }
@@ -43,6 +48,7 @@ class Stack:
         self.environment = {f"{name}_PORT": str(port) for name, port in ports.items()} | {
             "FCNSERVE_TAG": "stack-test",
             "LOCUST_VERSION": locust_version(),
+            "PYTHON_IMAGE": self._python_image(),
         }
         (folder / "empty.env").touch()  # a developer's own .env is not ours to obey
         self.stand_ins = [name for name in STAND_INS if not self._can_have(self._image(name))]
@@ -108,6 +114,13 @@ class Stack:
         compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
         image: str = compose["services"][service]["image"]
         return image.partition("${")[0] + (locust_version() if "${" in image else "")
+
+    def _python_image(self) -> str:
+        """What images are built on: by its digest, or where that cannot be had by its tag."""
+        compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+        argument: str = compose["services"]["gateway"]["build"]["args"]["PYTHON_IMAGE"]
+        pinned = argument.removeprefix("${PYTHON_IMAGE:-").removesuffix("}")
+        return pinned if self._can_have(pinned) else pinned.partition("@")[0]
 
     @staticmethod
     def _can_have(image: str) -> bool:
@@ -176,6 +189,5 @@ def override(services: Iterable[str]) -> str:
 
 def locust_version() -> str:
     """The version that constraints.txt pins."""
-    lines = (ROOT / "constraints.txt").read_text().splitlines()
-    (line,) = (line for line in lines if line.startswith("locust=="))
-    return line.removeprefix("locust==")
+    (version,) = (pin.version for pin in read_pins(ROOT) if pin.name == "locust")
+    return version

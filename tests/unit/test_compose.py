@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
+from deploy.lock_file import read_pins
+from deploy.lock_images import FILES, PINNED
 from service.probe import PROBES, probe_url
 from service.settings import Settings
 
@@ -101,8 +103,35 @@ def test_the_images_bear_the_version_of_the_project() -> None:
 
 
 def test_the_image_of_locust_is_the_version_that_is_pinned() -> None:
-    pins = (ROOT / "constraints.txt").read_text()
-    assert f"locust=={EXAMPLES['LOCUST_VERSION']}\n" in pins
+    pins = {pin.name: pin.version for pin in read_pins(ROOT)}
+    assert EXAMPLES["LOCUST_VERSION"] == pins["locust"]
+
+
+def test_every_image_of_others_is_named_by_one_digest() -> None:
+    compose = read("docker-compose.yml")["services"]
+    images = {service["image"] for service in compose.values()}
+    texts = [(ROOT / name).read_text() for name in FILES]
+    pinned = {found[0] for text in texts for found in PINNED.finditer(text)}
+    # locust's tag is a variable
+    assert {image for image in images if not image.startswith(("fcnserve-", "locustio/"))} < pinned
+    assert len({image.partition("@")[0] for image in pinned}) == len(pinned)
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name.endswith("Dockerfile")])
+def test_an_image_is_built_on_the_one_that_is_pinned(name: str) -> None:
+    text = (ROOT / name).read_text()
+    assert f"ARG PYTHON_IMAGE={EXAMPLES['PYTHON_IMAGE']}\nFROM" in text
+    assert set(re.findall(r"^FROM (\S+)", text, re.MULTILINE)) == {"${PYTHON_IMAGE}"}
+
+
+def test_digests_are_written_anew_in_every_file_that_names_an_image() -> None:
+    naming = {
+        str(file.relative_to(ROOT))
+        for pattern in ("*.yml", ".env.example", "deploy/**/*Dockerfile")
+        for file in ROOT.glob(pattern)
+        if PINNED.search(file.read_text())
+    }
+    assert naming == set(FILES)
 
 
 @pytest.mark.parametrize("half", PROBES)

@@ -1,16 +1,23 @@
 """The installer's decisions: Python, Java, torch, the stamp, what pip's lines mean."""
 
+import hashlib
+import re
 import subprocess
 import sys
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from deploy.advice import InstallError, advice, cause
 from deploy.environment import is_sound, only_one
 from deploy.install import python_problem
-from deploy.pins import pinned_torch, read_requirements
-from deploy.pip_run import NOISE, LineFilter
+from deploy.lock import version_of
+from deploy.lock_file import GATEWAY, HEADER, Pin, read_pins, requirements_text
+from deploy.pins import read_requirements
+from deploy.pip_run import NOISE, LineFilter, Pip
 from deploy.stamp import Stamp, fingerprint, read_stamp, remove_stamp, write_stamp
 from deploy.torch_build import (
     CPU_INDEX,
@@ -127,12 +134,73 @@ def test_torchs_version_file_is_read() -> None:
 
 
 def test_constraints_pin_what_pyproject_asks_for() -> None:
-    pins = (ROOT / "constraints.txt").read_text().splitlines()[1:]
-    assert all("==" in pin and "+" not in pin for pin in pins)
-    names = {pin.split("==")[0].lower().replace("_", "-") for pin in pins}
-    asked = {line for lines in read_requirements(ROOT).values() for line in lines}
-    assert {line.replace(">", "=").split("==")[0].lower() for line in asked} <= names
-    assert f"torch=={pinned_torch(ROOT)}" in pins
+    pins = list(read_pins(ROOT))
+    names = {pin.name for pin in pins} | {"torch"}  # of which each machine chooses a build
+    for extra, lines in read_requirements(ROOT).items():
+        asked = {Requirement(line) for line in lines}
+        assert {canonicalize_name(one.name) for one in asked} <= names
+        for pin in pins:
+            wanted = [one for one in asked if canonicalize_name(one.name) == pin.name]
+            assert all(pin.version in one.specifier for one in wanted)
+            assert (extra or GATEWAY) in pin.extras or not wanted
+
+
+def test_every_pin_has_hashes_and_none_is_overlooked() -> None:
+    text = (ROOT / "constraints.txt").read_text()
+    pins = list(read_pins(ROOT))
+    assert text == HEADER + "".join(pin.text for pin in pins)
+    assert [pin.name for pin in pins] == sorted({pin.name for pin in pins})
+    for pin in pins:
+        assert pin.sha256
+        assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in pin.sha256)
+
+
+def test_an_install_takes_the_packages_of_its_extras_alone() -> None:
+    gateway = requirements_text(ROOT, [])
+    worker = requirements_text(ROOT, ["worker"])
+    assert "fastapi==" in gateway
+    assert "torchserve==" not in gateway
+    assert "\nfastapi==" in worker
+    assert "\ntorchserve==" in worker
+    assert "\nsympy==" in worker  # of torch's own requirements
+    assert "\njdk4py==" not in worker
+    assert "\ntorch==" not in worker
+
+
+@pytest.mark.parametrize(
+    ("filename", "version"),
+    [
+        ("numpy-2.4.6-cp311-cp311-manylinux_2_27_x86_64.manylinux_2_28_x86_64.whl", "2.4.6"),
+        ("types_psutil-7.2.2.20261111.tar.gz", "7.2.2.20261111"),
+        ("flask-cors-6.0.5.zip", "6.0.5"),
+    ],
+)
+def test_the_version_of_a_file_is_read_from_its_name(filename: str, version: str) -> None:
+    assert version_of(filename) == version
+
+
+def test_a_file_with_another_hash_is_refused(tmp_path: Path) -> None:
+    """By the pip that a fresh environment has, from a folder in place of an index."""
+    wheel = tmp_path / "dull-1.0-py3-none-any.whl"
+    with ZipFile(wheel, "w") as packed:
+        packed.writestr(
+            "dull-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: dull\nVersion: 1.0\n"
+        )
+        packed.writestr(
+            "dull-1.0.dist-info/WHEEL",
+            "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        )
+        packed.writestr("dull-1.0.dist-info/RECORD", "")
+    for digest in (hashlib.sha256(wheel.read_bytes()).hexdigest(), "0" * 64):
+        chosen = tmp_path / "chosen.txt"
+        chosen.write_text(Pin("dull", "1.0", ("1" * 64, digest), ("gateway", "worker")).text)
+        place = ("--no-index", "--find-links", str(tmp_path), "--target", str(tmp_path / digest))
+        command = ["--require-hashes", *place, "-r", str(chosen)]
+        if digest == "0" * 64:
+            with pytest.raises(InstallError, match="another hash than the one that was tested"):
+                Pip(Path(sys.executable), tmp_path).install(*command)
+        else:
+            assert Pip(Path(sys.executable), tmp_path).install(*command)
 
 
 def test_a_stamp_covers_fewer_extras_and_no_other_torch_index(tmp_path: Path) -> None:
@@ -210,6 +278,9 @@ def test_a_cursor_command_before_the_noise_does_not_hide_it() -> None:
         ("ERROR: No matching distribution found for torch==2.13.0+cpu", "TORCH_INDEX"),
         ("SSLError(1, 'CERTIFICATE_VERIFY_FAILED') Max retries exceeded", "PIP_CERT"),
         ("ERROR: ResolutionImpossible", "make lock"),
+        ("ERROR: Hashes are required in --require-hashes mode, but they are missing", "make lock"),
+        ("ERROR: In --require-hashes mode, all requirements must have", "make lock"),
+        ("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM", "another hash"),
         ("Segmentation fault", "make clean"),
     ],
 )
