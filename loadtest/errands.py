@@ -1,8 +1,8 @@
 """What users ask for: photos in, requests out, every route and output in a fixed proportion.
 
 The list is drawn once from a seed and gone through in turn, so that any stretch of traffic is of
-the same mix, and every request's lone answer can be fetched beforehand. Python alone; called by
-`loadtest.locustfile` and `loadtest.replay`.
+the same mix, and every request's lone answer can be fetched beforehand. Python alone. Called by
+`loadtest.locustfile`.
 """
 
 import base64

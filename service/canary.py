@@ -2,7 +2,7 @@
 
 What is asked for is the model's card: it goes the way of an image, through queue and worker, and
 costs next to nothing. TorchServe's own `/ping` answers while its workers are dead. Called by
-`service.worker`, and read by `service.exporter`.
+`service.worker`, and read by `service.worker_metrics`.
 """
 
 import http.client

