@@ -5,14 +5,21 @@ One that cannot be served is told of and left out, and keeps no other from being
 """
 
 import errno
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from zipfile import ZipFile
 
 import structlog
 
 from model_store.package import check_archive, checked_config, package
 from service.settings import Settings
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# where service/torchserve.py has TorchServe's temporary folder
+UNPACKED_IN = Path("/tmp")  # noqa: S108
+# sockets, configuration, what Java keeps
+BESIDE_BYTES = 5_000_000
 CANNOT_WRITE = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 logger = structlog.get_logger("fcnserve.worker")
@@ -32,7 +39,25 @@ def pack_models(settings: Settings) -> Sequence[str]:
             logger.error("the model is left out", model=name, reason=in_a_line(error))
         else:
             packed.append(name)
+    check_room([settings.model_store / f"{name}.mar" for name in packed])
     return packed
+
+
+def check_room(archives: Sequence[Path], folder: Path = UNPACKED_IN) -> None:
+    """Raise ValueError where TorchServe could not unpack the archives: it would end with a trace
+    that names no cause, again and again.
+    """
+    unpacked_bytes = 0
+    for archive in archives:
+        with ZipFile(archive) as packed:
+            unpacked_bytes += sum(file.file_size for file in packed.infolist())
+    free_bytes = shutil.disk_usage(folder).free
+    wanted_bytes = unpacked_bytes + BESIDE_BYTES
+    if free_bytes < wanted_bytes:
+        raise ValueError(
+            f"{folder} has {free_bytes / 1e6:.0f} MB left, and TorchServe unpacks its models "
+            f"there: {wanted_bytes / 1e6:.0f} MB; make room"
+        )
 
 
 def in_a_line(error: Exception) -> str:
@@ -55,6 +80,11 @@ def pack(store: Path, name: str) -> None:
         try:
             package(folder, store)
         except OSError as error:
+            if error.errno in NO_ROOM:
+                raise ValueError(
+                    f"{store} has no room for {name}.mar; make room in it, or name a folder "
+                    "elsewhere in FCNSERVE_MODEL_STORE"
+                ) from error
             if error.errno not in CANNOT_WRITE:
                 raise
             raise ValueError(

@@ -1,6 +1,7 @@
 """What TorchServe is given: every model that can be packed, whatever is wrong with the others."""
 
 import errno
+import shutil
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -112,3 +113,26 @@ def test_a_store_that_cannot_be_written_needs_current_archives(
     with capture_logs() as logs:
         assert pack_models(settings(store, "other", "good")) == ["good"]
     assert f"run `fcnserve model package {store}/other`" in logs[0]["reason"]
+
+
+@pytest.mark.parametrize(
+    "number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG], ids=errno.errorcode.get
+)
+def test_a_store_without_room_is_named(
+    store: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def full(*_arguments: object) -> None:
+        raise OSError(number, "No space left on device")
+
+    monkeypatch.setattr(packing, "write_archive", full)
+    with pytest.raises(ValueError, match=f"{store} has no room for good.mar; make room in it"):
+        pack_models(settings(store, "good"))
+
+
+def test_a_temporary_folder_where_models_cannot_be_unpacked_is_named_before_the_start(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(store)
+    monkeypatch.setattr("shutil.disk_usage", lambda _folder: usage._replace(free=2_000_000))
+    with pytest.raises(ValueError, match=r"tmp has 2 MB left, .*: 5 MB; make room"):
+        pack_models(settings(store, "good", "other"))
