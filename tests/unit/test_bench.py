@@ -19,7 +19,7 @@ from loadtest.contenders import LONE, NETWORK, PIPELINE, STREAM
 from loadtest.corpus import HUGE, HUGE_EVERY, LONG_SIDES, ONE_SIZE, SETS, photos_of, sizes_of
 from loadtest.invariance import page, survey, with_random_weights
 from loadtest.report import compare, number, save, table
-from loadtest.rounds import Result, SetResult, Wanted
+from loadtest.rounds import Result, SetResult, Wanted, length_text
 from loadtest.rows import Check, Slice, added_ms, paired, percentile, row_of, worst
 from loadtest.served import GATEWAY, count_reports, read_server_timing
 from loadtest.strategies import GROUPINGS, OURS, equal_frames, pad_to_largest
@@ -225,3 +225,11 @@ def test_shared_passes_are_compared_with_lone_ones(tmp_path: Path) -> None:
     text = page([found], {"network": "fcn8s-lite0"})
     assert "1 of 1 give the bits of lone ones" in text
     assert "64x64" in text
+
+
+def test_a_run_says_how_long_it_takes_and_what_makes_it_shorter() -> None:
+    wanted = Wanted("net", "cpu", ("one", "mix"), 1, 8, 16, 2, 30.0, 0, "samples", served=True)
+    told = length_text(wanted, 13)
+    minutes = int(told.removeprefix("this takes about ").split()[0])
+    assert 2 * 13 * 30 < 60 * minutes < 2 * 13 * 30 + 200
+    assert "--seconds and --set" in told
