@@ -5,6 +5,7 @@ installed in every image, wait until a command needs them.
 """
 
 from importlib import import_module
+from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Annotated
 
@@ -16,12 +17,30 @@ app = typer.Typer(
     help="POST a photo, get its segmentation mask.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},  # its commands inherit them
 )
 app.command()(segment)
 if find_spec("model_store") and find_spec("model_store.cli"):  # not where the gateway runs alone
     models = import_module("model_store.cli").model
     models.command()(import_module("service.evaluate").evaluate)
     app.add_typer(models, name="model")
+
+
+def tell_version(*, wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"fcnserve {version('fcnserve')}")
+        raise typer.Exit
+
+
+@app.callback()
+def fcnserve(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=tell_version, is_eager=True, help="Tell the release."),
+    ] = False,
+) -> None:
+    """POST a photo, get its segmentation mask."""
 
 
 @app.command()
@@ -58,14 +77,19 @@ def key(
         str | None, typer.Argument(help="What the log calls it; its hash unless given.")
     ] = None,
 ) -> None:
-    """Make an API key: it is printed once, and below it its line for FCNSERVE_API_KEYS_FILE."""
+    """Make an API key: it is printed once, and below it its line for FCNSERVE_API_KEYS_FILE.
+
+    What each line is for goes to standard error, so that a script reads the two lines alone.
+    """
     from service.keys import KeysFileError, make_key
 
     try:
         secret, made = make_key(name)
     except KeysFileError as error:
         raise typer.BadParameter("names have letters, digits and . _ @ -, up to 64") from error
+    typer.echo("the key, which clients send and which is shown this once:", err=True)
     typer.echo(secret)
+    typer.echo("its line for the file that FCNSERVE_API_KEYS_FILE names:", err=True)
     typer.echo(made.line)
 
 

@@ -5,10 +5,13 @@ failed; exit status 1 when one did. `service/cli.py` mounts `segment`.
 """
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from threading import Thread
+from typing import Annotated, Literal, TypeVar
 
 import typer
 from aiohttp import ClientSession
@@ -16,16 +19,16 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from service.client_files import (
-    STREAM,
     BadNamesError,
     Job,
     OutputName,
     plan_jobs,
     read_photo,
     wants_jpeg,
-    write_answer,
 )
 from service.client_http import (
+    ANYTHING,
+    AllRefusedError,
     PhotoFailedError,
     Query,
     Server,
@@ -33,9 +36,16 @@ from service.client_http import (
     open_session,
     post_photo,
 )
+from service.client_url import KEY_VARIABLE, URL_HELP, URL_VARIABLE, BadUrlError, server_url
+from service.client_write import is_stream, open_descriptor, write_answer
 
 IMAGES: frozenset[OutputName] = frozenset({"mask", "labels", "overlay", "confidence"})
 """Outputs that a terminal cannot show."""
+
+INTERRUPTED = 130
+"""The exit status that shells give to what Ctrl-C ended."""
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +63,10 @@ def segment(  # noqa: PLR0913  (one argument an option)
     out: Annotated[
         str,
         typer.Option(
-            "--out", "-o", help="A file, or a folder for several photos; - writes it out."
+            "--out", "-o", help="A file, or a folder (masks/); - writes to standard output."
         ),
     ],
-    url: Annotated[str, typer.Option(help="The running server.")] = "http://127.0.0.1:8000",
+    url: Annotated[str | None, typer.Option(envvar=URL_VARIABLE, help=URL_HELP)] = None,
     output: Annotated[OutputName, typer.Option(help="What to make of each photo.")] = "mask",
     classes: Annotated[
         str | None, typer.Option(help="Keep these classes only: names or ids, by commas.")
@@ -83,7 +93,7 @@ def segment(  # noqa: PLR0913  (one argument an option)
     ] = None,
     key: Annotated[
         str | None,
-        typer.Option(envvar="FCNSERVE_KEY", help="API key, where the server wants one."),
+        typer.Option(envvar=KEY_VARIABLE, help="API key, where the server wants one."),
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, max=64, help="Requests at a time.")] = 4,
 ) -> None:
@@ -93,14 +103,14 @@ def segment(  # noqa: PLR0913  (one argument an option)
     )
     try:
         plan = plan_jobs(photos, out, output)
-    except BadNamesError as error:
+        server = Server(server_url(url), key)
+    except (BadNamesError, BadUrlError) as error:
         raise typer.BadParameter(str(error)) from error
-    if out == STREAM and output in IMAGES and sys.stdout.isatty():
-        raise typer.BadParameter("an image would garble the terminal: redirect it, or use -o FILE")
+    _check_terminal(plan[0], output)
     if key is not None and not (key.isascii() and key.isprintable()):
         raise typer.BadParameter("an API key has printable ASCII characters alone")
-    outcomes = _run(plan, Server(base_url(url), key), query, jobs)
-    if any(outcome.error for outcome in outcomes):
+    outcomes = _run(plan, server, query, jobs)
+    if len(outcomes) < len(plan) or any(outcome.error for outcome in outcomes):
         raise typer.Exit(1)
 
 
@@ -122,34 +132,57 @@ async def segment_all(
     async with open_session(server, parallel, query.timeout_ms) as session:
 
         async def work() -> None:
-            for job in waiting:
+            nonlocal waiting
+            while job := next(waiting, None):
                 outcome = Outcome(job, await _segment_one(session, server.url, query, job))
                 outcomes.append(outcome)
                 on_done(outcome)
-                if isinstance(outcome.error, ServerUnreachableError):
-                    return
+                if isinstance(outcome.error, ServerUnreachableError | AllRefusedError):
+                    waiting = iter(())
 
         await asyncio.gather(*(work() for _ in range(min(parallel, len(plan)))))
     return outcomes
 
 
-def base_url(url: str) -> str:
-    """The URL with a scheme and without a slash at its end."""
-    return (url if "://" in url else f"http://{url}").rstrip("/")
+def _check_terminal(job: Job, output: OutputName) -> None:
+    """Neither wait for a photo to be typed, nor show one as characters."""
+    if job.source is None and (sys.stdin is None or sys.stdin.isatty()):
+        raise typer.BadParameter("no photo comes in: redirect one to -, as in < photo.jpg")
+    number = 1 if job.target is None else open_descriptor(job.target)
+    if output in IMAGES and number is not None and os.isatty(number):
+        raise typer.BadParameter("an image would garble the terminal: redirect it, or use -o FILE")
 
 
 async def _segment_one(
     session: ClientSession, url: str, query: Query, job: Job
 ) -> Exception | None:
     """Read, send, write; returns what went wrong."""
-    accept = "image/jpeg" if wants_jpeg(job) else "*/*"
+    accept = "image/jpeg" if wants_jpeg(job) else ANYTHING
     try:
-        photo = await asyncio.to_thread(read_photo, job)
+        photo = await _left_behind(lambda: read_photo(job))
         answer = await post_photo(session, url, photo, query, accept)
-        await asyncio.to_thread(write_answer, job, answer)
+        if job.target is None or is_stream(job.target):
+            await _left_behind(lambda: write_answer(job.target, answer))
+        else:
+            await asyncio.to_thread(write_answer, job.target, answer)
     except (OSError, PhotoFailedError, ServerUnreachableError) as error:
         return error
     return None
+
+
+async def _left_behind(work: Callable[[], Made]) -> Made:
+    """Run in a thread for which Ctrl-C does not wait: a stream may have nobody at its other end."""
+    made: Future[Made] = Future()
+    made.set_running_or_notify_cancel()
+
+    def run() -> None:
+        try:
+            made.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - raised by whoever waits
+            made.set_exception(error)
+
+    Thread(target=run, daemon=True).start()
+    return await asyncio.wrap_future(made)
 
 
 def _run(plan: Sequence[Job], server: Server, query: Query, parallel: int) -> list[Outcome]:
@@ -160,17 +193,26 @@ def _run(plan: Sequence[Job], server: Server, query: Query, parallel: int) -> li
         task = progress.add_task("segmenting", total=len(plan))
         told: set[str] = set()
 
+        outcomes: list[Outcome] = []
+
         def on_done(outcome: Outcome) -> None:
+            outcomes.append(outcome)
             progress.advance(task)
             line = _line(outcome)
             if line and line not in told:
                 told.add(line)
                 console.print(line)
 
-        outcomes = asyncio.run(segment_all(plan, server, query, parallel=parallel, on_done=on_done))
-    done = sum(outcome.error is None for outcome in outcomes)
-    if several:
-        console.print(f"{done} of {len(plan)} photos segmented")
+        work = segment_all(plan, server, query, parallel=parallel, on_done=on_done)
+        try:
+            asyncio.run(work)
+        except KeyboardInterrupt:
+            console.print("stopped")
+            raise typer.Exit(INTERRUPTED) from None
+        finally:
+            if several:
+                done = sum(outcome.error is None for outcome in outcomes)
+                console.print(f"{done} of {len(plan)} photos segmented")
     return outcomes
 
 
@@ -180,11 +222,11 @@ def _progress(console: Console, *, shown: bool) -> Progress:
 
 
 def _line(outcome: Outcome) -> str:
-    """The failure in one line; empty for a success. An absent server is told once, not by photo."""
+    """The failure in one line; empty for a success. What all photos would meet names none."""
     error = outcome.error
     if error is None:
         return ""
-    if isinstance(error, ServerUnreachableError):
+    if isinstance(error, ServerUnreachableError | AllRefusedError):
         return str(error)
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or outcome.job}: {error.strerror}"

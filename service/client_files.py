@@ -1,15 +1,18 @@
-"""Decides which file each photo's answer goes to, reads the photos, and writes the answers.
+"""Decides which file each photo's answer goes to, and reads the photos.
 
 In: the names on the command line. Out: one `Job` a photo, checked as a whole before anything is
-sent: no answer overwrites another answer, or a photo. Called by `service/client.py`.
+sent: no answer overwrites another answer, or a photo, or is named as what it is not. Called by
+`service/client.py`; `service/client_write.py` writes.
 """
 
+import io
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from service.client_write import is_stream, open_descriptor
 
 OutputName = Literal["mask", "labels", "overlay", "rle", "polygons", "summary", "confidence"]
 
@@ -48,15 +51,16 @@ class Job:
 
 def plan_jobs(photos: Sequence[str], out: str, output: OutputName) -> list[Job]:
     """Pair each photo with its file. Raises BadNamesError."""
-    many = len(photos) > 1
-    if out == STREAM and many:
-        raise BadNamesError(f"one stream holds one answer, not {len(photos)}: name a folder")
-    if out == STREAM:
-        return [Job(_source(photos[0]), None)]
-    if many or out.endswith(os.sep) or Path(out).is_dir():
+    _check_photos(photos)
+    if out == STREAM or is_stream(Path(out)):
+        return [_into_stream(photos, out)]
+    if _means_folder(photos, out):
+        _check_folder(Path(out))
         jobs = [_in_folder(photo, Path(out), SUFFIXES[output][0]) for photo in photos]
     else:
-        _check_suffix(Path(out), output)
+        _check_suffix(out, output)
+        if not os.path.exists(out):  # noqa: PTH110 - Path's raises for a name that is too long
+            _check_folder(Path(os.path.realpath(out)).parent)
         jobs = [Job(_source(photos[0]), Path(out))]
     _check_collisions(jobs)
     return jobs
@@ -69,55 +73,104 @@ def wants_jpeg(job: Job) -> bool:
 
 def read_photo(job: Job) -> bytes:
     """The photo's bytes as they are."""
-    return sys.stdin.buffer.read() if job.source is None else job.source.read_bytes()
+    if job.source is not None:
+        return job.source.read_bytes()
+    # unbuffered: a read that Ctrl-C leaves behind holds no lock that the exit would wait for
+    return io.FileIO(0, closefd=False).readall()
 
 
-def write_answer(job: Job, body: bytes) -> None:
-    """Write the answer, a file whole or not at all."""
-    if job.target is None:
-        sys.stdout.buffer.write(body)
-        sys.stdout.buffer.flush()
-        return
-    job.target.parent.mkdir(parents=True, exist_ok=True)
-    if job.target.exists() and not job.target.is_file():  # a device or a pipe: nothing to replace
-        job.target.write_bytes(body)
-        return
-    draft = job.target.with_name(f".{job.target.name}.{os.getpid()}.part")
+def _check_photos(photos: Sequence[str]) -> None:
+    for photo in photos:
+        if os.path.isdir(photo):  # noqa: PTH112 - Path's raises OSError for a name that is too long
+            raise BadNamesError(f"{photo} is a folder; name the photos in it, as in {photo}/*.jpg")
+
+
+def _into_stream(photos: Sequence[str], out: str) -> Job:
+    """Pair one photo with standard output, a device, a FIFO or a descriptor."""
+    if len(photos) > 1:
+        raise BadNamesError(f"{out} takes one answer, not {len(photos)}: name a folder")
+    target = None if out == STREAM else Path(out)
+    number = 1 if target is None else open_descriptor(target)
+    if number is None:
+        return Job(_source(photos[0]), target)
     try:
-        draft.write_bytes(body)
-        draft.replace(job.target)
-    finally:
-        draft.unlink(missing_ok=True)
+        os.fstat(number)
+    except OSError as error:
+        raise BadNamesError(f"{out} is closed; give it a reader, or name a file") from error
+    return Job(_source(photos[0]), target)
 
 
 def _source(photo: str) -> Path | None:
     return None if photo == STREAM else Path(photo)
 
 
+def _means_folder(photos: Sequence[str], out: str) -> bool:
+    """Whether answers get names of their own in OUT; raises BadNamesError where it is a file."""
+    if out.endswith(os.sep) or os.path.isdir(out):  # noqa: PTH112 - as above
+        return True
+    if len(photos) > 1 and (os.path.exists(out) or Path(out).suffix.lower() in _KNOWN_SUFFIXES):  # noqa: PTH110
+        raise BadNamesError(
+            f"{out} names a file, and there are {len(photos)} photos; name a folder: -o masks/"
+        )
+    return len(photos) > 1
+
+
+def _check_folder(folder: Path) -> None:
+    """Raise BadNamesError where answers could not be put into a folder, or it not be made."""
+    there = folder
+    while not os.path.lexists(there) and there != there.parent:
+        there = there.parent
+    if not os.path.isdir(there):  # noqa: PTH112 - as above
+        raise BadNamesError(f"{there} is no folder, so that nothing can be put into {folder}")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise BadNamesError(f"{there} cannot be written to; name another folder, or change it")
+
+
 def _in_folder(photo: str, folder: Path, suffix: str) -> Job:
-    if folder.exists() and not folder.is_dir():
-        raise BadNamesError(f"{folder} is a file; several answers need a folder")
     stem = "stdin" if photo == STREAM else Path(photo).stem
     return Job(_source(photo), folder / (stem + suffix))
 
 
-def _check_suffix(out: Path, output: OutputName) -> None:
+def _check_suffix(out: str, output: OutputName) -> None:
     allowed = SUFFIXES[output]
-    suffix = out.suffix.lower()
-    if suffix in _KNOWN_SUFFIXES and suffix not in allowed:
-        raise BadNamesError(f"{out}: {output} is written as {' or '.join(allowed)}, not {suffix}")
+    suffix = Path(out).suffix
+    if suffix.lower() in allowed:
+        return
+    stem = out.removesuffix(suffix) or output
+    raise BadNamesError(
+        f"{out or 'an empty name'}: {output} is written as {' or '.join(allowed)}, not "
+        f"{suffix or 'without a suffix'}; name a file, -o {stem}{allowed[0]}, or a folder, "
+        f"-o {stem}{os.sep}"
+    )
 
 
 def _check_collisions(jobs: Sequence[Job]) -> None:
-    photos = {job.source.resolve(): job for job in jobs if job.source}
-    taken: dict[Path, Job] = {}
+    photos = {_identity(job.source): job for job in jobs if job.source}
+    taken: dict[object, Job] = {}
     for job in jobs:
-        target = job.target.resolve() if job.target else Path()
+        if job.target is None:
+            continue
+        target = _identity(job.target)
         if target in photos:
             raise BadNamesError(f"the answer for {job} would overwrite the photo {photos[target]}")
         if target in taken:
-            raise BadNamesError(
-                f"the answers for {taken[target]} and {job} would both be {job.target}; "
-                "send them in two calls with two folders"
-            )
+            raise BadNamesError(_clash(taken[target], job))
         taken[target] = job
+
+
+def _clash(one: Job, other: Job) -> str:
+    if one.source == other.source:
+        return f"{one} is named twice; name each photo once"
+    return (
+        f"the answers for {one} and {other} would both be {other.target}; "
+        "send them in two calls with two folders"
+    )
+
+
+def _identity(file: Path) -> object:
+    """What two names of one file share: links, hard links, and ways to write a path."""
+    try:
+        found = file.stat()
+    except OSError:
+        return os.path.realpath(file)
+    return found.st_dev, found.st_ino

@@ -8,6 +8,8 @@ Called by `service/client.py`.
 import asyncio
 import io
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -21,15 +23,37 @@ MAX_TRIES = 5
 MAX_WAIT_S = 30.0
 """A longer Retry-After is cut to this; a person is waiting."""
 
+ANYTHING = "*/*"
+"""An `Accept` that leaves the media type to the output."""
+
 CONNECT_TIMEOUT_S = 10.0
 SILENCE_TIMEOUT_S = 300.0
 """How long a server may say nothing; a request's own deadline, where given, comes earlier."""
 
 _BUSY = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
+_REDIRECTS = range(300, 400)
+
+_ABOUT_ALL = frozenset({"unauthorized", "model_not_found", "invalid_option", "not_found"})
+"""Codes that say nothing of the photo: the next one would get the same."""
+
+MEDIA_TYPES: dict[OutputName, str] = {
+    "mask": "image/png",
+    "labels": "image/png",
+    "confidence": "image/png",
+    "overlay": "image/png",
+    "rle": "application/json",
+    "summary": "application/json",
+    "polygons": "application/geo+json",
+}
+"""What each output is answered as, unless `Accept` asks for another."""
 
 
 class PhotoFailedError(Exception):
     """The server gave no answer for this photo; the others are unharmed."""
+
+
+class AllRefusedError(PhotoFailedError):
+    """The server gave no answer for a reason that holds for every photo."""
 
 
 class ServerUnreachableError(Exception):
@@ -81,7 +105,7 @@ def open_session(server: Server, parallel: int, timeout_ms: int | None) -> aioht
 
 
 async def post_photo(
-    session: aiohttp.ClientSession, url: str, photo: bytes, query: Query, accept: str = "*/*"
+    session: aiohttp.ClientSession, url: str, photo: bytes, query: Query, accept: str = ANYTHING
 ) -> bytes:
     """The answer's body. Raises PhotoFailedError, ServerUnreachableError."""
     tries = 1
@@ -96,31 +120,81 @@ async def post_photo(
 async def _try_once(
     session: aiohttp.ClientSession, url: str, photo: bytes, query: Query, accept: str
 ) -> bytes | _Busy:
+    with translated(url):
+        try:
+            return await _exchange(session, url, photo, query, accept)
+        except aiohttp.ServerDisconnectedError:
+            return _Busy(retry_after_s(None), "the server closed the connection without an answer")
+
+
+async def _exchange(
+    session: aiohttp.ClientSession, url: str, photo: bytes, query: Query, accept: str
+) -> bytes | _Busy:
     headers = {"Content-Type": "application/octet-stream", "Accept": accept}
+    async with session.post(
+        f"{url}/v1/segment",
+        params=query.parameters(),
+        headers=headers,
+        data=io.BytesIO(photo),
+        allow_redirects=False,  # a redirected POST would arrive without its photo
+    ) as response:
+        body = await response.read()
+        if response.status == HTTPStatus.OK:
+            wanted = MEDIA_TYPES[query.output] if accept == ANYTHING else accept
+            return _checked(url, body, response.content_type, wanted)
+        check_answer(url, response.status, body, response.headers.get("Location", ""))
+        return _Busy(
+            retry_after_s(response.headers.get("Retry-After")), _reason(response.status, body)[0]
+        )
+
+
+@contextmanager
+def translated(url: str) -> Iterator[None]:
+    """Translate what aiohttp raises."""
     try:
-        async with session.post(
-            f"{url}/v1/segment", params=query.parameters(), headers=headers, data=io.BytesIO(photo)
-        ) as response:
-            body = await response.read()
-            if response.status == HTTPStatus.OK:
-                return body
-            reason = _reason(response.status, body)
-            if response.status in _BUSY:
-                return _Busy(retry_after_s(response.headers.get("Retry-After")), reason)
-            raise PhotoFailedError(reason)
+        yield
     except aiohttp.InvalidURL as error:
         raise ServerUnreachableError(f"{url} is no URL") from error
+    except aiohttp.ClientSSLError as error:
+        raise ServerUnreachableError(
+            f"no TLS connection to {url}: {error}; where the certificate is your own, let "
+            "SSL_CERT_FILE name the file of its authority; where the server has no TLS, say http://"
+        ) from error
     except aiohttp.ClientConnectorError as error:
         raise ServerUnreachableError(
-            f"no server answers at {url} ({error.strerror or error.os_error}); "
-            "is the server running? start it with: make serve"
+            f"no fcnserve answers at {url} ({error.strerror or error.os_error}); is the server "
+            "running? start it with: make serve, or name another with --url or FCNSERVE_URL"
         ) from error
-    except aiohttp.ServerDisconnectedError:
-        return _Busy(retry_after_s(None), "the server closed the connection without an answer")
     except TimeoutError as error:
         raise PhotoFailedError("the server did not answer in time") from error
     except aiohttp.ClientError as error:
-        raise PhotoFailedError(f"the exchange with the server failed: {error}") from error
+        raise PhotoFailedError(f"the exchange with {url} failed: {error}") from error
+
+
+def check_answer(url: str, status: int, body: bytes, location: str = "") -> None:
+    """Raise PhotoFailedError for an answer that is neither a result nor to be waited for."""
+    if status in _BUSY:
+        return
+    if status in _REDIRECTS:
+        raise AllRefusedError(
+            f"{url} is elsewhere: it redirects to {location}; name that with --url"
+        )
+    reason, code = _reason(status, body)
+    if code is None and status == HTTPStatus.NOT_FOUND:
+        raise AllRefusedError(f"{url} answers 404 as no fcnserve does; name another with --url")
+    if code == "unauthorized":
+        reason += "; give a key with --key or FCNSERVE_KEY"
+    raise (AllRefusedError if code in _ABOUT_ALL else PhotoFailedError)(reason)
+
+
+def _checked(url: str, body: bytes, media_type: str, wanted: str) -> bytes:
+    """Refuse what some other server, or a proxy before ours, says instead of an answer."""
+    if media_type != wanted:
+        raise AllRefusedError(
+            f"{url} answered with {media_type} where fcnserve answers with {wanted}; name another "
+            "server with --url"
+        )
+    return body
 
 
 def retry_after_s(header: str | None) -> float:
@@ -136,10 +210,11 @@ def retry_after_s(header: str | None) -> float:
     return min(max(wait_s, 0.0), MAX_WAIT_S)
 
 
-def _reason(status: int, body: bytes) -> str:
+def _reason(status: int, body: bytes) -> tuple[str, str | None]:
     """The problem's own words and code; of an answer that is no problem document, its status."""
     try:
         problem = json.loads(body)
-        return f"{problem['detail']} [{problem['code']}]"
+        code = str(problem["code"])
+        return f"{problem['detail']} [{code}]", code
     except (ValueError, KeyError, TypeError, RecursionError):
-        return f"the server answered {status} without a reason"
+        return f"the server answered {status} without a reason", None

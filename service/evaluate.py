@@ -3,12 +3,22 @@
 Here, and not beside the other model commands, since it asks servers as `fcnserve segment` does.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from service.client_url import (
+    KEY_VARIABLE,
+    PORT_VARIABLE,
+    URL_HELP,
+    URL_VARIABLE,
+    BadUrlError,
+    server_url,
+)
 
 if TYPE_CHECKING:
     from model_store.evaluate.predict import Predictor
@@ -26,18 +36,18 @@ def evaluate(  # noqa: PLR0913 - one argument an option
         Path | None,
         typer.Option("--list", help="Names, one a line; DATA/val.txt, or else all, unless given."),
     ] = None,
-    server: Annotated[str | None, typer.Option(help="A running server's URL.")] = None,
+    server: Annotated[str | None, typer.Option("--server", "--url", help=URL_HELP)] = None,
     model: Annotated[str | None, typer.Option(help="Which of the server's models.")] = None,
     key: Annotated[
         str | None,
-        typer.Option(envvar="FCNSERVE_KEY", help="API key, where the server wants one."),
+        typer.Option(envvar=KEY_VARIABLE, help="API key, where the server wants one."),
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, max=64, help="Requests at a time.")] = 4,
     size: Annotated[
         list[int] | None,
         typer.Option(min=1, max=16, help="How many times to enlarge photos; may be repeated."),
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, or cuda:1; without --server.")] = "cpu",
+    device: Annotated[str, typer.Option(help="cpu, cuda, or cuda:1; of a folder.")] = "cpu",
     against: Annotated[
         Path | None, typer.Option(help="An earlier evaluation's folder: what is gained over it.")
     ] = None,
@@ -46,13 +56,16 @@ def evaluate(  # noqa: PLR0913 - one argument an option
     ] = Path("evaluation"),
 ) -> None:
     """Score a model on photos with masks: IoU and accuracy, as the FCN paper defines them."""
-    if (folder is None) == (server is None):
-        raise typer.BadParameter("name a model's folder, or a --server")
+    asked = server or model or any(map(os.environ.get, (URL_VARIABLE, PORT_VARIABLE)))
+    if (folder is not None and (server or model)) or not (folder or asked):
+        raise typer.BadParameter(
+            "name a model's folder, or a --server such as http://127.0.0.1:8000; not both"
+        )
     with told_in_a_line():
         if folder is not None:
             subject, predictor = in_folder(folder, data, device)
         else:
-            subject, predictor = behind(server or "", key, model, data, jobs)
+            subject, predictor = behind(server, key, model, data, jobs)
         judge(subject, predictor, data, names, size or [1], out)
         if against is not None:
             compare(against, out)
@@ -72,15 +85,14 @@ def in_folder(folder: Path, data: Path, device: str) -> "tuple[Subject, Predicto
 
 
 def behind(
-    url: str, key: str | None, model: str | None, data: Path, jobs: int
+    url: str | None, key: str | None, model: str | None, data: Path, jobs: int
 ) -> "tuple[Subject, Predictor]":
     from model_store.evaluate.report import Subject
     from model_store.labelled import Legend
-    from service.client import base_url
     from service.client_http import Server
     from service.judged import read_card, through_server
 
-    server = Server(base_url(url), key)
+    server = Server(server_url(url), key)
     card = read_card(server, model)
     palette = tuple((red, green, blue) for red, green, blue in card["palette"])
     legend = Legend(card["name"], tuple(card["classes"]), palette)
@@ -143,6 +155,6 @@ def told_in_a_line() -> Iterator[None]:
     from model_store.labelled import DataError
     from service.client_http import PhotoFailedError, ServerUnreachableError
 
-    kinds = DataError, PhotoFailedError, ServerUnreachableError, WeightsError, ProblemError
-    with told_in_a_line(*kinds):
+    of_data = DataError, ProblemError, WeightsError
+    with told_in_a_line(*of_data, BadUrlError, PhotoFailedError, ServerUnreachableError):
         yield

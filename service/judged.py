@@ -5,12 +5,13 @@ For `fcnserve model evaluate --server`; the model's card comes from the server, 
 
 import asyncio
 import io
+import json
 from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from itertools import islice
 from typing import Any
+from urllib.parse import quote
 
-import aiohttp
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -20,8 +21,10 @@ from service.client_http import (
     Query,
     Server,
     ServerUnreachableError,
+    check_answer,
     open_session,
     post_photo,
+    translated,
 )
 
 Labels = NDArray[np.uint8]
@@ -36,19 +39,22 @@ def read_card(server: Server, model: str | None) -> dict[str, Any]:
 
 
 async def _read_card(server: Server, model: str | None) -> dict[str, Any]:
-    url = f"{server.url}/v1/models" + (f"/{model}" if model else "")
+    url = f"{server.url}/v1/models" + (f"/{quote(model, safe='')}" if model else "")
     async with open_session(server, 1, None) as session:
-        try:
-            async with session.get(url) as response:
-                answer = await response.json(content_type=None)
-                if response.status != HTTPStatus.OK:
-                    raise PhotoFailedError(f"{url}: {answer['detail']} [{answer['code']}]")
-        except (aiohttp.ClientError, ValueError, LookupError) as error:
-            raise ServerUnreachableError(
-                f"no fcnserve answers at {url} ({error}); start one with: make serve"
-            ) from error
-    card: dict[str, Any] = answer if model else answer[0]
-    return card
+        with translated(server.url):
+            async with session.get(url, allow_redirects=False) as response:
+                body, location = await response.read(), response.headers.get("Location", "")
+    if response.status != HTTPStatus.OK:
+        check_answer(server.url, response.status, body, location)
+        raise PhotoFailedError(f"{server.url} is not ready or busy ({response.status}); try later")
+    try:
+        answer = json.loads(body)
+        card: dict[str, Any] = answer if model else answer[0]
+        return {name: card[name] for name in ("name", "version", "digest", "classes", "palette")}
+    except (ValueError, LookupError, TypeError) as error:
+        raise ServerUnreachableError(
+            f"{url} is not answered as fcnserve does; name another server with --url"
+        ) from error
 
 
 def through_server(

@@ -162,12 +162,19 @@ def announce(url: str, seconds: float, silent: Sequence[str]) -> None:
     )
     if silent:
         console.print(f"without {', '.join(silent)}: see above", style="red")
+    console.print(f"try, in another terminal:\n\n{suggestion(url)}\n\nCtrl-C stops it.")
+
+
+def suggestion(url: str) -> str:
+    """Write what may be pasted into a shell in this folder; with keys, it takes the shell's own."""
     program = from_here(Path(sys.executable).with_name("fcnserve"))
     photo = from_here(ROOT / "service" / "samples" / "cat.jpg")
-    console.print(
-        "try, in another terminal:\n\n"
-        f"  {program} segment {photo} --output overlay -o overlay.png --url {url}\n\n"
-        "Ctrl-C stops it."
+    line = f"{program} segment {photo} --output overlay -o overlay.png --url {url}"
+    if not (keys_file := Settings().api_keys_file):
+        return f"  {line}"
+    return (
+        f'  FCNSERVE_KEY="${{FCNSERVE_KEY:?set it to an API key}}" {line}\n\n'
+        f"with a key that {keys_file} has a line for; {program} key NAME makes both."
     )
 
 

@@ -34,7 +34,10 @@ def list_models(
         ),
     ] = STORE,
     url: Annotated[
-        str, typer.Option(help="A running server: show what it serves, by digest, too.")
+        str,
+        typer.Option(
+            envvar="FCNSERVE_URL", help="A running server: show what it serves, by digest, too."
+        ),
     ] = "",
     key: Annotated[
         str, typer.Option(envvar="FCNSERVE_KEY", help="API key, where the server wants one.")
@@ -43,26 +46,37 @@ def list_models(
     """List the models of a store, and whether their archives are up to date."""
     from model_store.listing import models_in
 
-    with told_in_a_line(ServerError):
+    with told_in_a_line():
         listed = models_in(store)
+    served, silence = None, ""
+    try:
         served = served_digests(url, key) if url else None
+    except ServerError as error:
+        silence = str(error)
     show(listed, served)
     for each in listed:
         if each.problem:
             typer.echo(f"{each.name}: {each.problem}", err=True)
+    if silence:
+        typer.echo(silence, err=True)
+        raise typer.Exit(1)
 
 
 def served_digests(url: str, key: str) -> dict[str, str]:
     """Ask a server for its cards: digests by model; raises ServerError."""
     headers = {"Authorization": f"Bearer {key}"} if key else {}
-    request = urllib.request.Request(f"{url.rstrip('/')}/v1/models", headers=headers)  # noqa: S310
+    whole = url if "://" in url else f"http://{url}"
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
+        request = urllib.request.Request(f"{whole.rstrip('/')}/v1/models", headers=headers)  # noqa: S310
         with opener.open(request, timeout=TIMEOUT_S) as answer:
             cards = json.load(answer)
         return {card["name"]: card["digest"] for card in cards}
     except (OSError, HTTPException, ValueError, KeyError, TypeError) as error:
-        raise ServerError(f"{url} does not tell which models it serves: {error}") from error
+        raise ServerError(
+            f"{url} does not say which models it serves: {error}; name a running fcnserve with "
+            "--url or FCNSERVE_URL, and a key of it with --key or FCNSERVE_KEY"
+        ) from error
 
 
 def show(listed: "list[Listed]", served: dict[str, str] | None) -> None:

@@ -1,11 +1,14 @@
 """`fcnserve segment` against a fake server: files, streams, failures, retries."""
 
 import asyncio
+import fcntl
 import os
+import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+import termios
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import get_args
 
@@ -15,12 +18,26 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from typer.testing import CliRunner
 
-from service.client import Outcome, base_url, segment, segment_all
-from service.client_files import SUFFIXES, BadNamesError, OutputName, plan_jobs
-from service.client_http import MAX_TRIES, MAX_WAIT_S, Query, Server, retry_after_s
+from service.client import Outcome, segment, segment_all
+from service.client_files import SUFFIXES, OutputName, plan_jobs
+from service.client_http import (
+    MAX_TRIES,
+    MAX_WAIT_S,
+    MEDIA_TYPES,
+    AllRefusedError,
+    Query,
+    Server,
+    retry_after_s,
+)
+from service.client_url import BadUrlError, base_url, server_url
 from service.render import Output
 
 ANSWER = b"\x89PNG\r\n\x1a\nmask of "
+PROBLEMS = {
+    b"keyless": (401, "unauthorized"),
+    b"nowhere": (404, "model_not_found"),
+    b"strange": (422, "invalid_option"),
+}
 
 
 class FakeServer:
@@ -31,6 +48,7 @@ class FakeServer:
         self.accepts: list[str] = []
         self.keys: list[str | None] = []
         self.busy_answers = 0
+        self.kind = ""
         self.at_once = 0
         self.most_at_once = 0
 
@@ -52,11 +70,18 @@ class FakeServer:
             return web.json_response(problem, status=400, content_type="application/problem+json")
         if photo == b"html":
             return web.Response(status=502, text="<html>", content_type="text/html")
+        if photo in PROBLEMS:
+            status, code = PROBLEMS[photo]
+            return web.json_response({"detail": "no", "code": code}, status=status)
         if self.busy_answers:
             self.busy_answers -= 1
             problem = {"detail": "busy", "code": "too_many_requests"}
             return web.json_response(problem, status=429, headers={"Retry-After": "0"})
-        return web.Response(body=ANSWER + photo, content_type="image/png")
+        if photo == b"elsewhere":
+            return web.Response(status=301, headers={"Location": "https://a.org/"})
+        jpeg = request.headers["Accept"] == "image/jpeg"
+        kind = "image/jpeg" if jpeg else MEDIA_TYPES[request.query["output"]]  # type: ignore[index]  # a str
+        return web.Response(body=ANSWER + photo, content_type=self.kind or kind)
 
 
 @pytest.fixture
@@ -129,6 +154,39 @@ async def test_a_failing_photo_leaves_the_others_unharmed(
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "e.png", "f.png"]
 
 
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b"keyless", "no [unauthorized]; give a key with --key or FCNSERVE_KEY"),
+        (b"nowhere", "no [model_not_found]"),
+        (b"strange", "no [invalid_option]"),
+        (
+            b"elsewhere",
+            "{url} is elsewhere: it redirects to https://a.org/; name that with --url",
+        ),
+    ],
+)
+async def test_what_every_photo_would_be_told_is_told_once(
+    photos: list[str], tmp_path: Path, url: str, body: bytes, told: str
+) -> None:
+    for photo in photos:
+        Path(photo).write_bytes(body)
+    outcomes = await _segment(photos, tmp_path / "out", url)
+    assert 1 <= len(outcomes) <= 2  # as many as go at a time
+    assert {str(outcome.error) for outcome in outcomes} == {told.format(url=url)}
+    assert {type(outcome.error) for outcome in outcomes} == {AllRefusedError}
+
+
+@pytest.mark.parametrize("kind", ["text/html", "image/webp", "application/json"])
+async def test_another_servers_answer_becomes_no_mask(
+    photos: list[str], tmp_path: Path, url: str, fake: FakeServer, kind: str
+) -> None:
+    fake.kind = kind
+    (outcome,) = await _segment(photos[:1], tmp_path / "a.png", url)
+    assert f"answered with {kind} where fcnserve answers with image/png" in str(outcome.error)
+    assert not (tmp_path / "a.png").exists()
+
+
 async def test_a_busy_server_is_asked_again(
     photos: list[str], tmp_path: Path, url: str, fake: FakeServer
 ) -> None:
@@ -172,31 +230,6 @@ def test_retry_after_is_read_in_both_forms(header: str | None, wait_s: float) ->
     assert retry_after_s(header) == wait_s
 
 
-def test_two_photos_of_one_name_are_refused() -> None:
-    with pytest.raises(BadNamesError, match=r"a/x\.jpg and b/x\.jpg would both be out/x\.png"):
-        plan_jobs(["a/x.jpg", "b/x.jpg"], "out", "mask")
-
-
-def test_a_photo_is_never_overwritten(tmp_path: Path) -> None:
-    photo = tmp_path / "x.png"
-    photo.touch()
-    with pytest.raises(BadNamesError, match="would overwrite the photo"):
-        plan_jobs([str(photo)], str(tmp_path), "mask")
-
-
-def test_several_answers_do_not_go_to_one_stream_or_file(tmp_path: Path) -> None:
-    file = tmp_path / "mask.png"
-    file.touch()
-    for out in ("-", str(file)):
-        with pytest.raises(BadNamesError, match="folder"):
-            plan_jobs(["a.jpg", "b.jpg"], out, "mask")
-
-
-def test_a_mask_is_not_named_like_a_jpeg() -> None:
-    with pytest.raises(BadNamesError, match=r"mask is written as \.png, not \.jpg"):
-        plan_jobs(["a.jpg"], "mask.jpg", "mask")
-
-
 @pytest.mark.parametrize("output", get_args(OutputName))
 def test_each_output_has_its_file_name(output: OutputName) -> None:
     (job, _) = plan_jobs(["a.jpg", "b.jpg"], "out", output)
@@ -235,6 +268,95 @@ async def test_a_failure_is_one_line_and_an_exit_status(url: str) -> None:
     running = await _run_command(script, ["-", "-o", "-", "--url", url], b"broken")
     assert (running.returncode, running.stdout) == (1, b"")
     assert running.stderr == b"standard input: the image is cut short [broken_image]\n"
+
+
+URLS = [
+    pytest.param("http://a:1/", {"FCNSERVE_URL": "http://b"}, "http://a:1", id="given"),
+    pytest.param(None, {"FCNSERVE_URL": "b:2", "FCNSERVE_PORT": "3"}, "http://b:2", id="url"),
+    pytest.param(None, {"FCNSERVE_PORT": "8001"}, "http://127.0.0.1:8001", id="port"),
+    pytest.param(None, {"FCNSERVE_URL": "", "FCNSERVE_PORT": ""}, "http://127.0.0.1:8000", id="no"),
+    pytest.param("https://x.org/seg/", {}, "https://x.org/seg", id="path"),
+    pytest.param("[::1]:8000", {}, "http://[::1]:8000", id="IPv6"),
+]
+
+
+@pytest.mark.parametrize(("given", "environment", "found"), URLS)
+def test_a_server_is_where_it_is_said_to_be(
+    given: str | None, environment: dict[str, str], found: str
+) -> None:
+    assert server_url(given, environment) == found
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://x", "http://", "http://x:port", "http://x:99999", "http://[::1", "x?y=1", "a b"]
+)
+def test_what_is_no_url_is_refused(url: str) -> None:
+    with pytest.raises(BadUrlError, match="is no server's URL; one is http"):
+        server_url(url, {})
+
+
+@pytest.mark.parametrize("port", ["abc", "0", "70000", "-1", "8000.0"])
+def test_a_port_that_cannot_be_asked_is_refused(port: str) -> None:
+    with pytest.raises(BadUrlError, match=f"FCNSERVE_PORT={port} is no port"):
+        server_url(None, {"FCNSERVE_PORT": port})
+
+
+async def test_the_environment_names_server_and_key(fake: FakeServer, url: str) -> None:
+    script = "import typer; from service.client import segment; typer.run(segment)"
+    os.environ.update(named := {"FCNSERVE_URL": url, "FCNSERVE_KEY": "k"})
+    try:
+        running = await _run_command(script, ["-", "-o", "-"], b"photo")
+    finally:
+        for name in named:
+            del os.environ[name]
+    assert (running.returncode, running.stdout) == (0, ANSWER + b"photo")
+    assert fake.keys == ["Bearer k"]
+
+
+@pytest.mark.parametrize("stuck", ["stdin", "fifo as photo", "fifo as target"])
+async def test_ctrl_c_ends_the_command_while_a_stream_has_nobody_at_its_other_end(
+    tmp_path: Path, url: str, fake: FakeServer, stuck: str
+) -> None:
+    photo, fifo = tmp_path / "photo.jpg", tmp_path / "fifo"
+    photo.write_bytes(b"photo")
+    os.mkfifo(fifo)
+    source = {"stdin": "-", "fifo as photo": str(fifo)}.get(stuck, str(photo))
+    target = fifo if stuck == "fifo as target" else tmp_path / "mask.png"
+    inward, outward = os.pipe()
+    os.write(outward, b"begun")
+    script = "import typer; from service.client import segment; typer.run(segment)"
+    arguments = (source, "-o", str(target), "--url", url)
+    running = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", script, *arguments), stdin=inward, stderr=asyncio.subprocess.PIPE
+    )
+    begun: dict[str, Callable[[], bool]] = {
+        "stdin": lambda: unread(outward) == 0,
+        "fifo as photo": lambda: has_reader(fifo),
+        "fifo as target": lambda: bool(fake.queries),
+    }
+    try:
+        async with asyncio.timeout(60):
+            while not begun[stuck]():  # noqa: ASYNC110 - another process sets no event
+                await asyncio.sleep(0.02)
+            running.send_signal(signal.SIGINT)
+            _, told = await running.communicate()
+    finally:
+        os.close(inward)
+        os.close(outward)
+    assert (running.returncode, told) == (130, b"stopped\n")
+
+
+def unread(pipe: int) -> int:
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
+def has_reader(fifo: Path) -> bool:
+    """Such a FIFO may be opened for writing without waiting."""
+    try:
+        os.close(os.open(fifo, os.O_WRONLY | os.O_NONBLOCK))
+    except OSError:
+        return False
+    return True
 
 
 async def _run_command(

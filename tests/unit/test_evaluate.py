@@ -170,6 +170,18 @@ async def test_a_server_is_scored_as_the_folder_that_it_serves(
     assert np.array_equal(np.load(ours / "counts.npy"), np.load(theirs / "counts.npy"))
 
 
+async def test_a_server_may_be_named_by_the_environment(
+    data: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = ("--data", str(data), "-o", str(tmp_path / "out"))
+    async with serving(Served(folder)) as url:
+        monkeypatch.setenv("FCNSERVE_URL", url)
+        code, told = await run(*out, "--model", "discs")
+        assert (code, "through http" in told) == (0, True), told
+        code, told = await run(str(folder), *out)  # a folder that is named comes first
+        assert (code, "through cpu" in told) == (0, True), told
+
+
 async def test_a_model_that_the_server_lacks_is_told_in_a_line(data: Path, folder: Path) -> None:
     async with serving(Served(folder)) as url:
         code, told = await run("--server", url, "--model", "other", "--data", str(data))

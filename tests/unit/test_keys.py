@@ -312,7 +312,10 @@ def test_a_gateway_without_its_keys_says_so_in_a_line_and_ends(
 
 def test_the_command_prints_a_key_and_a_line_that_lets_it_in(path: Path) -> None:
     result = CliRunner().invoke(app, ["key", "camera-8"])
-    secret, line = result.output.splitlines()
+    secret, line = result.stdout.splitlines()  # nothing else, for scripts
+    key_label, line_label = result.stderr.splitlines()
+    assert "the key, which clients send" in key_label
+    assert "FCNSERVE_API_KEYS_FILE" in line_label
     path.write_text(f"{line}\n")
     found = loaded(path).find(secret.encode())
     assert found is not None
