@@ -96,7 +96,8 @@ def _into_stream(photos: Sequence[str], out: str) -> Job:
     try:
         os.fstat(number)
     except OSError as error:
-        raise BadNamesError(f"{out} is closed; give it a reader, or name a file") from error
+        named = "standard output" if target is None else out
+        raise BadNamesError(f"{named} is closed; redirect it, or name a file") from error
     return Job(_source(photos[0]), target)
 
 

@@ -8,6 +8,7 @@ Called by `service/client.py`.
 import asyncio
 import io
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -162,13 +163,19 @@ def translated(url: str) -> Iterator[None]:
         ) from error
     except aiohttp.ClientConnectorError as error:
         raise ServerUnreachableError(
-            f"no fcnserve answers at {url} ({error.strerror or error.os_error}); is the server "
+            f"no fcnserve answers at {url} ({_reason_of(error)}); is the server "
             "running? start it with: make serve, or name another with --url or FCNSERVE_URL"
         ) from error
     except TimeoutError as error:
         raise PhotoFailedError("the server did not answer in time") from error
     except aiohttp.ClientError as error:
         raise PhotoFailedError(f"the exchange with {url} failed: {error}") from error
+
+
+def _reason_of(error: aiohttp.ClientConnectorError) -> str:
+    """The system's words where it has some: asyncio has its own, longer ones."""
+    number = error.errno or 0
+    return os.strerror(number) if number > 0 else error.strerror or str(error.os_error)
 
 
 def check_answer(url: str, status: int, body: bytes, location: str = "") -> None:

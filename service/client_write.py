@@ -50,7 +50,15 @@ def open_descriptor(target: Path) -> int | None:
 
 
 def write_answer(target: Path | None, body: bytes) -> None:
-    """Write to a name, or to standard output; raises OSError."""
+    """Write to a name, or to standard output; raises OSError, which has the name."""
+    try:
+        _write(target, body)
+    except OSError as error:  # of a draft, or of a descriptor, which has none
+        named = "standard output" if target is None else str(target)
+        raise OSError(error.errno, error.strerror, named) from error
+
+
+def _write(target: Path | None, body: bytes) -> None:
     if target is None:
         _write_all(1, body)
     elif (descriptor := open_descriptor(target)) is not None:
