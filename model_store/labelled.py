@@ -1,10 +1,11 @@
 """A folder of photos and masks in, pairs of (photo, labels) out; `train` and `evaluate` read it.
 
     DATA/images/NAME.jpg   any format that the service takes
-    DATA/masks/NAME.png    class numbers: a palette or grey PNG; or RGB, in the model's colours
+    DATA/masks/NAME.png    class numbers: a palette or grey PNG; or RGB, in the model's colours;
+                           or black and white (0 and 255), where there are two classes
     DATA/train.txt         names, one a line; likewise val.txt
 
-A mask's 255 is void: neither learned nor scored.
+A mask's 255 is void: neither learned nor scored, unless `model_store.survey` finds otherwise.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,12 +14,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
 from handlers import photo
 from handlers.errors import ProblemError
 from handlers.model_config import ModelConfig, Rgb
 from handlers.photo import Pixels
+from model_store import mask_file
+from model_store.mask_file import MaskError, Written, shares
 
 Labels = NDArray[np.uint8]  # (H, W): class numbers, and VOID
 
@@ -26,8 +28,8 @@ VOID = 255
 IMAGES, MASKS = "images", "masks"
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif")
 FORMATS = photo.DEFAULT_FORMATS | photo.OPTIONAL_FORMATS
-# the colour of void in PASCAL VOC's masks
-VOID_COLOUR = (224, 224, 192)
+# more numbers beyond the classes are no classes that somebody forgot
+SHADES = 8
 # as many names are told in a message
 SHOWN_NAMES = 5
 
@@ -43,6 +45,7 @@ class Legend:
     model: str
     classes: tuple[str, ...]
     palette: tuple[Rgb, ...]
+    full: int = VOID  # what 255 means in these masks
 
     @classmethod
     def of(cls, config: ModelConfig) -> "Legend":
@@ -68,19 +71,30 @@ def find_pairs(data: Path, names: Sequence[str] | None = None) -> list[Pair]:
             raise DataError(
                 f"{data / kind} has nothing for {len(missing)} of {len(wanted)} names "
                 f"({shorten(missing)}); each photo needs a mask of the same name: add the files, "
-                "or list the names to use in train.txt and val.txt"
+                "or list the names to use (without their suffixes) in train.txt and val.txt"
             )
     return [Pair(name, photos[name], masks[name]) for name in wanted]
 
 
 def files_by_name(folder: Path, suffixes: Sequence[str] = (".png",)) -> Mapping[str, Path]:
     """Map names without suffix to files; raises DataError where there are none."""
-    files = sorted(folder.iterdir()) if folder.is_dir() else []
-    found = {file.stem: file for file in files if file.suffix.lower() in suffixes}
+    for needed in (folder.parent, folder):
+        if not needed.is_dir():
+            raise DataError(
+                f"there is no folder {needed}; a data set is a folder with photos in {IMAGES}/ and "
+                f"masks (PNG) of the same names in {MASKS}/"
+            )
+    files = sorted(folder.iterdir())
+    found: dict[str, Path] = {}
+    for file in files:
+        if file.suffix.lower() in suffixes and (other := found.setdefault(file.stem, file)) != file:
+            raise DataError(f"{other} and {file} have one name; remove or rename one of them")
     if not found:
+        others = sorted({file.suffix for file in files if file.suffix})
+        seen = f" ({len(files)} files: {shorten(others)})" if others else ""
         raise DataError(
-            f"{folder} holds no {suffixes[0]} file; put photos into {IMAGES}/ and masks (PNG) of "
-            f"the same names into {MASKS}/"
+            f"{folder} holds no {suffixes[0]} file{seen}; put photos into {IMAGES}/ and masks "
+            f"(PNG) of the same names into {MASKS}/"
         )
     return found
 
@@ -88,12 +102,13 @@ def files_by_name(folder: Path, suffixes: Sequence[str] = (".png",)) -> Mapping[
 def read_names(file: Path) -> list[str]:
     """Read a list of names, one a line; raises DataError."""
     try:
-        names = file.read_text().split()
+        lines = file.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{file} cannot be read: {error}; name a list, one name a line") from error
+    names = dict.fromkeys(name for line in lines if (name := line.strip()))  # each once
     if not names:
         raise DataError(f"{file} is empty; list the names of photos in it, one a line")
-    return names
+    return list(names)
 
 
 def read_pair(pair: Pair, legend: Legend) -> tuple[Pixels, Labels]:
@@ -124,36 +139,41 @@ def read_photo(file: Path) -> Pixels:
 
 def read_labels(file: Path, legend: Legend) -> Labels:
     """Read a mask's class numbers; raises DataError for one that the model does not have."""
+    values = read_values(file, legend).values
+    if legend.full == VOID:
+        return values
+    return np.where(values == VOID, np.uint8(legend.full), values)
+
+
+def read_values(file: Path, legend: Legend) -> Written:
+    """Read a mask's numbers, whatever 255 means; raises DataError."""
     try:
-        with Image.open(file) as image:
-            grey = image.mode in {"P", "L", "1"} or image.mode.startswith("I")
-            values = np.asarray(image if grey else image.convert("RGB"))
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise DataError(f"{file} cannot be read: {error}; save the mask again as PNG") from error
-    labels = values if grey else labels_of_colours(file, values, legend)
-    beyond = np.unique(labels[(labels >= len(legend.classes)) & (labels != VOID)])
-    if beyond.size:
-        raise DataError(
-            f"{file} holds class {beyond[0]}, but {legend.model} has classes 0 to "
-            f"{len(legend.classes) - 1} and {VOID} for void; correct the mask, or add the class to "
-            "model.yaml"
-        )
-    return labels.astype(np.uint8)
+        written = mask_file.read(file, legend.palette, legend.model)
+        check_known(written.values, legend)
+    except MaskError as error:
+        raise DataError(f"{file} {error}") from error
+    return written
 
 
-def labels_of_colours(file: Path, colours: Pixels, legend: Legend) -> Labels:
-    """Look an RGB mask's colours up in the model's palette."""
-    numbers = {colour: place for place, colour in enumerate(legend.palette)}
-    numbers.setdefault(VOID_COLOUR, VOID)
-    flat, places = np.unique(colours.reshape(-1, 3), axis=0, return_inverse=True)
-    unknown = [tuple(map(int, each)) for each in flat if tuple(map(int, each)) not in numbers]
-    if unknown:
-        raise DataError(
-            f"{file} is an RGB mask with the colour {unknown[0]}, which is not in the palette of "
-            f"{legend.model}; save class numbers as a palette or grey PNG, or add the colour"
+def check_known(values: Labels, legend: Legend) -> None:
+    classes = len(legend.classes)
+    seen = np.flatnonzero(np.bincount(values.ravel()))
+    beyond = seen[(seen >= classes) & (seen != VOID)]
+    if not beyond.size:
+        return
+    raise MaskError(
+        f"holds class {beyond[0]}, but {legend.model} has classes 0 to {classes - 1} and {VOID} "
+        f"for void; correct the mask, {advice(len(beyond))} (seen: {shares(values)})"
+    )
+
+
+def advice(beyond: int) -> str:
+    if beyond > SHADES:
+        return (
+            "whose many values are shades of grey: save each pixel as its class's number, with "
+            "edges that are not smoothed, and never as JPEG in between"
         )
-    table = np.array([numbers[each[0], each[1], each[2]] for each in flat.tolist()], np.uint8)
-    return table[places.reshape(colours.shape[:2])]
+    return "or name as many classes (`fcnserve model new`)"
 
 
 def shorten(names: Sequence[str]) -> str:

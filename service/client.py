@@ -218,7 +218,8 @@ def _run(plan: Sequence[Job], server: Server, query: Query, parallel: int) -> li
 
 def _progress(console: Console, *, shown: bool) -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    return Progress(*columns, TimeRemainingColumn(), console=console, disable=not shown)
+    left = TimeRemainingColumn(), TextColumn("left")
+    return Progress(*columns, *left, console=console, disable=not shown)
 
 
 def _line(outcome: Outcome) -> str:

@@ -4,8 +4,9 @@ Here, and not beside the other model commands, since it asks servers as `fcnserv
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,6 +24,9 @@ from service.client_url import (
 if TYPE_CHECKING:
     from model_store.evaluate.predict import Predictor
     from model_store.evaluate.report import Subject
+    from model_store.held_out import Chosen
+
+    Load = Callable[[], Predictor]
 
 
 def evaluate(  # noqa: PLR0913 - one argument an option
@@ -34,7 +38,11 @@ def evaluate(  # noqa: PLR0913 - one argument an option
     ] = None,
     names: Annotated[
         Path | None,
-        typer.Option("--list", help="Names, one a line; DATA/val.txt, or else all, unless given."),
+        typer.Option(
+            "--list",
+            help="Names, one a line; unless given, those that the training held out, "
+            "DATA/val.txt, or all.",
+        ),
     ] = None,
     server: Annotated[str | None, typer.Option("--server", "--url", help=URL_HELP)] = None,
     model: Annotated[str | None, typer.Option(help="Which of the server's models.")] = None,
@@ -62,16 +70,18 @@ def evaluate(  # noqa: PLR0913 - one argument an option
             "name a model's folder, or a --server such as http://127.0.0.1:8000; not both"
         )
     with told_in_a_line():
+        from model_store.held_out import choose
+
         if folder is not None:
-            subject, predictor = in_folder(folder, data, device)
+            subject, load = in_folder(folder, data, device)
         else:
-            subject, predictor = behind(server, key, model, data, jobs)
-        judge(subject, predictor, data, names, size or [1], out)
+            subject, load = behind(server, key, model, data, jobs)
+        judge(subject, load, choose(data, names, folder), size or [1], out)
         if against is not None:
             compare(against, out)
 
 
-def in_folder(folder: Path, data: Path, device: str) -> "tuple[Subject, Predictor]":
+def in_folder(folder: Path, data: Path, device: str) -> "tuple[Subject, Load]":
     from model_store.evaluate.predict import device_of, in_process
     from model_store.evaluate.report import Subject
     from model_store.labelled import Legend
@@ -79,14 +89,13 @@ def in_folder(folder: Path, data: Path, device: str) -> "tuple[Subject, Predicto
 
     config = checked_config(folder)
     numerics = device_of(device, config.precision).numerics()
-    return Subject(Legend.of(config), config.version, numerics, data.name), in_process(
-        folder, device
-    )
+    subject = Subject(Legend.of(config), config.version, numerics, data.name)
+    return subject, lambda: in_process(folder, device)
 
 
 def behind(
     url: str | None, key: str | None, model: str | None, data: Path, jobs: int
-) -> "tuple[Subject, Predictor]":
+) -> "tuple[Subject, Load]":
     from model_store.evaluate.report import Subject
     from model_store.labelled import Legend
     from service.client_http import Server
@@ -97,36 +106,32 @@ def behind(
     palette = tuple((red, green, blue) for red, green, blue in card["palette"])
     legend = Legend(card["name"], tuple(card["classes"]), palette)
     subject = Subject(legend, f"{card['version']} ({card['digest']})", server.url, data.name)
-    return subject, through_server(server, model, jobs)
+    return subject, lambda: through_server(server, model, jobs)
 
 
-def judge(
-    subject: "Subject",
-    predictor: "Predictor",
-    data: Path,
-    names: Path | None,
-    sizes: list[int],
-    out: Path,
-) -> None:
+def judge(subject: "Subject", load: "Load", chosen: "Chosen", sizes: list[int], out: Path) -> None:
+    """Read all masks, then score: what is wrong with one is told before anything is done."""
     from rich.console import Console
     from rich.progress import track
 
     from model_store.evaluate.report import MARKDOWN_FILE
     from model_store.evaluate.run import evaluate
-    from model_store.labelled import find_pairs, read_names
+    from model_store.survey import survey
 
-    listed = names or (data / "val.txt" if (data / "val.txt").exists() else None)
-    pairs = find_pairs(data, read_names(listed) if listed else None)
-    console = Console(stderr=True)
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console.print(f"scoring {chosen.why}")
+    masks = survey(chosen.pairs, subject.legend)
+    console.print(masks.describe())
+    subject = replace(subject, legend=masks.legend, chosen=chosen.why)
     steps = iter(
         track(
-            range(len(pairs) * len(sizes)),
+            range(len(chosen.pairs) * len(sizes)),
             "scoring",
             console=console,
             disable=not console.is_terminal,
         )
     )
-    evaluate(pairs, subject, predictor, sizes, out, photo_done=lambda: next(steps, None))
+    evaluate(chosen.pairs, subject, load(), sizes, out, photo_done=lambda: next(steps, None))
     typer.echo((out / MARKDOWN_FILE).read_text())
     typer.echo(f"report, confusion matrix and contact sheet are in {out}")
 

@@ -17,5 +17,12 @@ def told_in_a_line(*more: type[Exception]) -> Iterator[None]:
     try:
         yield
     except refused as error:
-        typer.echo(error, err=True)
+        typer.echo(words(error), err=True)
         raise typer.Exit(1) from error
+
+
+def words(error: Exception) -> str:
+    """Write the system's own errors as file and reason, the others as they are."""
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)

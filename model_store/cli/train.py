@@ -11,6 +11,8 @@ import typer
 
 from model_store.cli.refusals import told_in_a_line
 
+RUN = "training"
+
 
 def train(  # noqa: PLR0913 - one argument an option
     folder: Annotated[
@@ -19,8 +21,8 @@ def train(  # noqa: PLR0913 - one argument an option
     data: Annotated[
         Path,
         typer.Option(
-            help="Photos in images/, masks (PNG: class numbers, 255 void) in masks/; train.txt and "
-            "val.txt list their names, or every tenth is held out."
+            help="Photos in images/, masks in masks/ (PNG: class numbers, 255 void; of two classes "
+            "black and white, too); train.txt and val.txt list names, or every tenth is held out."
         ),
     ],
     run: Annotated[
@@ -60,6 +62,9 @@ def train(  # noqa: PLR0913 - one argument an option
     device: Annotated[str, typer.Option(help="cpu, cuda, or cuda:1.")] = "cpu",
     threads: Annotated[int, typer.Option(min=0, help="0: one a processor.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.")] = 0,
+    allow_absent: Annotated[
+        bool, typer.Option("--allow-absent", help="Train although no mask has some class.")
+    ] = False,
     validate_every: Annotated[
         int, typer.Option(min=1, help="Steps from one look at the held out photos to the next.")
     ] = 500,
@@ -69,7 +74,7 @@ def train(  # noqa: PLR0913 - one argument an option
     # threads that spin at OpenMP's barriers take the processors from all else
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     with told_in_a_line(*refusals()):
-        learn(folder, data, run or folder / "training", options)
+        learn(folder, data, run or folder / RUN, options)
 
 
 PLACES = {"folder", "data", "run"}
@@ -94,22 +99,33 @@ def learn(folder: Path, data: Path, run: Path, choices: dict[str, object]) -> No
     from model_store.train.session import Hooks, Session
     from model_store.train.split import split
     from model_store.train.start import read_start
-    from model_store.train.validation import BEST
+    from model_store.train.state import NONE_YET
+    from model_store.train.validation import BEST, START
 
     config, photos = checked_config(folder), split(data)
     options = options_of(choices, photos=len(photos.train))
     session = Session(config, photos, options, run)
     console = Console(highlight=False, soft_wrap=True)
+    console.print(session.masks.describe())
     with shown(options.steps, console) as report, stopped_by_signals() as signals:
         hooks = Hooks(lambda: read_start(str(folder), config), report, lambda: bool(signals))
         outcome = session.train(hooks)
     if outcome.step < options.steps:
         console.print(f"stopped after step {outcome.step}; the same command goes on from there")
         raise typer.Exit(128 + signals[0])
+    weights = folder / config.weights
+    if not outcome.best > outcome.start:
+        console.print(
+            f"{weights} was left as it was: the best of {outcome.step} steps has a mean IoU of "
+            f"{outcome.best:.3f} on the photos held out, and what was there had {outcome.start:.3f}"
+            f"; the trained weights are in {run / BEST}"
+        )
+        return
     put_weights(run / BEST, folder, config)
+    before = f", {outcome.start:.3f} before" if outcome.start > NONE_YET else ""
     console.print(
-        f"{folder / config.weights} is the best of {outcome.step} steps: mean IoU "
-        f"{outcome.best:.3f} on the photos held out"
+        f"{weights} is the best of {outcome.step} steps: mean IoU {outcome.best:.3f} on the photos "
+        f"held out{before}; what was there is in {run / START}"
     )
 
 

@@ -29,6 +29,7 @@ class Subject:
     version: str
     through: str  # a device and its precision, or a server's URL
     data: str
+    chosen: str = ""  # which photos of the data, and why
 
 
 def write_report(subject: Subject, photos: int, scores: Mapping[int, Scores], out: Path) -> None:
@@ -43,6 +44,7 @@ def document(subject: Subject, photos: int, scores: Mapping[int, Scores]) -> dic
         "version": subject.version,
         "through": subject.through,
         "data": subject.data,
+        "chosen": subject.chosen,
         "photos": photos,
         "sizes": {f"{times}x": of_size(subject.legend, each) for times, each in scores.items()},
     }
@@ -73,8 +75,9 @@ def markdown(subject: Subject, photos: int, scores: Mapping[int, Scores]) -> Ite
     sizes = [f"{times}x" for times in scores]
     yield f"# {subject.legend.model} {subject.version} on {photos} photos"
     yield ""
-    yield f"{subject.data}, through {subject.through}. In brackets: 95 % of bootstrap samples of"
-    yield "the photos. Void pixels are left out."
+    chosen = f": {subject.chosen}" if subject.chosen else ""
+    yield f"{subject.data}{chosen}, through {subject.through}."
+    yield "In brackets: 95 % of bootstrap samples of the photos. Void pixels are left out."
     yield ""
     yield f"| photo size | {' | '.join(sizes)} |"
     yield f"|---{'|---' * len(sizes)}|"

@@ -14,7 +14,8 @@ from PIL import Image, ImageDraw, ImageFont
 from handlers.photo import Pixels
 from model_store.evaluate.confusion import Counts
 from model_store.evaluate.scores import Floats, ious, mean
-from model_store.labelled import VOID, VOID_COLOUR, Labels, Legend, Pair, read_labels, read_photo
+from model_store.labelled import VOID, Labels, Legend, Pair, read_labels, read_photo
+from model_store.mask_file import VOID_COLOUR
 
 SHEET_FILE = "sheet.png"
 # photos on a sheet, and how many of them go into a row

@@ -4,13 +4,12 @@ A photo is drawn by the rarest class in it, after Gupta, Dollar and Girshick, "L
 section 4.2: in proportion to (1 / the part of photos that show it) ** power, where they take 0.5.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store.labelled import VOID, Labels, Legend, Pair, read_labels
+from model_store.survey import Survey
 
 # a class that fills less of a mask than this is not what a photo is drawn for
 LEAST_PART = 0.002
@@ -23,10 +22,9 @@ class Census:
     shows: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, pairs: Sequence[Pair], legend: Legend) -> "Census":
-        """Read all masks once; raises DataError for the first that is wrong."""
-        classes = len(legend.classes)
-        return cls(np.stack([shown(read_labels(pair.mask, legend), classes) for pair in pairs]))
+    def of(cls, found: Survey) -> "Census":
+        classes = len(found.legend.classes)
+        return cls(np.stack([shown(pixels, classes) for pixels in found.pixels]))
 
     def weights(self, power: float) -> NDArray[np.float64]:
         """How likely each photo is drawn: (photos,), one in all."""
@@ -40,7 +38,7 @@ class Census:
         return np.flatnonzero(self.shows[:, place])
 
 
-def shown(labels: Labels, classes: int) -> NDArray[np.bool_]:
-    pixels = np.bincount(labels.ravel(), minlength=VOID + 1)[:classes]
-    least = min(LEAST_PART * labels.size, pixels.max())
-    return np.asarray(pixels >= max(least, 1))
+def shown(pixels: NDArray[np.int64], classes: int) -> NDArray[np.bool_]:
+    """Say of each class whether a mask, of so many pixels of each value, is one to draw it by."""
+    least = min(LEAST_PART * pixels.sum(), pixels[:classes].max())
+    return np.asarray(pixels[:classes] >= max(least, 1))

@@ -28,6 +28,7 @@ class Examples:
     config: ModelConfig
     options: Options
     census: Census
+    legend: Legend
     _weights: NDArray[np.float64] = field(init=False)
     _objects: NDArray[np.int64] = field(init=False)
 
@@ -64,7 +65,7 @@ class Examples:
 
     def _read(self, pair: Pair) -> tuple[Pixels, Labels]:
         """Read at the working size, which is what the network sees in service."""
-        pixels, labels = read_pair(pair, Legend.of(self.config))
+        pixels, labels = read_pair(pair, self.legend)
         height, width = labels.shape
         size = photo.fit(height, width, self.config.working_max_side)
         return photo.reduce(pixels, size), nearest(labels, size)

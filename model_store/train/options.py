@@ -55,6 +55,8 @@ class Options(Strict):
     # 0: one a processor
     threads: int = Field(default=0, ge=0)
     seed: int = Field(default=0, ge=0)
+    # train although no mask has some class, which is then unlearned
+    allow_absent: bool = False
     # steps from one look at the validation photos to the next
     validate_every: int = Field(default=500, ge=1)
 

@@ -19,14 +19,14 @@ def shown(steps: int, console: Console) -> Iterator[Callable[[Row], None]]:
     if not console.is_terminal:
         yield lambda row: console.print(line(row, steps))
         return
-    columns = BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    columns = BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("left")
     with Progress(TextColumn(COLUMNS[0]), *columns, TextColumn(COLUMNS[1]), console=console) as bar:
         task = bar.add_task("training", total=steps, figures="")
 
         def report(row: Row) -> None:
             if row.mean_iou is not None:
                 bar.console.print(line(row, steps))
-            bar.update(task, completed=row.step, figures=f"{row.stage}  loss {row.loss:.3f}")
+            bar.update(task, completed=row.step, figures=f"FCN-{row.stage}  loss {row.loss:.3f}")
 
         yield report
 
@@ -42,4 +42,4 @@ def line(row: Row, steps: int) -> str:
         for name, value in scores
         if value is not None and value == value  # noqa: PLR0124 - not NaN: some class is common
     )
-    return f"step {row.step} of {steps} ({row.stage}): loss {row.loss:.3f}{told}"
+    return f"step {row.step} of {steps} (FCN-{row.stage}): loss {row.loss:.3f}{told}"

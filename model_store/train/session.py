@@ -9,7 +9,9 @@ import torch
 
 from handlers.device import cpu_threads, prepare_cpu
 from handlers.model_config import ModelConfig
+from model_store import held_out
 from model_store.labelled import Legend
+from model_store.survey import Survey, check_present, check_scored, survey
 from model_store.train import state as states
 from model_store.train.ahead import made_ahead
 from model_store.train.balance import Census
@@ -19,10 +21,10 @@ from model_store.train.learner import Learner
 from model_store.train.log import Log, Loss, Row
 from model_store.train.options import Options
 from model_store.train.schedule import Stage, factor, stages
-from model_store.train.split import VAL_LIST, Split
+from model_store.train.split import Split
 from model_store.train.start import at_stride, begin
 from model_store.train.state import State
-from model_store.train.validation import Look, Validation
+from model_store.train.validation import BEST, START, Look, Validation
 
 # steps from one row of the log, and from one checkpoint, to the next
 LOG_EVERY = 20
@@ -43,27 +45,38 @@ class Hooks:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How far a run came, and the best mean IoU on the validation photos."""
+    """How far a run came; the best mean IoU on the validation photos, and that of the start."""
 
     step: int
     best: float
+    start: float
+
+
+def check(learned: Survey, looked_at: Survey, options: Options) -> None:
+    """Raise DataError for masks that would teach or score nothing."""
+    if not options.allow_absent:
+        check_present(learned, looked_at)
+    check_scored(looked_at)
 
 
 class Session:
     """One run in its folder."""
 
     def __init__(self, config: ModelConfig, split: Split, options: Options, run: Path) -> None:
-        """Read all masks; raises DataError."""
+        """Read all masks; raises DataError, before anything is written."""
         prepare_cpu(options.threads or cpu_threads())
         torch.manual_seed(options.seed)
-        run.mkdir(parents=True, exist_ok=True)
         self.config, self.options, self.run = config, options, run
-        (run / VAL_LIST).write_text("".join(f"{pair.name}\n" for pair in split.val))
-        census = Census.of(split.train, Legend.of(config))
-        self._examples = Examples(split.train, config, options, census)
-        self._validation = Validation(split.val, run, options.device)
+        self.masks = survey([*split.train, *split.val], Legend.of(config))
+        learned = self.masks.part(slice(len(split.train)))
+        check(learned, self.masks.part(slice(len(split.train), None)), options)
+        run.mkdir(parents=True, exist_ok=True)
+        held_out.note(split.val, run)
+        legend = self.masks.legend
+        self._examples = Examples(split.train, config, options, Census.of(learned), legend)
+        self._validation = Validation(split.val, legend, run, options.device)
         self._loss = Loss()
-        self._best = states.NONE_YET
+        self._best = self._start = states.NONE_YET
         self._stopped = False
 
     def train(self, hooks: Hooks) -> Outcome:
@@ -76,6 +89,7 @@ class Session:
         self._best = state.best if state else states.NONE_YET
         self._log = Log.of(self.run, step)
         weights = state.average if state else hooks.read_start()
+        self._start = state.start if state else self._score_start(weights)
         for stage in stages(self.config.architecture, self.options):
             if self._stopped or step >= stage.end:
                 continue
@@ -87,7 +101,13 @@ class Session:
                 self._best = states.NONE_YET  # other networks' scores are no measure
             step = self._take_steps(learner, stage, range(step, stage.end), hooks)
             weights = learner.average
-        return Outcome(step, self._best)
+        return Outcome(step, self._best, self._start)
+
+    def _score_start(self, weights: Tensors) -> float:
+        """Score what the run begins with, and keep it: nothing worse is to take its place."""
+        look = self._validation.look(self.config, begin(self.config, weights).state_dict())
+        self._validation.keep(START)
+        return look.mean_iou
 
     def _learner(self, stage: Stage, weights: Tensors) -> Learner:
         return Learner(begin(at_stride(self.config, stage.stride), weights), self.options)
@@ -122,9 +142,11 @@ class Session:
         look = self._validation.look(at_stride(self.config, stage.stride), learner.average)
         if look.mean_iou > self._best:
             self._best = look.mean_iou
-            self._validation.keep()
+            self._validation.keep(BEST)
         return look
 
     def _save(self, learner: Learner, step: int) -> None:
         kept = learner.net.state_dict(), learner.average, learner.optimiser.state_dict()
-        states.save(State(step, *kept, self._best), self.config, self.options, self.run)
+        states.save(
+            State(step, *kept, self._best, self._start), self.config, self.options, self.run
+        )

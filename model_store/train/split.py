@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from model_store.held_out import VAL_LIST
 from model_store.labelled import DataError, Pair, find_pairs, read_names
 
-TRAIN_LIST, VAL_LIST = "train.txt", "val.txt"
+TRAIN_LIST = "train.txt"
 # where there are no lists, every tenth photo by name is held out
 HELD_OUT = 10
 FEWEST = 2

@@ -22,7 +22,7 @@ NONE_YET = -1.0
 # of `model.yaml`: what makes weights another network's
 NETWORK = {"architecture", "lite", "vgg16", "upsampling", "classes", "normalisation"}
 # what a run may change when it goes on: how long and where it computes, not what it learns from
-FREE = {"steps", "device", "threads", "validate_every"}
+FREE = {"steps", "device", "threads", "validate_every", "allow_absent"}
 
 
 class ResumeError(ValueError):
@@ -38,6 +38,7 @@ class State:
     average: dict[str, Tensor]
     optimiser: dict[str, Any]
     best: float  # mean IoU on the validation photos, or NONE_YET
+    start: float = NONE_YET  # that of the weights that the run began with
 
 
 def save(state: State, config: ModelConfig, options: Options, run: Path) -> None:
@@ -49,6 +50,7 @@ def save(state: State, config: ModelConfig, options: Options, run: Path) -> None
         "average": state.average,
         "optimiser": state.optimiser,
         "best": state.best,
+        "start": state.start,
     }
     partial = run / f".{CHECKPOINT_FILE}"
     torch.save(document, partial)

@@ -111,7 +111,7 @@ def test_a_name_may_be_as_long_as_the_file_system_lets_it(tmp_path: Path, length
 
 
 def test_an_answer_that_cannot_be_put_in_place_leaves_nothing_behind(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="File name too long: '.*mmm.png'"):
+    with pytest.raises(OSError, match=r"File name too long: '.*mmm\.png'"):
         write_answer(tmp_path / ("m" * LONGEST + ".png"), b"new")
     with pytest.raises(IsADirectoryError):
         write_answer(tmp_path, b"new")

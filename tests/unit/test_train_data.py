@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from model_store.labelled import VOID, DataError, Legend, Pair, find_pairs, read_labels, read_pair
+from model_store.survey import survey
 from model_store.train.balance import Census
 from model_store.train.crops import Example, crop, lay_out, one_axis, tint
 from model_store.train.examples import nearest
@@ -67,7 +68,7 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "no photos": (
         lambda data: (data / "images").rename(data / "elsewhere"),
-        r"images holds no .jpg file; put photos into images/ and masks",
+        r"there is no folder .*images; a data set is a folder with photos in images/",
     ),
 }
 
@@ -82,7 +83,7 @@ def test_what_is_wrong_with_the_data_is_told(
 
 
 def test_a_folder_that_is_not_there_is_told_of(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"nowhere/images holds no .jpg file"):
+    with pytest.raises(DataError, match=r"there is no folder .*nowhere; a data set"):
         find_pairs(tmp_path / "nowhere")
 
 
@@ -143,7 +144,7 @@ def test_a_photo_of_nothing_but_void_does_not_stop_the_census(tmp_path: Path) ->
     for name, value in (("void", VOID), ("some", 1)):
         Image.fromarray(np.full((8, 8), value, np.uint8)).save(tmp_path / f"{name}.png")
     pairs = [Pair(name, tmp_path, tmp_path / f"{name}.png") for name in ("void", "some")]
-    census = Census.of(pairs, LEGEND)
+    census = Census.of(survey(pairs, LEGEND))
     assert census.shows.tolist() == [[False, False], [False, True]]
     assert census.weights(0.5).sum() == pytest.approx(1)
 

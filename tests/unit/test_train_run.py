@@ -1,12 +1,15 @@
 """Training: a run learns, goes on exactly where it was, and leaves a model that can be served."""
 
+import shutil
 import signal
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
@@ -23,7 +26,8 @@ from model_store.train.session import Hooks, Outcome, Session
 from model_store.train.split import split
 from model_store.train.start import begin, read_start
 from model_store.train.state import CHECKPOINT_FILE, ResumeError, load
-from model_store.train.validation import BEST
+from model_store.train.validation import BEST, START
+from service.cli import app
 from tests.toys import NARROW_VGG, randomised
 
 # one thread: others that are idle spin, where several tests share a machine
@@ -209,6 +213,47 @@ def test_the_command_puts_the_best_weights_into_the_folder(data: Path, folder: P
     load_net(config(), file)
 
 
+def test_weights_that_are_no_better_leave_those_that_were_there(data: Path, folder: Path) -> None:
+    file = folder / "weights.safetensors"
+    before = file.read_bytes()
+    code, told = command(folder, data, "--steps", "1", "--rate", "1e-12")
+    assert code == 0
+    assert "was left as it was: the best of 1 steps has a mean IoU of" in told
+    assert file.read_bytes() == before
+    assert (folder / "training" / START / file.name).read_bytes() == before
+    assert (folder / "training" / BEST / file.name).exists()
+
+
+def black_and_white(data: Path, to: Path, white: bool = True) -> Path:
+    """The same photos, with masks of 0 and 255, or of 0 alone."""
+    shutil.copytree(data, to)
+    for file in (to / "masks").iterdir():
+        with Image.open(file) as mask:
+            values = np.asarray(mask) * (255 if white else 0)
+        Image.fromarray(values.astype(np.uint8)).save(file)
+    return to
+
+
+def test_black_and_white_masks_teach_what_class_numbers_do(data: Path, tmp_path: Path) -> None:
+    binary = black_and_white(data, tmp_path / "binary")
+    train(data, tmp_path / "numbers")
+    train(binary, tmp_path / "whites")
+    assert losses(tmp_path / "numbers") == losses(tmp_path / "whites")
+
+
+def test_a_class_that_no_mask_has_stops_a_training_before_it_touches_anything(
+    data: Path, folder: Path, tmp_path: Path
+) -> None:
+    black = black_and_white(data, tmp_path / "black", white=False)
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    code, told = command(folder, black, "--steps", "1")
+    assert code == 1
+    assert "no mask to learn from has the class disc; 10 masks: background 100.0%" in told
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+    code, told = command(folder, black, "--steps", "1", "--allow-absent")
+    assert code == 0, told
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
@@ -252,10 +297,11 @@ def test_the_commands_of_the_training_page_lead_to_a_model_that_can_be_packed(
         ("toy", data, "--photos", "11"),
         ("new", folder, "--classes", "background,disc"),
         ("train", folder, "--data", data, *small),
+        ("evaluate", folder, "--data", data, "-o", f"{tmp_path}/evaluation"),
         ("check", folder, "--photo", f"{data}/images/toy000.jpg"),
         ("package", folder),
     ):
-        result = CliRunner().invoke(model, arguments)
+        result = CliRunner().invoke(app, ["model", *arguments])
         assert result.exit_code == 0, result.output
     assert Path(held_out).read_text() == "toy000\ntoy010\n"
     assert Path(f"{folder}.mar").exists()
