@@ -46,10 +46,11 @@ class Legend:
     classes: tuple[str, ...]
     palette: tuple[Rgb, ...]
     full: int = VOID  # what 255 means in these masks
+    background: int | None = None
 
     @classmethod
     def of(cls, config: ModelConfig) -> "Legend":
-        return cls(config.name, config.classes, config.palette)
+        return cls(config.name, config.classes, config.palette, background=config.background_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,11 @@ def as_second_class(pairs: Sequence[Pair], pixels: Histogram, legend: Legend) ->
             continue
         if written.void_is_said or not holds(written.values, (0, VOID)):
             return Survey(pixels, legend)
+    if legend.background == 1:
+        raise DataError(
+            f"masks are black and white alone, and of {' and '.join(legend.classes)} either may be "
+            "the white one; save class numbers, 0 and 1"
+        )
     pixels = pixels.copy()
     pixels[:, 1], pixels[:, VOID] = pixels[:, VOID], 0
     return Survey(pixels, replace(legend, full=1))

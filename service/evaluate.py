@@ -104,7 +104,8 @@ def behind(
     server = Server(server_url(url), key)
     card = read_card(server, model)
     palette = tuple((red, green, blue) for red, green, blue in card["palette"])
-    legend = Legend(card["name"], tuple(card["classes"]), palette)
+    background = card.get("background_id")
+    legend = Legend(card["name"], tuple(card["classes"]), palette, background=background)
     subject = Subject(legend, f"{card['version']} ({card['digest']})", server.url, data.name)
     return subject, lambda: through_server(server, model, jobs)
 

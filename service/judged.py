@@ -50,7 +50,9 @@ async def _read_card(server: Server, model: str | None) -> dict[str, Any]:
     try:
         answer = json.loads(body)
         card: dict[str, Any] = answer if model else answer[0]
-        return {name: card[name] for name in ("name", "version", "digest", "classes", "palette")}
+        for needed in ("name", "version", "digest", "classes", "palette"):
+            card[needed]
+        return card
     except (ValueError, LookupError, TypeError) as error:
         raise ServerUnreachableError(
             f"{url} is not answered as fcnserve does; name another server with --url"

@@ -1,6 +1,7 @@
 """Masks as programs write them: each is understood in one way, or refused with what was seen."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -115,6 +116,12 @@ def test_255_stays_void_where_another_mask_says_what_is_a_class(
     found = survey(pairs if is_used else pairs[:1], TWO)
     assert found.legend.full == VOID
     assert set(np.unique(read_labels(pairs[0].mask, found.legend))) == {0, VOID}
+
+
+def test_white_is_not_guessed_where_black_would_be_an_object(tmp_path: Path) -> None:
+    pairs = saved(tmp_path, grey(disc(255)))
+    with pytest.raises(DataError, match="background either may be the white one; save class numb"):
+        survey(pairs, replace(TWO, classes=("disc", "background"), background=1))
 
 
 def test_255_is_void_for_more_than_two_classes(tmp_path: Path) -> None:
