@@ -5,20 +5,31 @@ amount again, so that its sender gets to read the answer instead of a reset conn
 """
 
 import asyncio
-import base64
-import binascii
-from collections.abc import Callable
+import codecs
+from collections.abc import Awaitable, Callable
 
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.datastructures import Headers
 
+from handlers.errors import BrokenImageError, UnsupportedMediaTypeError
+from handlers.photo import DEFAULT_FORMATS, sniff
+from service.base64_text import from_base64
+from service.coding import coding_of, decoded
 from service.errors import BadBase64Error, BadJsonError, BodyTooLargeError, ContentTypeError
 from service.form import IMAGES, Upload, from_multipart, read_form
 
 INLINE_JSON_BYTES = 250_000  # a larger one takes more than a millisecond
 MAX_JSON_MARKS = 64
 IMAGE_ADVICE = "compress the image or raise FCNSERVE_MAX_BODY_BYTES"
+# of bytes that are the image itself
+BYTES = frozenset({"", "application/octet-stream", "binary/octet-stream"})
+URL_ENCODED = "application/x-www-form-urlencoded"
+ADVICE = (
+    "send image/* or application/octet-stream (curl: -H 'Content-Type: image/jpeg'), "
+    'multipart/form-data with a file in the field "image", or application/json'
+)
+Taker = Callable[[bytes], Awaitable[bytes]]
 Hold = Callable[[int], None]  # takes account of so many more bytes; may raise BusyError
 
 BATCH_ADVICE = "send fewer images at a time or raise FCNSERVE_MAX_BATCH_BODY_BYTES"
@@ -34,18 +45,44 @@ class JsonImage(BaseModel):
 
 async def read_image(request: Request, max_body_bytes: int, hold: Hold) -> bytes:
     """Read the image of a request, by its content type; raises ProblemError."""
+    take = image_taker(request)
+    return await take(await read_unpacked(request, max_body_bytes, hold))
+
+
+def image_taker(request: Request) -> Taker:
+    """Choose, by its content type, how a request's body becomes an image; raises
+    ContentTypeError.
+    """
     media_type = media_type_of(request)
     if media_type == "multipart/form-data":
-        body = await read_body(request, max_body_bytes, hold)
-        return await from_multipart(request.headers, body)
+        return lambda body: from_multipart(request.headers, body)
     if media_type == "application/json":
-        return await read_json(await read_body(request, max_body_bytes, hold))
-    if media_type.startswith("image/") or media_type in {"", "application/octet-stream"}:
-        return await read_body(request, max_body_bytes, hold)
-    raise ContentTypeError(
-        f"Content-Type is {media_type[:80]!a}; send image/* or application/octet-stream, "
-        'multipart/form-data with a file in the field "image", or application/json'
-    )
+        return read_json
+    if media_type.startswith("image/") or media_type in BYTES:
+        return as_it_is
+    if media_type == URL_ENCODED:
+        return as_curl_sends
+    raise ContentTypeError(f"Content-Type is {media_type[:80]!a}; {ADVICE}")
+
+
+async def as_it_is(body: bytes) -> bytes:
+    return body
+
+
+async def as_curl_sends(body: bytes) -> bytes:
+    """Take a photo that curl's `--data-binary` has called a form; raises ContentTypeError for
+    anything else.
+    """
+    try:
+        sniff(body, DEFAULT_FORMATS)
+    except BrokenImageError as error:
+        raise ContentTypeError(
+            f"Content-Type is {URL_ENCODED}, which is what curl says unless told otherwise, and "
+            f"the body is no image; {ADVICE}"
+        ) from error
+    except UnsupportedMediaTypeError:
+        return body  # an image at least: what is read here is for others to say
+    return body
 
 
 async def read_images(request: Request, max_batch_body_bytes: int, hold: Hold) -> list[Upload]:
@@ -55,12 +92,29 @@ async def read_images(request: Request, max_batch_body_bytes: int, hold: Hold) -
         raise ContentTypeError(
             f"Content-Type is {media_type[:80]!a}; send multipart/form-data with {IMAGES.wanted}"
         )
-    body = await read_body(request, max_batch_body_bytes, hold, BATCH_ADVICE)
+    body = await read_unpacked(request, max_batch_body_bytes, hold, BATCH_ADVICE)
     return await read_form(request.headers, body, IMAGES)
 
 
 def media_type_of(request: Request) -> str:
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    """Read `Content-Type` without its parameters; raises ContentTypeError for two different
+    ones.
+    """
+    named = request.headers.getlist("content-type")
+    if len(set(named)) > 1:
+        raise ContentTypeError(f"Content-Type is given {len(named)} times; give it once")
+    return "".join(named[:1]).partition(";")[0].strip().lower()
+
+
+async def read_unpacked(
+    request: Request, max_body_bytes: int, hold: Hold, advice: str = IMAGE_ADVICE
+) -> bytes:
+    """Read a body, and unpack it where `Content-Encoding` says so; raises ProblemError."""
+    coding = coding_of(request.headers)
+    body = await read_body(request, max_body_bytes, hold, advice)
+    unpacked = await decoded(body, coding, max_body_bytes, advice)
+    hold(max(0, len(unpacked) - len(body)))
+    return unpacked
 
 
 async def read_body(
@@ -119,6 +173,7 @@ async def read_json(body: bytes) -> bytes:
 
 def from_json(body: bytes) -> bytes:
     """Decode `{"image": base64}`."""
+    body = body.removeprefix(codecs.BOM_UTF8)
     check_json_size(body)
     try:
         text = JsonImage.model_validate_json(body).image
@@ -128,11 +183,11 @@ def from_json(body: bytes) -> bytes:
             f'the body is not JSON of the form {{"image": "<base64>"}}: {found["msg"]}'
         ) from error
     try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
+        return from_base64(text)
+    except ValueError as error:
         raise BadBase64Error(
-            '"image" is not base64 with padding, without line breaks and without a "data:" '
-            "prefix (RFC 4648, section 4)"
+            '"image" is not base64 (RFC 4648, section 4 or 5): there are other characters, or a '
+            "wrong number of them; a data: prefix, line breaks and missing padding do no harm"
         ) from error
 
 

@@ -5,6 +5,7 @@ ProblemError (handlers.errors: also an image's own problems, found by gateway or
 +-- BadMultipartError      400  bad_multipart
 +-- BadJsonError           400  bad_json
 +-- BadBase64Error         400  bad_base64
++-- BadCodingError         400  bad_content_encoding
 +-- UnauthorizedError      401  unauthorized
 +-- NotFoundError          404  not_found
 +-- ModelNotFoundError     404  model_not_found
@@ -14,6 +15,7 @@ ProblemError (handlers.errors: also an image's own problems, found by gateway or
 +-- BodyTooLargeError      413  body_too_large
 +-- TooManyImagesError     413  too_many_images
 +-- ContentTypeError       415  unsupported_content_type
++-- CodingError            415  unsupported_content_encoding
 +-- InvalidOptionError     422  invalid_option
 +-- ImageCrashesWorkerError 422 image_crashes_worker
 +-- BusyError              429  busy
@@ -73,6 +75,14 @@ class BadBase64Error(ProblemError):
     status = 400
     code = "bad_base64"
     title = "Bad base64"
+
+
+class BadCodingError(ProblemError):
+    """The body is not packed as its `Content-Encoding` says."""
+
+    status = 400
+    code = "bad_content_encoding"
+    title = "Bad content encoding"
 
 
 class UnauthorizedError(ProblemError):
@@ -149,6 +159,16 @@ class ContentTypeError(ProblemError):
     status = 415
     code = "unsupported_content_type"
     title = "Unsupported content type"
+
+
+class CodingError(ProblemError):
+    """The body is packed in a way that is not unpacked here."""
+
+    status = 415
+    code = "unsupported_content_encoding"
+    title = "Unsupported content encoding"
+
+    accepted: ClassVar[str] = "gzip, deflate"
 
 
 class InvalidOptionError(ProblemError):
@@ -279,10 +299,16 @@ def error_headers(error: ProblemError) -> Mapping[str, str]:
     match error:
         case UnauthorizedError():
             return {"WWW-Authenticate": "Bearer"}
-        case BusyError() | RateLimitedError() | NotReadyError():
+        case (
+            BusyError()
+            | RateLimitedError()
+            | NotReadyError()
+            | DrainingError()
+            | TooManyConnectionsError()
+        ):
             return {"Retry-After": str(error.retry_after_s)}
-        case DrainingError() | TooManyConnectionsError():
-            return {"Retry-After": str(error.retry_after_s)}
+        case CodingError():
+            return {"Accept-Encoding": error.accepted}
         case MethodNotAllowedError():
             return {"Allow": error.allowed}
         case ReadTimeoutError():

@@ -1,15 +1,24 @@
-"""`multipart/form-data` in, the files of its fields out. Called by `service.body`."""
+"""`multipart/form-data` in, the files of its fields out. Called by `service.body`.
+
+The body is in memory already. What others read is read (a preamble, fields of text beside the
+files, a file whose name is encoded or missing); what has two readings is refused.
+"""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
-from starlette.datastructures import FormData, Headers, UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
+from python_multipart import MultipartParser
+from python_multipart.exceptions import FormParserError
+from starlette.datastructures import Headers
 
+from service.boundary import boundary_of, with_usual_start
 from service.errors import BadMultipartError, TooManyImagesError
+from service.part import Part, PartReader
 
 MAX_BATCH_IMAGES = 32
+# fields of text, which are passed over
+MAX_FIELDS = 32
 # between two pieces of a large body others get their turn; the worst takes 10 ms
 PIECE_BYTES = 250_000
 
@@ -47,64 +56,71 @@ async def read_form(headers: Headers, body: bytes, form: Form) -> list[Upload]:
     """Take at least one file; raises BadMultipartError and, from a form of several,
     TooManyImagesError.
     """
-    parser = InMemoryParser(headers, pieces(body), max_files=form.max_files, max_fields=0)
+    boundary = boundary_of(headers, body)
+    found = Found(form)
+    reader = PartReader(found.take)
     try:
-        data = await parser.parse()
-    except MultiPartException as error:
-        if parser.files_begun > form.max_files > 1:
-            raise TooManyImagesError(
-                f"the form has more than {form.max_files} files; send the others in another request"
-            ) from error
+        parser = MultipartParser(boundary, reader.callbacks())
+        for piece in pieces(with_usual_start(body, boundary)):
+            parser.write(piece)
+            await asyncio.sleep(0)
+    except FormParserError as error:  # its words are the parser's own, none of the body's
         raise BadMultipartError(
-            f"the body is not multipart/form-data with {form.wanted} "
-            f"and nothing else: {error.message}"  # the parser's own words, none of the body's
+            f"the body is not multipart/form-data with {form.wanted}: {error}"
         ) from error
-    else:
-        return await whole_files(data, parser, form)
-    finally:
-        parser.close()
+    if not reader.ended or not found.uploads:
+        raise BadMultipartError(found.complaint())
+    return found.uploads
 
 
-async def whole_files(data: FormData, parser: "InMemoryParser", form: Form) -> list[Upload]:
-    files = [
-        file
-        for field, file in data.multi_items()
-        if field in form.fields and isinstance(file, UploadFile)
-    ]
-    if not files or not parser.ended or len(files) < parser.files_begun:
-        found = f"{len(files)} of {parser.files_begun}" if files else "no"
-        raise BadMultipartError(
-            f'{found} whole file{"s" * bool(files)} in the field "{form.fields[0]}"; '
-            f"send {form.wanted}, with a filename each and a closing boundary"
-        )
-    uploads = []
-    for file in files:
-        uploads.append(Upload(await file.read(), file.filename or ""))
-        await asyncio.sleep(0)
-    return uploads
-
-
-class InMemoryParser(MultiPartParser):
-    """Starlette's parser, without its detour over the disk: the body is in memory already."""
-
-    spool_max_size = 0  # of a SpooledTemporaryFile: never rolls over
-    ended = False
-
-    @property
-    def files_begun(self) -> int:
-        return self._current_files
-
-    def on_end(self) -> None:
-        self.ended = True  # at the closing boundary
-
-    def close(self) -> None:
-        """Close every file that was begun: a form knows only those that came to their end."""
-        for file in self._files_to_close_on_error:
-            file.close()
-
-
-async def pieces(body: bytes) -> AsyncGenerator[bytes, None]:
-    """Cut the body, so that parsing a large one does not stop the house."""
+def pieces(body: bytes) -> Iterator[bytes]:
+    """Cut the body, so that parsing a large one does not keep others waiting."""
     for start in range(0, len(body), PIECE_BYTES):
         yield body[start : start + PIECE_BYTES]
-        await asyncio.sleep(0)
+
+
+@dataclass(slots=True)
+class Found:
+    """What has been found of a form so far."""
+
+    form: Form
+    uploads: list[Upload] = field(default_factory=list)
+    fields: list[str] = field(default_factory=list)  # of text, which are passed over
+
+    def take(self, part: Part) -> None:
+        """Keep a part that is an image; raises BadMultipartError and TooManyImagesError."""
+        if part.name in self.form.fields:
+            self.uploads.append(Upload(part.body, part.filename or ""))
+            self._check_files()
+        elif part.filename is None:
+            self.fields.append(part.name)
+            if len(self.fields) > MAX_FIELDS:
+                raise BadMultipartError(
+                    f"the form has more than {MAX_FIELDS} fields beside {self.form.wanted}; "
+                    "leave them out"
+                )
+        else:
+            raise BadMultipartError(
+                f"a file is in the field {part.name[:40]!a}; send {self.form.wanted} and no other"
+            )
+
+    def _check_files(self) -> None:
+        most = self.form.max_files
+        if len(self.uploads) <= most:
+            return
+        if most > 1:
+            raise TooManyImagesError(
+                f"the form has more than {most} files; send the others in another request"
+            )
+        raise BadMultipartError(
+            f"the form has more than {self.form.wanted}; send several images to /v1/segment/batch"
+        )
+
+    def complaint(self) -> str:
+        """Say what a form lacks that came to its end, or broke off, without being right."""
+        files = f"{len(self.uploads) or 'no'} whole file{'s' * (len(self.uploads) > 1)}"
+        beside = f" (there are {', '.join(map(ascii, self.fields[:3]))})" if self.fields else ""
+        return (
+            f'{files} in the field "{self.form.fields[0]}"{beside}; send {self.form.wanted}, and '
+            "a closing boundary"
+        )

@@ -40,6 +40,7 @@ __all__ = [
     "ignore_decoder_warnings",
     "read_header",
     "reduce",
+    "sniff",
 ]
 
 _HEADER_READERS = {

@@ -254,7 +254,7 @@ def form_of(images: Sequence[bytes], field: str = "images", end: bytes = b"--b--
     return b"".join(head + image + b"\r\n" for image in images) + end
 
 
-TEXT_FIELD = b'--b\r\nContent-Disposition: form-data; name="images"\r\n\r\nYQ==\r\n--b--\r\n'
+TEXT_FIELD = b'--b\r\nContent-Disposition: form-data; name="title"\r\n\r\nYQ==\r\n--b--\r\n'
 
 
 @pytest.mark.parametrize(
@@ -266,11 +266,11 @@ TEXT_FIELD = b'--b\r\nContent-Disposition: form-data; name="images"\r\n\r\nYQ==\
         pytest.param(
             form_of([CAT], end=b"") + form_of([CAT], "photo"),
             "bad_multipart",
-            "1 of 2 whole",
+            "a file is in the field 'photo'",
             id="one-other-field",
         ),
-        pytest.param(TEXT_FIELD, "bad_multipart", "Too many fields", id="text-field"),
-        pytest.param(form_of([CAT, CAT])[:-50], "bad_multipart", "1 of 2 whole", id="cut"),
+        pytest.param(TEXT_FIELD, "bad_multipart", "there are 'title'", id="text-field"),
+        pytest.param(form_of([CAT, CAT])[:-50], "bad_multipart", "1 whole file", id="cut"),
         pytest.param(form_of([CAT], end=b""), "bad_multipart", "closing boundary", id="no-end"),
         pytest.param(
             form_of([CAT], end=b"--b\r\n"), "bad_multipart", "closing", id="cut-at-boundary"
@@ -280,6 +280,12 @@ TEXT_FIELD = b'--b\r\nContent-Disposition: form-data; name="images"\r\n\r\nYQ==\
             "too_many_images",
             "more than 32 files; send the others in another request",
             id="one-too-many",
+        ),
+        pytest.param(
+            form_of([CAT], end=TEXT_FIELD[:-7]) + TEXT_FIELD[:-7] * 32 + TEXT_FIELD,
+            "bad_multipart",
+            "more than 32 fields",
+            id="many-fields",
         ),
         pytest.param(form_of([b""] * 5000), "too_many_images", "more than 32", id="5000"),
     ],
@@ -294,6 +300,21 @@ async def test_an_unreadable_form_is_told_why(
     assert seen in answer.json()["detail"]
     assert gateway.torchserve.photos == []
     assert gateway.in_flight == 0
+
+
+async def test_fields_of_text_beside_the_images_do_no_harm(gateway: Gateway) -> None:
+    body = form_of([CAT], end=TEXT_FIELD[:-7]) + form_of([SMALL])
+    headers = {"Content-Type": FORM}
+    answer = await gateway.http.post("/v1/segment/batch", content=body, headers=headers)
+    assert [call.body for call in gateway.torchserve.photos] == [CAT, SMALL]
+    assert answer.status_code == 200
+
+
+async def test_a_name_that_is_encoded_comes_back(gateway: Gateway) -> None:
+    body = form_of([CAT]).replace(b'filename="x"', b"filename*=UTF-8''K%C3%A4tzchen.jpg")
+    headers = {"Content-Type": FORM}
+    answer = await gateway.http.post("/v1/segment/batch", content=body, headers=headers)
+    assert "K%C3%A4tzchen.jpg" in answer.text
 
 
 @pytest.mark.parametrize(

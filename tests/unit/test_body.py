@@ -3,8 +3,9 @@
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from textwrap import wrap
 
 import httpx
 import pytest
@@ -24,7 +25,7 @@ from service.form import from_multipart
 from tests.fakes import CAT, Gateway, running, until
 
 LIMIT = 40_000  # the cat has 35,042 bytes, in base64 46,724
-JSON = "application/json"
+JSON, FORM = "application/json", "multipart/form-data"
 
 
 @pytest.fixture
@@ -39,6 +40,27 @@ def multipart(
     disposition = f'form-data; name="{field}"; filename="{filename}"'
     head = f"--{boundary}\r\nContent-Disposition: {disposition}\r\n\r\n"
     return head.encode() + body + f"\r\n--{boundary}--\r\n".encode()
+
+
+TEXT = b'--b\r\nContent-Disposition: form-data; name="title"\r\n\r\na cat\r\n'
+DISPOSITION = b'Content-Disposition: form-data; name="image"; filename="cat.jpg"'
+
+
+def form(disposition: str) -> bytes:
+    """A form whose only part says this of itself."""
+    return multipart(CAT).replace(DISPOSITION, f"Content-Disposition: {disposition}".encode())
+
+
+def with_lf(body: bytes) -> bytes:
+    """A form whose boundaries and headers end in LF, its file being what it was."""
+    head, blank, rest = body.partition(b"\r\n\r\n")
+    content, end, tail = rest.rpartition(b"\r\n--")
+    lines = [part.replace(b"\r\n", b"\n") for part in (head, blank, end, tail)]
+    return lines[0] + lines[1] + content + lines[2] + lines[3]
+
+
+def base64_json(change: Callable[[str], str]) -> bytes:
+    return json.dumps({"image": change(base64.b64encode(CAT).decode())}).encode()
 
 
 def as_json(body: bytes) -> bytes:
@@ -67,6 +89,51 @@ def as_json(body: bytes) -> bytes:
         ),
         pytest.param(JSON, as_json(CAT), id="json"),
         pytest.param("Application/JSON; charset=UTF-8", as_json(CAT), id="json-parameters"),
+        pytest.param(f"{FORM}; boundary=b", TEXT * 32 + multipart(CAT), id="text-fields"),
+        pytest.param(f"{FORM}; boundary=b", b"hello\r\n" + multipart(CAT), id="preamble"),
+        pytest.param(f"{FORM}; boundary=b", b"--bc\r\n" + multipart(CAT), id="near-boundary"),
+        pytest.param(f"{FORM}; boundary=b", b"\r\n" + multipart(CAT), id="blank-line-first"),
+        pytest.param(f"{FORM}; boundary=b", multipart(CAT) + b"bye", id="epilogue"),
+        pytest.param(f"{FORM}; boundary=b", multipart(CAT).rstrip(), id="no-last-line-end"),
+        pytest.param(f"{FORM}; boundary=b", with_lf(multipart(CAT)), id="lf"),
+        pytest.param(
+            f"{FORM}; boundary=b",
+            TEXT.replace(b"\r", b"") + with_lf(multipart(CAT)),
+            id="lf-fields",
+        ),
+        pytest.param(FORM, multipart(CAT), id="boundary-in-the-first-line"),
+        pytest.param(f"{FORM}; boundary=", multipart(CAT), id="empty-boundary"),
+        pytest.param(f"{FORM}; boundary=b", form('form-data; name="image"'), id="no-filename"),
+        pytest.param(f"{FORM}; boundary=b", form("form-data; name=image"), id="unquoted-name"),
+        pytest.param(
+            f"{FORM}; boundary=b",
+            form("form-data; name=\"image\"; filename*=UTF-8''K%C3%A4tzchen.jpg"),
+            id="filename-star-only",
+        ),
+        pytest.param(
+            f"{FORM}; boundary=b",
+            form("form-data; filename*=utf-8'de'a%3Bb.jpg; filename=\"a;b.jpg\"; NAME=image"),
+            id="both-filenames",
+        ),
+        pytest.param("binary/octet-stream", CAT, id="binary"),
+        pytest.param("application/x-www-form-urlencoded", CAT, id="curl-says-form"),
+        pytest.param("Application/Octet-Stream; charset=binary", CAT, id="octets-parameters"),
+        pytest.param(JSON, b"\xef\xbb\xbf" + as_json(CAT), id="json-bom"),
+        pytest.param(JSON, base64_json(lambda text: text.rstrip("=")), id="json-unpadded"),
+        pytest.param(
+            JSON,
+            base64_json(lambda text: text.replace("+", "-").replace("/", "_")),
+            id="json-url-alphabet",
+        ),
+        pytest.param(JSON, base64_json(lambda text: "\r\n".join(wrap(text, 76))), id="json-lines"),
+        pytest.param(
+            JSON, base64_json(lambda text: f"data:image/jpeg;base64,{text}"), id="json-data-url"
+        ),
+        pytest.param(
+            JSON,
+            base64_json(lambda text: f"DATA:image/jpeg;name=cat.jpg;BASE64,{text}\n"),
+            id="json-data-url-parameters",
+        ),
         pytest.param(JSON, b" \n" + as_json(CAT).replace(b"/", b"\\/"), id="json-escapes"),
     ],
 )
@@ -89,9 +156,9 @@ async def test_the_same_photo_reaches_the_worker_however_it_is_sent(
         pytest.param("text/plain", CAT, "unsupported_content_type", "'text/plain'", id="text-type"),
         pytest.param(
             "application/x-www-form-urlencoded",
-            CAT,
+            b"image=" + CAT,
             "unsupported_content_type",
-            "multipart/form-data",
+            "-H 'Content-Type: image/jpeg'",
             id="curl-data",
         ),
         pytest.param("jpeg", CAT, "unsupported_content_type", "'jpeg'", id="no-slash"),
@@ -108,18 +175,24 @@ async def test_the_same_photo_reaches_the_worker_however_it_is_sent(
         pytest.param(JSON, b'{"image":"YQ==","x":1}', "bad_json", "not permitted", id="json-extra"),
         pytest.param(JSON, b'{"image":"\xff\xfe"}', "bad_json", "unicode", id="json-not-utf-8"),
         pytest.param(JSON, b'{"image":"\\ud800"}', "bad_json", "hex escape", id="json-surrogate"),
-        pytest.param(JSON, b"\xef\xbb\xbf{}", "bad_json", "line 1", id="json-bom"),
+        pytest.param(JSON, b"\xef\xbb\xbf{}", "bad_json", "required", id="json-bom"),
+        pytest.param(JSON, b"\xef\xbb\xbf" * 2, "bad_json", "line 1", id="json-two-boms"),
         pytest.param(JSON, '{"image":""}'.encode("utf-16"), "bad_json", "line 1", id="json-utf-16"),
         pytest.param(JSON, b'{"image":NaN}', "bad_json", "string", id="json-nan"),
         pytest.param(JSON, b'{"image":""}', "empty_body", "empty", id="json-empty-image"),
-        pytest.param(JSON, b'{"image":"YQ"}', "bad_base64", "padding", id="base64-unpadded"),
-        pytest.param(JSON, b'{"image":"Y Q=="}', "bad_base64", "base64", id="base64-space"),
-        pytest.param(JSON, b'{"image":"YQ==\\n"}', "bad_base64", "breaks", id="base64-newline"),
-        pytest.param(JSON, b'{"image":"_-_-"}', "bad_base64", "base64", id="base64-url-alphabet"),
+        pytest.param(JSON, b'{"image":"_-+/"}', "bad_base64", "base64", id="base64-two-alphabets"),
+        pytest.param(JSON, b'{"image":"YQ="}', "bad_base64", "base64", id="base64-half-padded"),
+        pytest.param(JSON, b'{"image":"YWI=="}', "bad_base64", "base64", id="base64-too-padded"),
+        pytest.param(JSON, b'{"image":"Y"}', "bad_base64", "base64", id="base64-one-letter"),
+        pytest.param(JSON, b'{"image":"YQ==YQ=="}', "bad_base64", "base64", id="base64-twice"),
         pytest.param(JSON, b'{"image":"=YQ="}', "bad_base64", "base64", id="base64-padding-first"),
         pytest.param(JSON, '{"image":"é"}'.encode(), "bad_base64", "base64", id="base64-accent"),
         pytest.param(
-            JSON, b'{"image":"data:image/png;base64,YQ=="}', "bad_base64", "data:", id="data-url"
+            JSON,
+            b'{"image":"data:image/svg+xml,%3Csvg"}',
+            "bad_base64",
+            "data:",
+            id="data-no-base64",
         ),
         pytest.param(
             JSON,
@@ -129,14 +202,18 @@ async def test_the_same_photo_reaches_the_worker_however_it_is_sent(
             id="json-text-in-base64",
         ),
         pytest.param(
-            "multipart/form-data", multipart(CAT), "bad_multipart", "boundary", id="no-boundary"
+            "multipart/form-data",
+            b"preamble\r\n" + multipart(CAT),
+            "bad_multipart",
+            "names no boundary",
+            id="no-boundary",
         ),
         pytest.param(
-            "multipart/form-data; boundary=",
+            "multipart/form-data; boundary=b; boundary=c",
             multipart(CAT),
             "bad_multipart",
-            '"image"',
-            id="empty-boundary",
+            "several boundaries",
+            id="two-boundaries",
         ),
     ],
 )
@@ -155,20 +232,36 @@ async def test_an_unreadable_body_is_told_why(
     ("body", "seen"),
     [
         pytest.param(b"", "no whole file", id="nothing"),
-        pytest.param(b"\xff\xd8\xff", "Invalid multipart data", id="no-multipart"),
-        pytest.param(multipart(CAT, boundary="other"), "Invalid", id="other-boundary"),
-        pytest.param(multipart(CAT, field="photo"), 'the field "image"', id="wrong-field"),
+        pytest.param(b"\xff\xd8\xff", "is not in the body", id="no-multipart"),
+        pytest.param(multipart(CAT, boundary="other"), "is not in the body", id="other-boundary"),
+        pytest.param(multipart(CAT, boundary="bb"), "is not in the body", id="longer-boundary"),
+        pytest.param(b"x" * 20_000 + b"\r\n" + multipart(b"x"), "is not in", id="endless-preamble"),
+        pytest.param(multipart(CAT, field="photo"), "the field 'photo'", id="wrong-field"),
+        pytest.param(multipart(b"one")[:-7] + multipart(b"two"), "more than one", id="two-files"),
         pytest.param(
-            multipart(b"one")[:-5] + b"\r\n" + multipart(b"two"), "Too many files", id="two-files"
+            multipart(b"x")[:-7] + multipart(b"x", field="mask"),
+            "the field 'mask'",
+            id="other-file",
+        ),
+        pytest.param(TEXT * 33 + multipart(CAT), "more than 32 fields", id="many-fields"),
+        pytest.param(TEXT + b"--b--\r\n", "there are 'title'", id="text-alone"),
+        pytest.param(
+            multipart(CAT).replace(
+                b"\r\n\r\n", b"\r\nContent-Transfer-Encoding: base64\r\n\r\n", 1
+            ),
+            "send its bytes as they are",
+            id="transfer-encoding",
+        ),
+        pytest.param(
+            b"--b\r\nContent-Disposition: form-data; name=title\r\n" + multipart(CAT)[5:],
+            "two headers content-disposition",
+            id="two-dispositions",
         ),
         pytest.param(multipart(CAT)[:-9], "closing boundary", id="truncated"),
         pytest.param(multipart(CAT)[:20], "no whole file", id="truncated-in-header"),
         pytest.param(
-            b'--b\r\nContent-Disposition: form-data; name="image"\r\n\r\nYQ==\r\n--b--\r\n',
-            "Too many fields",
-            id="text-field",
+            b"--b\r\n\r\nx\r\n--b--\r\n", "no header Content-Disposition", id="no-disposition"
         ),
-        pytest.param(b"--b\r\n\r\nx\r\n--b--\r\n", "must be provided", id="no-disposition"),
     ],
 )
 async def test_a_bad_multipart_body_is_told_why(gateway: Gateway, body: bytes, seen: str) -> None:

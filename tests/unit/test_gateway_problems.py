@@ -142,6 +142,18 @@ CASES = [
         ("65501x1", "longer than 65500", "downscale it"),
     ),
     Case("bad-form", "bad_multipart", photo(content_type="multipart/form-data"), ('"image"',)),
+    Case(
+        "bad-coding",
+        "bad_content_encoding",
+        photo(headers={"Content-Encoding": "gzip"}),
+        ("no whole gzip data", "leave the header out"),
+    ),
+    Case(
+        "odd-coding",
+        "unsupported_content_encoding",
+        photo(headers={"Content-Encoding": "br"}),
+        ("'br'", "gzip or deflate"),
+    ),
     Case("bad-json", "bad_json", photo(b"[]", content_type="application/json"), ('"image": "<b',)),
     Case(
         "bad-base64",
