@@ -14,7 +14,7 @@ from handlers.errors import (
     SideTooLongError,
     TooManyPixelsError,
 )
-from handlers.photo import bmp, jpeg, png, raster, webp
+from handlers.photo import bmp, jpeg, png, raster, tiff, webp
 from handlers.photo.exif import turn
 from handlers.photo.foreign import ignore_decoder_warnings
 from handlers.photo.formats import (
@@ -48,6 +48,7 @@ _HEADER_READERS = {
     "png": png.read_header,
     "webp": webp.read_header,
     "bmp": bmp.read_header,
+    "tiff": tiff.read_header,
 }
 _DECODERS = {"jpeg": jpeg.decode, "bmp": bmp.decode}
 
@@ -94,7 +95,10 @@ def decode(body: bytes | bytearray, header: Header, orientation: Orientation = "
     Raises BrokenImageError; TooManyPixelsError where Pillow has a ceiling of its own.
     """
     decoder = _DECODERS.get(header.format)
-    stored = decoder(body) if decoder else raster.decode(body, header)
+    if header.format == "tiff":
+        stored = tiff.decode(body, header)
+    else:
+        stored = decoder(body) if decoder else raster.decode(body, header)
     if stored.shape[:2] != (header.height, header.width):
         msg = (
             f"image data is {stored.shape[1]}x{stored.shape[0]} pixels, but its header says "

@@ -16,9 +16,9 @@ def as_shown(image: Image.Image) -> Pixels:
     colours have lost their low byte in Pillow's PNG reader already.
     """
     if image.mode.startswith("I;16"):
-        return _grey(_high_byte(image))
+        return grey(_high_byte(image))
     if image.mode in ("I", "F"):
-        return _grey(_stretched(np.asarray(image)))
+        return grey(_stretched(np.asarray(image)))
     if image.has_transparency_data:
         return _on_white(image)
     return np.asarray(image.convert("RGB"))
@@ -53,5 +53,5 @@ def _stretched(values: NDArray[np.int32] | NDArray[np.float32]) -> NDArray[np.ui
     return shown.astype(np.uint8)
 
 
-def _grey(grey: NDArray[np.uint8]) -> Pixels:
-    return np.repeat(grey[..., None], 3, axis=2)  # (H, W, 3)
+def grey(levels: NDArray[np.uint8]) -> Pixels:
+    return np.repeat(levels[..., None], 3, axis=2)  # (H, W, 3)
