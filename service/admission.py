@@ -86,9 +86,17 @@ class Admission:
         """Ask whether there is a place; raises BusyError when all are taken."""
         self._check(Held(images=1), "", self.held, self._limits)
 
+    def check(self, model: str, body_bytes: int) -> None:
+        """Ask whether there is room for a request as it announces itself: if there is none, it need
+        not be sent. Takes nothing; raises BusyError.
+        """
+        self._check_all(model, Held(1, body_bytes))
+
     @contextmanager
     def slot(self, model: str) -> Iterator["Place"]:
-        """Hold one place; raises BusyError when all are taken, or all that one model may have."""
+        """Hold one place for a request that has arrived; raises BusyError when all are taken, or
+        all that one model may have.
+        """
         self._check_all(model, Held(images=1))
         if self.in_flight == 0:
             self._done.clear()
@@ -133,7 +141,7 @@ class Admission:
                 f"{held.images} requests are in flight{whose}; the limit is {limits.images}",
                 "FCNSERVE_MAX_IN_FLIGHT",
             )
-        if held.images <= 1:
+        if held.images + more.images <= 1:
             return
         if more.body_bytes and held.body_bytes + more.body_bytes > limits.body_bytes:
             raise self._busy(
@@ -169,7 +177,7 @@ class Place:
     seconds: float = 0.0
 
     def hold_bytes(self, body_bytes: int) -> None:
-        """Take account of a body, or a part of one; raises BusyError."""
+        """Take account of a body; raises BusyError."""
         self.admission.hold(self.model, body_bytes=body_bytes)
         self.body_bytes += body_bytes
 

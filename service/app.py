@@ -29,6 +29,7 @@ from service.health import Health
 from service.metrics import Metrics
 from service.models import Models
 from service.openapi import DESCRIPTION, problems
+from service.reading import Reading
 from service.schemas import document
 from service.segment import Segmenter
 from service.settings import Settings
@@ -60,6 +61,7 @@ def create_app(
         version=version("fcnserve"),
         description=DESCRIPTION,
         redoc_url=None,
+        redirect_slashes=False,  # to the host that a client has named
         lifespan=lambda app: lifespan(app, settings, metrics, gate, admission),
     )
     add_routes(app, settings, gate)
@@ -122,10 +124,15 @@ async def lifespan(
     upstream = Upstream(settings.torchserve_url, settings.attempt_timeout_s)
     models = Models(settings.models, upstream, settings.timeout_ms, metrics.reports.show)
     handovers = {name: Handover(metrics.line.of(name)) for name in settings.models}
+    reading = Reading(
+        max(1, settings.max_reading_bytes // settings.gateway_processes),
+        settings.min_body_bytes_per_s,
+        metrics.line,
+    )
     health = Health(upstream, models, settings, metrics, admission.is_idle)
     app.state.models, app.state.health, app.state.metrics = models, health, metrics
     app.state.segmenter = Segmenter(
-        settings, upstream, models, admission, handovers, health, metrics
+        settings, upstream, models, admission, reading, handovers, health, metrics
     )
     watch = asyncio.create_task(health.watch())
     try:

@@ -14,7 +14,17 @@ from fastapi import Request, Response
 
 from handlers.errors import PROBLEM_MEDIA_TYPE, ProblemError
 from service.admission import Place
-from service.body import IMAGE_ADVICE, read_images, too_large
+from service.body import (
+    BATCH_ADVICE,
+    IMAGE_ADVICE,
+    announced_bytes,
+    check_is_form,
+    images_of,
+    read_body,
+    too_large,
+    unpacked,
+)
+from service.coding import coding_of
 from service.connection import while_connected
 from service.deadline import Deadline
 from service.errors import InternalError, error_headers, problem_response
@@ -102,14 +112,21 @@ async def segment_batch(segmenter: Segmenter, request: Request, query: SegmentQu
     deadline = Deadline.of(request, query.timeout_ms, segmenter.settings)
     admission = segmenter.admission
     model = segmenter.models.resolve(query.model)
+    check_is_form(request)
+    coding = coding_of(request.headers)
+    max_bytes = segmenter.settings.max_batch_body_bytes
+    admission.check(model, announced_bytes(request, max_bytes, BATCH_ADVICE))
+    with stages.timing("read"):
+        async with segmenter.reading.arriving(deadline) as arrival:
+            body = await read_body(request, max_bytes, arrival, BATCH_ADVICE)
     with admission.slot(model) as place:  # the request's place is that of its first image
-        async with deadline.for_body():
+        place.hold_bytes(len(body))
+        async with deadline.for_mask():
             with stages.timing("read"):
-                uploads = await read_images(
-                    request, segmenter.settings.max_batch_body_bytes, place.hold_bytes
-                )
-            request.state.images = len(uploads)
-            charge_others(request, len(uploads))
+                body = await unpacked(body, coding, max_bytes, place.hold_bytes, BATCH_ADVICE)
+                uploads = await images_of(request, body)
+        request.state.images = len(uploads)
+        charge_others(request, len(uploads))
         async with while_connected(request):
             async with deadline.for_mask():
                 wanted = await segmenter.wanted(request, query, BATCH_MEDIA_OUTPUTS)

@@ -1,7 +1,7 @@
 """The first verb: a request in, the bytes of its images out, whichever way they were sent.
 
-Bytes are counted while they arrive. A body over the limit is read on and thrown away up to the same
-amount again, so that its sender gets to read the answer instead of a reset connection.
+Bytes are counted while they arrive. What comes of a body that is over the limit is thrown away by
+`service.protocol`, so that its sender gets to read the answer instead of a reset connection.
 """
 
 import asyncio
@@ -10,14 +10,14 @@ from collections.abc import Awaitable, Callable
 
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from starlette.datastructures import Headers
 
 from handlers.errors import BrokenImageError, UnsupportedMediaTypeError
 from handlers.photo import DEFAULT_FORMATS, sniff
 from service.base64_text import from_base64
-from service.coding import coding_of, decoded
+from service.coding import decoded
 from service.errors import BadBase64Error, BadJsonError, BodyTooLargeError, ContentTypeError
 from service.form import IMAGES, Upload, from_multipart, read_form
+from service.reading import Arrival
 
 INLINE_JSON_BYTES = 250_000  # a larger one takes more than a millisecond
 MAX_JSON_MARKS = 64
@@ -41,12 +41,6 @@ class JsonImage(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     image: str = Field(description="The image file's bytes in base64 (RFC 4648, section 4).")
-
-
-async def read_image(request: Request, max_body_bytes: int, hold: Hold) -> bytes:
-    """Read the image of a request, by its content type; raises ProblemError."""
-    take = image_taker(request)
-    return await take(await read_unpacked(request, max_body_bytes, hold))
 
 
 def image_taker(request: Request) -> Taker:
@@ -85,14 +79,17 @@ async def as_curl_sends(body: bytes) -> bytes:
     return body
 
 
-async def read_images(request: Request, max_batch_body_bytes: int, hold: Hold) -> list[Upload]:
-    """Read all images of a batch, at least one; raises ProblemError."""
+def check_is_form(request: Request) -> None:
+    """Hold a batch to its content type; raises ContentTypeError."""
     media_type = media_type_of(request)
     if media_type != "multipart/form-data":
         raise ContentTypeError(
             f"Content-Type is {media_type[:80]!a}; send multipart/form-data with {IMAGES.wanted}"
         )
-    body = await read_unpacked(request, max_batch_body_bytes, hold, BATCH_ADVICE)
+
+
+async def images_of(request: Request, body: bytes) -> list[Upload]:
+    """Take all images out of a batch's body, at least one; raises ProblemError."""
     return await read_form(request.headers, body, IMAGES)
 
 
@@ -106,56 +103,40 @@ def media_type_of(request: Request) -> str:
     return "".join(named[:1]).partition(";")[0].strip().lower()
 
 
-async def read_unpacked(
-    request: Request, max_body_bytes: int, hold: Hold, advice: str = IMAGE_ADVICE
-) -> bytes:
-    """Read a body, and unpack it where `Content-Encoding` says so; raises ProblemError."""
-    coding = coding_of(request.headers)
-    body = await read_body(request, max_body_bytes, hold, advice)
-    unpacked = await decoded(body, coding, max_body_bytes, advice)
-    hold(max(0, len(unpacked) - len(body)))
-    return unpacked
+def announced_bytes(request: Request, max_body_bytes: int, advice: str = IMAGE_ADVICE) -> int:
+    """Read `Content-Length`; 0 where it is absent or no number: then only counting tells. Raises
+    BodyTooLargeError for more than the limit.
+    """
+    try:
+        announced = int(request.headers.get("content-length", "0"))
+    except ValueError:
+        return 0
+    if announced > max_body_bytes:
+        raise too_large(announced, max_body_bytes, advice)
+    return announced
 
 
 async def read_body(
-    request: Request, max_body_bytes: int, hold: Hold, advice: str = IMAGE_ADVICE
+    request: Request, max_body_bytes: int, arrival: Arrival, advice: str = IMAGE_ADVICE
 ) -> bytes:
-    """Read all bytes; raises BodyTooLargeError once there are more than the limit.
-
-    Room for an announced body is taken at once: who finds none need not send it.
-    """
-    announced = announced_bytes(request.headers)
-    if announced > max_body_bytes and asks_first(request.headers):
-        raise too_large(announced, max_body_bytes, advice)
-    held = announced if announced <= max_body_bytes else 0
-    hold(held)
-    chunks: list[bytes] = []
-    seen = 0
+    """Read all bytes; raises BodyTooLargeError as soon as there are more than the limit."""
+    body = bytearray()  # and no list: of a byte each, pieces would take forty times their size
     async for chunk in request.stream():
-        seen += len(chunk)
-        if seen <= max_body_bytes and announced <= max_body_bytes:
-            if seen > held:
-                hold(seen - held)
-                held = seen
-            chunks.append(chunk)
-        elif seen > 2 * max_body_bytes:
-            break
-    if max(seen, announced) > max_body_bytes:
-        raise too_large(max(seen, announced), max_body_bytes, advice)
-    return b"".join(chunks)
+        if len(body) + len(chunk) > max_body_bytes:
+            raise too_large(len(body) + len(chunk), max_body_bytes, advice)
+        if chunk:
+            arrival.take(len(chunk))
+            body += chunk
+    return bytes(body)
 
 
-def announced_bytes(headers: Headers) -> int:
-    """Read `Content-Length`; 0 where it is absent or no number: then only counting tells."""
-    try:
-        return int(headers.get("content-length", "0"))
-    except ValueError:
-        return 0
-
-
-def asks_first(headers: Headers) -> bool:
-    """Tell whether the sender waits for `100 Continue`, as curl does before a large body."""
-    return headers.get("expect", "").lower() == "100-continue"
+async def unpacked(
+    body: bytes, coding: str, max_body_bytes: int, hold: Hold, advice: str = IMAGE_ADVICE
+) -> bytes:
+    """Unpack a body that is packed as its `Content-Encoding` said; raises ProblemError."""
+    whole = await decoded(body, coding, max_body_bytes, advice)
+    hold(max(0, len(whole) - len(body)))
+    return whole
 
 
 def too_large(body_bytes: int, max_body_bytes: int, advice: str) -> BodyTooLargeError:

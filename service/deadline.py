@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fastapi import Request
 
 from handlers.errors import ProblemError
-from service.errors import DeadlineError, InvalidOptionError, ReadTimeoutError
+from service.errors import DeadlineError, InvalidOptionError
 from service.settings import Settings
 
 
@@ -28,12 +28,6 @@ class Deadline:
             f"(up to {settings.max_timeout_ms})"
         )
         return cls(request.state.arrived + checked_ms / 1000, within)
-
-    @asynccontextmanager
-    async def for_body(self) -> AsyncIterator[None]:
-        """Raise ReadTimeoutError when it passes inside."""
-        async with due(self.at, ReadTimeoutError(f"no whole body {self.within}")):
-            yield
 
     @asynccontextmanager
     async def for_mask(self) -> AsyncIterator[None]:

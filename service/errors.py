@@ -22,6 +22,7 @@ ProblemError (handlers.errors: also an image's own problems, found by gateway or
 +-- RateLimitedError       429  rate_limited
 +-- HeadersTooLargeError   431  headers_too_large
 +-- InternalError          500  internal_error
++-- TransferCodingError    501  unsupported_transfer_coding
 +-- WorkerCrashedError     502  worker_crashed
 |   +-- WorkerSilentError  502  worker_crashed
 |   +-- ConnectionBrokeError 502 worker_crashed
@@ -227,6 +228,14 @@ class InternalError(ProblemError):
     title = "Internal error"
 
 
+class TransferCodingError(ProblemError):
+    """The body is coded for its transfer, in another way than in chunks."""
+
+    status = 501
+    code = "unsupported_transfer_coding"
+    title = "Unsupported transfer coding"
+
+
 class WorkerCrashedError(ProblemError):
     """The worker, or the connection to it, broke while it had this image."""
 
@@ -352,5 +361,13 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
             f"{path!a} does not take {request.method}; it takes {allowed}", allowed
         )
     else:
-        problem = NotFoundError(f"no route {path!a}; /docs lists them all")
+        problem = NotFoundError(f"no route {path!a}; {where_to(path)}")
     return await on_problem(request, problem)
+
+
+def where_to(path: str) -> str:
+    """Say where else to look; a redirect would follow whatever `Host` a client has sent."""
+    without_slash = path.rstrip("/")
+    if without_slash and without_slash != path:
+        return f"send without the slash at the end: {without_slash!a}"
+    return "/docs lists them all"

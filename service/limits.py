@@ -10,8 +10,13 @@ MAX_HEAD_BYTES = 32 * 1024
 TAKEN_BYTES = 64 * 1024
 # for a request that was on its way when the service stops listening
 LAST_WORD_S = 1.0
+# of requests behind the one that is being answered; what more there is stays in the kernel
+MAX_PENDING_BYTES = 16 * 1024
+# a body that nobody reads any more may have so much left for its connection to be kept
+KEPT_REST_BYTES = 1_000_000
 # for a sender to notice the answer and stop; then the connection is reset
 PARTING_S = 2.0
+PARTING_BYTES = 20_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +26,18 @@ class Limits:
     header_timeout_s: float
     write_timeout_s: float
     max_connections: int
+    # that a sender may still send to read his answer, before the connection is reset
+    parting_bytes: int
 
     @classmethod
     def of(cls, settings: Settings) -> "Limits":
         connections = max(1, settings.max_connections // settings.gateway_processes)
-        return cls(settings.header_timeout_s, settings.write_timeout_s, connections)
+        return cls(
+            settings.header_timeout_s,
+            settings.write_timeout_s,
+            connections,
+            max(PARTING_BYTES, settings.max_body_bytes),
+        )
 
     def too_slow(self) -> ReadTimeoutError:
         return ReadTimeoutError(
@@ -33,10 +45,17 @@ class Limits:
             "send it at once, or raise FCNSERVE_HEADER_TIMEOUT_S"
         )
 
-    def too_many(self, open_connections: int) -> TooManyConnectionsError:
+    def gave_way(self) -> ReadTimeoutError:
+        return ReadTimeoutError(
+            f"{self.max_connections} connections are open, which is the limit, and none was silent "
+            "in the midst of a request for longer than this one; send without a pause"
+        )
+
+    def too_many(self) -> TooManyConnectionsError:
         return TooManyConnectionsError(
-            f"{open_connections} connections are open; the limit is {self.max_connections}; close "
-            "those that idle, come back after Retry-After, or raise FCNSERVE_MAX_CONNECTIONS"
+            f"{self.max_connections} connections are open and wait for answers; the limit is "
+            f"{self.max_connections}; come back after Retry-After, or raise "
+            "FCNSERVE_MAX_CONNECTIONS"
         )
 
 

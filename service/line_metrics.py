@@ -47,6 +47,10 @@ class LineMetrics:
         gauge = partial(Gauge, registry=registry, multiprocess_mode="livesum")
         self.in_flight = gauge("fcnserve_images_in_flight", "Images accepted and not yet answered")
         self.bytes_in_flight = gauge("fcnserve_bytes_in_flight", "Bytes of the bodies in flight")
+        self.bodies_reading = gauge("fcnserve_bodies_reading", "Request bodies that are arriving")
+        self.bytes_reading = gauge(
+            "fcnserve_bytes_reading", "Bytes that have arrived of the bodies that are arriving"
+        )
         self.seconds_in_flight = gauge(
             "fcnserve_seconds_in_flight", "Predicted CPU seconds of the images in flight"
         )
@@ -74,6 +78,10 @@ class LineMetrics:
         self.in_flight.set(images)
         self.bytes_in_flight.set(body_bytes)
         self.seconds_in_flight.set(seconds)
+
+    def show_reading(self, bodies: int, body_bytes: int) -> None:
+        self.bodies_reading.set(bodies)
+        self.bytes_reading.set(body_bytes)
 
     def of(self, model: str) -> ModelLine:
         """Give one model's part."""

@@ -102,6 +102,7 @@ PROBLEM_DESCRIPTIONS = {
     429: "Too many requests in flight, or of this API key; Retry-After says when to come back",
     431: "Too many or too long headers",
     500: "A defect",
+    501: "A Transfer-Encoding that is not read",
     502: "The worker crashed on the way",
     503: "Starting or stopping, no worker at present, or too many connections",
     504: "The deadline passed",

@@ -16,7 +16,8 @@ from fastapi import Request, Response
 from handlers import photo
 from handlers.errors import PROBLEM_MEDIA_TYPE, ProblemError, read_problem
 from service.admission import Admission, Place
-from service.body import read_image
+from service.body import announced_bytes, image_taker, read_body, unpacked
+from service.coding import coding_of
 from service.connection import while_connected
 from service.deadline import Deadline
 from service.errors import (
@@ -33,6 +34,7 @@ from service.line import Bounds, Frame
 from service.metrics import Metrics
 from service.models import Models
 from service.query import MEDIA_OUTPUTS, SegmentQuery, negotiate
+from service.reading import Reading
 from service.render import Output, Rendered, passes_through, render
 from service.retry import MOST_CRASHES, Retry
 from service.settings import Settings
@@ -84,6 +86,7 @@ class Segmenter:
     upstream: Upstream
     models: Models
     admission: Admission
+    reading: Reading
     handovers: Mapping[str, Handover]
     health: Health
     metrics: Metrics
@@ -92,14 +95,22 @@ class Segmenter:
         """Answer one request; raises ProblemError, or ClientDisconnect."""
         stages: Stages = request.state.stages
         deadline = Deadline.of(request, query.timeout_ms, self.settings)
-        with self.admission.slot(self.models.resolve(query.model)) as place:
-            async with deadline.for_body():
-                with stages.timing("read"):
-                    body = await read_image(request, self.settings.max_body_bytes, place.hold_bytes)
+        model = self.models.resolve(query.model)
+        take, coding = image_taker(request), coding_of(request.headers)
+        max_bytes = self.settings.max_body_bytes
+        self.admission.check(model, announced_bytes(request, max_bytes))
+        with stages.timing("read"):
+            async with self.reading.arriving(deadline) as arrival:
+                body = await read_body(request, max_bytes, arrival)
+        with self.admission.slot(model) as place:
+            place.hold_bytes(len(body))
             async with while_connected(request), deadline.for_mask():
+                with stages.timing("read"):
+                    body = await unpacked(body, coding, max_bytes, place.hold_bytes)
+                    image = await take(body)
                 with stages.timing("admit"):
                     wanted = await self.wanted(request, query)
-                answered = await self.answer(body, wanted, place, stages)
+                answered = await self.answer(image, wanted, place, stages)
         rendered = answered.rendered
         return Response(rendered.body, media_type=rendered.media_type, headers=answered.headers)
 

@@ -25,6 +25,7 @@ import structlog
 import uvicorn
 
 from service.limits import Limits
+from service.open_connections import OpenConnections
 from service.protocol import DRAINING, Connection
 from service.settings import Settings
 
@@ -39,17 +40,18 @@ logger = structlog.get_logger("fcnserve.gateway")
 
 
 def uvicorn_options(settings: Settings) -> dict[str, Any]:
+    limits = Limits.of(settings)
     return {
         "host": settings.host,
         "port": settings.port,
         "loop": "uvloop",
-        "http": partial(Connection, Limits.of(settings)),
+        "http": partial(Connection, limits, OpenConnections(limits.max_connections)),
         "ws": "none",
         "access_log": False,  # telemetry writes one line a request, with its stage times
         "log_config": None,
         "server_header": False,
         "timeout_keep_alive": KEEP_ALIVE_S,
-        "timeout_graceful_shutdown": int(settings.shutdown_grace_s),
+        "timeout_graceful_shutdown": settings.shutdown_grace_s,
     }
 
 

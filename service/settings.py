@@ -71,6 +71,17 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
         description="predicted CPU seconds of their images at a time; beyond it 429",
     )
+    max_reading_bytes: int = Field(
+        200_000_000,
+        ge=1,
+        description="bytes held of bodies that are arriving; beyond it the slowest gets 429",
+    )
+    min_body_bytes_per_s: int = Field(
+        10_000,
+        ge=1,
+        le=1_000_000_000,
+        description="bytes a second of a body that have to arrive, after 5 seconds; below it 408",
+    )
     timeout_ms: int = Field(
         30_000,
         ge=1,

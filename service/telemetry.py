@@ -13,10 +13,10 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from handlers.errors import ProblemError
+from service.cycle import REFUSAL
 from service.errors import DrainingError, InternalError, problem_response
 from service.metrics import CLIENT_GONE as CLIENT_GONE_REASON
 from service.metrics import Metrics
-from service.protocol import REFUSAL
 from service.stages import Stages
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")

@@ -5,7 +5,7 @@ import gc
 import json
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import wraps
 from typing import Any
 
@@ -286,22 +286,73 @@ async def test_good_requests_are_answered_beside_two_hundred_that_idle() -> None
 @on_uvloop
 async def test_one_connection_too_many_is_told_and_closed() -> None:
     async with running(max_connections=2) as gateway:
+        await gateway.ready()
+        gateway.torchserve.fault = gateway.torchserve.hangs
+        photo = POST + b"Content-Length: %d\r\n\r\n" % len(CAT) + CAT
         async with connected(gateway) as first, connected(gateway) as second:
             for client in (first, second):
-                await client.send(GET)
-                assert (await client.answer()).status_code == 200
+                await client.send(photo)
+            await until(lambda: gateway.in_flight == 2)
             async with connected(gateway) as third:
                 await third.send(GET)
                 answer = await third.answer()
                 assert answer.json()["code"] == "too_many_connections"
                 assert answer.headers["retry-after"] == "1"
                 assert await third.closed() == b""
-            await first.send(GET)
-            assert (await first.answer()).status_code == 200
+            gateway.torchserve.released.set()
+            for client in (first, second):
+                assert (await client.answer()).status_code == 200
         await until(lambda: open_connections(gateway) == 0)
         async with connected(gateway) as client:
             await client.send(GET)
             assert (await client.answer()).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        (b"", ""),
+        (GET, ""),
+        (GET[:20], "read_timeout"),
+        (POST + b"Content-Length: 5\r\n\r\n", "read_timeout"),
+        (POST + b"Content-Length: 5\r\n\r\nabc", "read_timeout"),
+    ],
+    ids=["silent", "between-two-requests", "in-a-head", "no-body", "in-a-body"],
+)
+@on_uvloop
+async def test_the_connection_that_is_silent_for_longest_gives_way(sent: bytes, code: str) -> None:
+    async with running(max_connections=3) as gateway, AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(connected(gateway)) for _ in range(3)]
+        for client in clients:
+            await client.send(sent)
+            if sent == GET:
+                assert (await client.answer()).status_code == 200
+            await asyncio.sleep(0.02)  # in this order
+        for silent in clients:  # each of which would have all the time
+            newcomer = await stack.enter_async_context(connected(gateway))
+            await newcomer.send(GET)
+            assert (await newcomer.answer()).status_code == 200
+            if code:
+                assert await silent.code() == code
+            assert await silent.closed() == b""
+
+
+@on_uvloop
+async def test_who_sends_again_and_again_is_not_the_one_to_give_way() -> None:
+    async with (
+        running(max_connections=2) as gateway,
+        connected(gateway) as older,
+        connected(gateway) as newer,
+    ):
+        for client in (newer, older):
+            await client.send(GET)
+            assert (await client.answer()).status_code == 200
+        async with connected(gateway) as newcomer:
+            await newcomer.send(GET)
+            assert (await newcomer.answer()).status_code == 200
+            assert await newer.closed() == b""
+            await older.send(GET)
+            assert (await older.answer()).status_code == 200
 
 
 @on_uvloop

@@ -74,10 +74,13 @@ async def answer_to(gateway: Gateway, request: bytes) -> httpx.Response:
 
 
 async def one_connection_too_many(gateway: Gateway) -> httpx.Response:
-    _, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
-    await until(lambda: gateway.server.server_state.connections)
-    answer = await gateway.segment()
-    writer.transport.abort()
+    await gateway.ready()
+    gateway.torchserve.fault = gateway.torchserve.hangs
+    async with asyncio.TaskGroup() as group:
+        group.create_task(gateway.segment())
+        await until(lambda: gateway.torchserve.busy)
+        answer = await gateway.http.get("/livez")
+        gateway.torchserve.released.set()
     return answer
 
 
@@ -112,6 +115,7 @@ CASES = [
         one_connection_too_many,
         ("1 connections are open", "limit is 1", "Retry-After", "FCNSERVE_MAX_CONNECTIONS"),
         settings={"max_connections": 1},
+        photos=1,
     ),
     Case("told-to-stop", "draining", told_to_stop, ("about to stop", "to another")),
     Case("no-body", "empty_body", photo(b""), ("is empty", "send the bytes")),

@@ -143,14 +143,13 @@ async def test_a_full_house_says_so_before_it_looks_at_anything(path: str) -> No
         assert gateway.value("fcnserve_requests_total", **sample) == 1
 
 
-@pytest.mark.parametrize("body", [CAT, CAT[:-9]], ids=["waiting", "sending"])
-async def test_a_client_that_leaves_gives_its_place_back(body: bytes) -> None:
+async def test_a_client_that_leaves_gives_its_place_back() -> None:
     async with running(max_in_flight=1) as gateway:
         await gateway.ready()
         gateway.torchserve.fault = gateway.torchserve.hangs
         _, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
         head = f"POST /v1/segment HTTP/1.1\r\nHost: x\r\nContent-Length: {len(CAT)}\r\n\r\n"
-        writer.write(head.encode() + body)
+        writer.write(head.encode() + CAT)
         await until(lambda: gateway.in_flight == 1)
         writer.close()
         gateway.torchserve.released.set()
@@ -159,7 +158,7 @@ async def test_a_client_that_leaves_gives_its_place_back(body: bytes) -> None:
         assert (await gateway.segment()).status_code == 200
 
 
-async def test_slow_senders_are_told_and_their_places_given_back() -> None:
+async def test_slow_senders_are_told_and_have_held_no_places() -> None:
     async with running(max_in_flight=2, timeout_ms=100) as gateway:
         head = b"POST /v1/segment HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
         answers = await asyncio.gather(gateway.raw(head), gateway.raw(head + b"some"))
