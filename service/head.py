@@ -17,6 +17,7 @@ from service.framing import Framing, framing_of
 from service.limits import MAX_HEAD_BYTES, too_large
 
 END = b"\r\n\r\n"
+MAX_BLANK_LINES = 4
 AUTHORITY = (
     rb"(?:\[[0-9A-Fa-f:.]+\]|(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+)(?::[0-9]{0,5})?"
 )
@@ -61,6 +62,7 @@ class HeadReader:
     _is_complete: bool = False
     _keep_alive: bool = False
     _read_bytes: int = 0
+    _blank_lines: int = 0
     _parser: httptools.HttpRequestParser | None = None
 
     @property
@@ -72,8 +74,7 @@ class HeadReader:
         none.
         """
         if not self.has_begun:
-            while come.startswith(b"\r\n"):  # between two requests (RFC 9112, 2.2)
-                del come[:2]
+            self._skip_blank_lines(come)
             if not come or come == b"\r":
                 return None
         end = come.find(END, max(0, self._read_bytes - len(END) + 1))
@@ -87,6 +88,14 @@ class HeadReader:
         raw = bytes(come[:head_bytes])
         del come[:head_bytes]
         return self._head(raw)
+
+    def _skip_blank_lines(self, come: bytearray) -> None:
+        """Forgive a few between two requests (RFC 9112, 2.2)."""
+        while come.startswith(b"\r\n"):
+            self._blank_lines += 1
+            if self._blank_lines > MAX_BLANK_LINES:
+                raise BadHttpError("blank lines are no HTTP/1.1 request; send one (RFC 9112)")
+            del come[:2]
 
     def _feed(self, piece: bytes, *, is_end: bool) -> None:
         if self._parser is None:

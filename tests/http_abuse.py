@@ -104,6 +104,7 @@ HEADS = [
     bad("folded-host", LIVEZ + b"Host:\r\n x\r\n\r\n"),
     bad("folded-first", LIVEZ + b" A: b\r\n" + HOST + b"\r\n"),
     fine("blank-lines-before", b"\r\n\r\n" + GET, statuses=(200,)),
+    bad("blank-lines-without-end", b"\r\n" * 50_000),
     fine("blanks-around-a-value", head(b"A: \t b \t"), statuses=(200,)),
 ]
 

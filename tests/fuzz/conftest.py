@@ -16,6 +16,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fuzz-images", type=int, default=40_000, help="mutated photos to decode")
     parser.addoption("--fuzz-sent", type=int, default=20_000, help="mutated photos to send")
     parser.addoption("--fuzz-requests", type=int, default=200, help="requests a route and kind")
+    parser.addoption("--fuzz-abuses", type=int, default=4_000, help="mutated scripts of raw HTTP")
     parser.addoption("--fuzz-seed", type=int, default=1, help="which mutated photos these are")
 
 
@@ -40,6 +41,12 @@ def sent(request: pytest.FixtureRequest) -> int:
 @pytest.fixture(scope="session")
 def requests(request: pytest.FixtureRequest) -> int:
     number: int = request.config.getoption("--fuzz-requests")
+    return number
+
+
+@pytest.fixture(scope="session")
+def abuses(request: pytest.FixtureRequest) -> int:
+    number: int = request.config.getoption("--fuzz-abuses")
     return number
 
 

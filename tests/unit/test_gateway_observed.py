@@ -126,7 +126,7 @@ async def test_a_failure_of_ours_is_logged_once_and_told_without_a_traceback(
 async def test_a_client_that_leaves_is_no_error_in_the_log(gateway: Gateway) -> None:
     _, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
     writer.write(b"POST /v1/segment HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf")
-    await until(lambda: gateway.in_flight == 1)
+    await until(lambda: gateway.value("fcnserve_bytes_reading") == 4)
     writer.close()
     await until(lambda: gateway.logs)
     (line,) = gateway.logs

@@ -97,6 +97,12 @@ HALF_A_BODY = (
 CASES = [
     Case("tls", "bad_http", raw(b"\x16\x03\x01\0"), ("no HTTP/1.1", "send one")),
     Case(
+        "gzip-for-transfer",
+        "unsupported_transfer_coding",
+        raw(b"POST /v1/segment HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"),
+        ("'gzip, chunked'", "Content-Length", "chunked"),
+    ),
+    Case(
         "slow-head",
         "read_timeout",
         raw(b"GET"),

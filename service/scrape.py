@@ -1,0 +1,41 @@
+"""The text of `/metrics`: made in a thread, and seldom enough to leave the loop to the photos.
+
+To render it takes 10 ms, so a hundred scrapes a second would take all of one processor. Scrapes
+that come together share one rendering, which begins after they have come: its figures are never
+older than a scrape. Called by `service.routes`.
+"""
+
+import asyncio
+import time
+
+from prometheus_client import CollectorRegistry, generate_latest
+
+# of a processor's time that rendering may take; the next one waits as long as that asks for
+MOST_SHARE = 0.05
+
+
+class Scrape:
+    """Renders one registry."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+        self._rendering = asyncio.Lock()
+        self._next: asyncio.Task[bytes] | None = None  # which has not begun
+        self._free_at = 0.0
+
+    async def text(self) -> bytes:
+        """Return all figures in Prometheus' format."""
+        if self._next is None:
+            self._next = asyncio.create_task(self._render())
+        return await asyncio.shield(self._next)  # others may wait for it, too
+
+    async def _render(self) -> bytes:
+        async with self._rendering:
+            await asyncio.sleep(max(0.0, self._free_at - time.monotonic()))
+            self._next = None
+            began = time.monotonic()
+            try:
+                return await asyncio.to_thread(generate_latest, self._registry)
+            finally:
+                ended = time.monotonic()
+                self._free_at = ended + (ended - began) / MOST_SHARE
