@@ -25,12 +25,14 @@ from service.admission import Admission, Limits
 from service.door import Door
 from service.gate import Gate, in_front
 from service.handover import Handover
+from service.head_requests import HeadRequests
 from service.health import Health
 from service.metrics import Metrics
 from service.models import Models
 from service.openapi import DESCRIPTION, problems
 from service.reading import Reading
 from service.schemas import document
+from service.scrape import Scrape
 from service.segment import Segmenter
 from service.settings import Settings
 from service.shared_table import SharedTable
@@ -70,6 +72,7 @@ def create_app(
     app.add_exception_handler(RequestValidationError, errors.on_invalid_option)
     app.add_exception_handler(HTTPException, errors.on_http_exception)
     app.add_middleware(Door, admission=admission)
+    app.add_middleware(HeadRequests)
     app.add_middleware(Telemetry, metrics=metrics)  # around the door
     if settings.cors_origins:  # outermost: a browser may read each answer, failures too
         app.add_middleware(
@@ -130,7 +133,8 @@ async def lifespan(
         metrics.line,
     )
     health = Health(upstream, models, settings, metrics, admission.is_idle)
-    app.state.models, app.state.health, app.state.metrics = models, health, metrics
+    app.state.models, app.state.health = models, health
+    app.state.scrape = Scrape(metrics.scraped)
     app.state.segmenter = Segmenter(
         settings, upstream, models, admission, reading, handovers, health, metrics
     )

@@ -7,7 +7,7 @@ from service import logs
 from service.app import create_app
 from service.gate import Gate
 from service.processes import run_processes
-from service.server import Server, allow_open_files, shorten_collections, uvicorn_options
+from service.server import Server, shorten_collections, uvicorn_options, within_open_files
 from service.settings import Settings
 
 
@@ -21,7 +21,7 @@ def run() -> int:
     logs.configure(settings)
     if gate := Gate.of(settings):
         gate.check()  # here alone: what breaks later must not end who serves already
-    allow_open_files(settings.max_connections)
+    settings = within_open_files(settings)
     if settings.gateway_processes > 1:
         return run_processes(settings, uvicorn_options(settings))
     registry = CollectorRegistry()

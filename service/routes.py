@@ -6,17 +6,17 @@ from typing import Literal
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 
 from service import openapi
 from service.batch import segment_batch
 from service.errors import DrainingError, NotReadyError
 from service.health import Health
-from service.metrics import Metrics
 from service.models import ModelCard, Models
 from service.protocol import DRAINING
 from service.query import SegmentOptions, refuse_repeats
+from service.scrape import Scrape
 from service.segment import Segmenter
 
 
@@ -123,8 +123,8 @@ async def readyz(request: Request, model: str | None = None) -> Readiness:
 )
 async def metrics(request: Request) -> Response:
     """Text in Prometheus' exposition format."""
-    kept: Metrics = request.app.state.metrics
-    return Response(generate_latest(kept.scraped), media_type=CONTENT_TYPE_LATEST)
+    kept: Scrape = request.app.state.scrape
+    return Response(await kept.text(), media_type=CONTENT_TYPE_LATEST)
 
 
 @docs.get("/", include_in_schema=False)

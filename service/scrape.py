@@ -7,6 +7,7 @@ older than a scrape. Called by `service.routes`.
 
 import asyncio
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from prometheus_client import CollectorRegistry, generate_latest
 
@@ -22,6 +23,7 @@ class Scrape:
         self._rendering = asyncio.Lock()
         self._next: asyncio.Task[bytes] | None = None  # which has not begun
         self._free_at = 0.0
+        self._thread = ThreadPoolExecutor(1, "metrics")  # the others may all be rendering photos
 
     async def text(self) -> bytes:
         """Return all figures in Prometheus' format."""
@@ -35,7 +37,8 @@ class Scrape:
             self._next = None
             began = time.monotonic()
             try:
-                return await asyncio.to_thread(generate_latest, self._registry)
+                loop = asyncio.get_running_loop()
+                return await loop.run_in_executor(self._thread, generate_latest, self._registry)
             finally:
                 ended = time.monotonic()
                 self._free_at = ended + (ended - began) / MOST_SHARE

@@ -161,11 +161,36 @@ def connected(listener: socket.socket) -> Iterator[socket.socket]:
             yield client
 
 
-def allow_open_files(connections: int) -> None:
-    """Raise this process's limit on open files, if it may, to what so many connections need."""
-    wanted = 2 * connections + OTHER_FILES  # as many again may be told that they are too many
+def within_open_files(settings: Settings) -> Settings:
+    """Allow as many open files as the connections of one process need; where that cannot be, allow
+    fewer connections.
+    """
+    processes = settings.gateway_processes
+    asked = Limits.of(settings).max_connections
+    enough = allow_open_files(asked)
+    if enough == asked:
+        return settings
+    return settings.model_copy(update={"max_connections": enough * processes})
+
+
+def allow_open_files(connections: int) -> int:
+    """Raise this process's limit on open files, if it may, to what so many connections need; return
+    how many it is enough for, and say so where these are fewer.
+    """
+    asked = wanted = 2 * connections + OTHER_FILES  # as many again may be told to go
     allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     if most != resource.RLIM_INFINITY:
         wanted = min(wanted, most)
     if resource.RLIM_INFINITY != allowed < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+    if wanted >= asked:
+        return connections
+    enough = max(1, (wanted - min(OTHER_FILES, wanted // 2)) // 2)
+    logger.warning(
+        "the limit on open files allows fewer connections; raise it (ulimit -n), or lower "
+        "FCNSERVE_MAX_CONNECTIONS",
+        open_files=wanted,
+        needed=asked,
+        max_connections=enough,
+    )
+    return enough
