@@ -8,6 +8,7 @@ granted (RFC 9110, 7.8). Used by `service.protocol`.
 
 import re
 from dataclasses import dataclass, field
+from typing import NamedTuple
 from urllib.parse import unquote
 
 import httptools
@@ -18,6 +19,7 @@ from service.limits import MAX_HEAD_BYTES, too_large
 
 END = b"\r\n\r\n"
 MAX_BLANK_LINES = 4
+FRAMING = (b"content-length", b"transfer-encoding")
 AUTHORITY = (
     rb"(?:\[[0-9A-Fa-f:.]+\]|(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+)(?::[0-9]{0,5})?"
 )
@@ -28,8 +30,7 @@ ABSOLUTE = re.compile(rb"https?://" + AUTHORITY + rb"(?=[/?]|$)", re.IGNORECASE)
 Headers = list[tuple[bytes, bytes]]
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """A request without its body."""
 
     method: str
@@ -39,18 +40,12 @@ class Head:
     headers: Headers
     framing: Framing | None
     keep_alive: bool
+    asks_first: bool  # for `100 Continue`
 
     @property
     def path(self) -> str:
         path = self.raw_path.decode("ascii")
         return unquote(path) if "%" in path else path
-
-    @property
-    def asks_first(self) -> bool:
-        """Tell whether the sender waits for `100 Continue`."""
-        return any(
-            name == b"expect" and value.lower() == b"100-continue" for name, value in self.headers
-        )
 
 
 @dataclass(slots=True)
@@ -60,6 +55,8 @@ class HeadReader:
     headers: Headers = field(default_factory=list)
     _url: bytes = b""
     _is_complete: bool = False
+    _is_framed: bool = False
+    _asks_first: bool = False
     _keep_alive: bool = False
     _read_bytes: int = 0
     _blank_lines: int = 0
@@ -116,7 +113,12 @@ class HeadReader:
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name.lower(), value.rstrip(b" \t")))
+        name = name.lower()
+        self.headers.append((name, value.rstrip(b" \t")))
+        if name in FRAMING:
+            self._is_framed = True
+        elif name == b"expect":
+            self._asks_first = value.lower() == b"100-continue"
 
     def on_headers_complete(self) -> None:
         assert self._parser is not None  # noqa: S101 - it calls this
@@ -139,8 +141,9 @@ class HeadReader:
             query,
             version,
             self.headers,
-            framing_of(self.headers, version),
-            self._keep_alive and version != "1.0",
+            framing_of(self.headers, version) if self._is_framed else None,
+            keep_alive=self._keep_alive and version != "1.0",
+            asks_first=self._asks_first,
         )
 
 
@@ -155,7 +158,7 @@ def check_host(headers: Headers, http_version: str) -> None:
 
 def split_target(method: bytes, target: bytes) -> tuple[bytes, bytes]:
     """Return path and query of a target that is a path or an http URL; raises BadHttpError."""
-    absolute = ABSOLUTE.match(target)
+    absolute = None if target.startswith(b"/") else ABSOLUTE.match(target)
     if absolute is not None:
         target = target[absolute.end() :]
         target = target if target.startswith(b"/") else b"/" + target

@@ -14,8 +14,8 @@ from tests.promql import alerts, known_metrics, metric_names, rules
 ROOT = Path(__file__).parents[2]
 RUNBOOK = ROOT / "docs" / "operations.md"
 ALERTS = alerts()
-# like 429: nothing was begun, and the client comes again
-REFUSALS = {"draining", "too_many_connections"}
+# like 429: nothing was begun, and the client comes again, or mends its request
+REFUSALS = {"draining", "too_many_connections", "unsupported_transfer_coding"}
 
 
 def anchors(page: Path) -> set[str]:
