@@ -39,12 +39,13 @@ def metrics_folder(
         try:
             made = folder_with_room(parent, processes * FILES_OF_A_PROCESS * FILE_BYTES)
         except OSError as error:
-            reasons.append(str(error))
+            reasons.append(f"{parent or 'TMPDIR'}: {error.strerror or error}")
         else:
             break
     if made is None:
         logger.error(
-            "the gateway runs without metrics: no room for their files", reason="; ".join(reasons)
+            "the gateway runs without metrics until it is restarted: no room for their files",
+            reason="; ".join(reasons),
         )
         yield None
         return
