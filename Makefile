@@ -46,7 +46,7 @@ format: ## let ruff format the code and fix what it can
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
 
-bench: ## measure ways to batch, and the service around ours (options in ARGS)
+bench: ## measure ways to batch, and the service around ours: a quarter of an hour (ARGS)
 	$(INSTALL) worker bench
 	@exec .venv/bin/python -m loadtest.bench $(ARGS)
 

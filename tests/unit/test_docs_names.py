@@ -25,14 +25,15 @@ PAGES = sorted(
 OTHERS = ("*.yml", "*.toml", "*.txt", "Makefile", ".env.example", "deploy/**/*", "loadtest/*.lua")
 
 OWN = re.compile(rf"`((?:{'|'.join(FOLDERS)})(?:\.\w+)+)(?:\(\))?`")
-NAME = re.compile(r"`([A-Za-z_][\w.]*)(?:\(\))?`")
+# with an underscore, a dot or parentheses; a plain word may be anybody's program
+NAME = re.compile(r"`((?=\w*[_.(])[A-Za-z_][\w.]*)(?:\(\))?`")
 PATH = re.compile(rf"(?<![\w./-])((?:{'|'.join(FOLDERS)}|docs)/[\w./-]+\.\w+)")
 CALLERS = re.compile(r"\b(?:[Cc]alled|[Rr]ead|[Rr]un|[Aa]sked|[Uu]sed) by ((?:[^.;]|\.(?=\w))*)")
 
 # of others' programs, which nothing here names but in words
 FOREIGN = {
-    *("LOAD_TRUNCATED_IMAGES", "Z_RLE", "chelsea", "dmesg", "fast_queue", "libpython"),
-    *("max_queue_delay", "run_in_threadpool", "skimage", "surgery", "torch_handler", "use_mkldnn"),
+    *("LOAD_TRUNCATED_IMAGES", "Z_RLE", "chelsea", "fast_queue", "max_queue_delay"),
+    *("run_in_threadpool", "skimage", "surgery", "torch_handler", "use_mkldnn"),
     "on_NAME",  # stands for several
 }
 # made by the commands that are shown
