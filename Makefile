@@ -14,7 +14,7 @@ INSTALL = @exec $(PYTHON) deploy/install.py
 .PHONY: help serve test test-stack test-fuzz test-faults lint format bench overload loadtest peers lock lock-images clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
 
 serve: ## install what is missing and serve on http://127.0.0.1:8000 (PORT= changes it)
 	$(INSTALL) worker
