@@ -1,7 +1,7 @@
 """Which photos a training held out: noted in the run's folder, found again by evaluation.
 
-`val.txt` has their names; `val.sha256`, in the format of `sha256sum`, says which photos those were,
-since another data set may have the same names.
+`val.txt` has their names; `val.sha256` says by digests which photos those were, since another data
+set may have the same names.
 """
 
 import hashlib

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -72,6 +73,8 @@ def evaluate(  # noqa: PLR0913 - one argument an option
     with told_in_a_line():
         from model_store.held_out import choose
 
+        if against is not None:
+            check_earlier(against)
         if folder is not None:
             subject, load = in_folder(folder, data, device)
         else:
@@ -81,12 +84,21 @@ def evaluate(  # noqa: PLR0913 - one argument an option
             compare(against, out)
 
 
+def check_earlier(against: Path) -> None:
+    """Raise DataError for a folder that is no evaluation's, before any work is done."""
+    from model_store.evaluate.gain import read_earlier
+
+    read_earlier(against)
+
+
 def in_folder(folder: Path, data: Path, device: str) -> "tuple[Subject, Load]":
     from model_store.evaluate.predict import device_of, in_process
     from model_store.evaluate.report import Subject
     from model_store.labelled import Legend
     from model_store.package import checked_config
+    from model_store.train.options import check_device
 
+    check_device(device)
     config = checked_config(folder)
     numerics = device_of(device, config.precision).numerics()
     subject = Subject(Legend.of(config), config.version, numerics, data.name)
@@ -148,9 +160,8 @@ def compare(earlier: Path, out: Path) -> None:
     typer.echo(f"over {gain.over}, on the same photos:")
     for name in ("pixel_accuracy", "mean_iou", "common_mean_iou"):
         figure = getattr(gain, name)
-        typer.echo(
-            f"{FIGURES[name]}: {figure.value:+.3f} ({figure.low:+.3f} to {figure.high:+.3f})"
-        )
+        known = f"{figure.value:+.3f} ({figure.low:+.3f} to {figure.high:+.3f})"
+        typer.echo(f"{FIGURES[name]}: {'none' if isnan(figure.value) else known}")
 
 
 @contextmanager
@@ -159,8 +170,9 @@ def told_in_a_line() -> Iterator[None]:
     from handlers.network import WeightsError
     from model_store.cli.refusals import told_in_a_line
     from model_store.labelled import DataError
+    from model_store.train.options import OptionsError
     from service.client_http import PhotoFailedError, ServerUnreachableError
 
-    of_data = DataError, ProblemError, WeightsError
+    of_data = DataError, OptionsError, ProblemError, WeightsError
     with told_in_a_line(*of_data, BadUrlError, PhotoFailedError, ServerUnreachableError):
         yield

@@ -38,19 +38,24 @@ class Gain:
 
 def gain_over(earlier: Path, counts: Counts) -> Gain:
     """Compare with what an evaluation's folder has of its first size; raises DataError."""
-    try:
-        before = np.load(earlier / COUNTS_FILE)[0]
-        words = json.loads((earlier / JSON_FILE).read_text())
-        name = f"{words['model']} {words['version']}"
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise DataError(
-            f"{earlier} holds no evaluation: {error}; name what was an evaluation's --out"
-        ) from error
+    name, before = read_earlier(earlier)
     if not np.array_equal(before.sum(2), counts.sum(2)):
         raise DataError(
             f"{earlier} is about other photos or masks than these; evaluate both models on the same"
         )
     return gain(name, before, counts)
+
+
+def read_earlier(earlier: Path) -> tuple[str, Counts]:
+    """Read which model an evaluation was of, and its counts; raises DataError."""
+    try:
+        before: Counts = np.load(earlier / COUNTS_FILE)[0]
+        words = json.loads((earlier / JSON_FILE).read_text())
+        return f"{words['model']} {words['version']}", before
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise DataError(
+            f"{earlier} holds no evaluation: {error}; name what was an evaluation's --out"
+        ) from error
 
 
 def gain(over: str, before: Counts, counts: Counts) -> Gain:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from PIL import Image
@@ -205,6 +206,27 @@ async def test_wrong_data_and_wrong_weights_are_told_in_a_line(
     assert "size mismatch for score_fr" in told
     code, told = await run(str(folder), "--data", str(tmp_path / "nowhere"))
     assert code == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        pytest.param(
+            *(("--device", "cuda"), "--device cuda: torch sees no such device here"),
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is one"),
+        ),
+        (("--device", "foo"), "--device foo is no device; say cpu"),
+        (("--against", "nowhere"), "nowhere holds no evaluation"),
+    ],
+)
+async def test_what_cannot_be_is_told_before_anything_is_scored(
+    data: Path, folder: Path, tmp_path: Path, options: tuple[str, ...], told: str
+) -> None:
+    out = tmp_path / "out"
+    code, output = await run(str(folder), "--data", str(data), "-o", str(out), *options)
+    assert (code, output.count("\n")) == (1, 1)
+    assert told in output
+    assert not out.exists()
 
 
 @pytest.mark.parametrize("arguments", [("--data", "d"), ("f", "--data", "d", "--server", "s")])
