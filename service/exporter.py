@@ -5,6 +5,7 @@ Called by `service.worker`, which watches over TorchServe; it answers even while
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -12,7 +13,10 @@ from socketserver import ThreadingMixIn
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+# for which figures are shown again: to collect them asks the kernel about every process
+KEPT_S = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -32,15 +36,34 @@ class Handler(WSGIRequestHandler):
         logger.debug(format, *args)
 
 
+class Figures:
+    """The text of `/metrics`, made once a second at most: scrapes leave the processors to the
+    workers.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+        self._making = threading.Lock()
+        self._text = b""
+        self._stale_at = 0.0
+
+    def text(self) -> bytes:
+        with self._making:
+            if time.monotonic() >= self._stale_at:
+                self._text = generate_latest(self._registry)
+                self._stale_at = time.monotonic() + KEPT_S
+            return self._text
+
+
 def application(registry: CollectorRegistry, is_healthy: Callable[[], bool]) -> WSGIApplication:
     """Answer `/metrics` and `/healthz`; anything else is not found."""
-    metrics = make_wsgi_app(registry)
+    figures = Figures(registry)
 
     def answer(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
         if path == "/metrics":
-            found: Iterable[bytes] = metrics(environ, start)
-            return found
+            start("200 OK", [("Content-Type", CONTENT_TYPE_LATEST)])
+            return [figures.text()]
         status, text = HTTPStatus.NOT_FOUND, "there are /metrics and /healthz here"
         if path == "/healthz" and is_healthy():
             status, text = HTTPStatus.OK, "the worker answers"

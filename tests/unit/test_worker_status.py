@@ -9,17 +9,19 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Metric
+from prometheus_client.registry import Collector
 
 from service import worker
 from service.canary import Canary, asking
 from service.children import running
-from service.exporter import application, exporting
+from service.exporter import KEPT_S, Figures, application, exporting
 from service.gpu_metrics import FIGURES, GpuCollector
 from service.torchserve import TorchServe
 from service.upstream import MODEL_HEADER
@@ -261,3 +263,21 @@ def test_gpus_are_told_of_as_far_as_they_tell() -> None:
     assert list(first.values()) == [0.87, 10, 80, 350, 61]
     assert registry.get_sample_value("fcnserve_gpu_power_watts", {"gpu": "1"}) is None
     assert registry.get_sample_value("fcnserve_gpu_utilization_ratio", {"gpu": "1"}) == 0.87
+
+
+def test_scrapes_without_end_collect_the_figures_once_a_second() -> None:
+    collected: list[float] = []
+
+    class Counting(Collector):
+        def collect(self) -> Iterator[Metric]:
+            collected.append(time.monotonic())
+            yield from ()
+
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(Counting())
+    collected.clear()
+    figures = Figures(registry)
+    for _ in range(1000):
+        figures.text()
+    assert all(later - earlier >= KEPT_S for earlier, later in pairwise(collected))
+    assert collected
