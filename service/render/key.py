@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 # a line of text is so much of the shorter side, within bounds in pixels
-LINE_SHARE, LEAST_LINE, MOST_LINE = 1 / 22, 11, 120
+LINE_SHARE, LEAST_LINE, MOST_LINE = 1 / 18, 12, 120
 PANEL = (0, 0, 0, 160)  # dark and half transparent: light text is read on any photo
 INK = (255, 255, 255, 255)
 MOST_LETTERS = 40
@@ -33,7 +33,8 @@ def draw_key(pixels: NDArray[np.uint8], entries: Sequence[Entry]) -> NDArray[np.
     shown = entries[: (height - line) // line]
     if not shown:
         return pixels
-    panel = _panel(shown, line).crop((0, 0, width, height))
+    panel = _panel(shown, line)
+    panel = panel.crop((0, 0, min(panel.width, width), min(panel.height, height)))
     image = Image.fromarray(pixels)
     image.paste(panel, (0, height - panel.height), panel)
     return np.asarray(image)

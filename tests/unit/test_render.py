@@ -310,6 +310,7 @@ class TestOverlay:
         shown = {tuple(colour) for colour in with_key.reshape(-1, 3).tolist()}
         cat, dog = (tuple(colours_of(LEGEND)[class_id].tolist()) for class_id in (1, 2))
         assert cat in shown
+        assert not with_key[: len(with_key) // 2].any()  # it is at the bottom
         assert dog not in shown
 
 
