@@ -14,16 +14,20 @@ from typing import TYPE_CHECKING, Any
 from handlers.log import log_to_stderr
 
 if TYPE_CHECKING:
+    from handlers.guard import Guard
     from handlers.pipeline import Pipeline
 
 # a folder where each model's first load is reported, for those who started TorchServe
 LOAD_REPORTS = "FCNSERVE_LOAD_REPORTS"
+# a folder where each model's processes record what they have in hand; see handlers/guard.py
+FLIGHT_RECORDS = "FCNSERVE_FLIGHT_RECORDS"
 
 
 class FcnHandler:
     """The only class of this module, as TorchServe's loader demands."""
 
     _pipeline: "Pipeline"
+    _guard: "Guard"
     _model: str
 
     def initialize(self, context: Any) -> None:
@@ -32,6 +36,7 @@ class FcnHandler:
         name = context.manifest["model"]["modelName"]
         try:
             self._load(context)
+            self._record(name)
         except Exception as error:
             reason = f"{name}: {type(error).__name__}: {error}"
             foreseen = isinstance(error, (OSError, ValueError))
@@ -54,6 +59,14 @@ class FcnHandler:
         self._pipeline = Pipeline.load(Path(properties["model_dir"]), properties.get("gpu_id"))
         self._model = "{name}@{digest}".format_map(self._pipeline.card)
 
+    def _record(self, name: str) -> None:
+        """Begin to record what this process works on; here, once it is ready for it."""
+        from handlers.guard import Guard
+
+        folder = os.environ.get(FLIGHT_RECORDS)
+        self._guard = Guard.at(Path(folder, name) if folder else None)
+        self._guard.catch_crashes()
+
     def handle(self, data: list[dict[str, bytearray]], context: Any) -> list[bytes]:
         """Answer a batch: `data` holds one mapping per request, the image under `body`."""
         from handlers import job
@@ -64,7 +77,7 @@ class FcnHandler:
             )
             for place, item in enumerate(data)
         ]
-        answers = self._pipeline.run(jobs)
+        answers = self._pipeline.run(jobs, self._guard)
         for place, answer in enumerate(answers):
             context.set_response_content_type(place, answer.media_type)
             context.set_response_header(place, job.MODEL_HEADER, self._model)

@@ -10,6 +10,8 @@ The gateway and the worker both raise these, so that a caller sees one shape and
     +-- SideTooLongError           413  side_too_long
     +-- ImageTooCostlyError        413  too_costly
     +-- WorkerOutOfMemoryError     413  out_of_memory
+    +-- ImageCrashesWorkerError    422  image_crashes_worker
+    +-- ImageTakesTooLongError     422  image_takes_too_long
     +-- WorkerFailedError          500  worker_failed
 
 A detail is ASCII and our own words: text from an image or a decoder never gets into it.
@@ -93,6 +95,22 @@ class WorkerOutOfMemoryError(ProblemError):
     status = 413
     code = "out_of_memory"
     title = "Out of memory"
+
+
+class ImageCrashesWorkerError(ProblemError):
+    """Processes have died on this image, the last one with nothing else in work."""
+
+    status = 422
+    code = "image_crashes_worker"
+    title = "Image crashes the worker"
+
+
+class ImageTakesTooLongError(ProblemError):
+    """This image alone takes longer than a batch may."""
+
+    status = 422
+    code = "image_takes_too_long"
+    title = "Image takes too long"
 
 
 class WorkerFailedError(ProblemError):

@@ -30,6 +30,8 @@ class Options(BaseModel):
     output: Literal["mask", "confidence", "describe"] = "mask"
     orientation: Literal["exif", "stored"] = "exif"
     max_side: int | None = Field(default=None, ge=1)
+    # a worker has crashed with this image in hand, perhaps another TorchServe's
+    suspect: bool = False
     request_id: str = Field(default="", max_length=128, pattern=r"^[A-Za-z0-9._:/+=-]*$")
 
 

@@ -1,10 +1,11 @@
 """The whole worker: one TorchServe batch in, one answer per image out, in the same order.
 
-    open -> decode -> plan -> forward -> encode -> hold
+    sort -> open -> decode -> plan -> forward -> encode -> hold
 
 Decoding and encoding run in threads beside the network: the next photos are decoded and the last
 masks encoded while a group is in its forward pass. What goes wrong with an image becomes that
-image's own answer.
+image's own answer; what a process has died on before runs after the others, alone
+(`handlers.guard`).
 """
 
 import json
@@ -21,8 +22,9 @@ from handlers.cost_rates import measure_rates
 from handlers.decode import Opened, Pixels, decode, open_photo
 from handlers.device import choose_device, codec_threads
 from handlers.encode import Mask, encode, labelled
-from handlers.errors import ProblemError
+from handlers.errors import ProblemError, WorkerFailedError
 from handlers.forward import forward
+from handlers.guard import Guard, Jobs, batch_limit_s
 from handlers.job import JSON_MEDIA_TYPE, PNG_MEDIA_TYPE, Answer, Job, Report
 from handlers.log import with_fields
 from handlers.model_config import ModelConfig, load_config
@@ -31,7 +33,7 @@ from handlers.outcome import Outcome, attempt
 from handlers.plan import Costs, Group, plan
 from handlers.warm_up import warm_up
 
-Jobs = Mapping[int, Job | ProblemError]  # by their place in the batch
+UNGUARDED = Guard()
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +58,7 @@ class Pipeline:
         self._open_photo = partial(open_photo, working_max_side=config.working_max_side)
         self._encode = partial(encode, palette=config.palette_bytes)
         self._threads = codec_threads(network.device)
+        self._limit_s = batch_limit_s(config.batching.response_timeout_s)
 
     @classmethod
     def load(cls, folder: Path, gpu_id: int | None = None) -> "Pipeline":
@@ -67,18 +70,23 @@ class Pipeline:
             rates = threads.submit(measure_rates, network, costs).result()
         return cls(config, network, costs, model_card(config, folder, network.device, rates))
 
-    def run(self, jobs: Sequence[Job | ProblemError]) -> list[Answer]:
+    def run(self, jobs: Sequence[Job | ProblemError], guard: Guard = UNGUARDED) -> list[Answer]:
         """Answer every job; one image's failure is its own answer and costs the others nothing."""
         images = {place: job for place, job in enumerate(jobs) if not wants_card(job)}
-        segmented = told_of_batch(self._segment(images))
-        answers = [segmented.get(place) or self._describe() for place in range(len(jobs))]
+        with guard.batch(images, self._limit_s) as batch:
+            answered = self._segment(batch.together, guard)
+            for one in batch.alone:
+                answered |= self._segment(one, guard)
+        cards = {place: self._describe() for place in range(len(jobs)) if place not in images}
+        answers = in_order(told_of_batch(answered) | cards, len(jobs))
         log_images(jobs, answers)
         return answers
 
-    def _segment(self, images: Jobs) -> dict[int, Answer]:
-        opened, stopped = self._open(images)
+    def _segment(self, images: Jobs, guard: Guard) -> dict[int, Answer]:
+        opened, stopped = self._open(images, guard)
         decoding = {
-            place: self._threads.submit(attempt, decode, photo) for place, photo in opened.items()
+            place: self._threads.submit(guard.run, (place,), attempt, decode, photo)
+            for place, photo in opened.items()
         }
         started = time.perf_counter()
         frames = {place: self._network.frame(photo.working_size) for place, photo in opened.items()}
@@ -87,17 +95,19 @@ class Pipeline:
         tracks: dict[int, Track] = {}
         for group in groups:
             decoded = {place: decoding.pop(place).result() for place in group.members}
-            tracks |= self._forward(group, opened, decoded, report)
+            tracks |= self._forward(group, opened, decoded, report, guard)
         return hold(tracks) | {
             place: Answer.of_problem(problem, report) for place, problem in stopped.items()
         }
 
-    def _open(self, images: Jobs) -> tuple[dict[int, Opened], dict[int, ProblemError]]:
+    def _open(
+        self, images: Jobs, guard: Guard
+    ) -> tuple[dict[int, Opened], dict[int, ProblemError]]:
         """Read the headers: sizes are known, and hopeless images sorted out, before any work."""
         opened: dict[int, Opened] = {}
         stopped: dict[int, ProblemError] = {}
         for place, job in images.items():
-            photo = attempt(self._open_photo, job).value
+            photo = guard.run((place,), attempt, self._open_photo, job).value
             if isinstance(photo, ProblemError):
                 stopped[place] = photo
             else:
@@ -110,16 +120,18 @@ class Pipeline:
         opened: Mapping[int, Opened],
         decoded: Mapping[int, Outcome[Pixels]],
         report: Report,
+        guard: Guard,
     ) -> dict[int, Track]:
         """Run one group through the network and start encoding its masks."""
         started = time.perf_counter()
         photos = {place: outcome.value for place, outcome in decoded.items()}
-        forwarded = forward(self._network, group, photos, opened)
+        forwarded = guard.run(group.members, forward, self._network, group, photos, opened)
         forward_ms = (time.perf_counter() - started) * 1000
         tracks = {}
         for place, one in forwarded.items():
             told = report.with_stages(decode=decoded[place].ms, forward=forward_ms)
-            encoding = self._threads.submit(attempt, self._encode, labelled(one, opened[place]))
+            photo = labelled(one, opened[place])
+            encoding = self._threads.submit(guard.run, (place,), attempt, self._encode, photo)
             tracks[place] = Track(encoding, replace(told, group=one.figures))
         return tracks
 
@@ -129,6 +141,16 @@ class Pipeline:
 
 def wants_card(job: Job | ProblemError) -> bool:
     return isinstance(job, Job) and job.options.output == "describe"
+
+
+def in_order(answers: Mapping[int, Answer], count: int) -> list[Answer]:
+    """Give each place its answer; one that has none, by a defect, gets a problem."""
+    lost = [place for place in range(count) if place not in answers]
+    if lost:
+        logger.error("%d of %d images of a batch have no outcome", len(lost), count)
+    problem = WorkerFailedError("the worker lost this image, which is a defect; try again")
+    missing = Answer.of_problem(problem, Report({}))
+    return [answers.get(place, missing) for place in range(count)]
 
 
 def told_of_batch(answers: dict[int, Answer]) -> dict[int, Answer]:

@@ -21,7 +21,8 @@ from loadtest.client import Burst, Target, burst
 from loadtest.counters import METRICS, read_counters
 from loadtest.rows import Slice, summed
 from service.children import Child, running
-from service.serve import child_environment, command, is_ready
+from service.halves import command
+from service.serve import child_environment, is_ready
 from service.settings import ROOT, Settings
 from service.torchserve import free_ports
 

@@ -1,8 +1,10 @@
-"""Does TorchServe answer? A thread a model keeps asking it, and remembers when it last did.
+"""Does TorchServe answer? A thread a model keeps asking it, and any answer to anybody counts.
 
 What is asked for is the model's card: it goes the way of an image, through queue and worker, and
-costs next to nothing. TorchServe's own `/ping` answers while its workers are dead. Called by
-`service.worker`, and read by `service.worker_metrics`.
+costs next to nothing. It also shares the fate of the images beside it: when one of them ends the
+worker, this answer is lost, too. So the workers leave word of each batch that they answer, and of
+having loaded their model (`handlers.flight_recorder`). TorchServe's own `/ping` answers while its
+workers are dead. Called by `service.worker`, and read by `service.worker_metrics`.
 """
 
 import http.client
@@ -11,8 +13,9 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from http import HTTPStatus
+from pathlib import Path
 
+from handlers.flight_recorder import last_signs_s
 from service.models import DESCRIBE
 from service.upstream import MODEL_HEADER, OPTIONS_HEADER
 
@@ -32,24 +35,33 @@ class Canary:
         models: Sequence[str],
         patience_s: float,
         left_out: Sequence[str] = (),
+        flight_records: Path = Path("/nonexistent"),
     ) -> None:
-        """Take TorchServe's inference address, how long one answer may take, and which models it
-        was not given: these stay silent.
+        """Take TorchServe's inference address, how long one answer may take, which models it was
+        not given (these stay silent), and where its workers record what they do.
         """
         self.models = models
+        self._flight_records = flight_records
         self._address = (host, port)
         self._patience_s = patience_s
         self._started = time.monotonic()
         self._answered: dict[str, float | None] = dict.fromkeys((*models, *left_out))
 
     def silent_s(self) -> dict[str, float]:
-        """Seconds since each model last answered, or since the start."""
+        """Seconds since each model's last sign of life, or since the start: an answer, or a worker
+        that has loaded it.
+        """
         now = time.monotonic()
-        return {model: now - (at or self._started) for model, at in self._answered.items()}
+        return {model: now - self._last_sign(model) for model in self._answered}
 
     def has_answered(self, model: str) -> bool:
-        """Tell whether a model has answered at least once."""
-        return self._answered[model] is not None
+        """Tell whether a model has answered anybody at least once."""
+        _, answered_s = last_signs_s(self._flight_records / model)
+        return self._answered[model] is not None or answered_s > 0
+
+    def _last_sign(self, model: str) -> float:
+        signs = last_signs_s(self._flight_records / model)
+        return max(self._started, self._answered[model] or 0.0, *signs)
 
     def is_well(self, longest_s: float) -> bool:
         """Tell whether every model has answered, and one of them lately: others have workers of
@@ -72,7 +84,7 @@ class Canary:
             return False
         finally:
             connection.close()
-        if answer.status != HTTPStatus.OK or answer.headers[MODEL_HEADER] is None:
+        if answer.headers[MODEL_HEADER] is None:  # TorchServe's own words
             return False
         self._answered[model] = time.monotonic()
         return True

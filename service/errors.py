@@ -17,7 +17,6 @@ ProblemError (handlers.errors: also an image's own problems, found by gateway or
 +-- ContentTypeError       415  unsupported_content_type
 +-- CodingError            415  unsupported_content_encoding
 +-- InvalidOptionError     422  invalid_option
-+-- ImageCrashesWorkerError 422 image_crashes_worker
 +-- BusyError              429  busy
 +-- RateLimitedError       429  rate_limited
 +-- HeadersTooLargeError   431  headers_too_large
@@ -190,14 +189,6 @@ class BusyError(ProblemError):
     def __init__(self, detail: str, retry_after_s: int) -> None:
         super().__init__(detail)
         self.retry_after_s = retry_after_s
-
-
-class ImageCrashesWorkerError(ProblemError):
-    """The worker crashed on this image, and again when it had nothing else."""
-
-    status = 422
-    code = "image_crashes_worker"
-    title = "Image crashes the worker"
 
 
 class RateLimitedError(ProblemError):

@@ -7,7 +7,7 @@ abandoned just leave. Called by `service.segment`, once an image.
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 from typing import Any, TypeVar
@@ -42,7 +42,6 @@ class Handover:
         self._line: Line[Waiter] = Line()
         self._tickets = count()
         self._jobs: set[asyncio.Task[Any]] = set()
-        self._alone = False  # whether what is handed over suffers no company
         self.images = 0
         self.seconds = 0.0
 
@@ -50,15 +49,13 @@ class Handover:
         """Draw a ticket: an image keeps its place in the order however often it is tried."""
         return Parcel(next(self._tickets), frame, seconds, bounds)
 
-    async def run(
-        self, parcel: Parcel, job: Callable[[], Coroutine[Any, Any, T]], *, alone: bool = False
-    ) -> T:
+    async def run(self, parcel: Parcel, job: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Wait for room, then have `job` done and return what it returns.
 
         A caller that is cancelled leaves the line; once its job has begun that goes on to its end,
-        and holds its room until then. What goes alone waits until nothing else is handed over.
+        and holds its room until then.
         """
-        waiter = Waiter(replace(parcel, alone=alone), job)
+        waiter = Waiter(parcel, job)
         self._line.add(waiter)
         self._advance()
         with self._metrics.waiting(parcel.seconds):
@@ -86,7 +83,6 @@ class Handover:
         """Here and not in `run`, which goes on a moment later: jobs begin in the line's order."""
         seconds = waiter.parcel.seconds
         self._count(1, seconds)
-        self._alone = waiter.parcel.alone
         task = asyncio.create_task(waiter.job())
         self._jobs.add(task)
         task.add_done_callback(partial(self._done, seconds))
@@ -95,8 +91,6 @@ class Handover:
     def _has_room(self, parcel: Parcel) -> bool:
         if self.images == 0:
             return True
-        if self._alone or parcel.alone:
-            return False
         bounds = parcel.bounds
         return self.images < bounds.images and self.seconds + parcel.seconds <= bounds.seconds
 

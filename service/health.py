@@ -90,14 +90,23 @@ class Health:
                 group.create_task(self._watch(model))
 
     async def _watch(self, model: str) -> None:
-        """Send canaries: often until the first answer, then when it has been quiet."""
+        """Look again and again, whatever one look meets: unwatched, an idle model would count as
+        dead.
+        """
         while True:
-            is_quiet = self.silent_s(model) > self.window_s(model) / 3
-            if is_quiet and (self._is_idle(model) or not self.is_alive(model)):
-                await self._send_canary(model)
-            self.is_ready()
+            try:
+                await self._look_after(model)
+            except Exception:
+                logger.exception("the watch over %s met a defect, and goes on", model)
             rests = self.is_alive(model) or model in self._missing
             await asyncio.sleep(self._window_s / 6 if rests else FIRST_POLL_S)
+
+    async def _look_after(self, model: str) -> None:
+        """Send a canary: often until the first answer, then when it has been quiet."""
+        is_quiet = self.silent_s(model) > self.window_s(model) / 3
+        if is_quiet and (self._is_idle(model) or not self.is_alive(model)):
+            await self._send_canary(model)
+        self.is_ready()
 
     async def _send_canary(self, model: str) -> None:
         """Ask once, and have the card at hand before a client needs it.

@@ -66,12 +66,11 @@ class Parcel:
     frame: Frame
     seconds: float
     bounds: Bounds
-    alone: bool = False
 
     @property
     def is_next(self) -> bool:
         """Once there is room for it, nothing may take that room: there is, with nothing else."""
-        return self.alone or self.seconds > self.bounds.seconds
+        return self.seconds > self.bounds.seconds
 
 
 class Waiter(Protocol):

@@ -1,25 +1,38 @@
 """Asking again: an image whose worker has gone is asked of the next one, while that is expected.
 
 A worker that restarts is back within seconds, and segmenting a photo twice does no harm. So whoever
-waits for a mask outlives a restart, and a model is changed by restarting its worker. Called by
-`service.segment` for each image; deadlines are the caller's.
+waits for a mask outlives a restart, and a model is changed by restarting its worker. Which image a
+worker has crashed on is not known here, where many are on their way: the workers find out
+(`handlers.guard`), and answer it with a problem. Called by `service.segment` for each image;
+deadlines are the caller's.
 """
 
 import asyncio
+import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
 from handlers.errors import ProblemError
-from service.errors import NotReadyError, WorkerCrashedError, WorkerSilentError
+from service.errors import (
+    ConnectionBrokeError,
+    NotReadyError,
+    WorkerCrashedError,
+    WorkerSilentError,
+)
 from service.health import Health
 from service.metrics import Metrics
 
 PAUSE_S = 0.25
-# of a kind; the image may be what crashes it
-MOST_CRASHES = 2
+LONGEST_PAUSE_S = 2.0
+# of one image; whatever the reason, it is given up then
+MOST_CRASHES: Mapping[type[ProblemError], int] = {
+    WorkerSilentError: 2,
+    ConnectionBrokeError: 5,
+    WorkerCrashedError: 5,
+}
 
 T = TypeVar("T")
 
@@ -35,23 +48,23 @@ class Retry:
     async def until_answered(self, model: str, attempt: Callable[[bool], Awaitable[T]]) -> T:
         """Return what `attempt` returns; raises what it raises once there is no hope left.
 
-        `attempt` is told whether an earlier one ended in a crash.
+        `attempt` is told whether an earlier one ended in a worker's crash.
         """
         crashes: Counter[type[ProblemError]] = Counter()
         while True:
             started = time.monotonic()
             try:
-                return await attempt(crashes.total() > 0)
+                return await attempt(WorkerCrashedError in crashes)
             except (NotReadyError, WorkerCrashedError) as error:
                 if self._is_everybodys(error, model, started):
                     if self.health.silent_s(model) > self.restart_wait_s:
                         raise
                 else:
                     crashes[type(error)] += 1
-                    if crashes[type(error)] == MOST_CRASHES:
+                    if crashes[type(error)] == MOST_CRASHES[type(error)]:
                         raise
             self.metrics.retry(model)
-            await asyncio.sleep(PAUSE_S)
+            await asyncio.sleep(pause_s(crashes.total()))
 
     def _is_everybodys(self, error: Exception, model: str, started: float) -> bool:
         """Tell whether nobody else was answered either: TorchServe hangs, or takes requests while
@@ -60,3 +73,12 @@ class Retry:
         if isinstance(error, WorkerSilentError):
             return self.health.silent_s(model) >= time.monotonic() - started
         return isinstance(error, NotReadyError)
+
+
+def pause_s(crashes: int) -> float:
+    """Seconds until the next attempt, longer after each crash; no two images wait equally long, so
+    that those of one batch do not all come back at once.
+    """
+    doublings: int = max(0, crashes - 1)
+    longest = min(LONGEST_PAUSE_S, PAUSE_S * 2.0**doublings)
+    return longest * random.uniform(0.5, 1.0)  # noqa: S311 - nothing secret

@@ -22,7 +22,6 @@ from service.connection import while_connected
 from service.deadline import Deadline
 from service.errors import (
     ConnectionBrokeError,
-    ImageCrashesWorkerError,
     ModelMissingError,
     NotReadyError,
     WorkerCrashedError,
@@ -36,7 +35,7 @@ from service.models import Models
 from service.query import MEDIA_OUTPUTS, SegmentQuery, negotiate
 from service.reading import Reading
 from service.render import Output, Rendered, passes_through, render
-from service.retry import MOST_CRASHES, Retry
+from service.retry import Retry
 from service.settings import Settings
 from service.stages import Stages
 from service.upstream import Upstream, WorkerAnswer
@@ -163,25 +162,17 @@ class Segmenter:
     async def _ask(self, image: Image, wanted: Wanted, stages: Stages) -> WorkerAnswer:
         """Have the worker segment the photo, and account for its time and that in the line.
 
-        After a crash it goes alone: whichever image is to blame is found, and harms no other.
+        After a crash the worker is told so: it runs what may be to blame with nothing beside it.
         """
         started = time.perf_counter()
         handover = self.handovers[wanted.model]
         parcel = handover.parcel(image.frame, image.cost_s, self._bounds(wanted))
-        try:
-            answer = await self._retry.until_answered(
-                wanted.model,
-                lambda crashed: handover.run(
-                    parcel, lambda: self._hand_over(image.body, wanted), alone=crashed
-                ),
-            )
-        except (WorkerSilentError, ConnectionBrokeError):
-            raise
-        except WorkerCrashedError as error:
-            raise ImageCrashesWorkerError(
-                f"the worker crashed {MOST_CRASHES} times while it had this image, the last time "
-                "with nothing beside it; send another one, or this one re-encoded or smaller"
-            ) from error
+        answer = await self._retry.until_answered(
+            wanted.model,
+            lambda crashed: handover.run(
+                parcel, lambda: self._hand_over(image.body, wanted, suspect=crashed)
+            ),
+        )
         stages.add_upstream((time.perf_counter() - started) * 1000, answer.report.stages_ms)
         if answer.media_type == PROBLEM_MEDIA_TYPE:
             raise read_problem(answer.body)
@@ -194,10 +185,11 @@ class Segmenter:
     def _retry(self) -> Retry:
         return Retry(self.health, self.metrics, self.settings.restart_wait_s)
 
-    async def _hand_over(self, body: bytes, wanted: Wanted) -> WorkerAnswer:
+    async def _hand_over(self, body: bytes, wanted: Wanted, *, suspect: bool) -> WorkerAnswer:
         """Goes on when the client has gone: the answer tells of its whole batch."""
+        options = wanted.worker_options() | ({"suspect": True} if suspect else {})
         try:
-            answer = await self.upstream.send(wanted.model, body, wanted.worker_options())
+            answer = await self.upstream.send(wanted.model, body, options)
         except ProblemError as problem:
             self.metrics.attempt(wanted.model, OUTCOMES.get(type(problem), "problem"))
             raise

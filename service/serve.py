@@ -17,7 +17,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from service.children import Child, running
+from service import logs
+from service.children import Child
+from service.halves import Half, HalfEndedError
 from service.settings import ROOT, Settings
 from service.torchserve import STOP_GRACE_S as TORCHSERVE_GRACE_S
 from service.torchserve import free_ports, local_name
@@ -38,14 +40,13 @@ class CannotListenError(RuntimeError):
     """The gateway's address is not to be had."""
 
 
-class HalfEndedError(RuntimeError):
-    """Worker or gateway ended by itself; its last log lines say why."""
-
-
 def serve(port: int | None) -> int:
-    """Run until SIGINT or SIGTERM (0), or until one half ends by itself (1)."""
+    """Run until SIGINT or SIGTERM (0), or until one half ends that starting anew would not help
+    (1).
+    """
     stopping = stop_on_signals()
     settings = Settings() if port is None else Settings(port=port)
+    logs.configure(settings)
     try:
         host, port = settings.host, free_to_listen(settings.host, settings.port)
     except CannotListenError as error:
@@ -56,17 +57,18 @@ def serve(port: int | None) -> int:
     graces_s = {"worker": TORCHSERVE_GRACE_S + 4, "gateway": drain_s + GATEWAY_MARGIN_S}
     with ExitStack() as stack:  # ends the gateway first: it drains while TorchServe still answers
         console.print(f"starting worker and gateway for {', '.join(settings.models)} ...")
-        halves = {
-            name: stack.enter_context(running(command(name), environment, ROOT, grace_s))
-            for name, grace_s in graces_s.items()
-        }
+        halves = {name: Half(name, environment, grace_s) for name, grace_s in graces_s.items()}
+        for half in halves.values():
+            stack.callback(half.stop)
+            half.start()
         try:
             run(halves, url_of(host, port), stopping)
         except HalfEndedError as error:
             console.print(str(error), style="red")
             return 1
         console.print("stopping ...")
-        hurry_on_signals(halves["gateway"])
+        if gateway := halves["gateway"].child:
+            hurry_on_signals(gateway)
     console.print("stopped")
     return 0
 
@@ -119,18 +121,15 @@ def url_of(host: str, port: int) -> str:
     return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
 
 
-def command(name: str) -> list[str]:
-    return [sys.executable, "-m", "service.cli", name]
-
-
-def run(halves: Mapping[str, Child], url: str, stopping: threading.Event) -> None:
-    """Announce readiness, then watch; returns when asked to stop, raises HalfEndedError."""
+def run(halves: Mapping[str, Half], url: str, stopping: threading.Event) -> None:
+    """Announce readiness, and keep both halves running; returns when asked to stop, raises
+    HalfEndedError.
+    """
     started = time.monotonic()
     announced = False
     while not stopping.wait(POLL_S):
-        for name, child in halves.items():
-            if (code := child.exit_code()) is not None:
-                raise HalfEndedError(f"the {name} ended by itself (exit code {code}); see above")
+        for half in halves.values():
+            half.keep(may_restart=announced)
         if not announced and is_ready(url):
             announce(url, time.monotonic() - started, silent_models(url))
             announced = True

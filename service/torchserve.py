@@ -58,6 +58,7 @@ class TorchServe:
     child: Child
     models: Sequence[str]
     load_reports: Path
+    flight_records: Path  # of its workers, in a folder a model
     address: tuple[str, int]  # of its inference API, as this machine reaches it
     workers: int  # per model
 
@@ -82,18 +83,19 @@ def torchserve(settings: Settings, models: Sequence[str]) -> Iterator[TorchServe
         workers = worker_count(settings, gpus)
         batches = batch_sizes(settings.model_store, models, gpus)
         configuration.write_text(properties_text(configuration_of(settings, batches, workers)))
-        load_reports = Path(folder, "loads")
+        load_reports, flight_records = Path(folder, "loads"), Path(folder, "flights")
         load_reports.mkdir()
+        flight_records.mkdir()
         with running(
             command(settings, configuration),
-            environment(settings, workers, load_reports),
+            environment(settings, workers, load_reports, flight_records),
             Path(folder),
             STOP_GRACE_S,
             stdout=subprocess.DEVNULL,  # its log goes to stderr; here come greetings and moans
             nice=NICE,
         ) as child:
             address = (local_name(settings.worker_host), settings.worker_port)
-            yield TorchServe(child, models, load_reports, address, workers)
+            yield TorchServe(child, models, load_reports, flight_records, address, workers)
 
 
 def configuration_of(
@@ -178,7 +180,9 @@ def command(settings: Settings, configuration: Path) -> list[str]:
     ]
 
 
-def environment(settings: Settings, workers: int, load_reports: Path) -> dict[str, str]:
+def environment(
+    settings: Settings, workers: int, load_reports: Path, flight_records: Path
+) -> dict[str, str]:
     """The workers' environment: this one, less what would change which code they run."""
     kept = {
         name: value
@@ -194,6 +198,7 @@ def environment(settings: Settings, workers: int, load_reports: Path) -> dict[st
         | {
             "LC_ALL": "C.UTF-8",  # in another locale Java finds no file with an accent in its path
             "FCNSERVE_LOAD_REPORTS": str(load_reports),
+            "FCNSERVE_FLIGHT_RECORDS": str(flight_records),
             "FCNSERVE_LOG_FORMAT": settings.log_format,
             "FCNSERVE_LOG_LEVEL": settings.log_level,
             "FCNSERVE_WORKERS": str(workers),

@@ -81,7 +81,13 @@ def attend(server: TorchServe, settings: Settings, stopping: threading.Event) ->
     does.
     """
     left_out = [model for model in settings.models if model not in server.models]
-    canary = Canary(*server.address, server.models, settings.worker_silence_s, left_out)
+    canary = Canary(
+        *server.address,
+        server.models,
+        settings.worker_silence_s,
+        left_out,
+        server.flight_records,
+    )
     registry = CollectorRegistry()
     registry.register(PROCESS_COLLECTOR)
     workers = server.workers * len(server.models)

@@ -79,7 +79,8 @@ class WorkerCollector(Collector):
         )
         last_answer = GaugeMetricFamily(
             "fcnserve_worker_last_answer_timestamp_seconds",
-            "When a model last answered the canary; before that, when TorchServe was started",
+            "When a model last answered anybody, or a worker loaded it; before that, when "
+            "TorchServe was started",
             labels=["model"],
         )
         for model, silent_s in self._canary.silent_s().items():

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from handlers.model_config import load_config
@@ -14,11 +15,13 @@ from model_store.package import archive_contents, write_archive
 from tests.integration.server import (
     CAT,
     MODEL,
+    START_S,
     STOP_S,
     Command,
     Server,
     free_port,
     is_listening,
+    wait_until,
 )
 
 JAVA = "org.pytorch.serve.ModelServer"
@@ -71,15 +74,40 @@ def test_a_second_copy_answers_beside_the_first_and_stops_on_ctrl_c(
     assert "Traceback" not in second.output()
 
 
-def test_serve_ends_by_itself_and_says_so_when_torchserve_is_killed(start: Start) -> None:
+@pytest.mark.parametrize("killed", [JAVA, "service.cli worker", "service.cli gateway"])
+def test_serve_brings_back_what_is_killed_and_stops_promptly(
+    start: Start, killed: str, cat_mask: bytes
+) -> None:
     server = start(Server)
+    cat = CAT.read_bytes()
+    victim = server.pid_of(killed)
+    os.kill(victim, signal.SIGKILL)
+    wait_until(lambda: victim not in server.processes(), STOP_S)
+    wait_until(lambda: answers(server, cat) == cat_mask, START_S, server.output)
+    assert len(server.processes()) == PROCESSES
+    assert "it ended by itself and starts anew" in server.output()
     used = ports(server)
-    os.kill(server.pid_of(JAVA), signal.SIGKILL)
-    assert server.wait(STOP_S) == 1
+    server.signal_group(signal.SIGINT)
+    assert server.wait(STOP_S) == 0
     assert not server.processes()
     assert not any(map(is_listening, used))
-    assert "TorchServe died" in server.output()
-    assert "the worker ended by itself (exit code 1)" in server.output()
+
+
+def answers(server: Server, body: bytes) -> bytes:
+    """Its mask; nothing while nobody listens."""
+    try:
+        return server.ask(body).content
+    except httpx.TransportError:
+        return b""
+
+
+def test_ctrl_c_is_heard_while_the_worker_waits_to_be_started_anew(start: Start) -> None:
+    server = start(Server)
+    os.kill(server.pid_of("service.cli worker"), signal.SIGKILL)
+    wait_until(lambda: "starts anew" in server.output(), STOP_S)
+    server.signal_group(signal.SIGINT)
+    assert server.wait(STOP_S) == 0
+    server.assert_gone()
 
 
 def test_everything_ends_when_serve_itself_is_killed(start: Start) -> None:

@@ -147,7 +147,7 @@ async def test_a_problem_that_the_worker_finds_is_one_images_own(gateway: Gatewa
     torchserve.fault = for_turned
     good, broken, crashed = parts(await send(gateway, [CAT, TURNED, SMALL]))
     assert good.get_content_type() == "image/png"
-    assert [problem_of(broken), problem_of(crashed)] == ["broken_image", "image_crashes_worker"]
+    assert [problem_of(broken), problem_of(crashed)] == ["broken_image", "worker_crashed"]
     assert "Retry-After" not in broken
 
 

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from handlers.errors import ProblemError, WorkerFailedError, WorkerOutOfMemoryError
+from handlers.suspects import Suspicion
 from service.errors import on_problem  # noqa: F401 - with its module, all kinds of problems
 from tests import photos
 from tests.fakes import CAT, FakeTorchServe, Gateway, running, until
@@ -59,6 +60,13 @@ async def one_too_many(gateway: Gateway) -> httpx.Response:
         answer = await gateway.segment()
         gateway.torchserve.released.set()
     return answer
+
+
+def verdict(**deaths_alone: int) -> ProblemError:
+    """What the worker's registry says of an image that two processes have died on."""
+    found = Suspicion(0.0, deaths=2, allowed_s=4.0, **deaths_alone).verdict
+    assert found
+    return found
 
 
 def raw(request: bytes) -> Scenario:
@@ -289,24 +297,38 @@ CASES = [
     ),
     Case(
         "crash",
-        "image_crashes_worker",
+        "worker_crashed",
         with_fault(lambda torchserve: torchserve.says(507)),
-        ("crashed 2 times", "nothing beside it", "send another one"),
-        photos=2,
+        ("crashed while it had this image", "try again"),
+        photos=5,
+    ),
+    Case(
+        "crasher",
+        "image_crashes_worker",
+        with_fault(lambda torchserve: torchserve.finds(verdict(crashed=1))),
+        ("2 so far", "nothing beside it", "save it again", "smaller"),
+        photos=1,
+    ),
+    Case(
+        "slow",
+        "image_takes_too_long",
+        with_fault(lambda torchserve: torchserve.finds(verdict(out_of_time=1))),
+        ("more than the 4 s", "max_side", "response_timeout_s"),
+        photos=1,
     ),
     Case(
         "hangs-up",
         "worker_crashed",
         with_fault(lambda torchserve: torchserve.hangs_up),
         ("connection to the worker broke", "try again"),
-        photos=3,  # the first over a connection that might have been closed for long
+        photos=6,  # the first over a connection that might have been closed for long
     ),
     Case(
         "breaks-off",
         "worker_crashed",
         with_fault(lambda torchserve: torchserve.breaks_off),
         ("connection to the worker broke", "try again"),
-        photos=2,
+        photos=5,
     ),
     Case(
         "no-worker",

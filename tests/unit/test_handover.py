@@ -56,7 +56,7 @@ class Scene:
     def bounds(self) -> Bounds:
         return Bounds(self.images, self.most_seconds)
 
-    def arrive(self, seconds: int, *, alone: bool = False) -> None:
+    def arrive(self, seconds: int) -> None:
         """An image whose frame is as large as it is costly."""
         number = len(self.callers)
         self.seconds.append(seconds)
@@ -68,7 +68,7 @@ class Scene:
             return number
 
         parcel = self.line.parcel(Frame(1, seconds), seconds, self.bounds)
-        self.callers.append(asyncio.create_task(self.line.run(parcel, job, alone=alone)))
+        self.callers.append(asyncio.create_task(self.line.run(parcel, job)))
 
     @property
     def underway(self) -> list[int]:
@@ -158,21 +158,6 @@ async def test_a_costly_image_waits_for_room_and_is_not_overtaken() -> None:
     assert scene.underway == [3]
     scene.ends[3].set()
     assert await asyncio.gather(*scene.callers) == [0, 1, 2, 3]
-
-
-async def test_what_crashed_a_worker_goes_with_nothing_beside_it() -> None:
-    scene = Scene(4, 10)
-    scene.arrive(1)
-    scene.arrive(1, alone=True)
-    scene.arrive(1)
-    await settle()
-    assert scene.underway == [0]
-    scene.ends[0].set()
-    await settle()
-    assert scene.underway == [1]
-    scene.ends[1].set()
-    await settle()
-    assert scene.underway == [2]
 
 
 async def test_who_comes_back_keeps_the_place_of_the_first_time() -> None:

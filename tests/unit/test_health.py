@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -159,3 +160,28 @@ async def test_a_canary_brings_the_new_card_after_a_change(gateway: Gateway) -> 
     assert gateway.torchserve.photos == []
     card = (await gateway.http.get("/v1/models/fcn8s-lite2")).json()
     assert card["digest"] == "e" * 16
+
+
+async def test_the_watch_goes_on_after_what_nobody_foresaw(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(models="a,b", ready_window_s=WINDOW_S) as gateway:
+        await gateway.ready()
+        upstream = gateway.app.state.segmenter.upstream
+        send = upstream.send
+        failures: list[str] = []
+
+        async def fails(model: str, *arguments: Any) -> Any:
+            if model == "a" and len(failures) < 3:
+                failures.append(model)
+                raise ZeroDivisionError
+            return await send(model, *arguments)
+
+        monkeypatch.setattr(upstream, "send", fails)
+        asked = len(gateway.torchserve.canaries)
+        await until(lambda: len(failures) == 3)
+        await until(lambda: len(gateway.torchserve.canaries) > asked + 5)
+        assert {call.model for call in gateway.torchserve.canaries[asked:]} == {"a", "b"}
+        assert await status(gateway) == 200
+    assert "the watch over a met a defect" in caplog.text
+    assert "ZeroDivisionError" in caplog.text

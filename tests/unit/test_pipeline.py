@@ -1,11 +1,15 @@
 """One answer per image, in order, with its mask, the card, and what was measured on the way."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from handlers.guard import Batch, Guard, Jobs
 from handlers.job import GroupFigures, Job, Options
 from handlers.pipeline import Pipeline
 from tests.photos import jpeg, save
@@ -139,3 +143,35 @@ def test_figures_count_only_photos_that_went_through_the_network() -> None:
     assert [answer.report.group for answer in answers] == [None, GroupFigures(1, 600, 1024), None]
     (lone,) = pipeline(FakeNetwork()).run(jobs_of(truncated))
     assert lone.report.group is None
+
+
+def test_an_image_without_an_outcome_gets_a_problem_and_not_the_card(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Forgetful(Guard):
+        """A guard with a defect: what it is to give back is gone."""
+
+        @contextmanager
+        def batch(self, images: Jobs, limit_s: float) -> Iterator[Batch]:
+            yield Batch({place: job for place, job in images.items() if place != 1}, iter(()))
+
+    describe = Job(b"", Options(output="describe"))
+    jobs = [Job(plain(SMALL, 1)), Job(plain(SMALL, 2)), describe, Job(plain(SMALL, 3))]
+    answers = pipeline(FakeNetwork()).run(jobs, Forgetful())
+    assert labels_or_codes([answers[0], answers[1], answers[3]]) == [1, "worker_failed", 3]
+    assert answers[2].media_type == "application/json"
+    assert "1 of 4 images of a batch have no outcome" in caplog.text
+
+
+def test_suspects_get_the_same_bytes_alone_after_the_others(tmp_path: Path) -> None:
+    net = FakeNetwork()
+    made = pipeline(net)
+    guard = Guard.at(tmp_path)
+    suspect = Job(plain(SMALL, 2), Options(suspect=True))
+    together = made.run(jobs_of(plain(SMALL, 1), plain(SMALL, 2), plain(SMALL, 3)))
+    net.passes.clear()
+    answers = made.run([Job(plain(SMALL, 1)), suspect, Job(plain(SMALL, 3))], guard)
+    guard.close()
+    assert [answer.body for answer in answers] == [answer.body for answer in together]
+    assert net.passes == [2, 1]
+    assert [answer.report.batch_images for answer in answers] == [3, None, None]

@@ -5,6 +5,8 @@ import asyncio
 import pytest
 from aiohttp import web
 
+from handlers.errors import ImageCrashesWorkerError
+from service.retry import LONGEST_PAUSE_S, PAUSE_S, pause_s
 from tests.fakes import CAT, FakeTorchServe, Gateway, gateway_at, running, until
 from tests.photos import jpeg, photo
 
@@ -55,7 +57,7 @@ async def test_nobody_waits_for_a_worker_that_has_never_been_there() -> None:
         assert (response.status_code, response.json()["code"]) == (503, "not_ready")
 
 
-async def test_an_image_that_the_worker_crashed_on_is_tried_once_more() -> None:
+async def test_an_image_that_the_worker_crashed_on_is_a_suspect_from_then_on() -> None:
     torchserve = FakeTorchServe()
 
     async def crashes_once(request: web.Request) -> web.StreamResponse:
@@ -66,39 +68,57 @@ async def test_an_image_that_the_worker_crashed_on_is_tried_once_more() -> None:
         await gateway.ready()
         torchserve.fault = crashes_once
         assert (await gateway.segment()).status_code == 200
-        assert len(torchserve.photos) == 2
-        torchserve.fault = torchserve.says(507)
+        assert ["suspect" in call.options for call in torchserve.photos] == [False, True]
+        assert gateway.value(ATTEMPTS, outcome="crashed") == 1
+        assert (await gateway.segment()).status_code == 200
+        assert "suspect" not in torchserve.photos[-1].options
+
+
+async def test_the_gateway_gives_up_after_five_crashes_and_blames_nobody() -> None:
+    torchserve = FakeTorchServe()
+    async with running(torchserve) as gateway:
+        await gateway.ready()
+        torchserve.fault = torchserve.says(500)
+        response = await gateway.segment()
+        assert (response.status_code, response.json()["code"]) == (502, "worker_crashed")
+        assert len(torchserve.photos) == 5
+        assert gateway.value(RETRIES) == 4
+
+
+async def test_an_image_that_the_workers_refuse_is_not_tried_again() -> None:
+    torchserve = FakeTorchServe()
+    async with running(torchserve) as gateway:
+        await gateway.ready()
+        torchserve.fault = torchserve.finds(ImageCrashesWorkerError("it does"))
         response = await gateway.segment()
         assert (response.status_code, response.json()["code"]) == (422, "image_crashes_worker")
-        assert len(torchserve.photos) == 4
-        assert gateway.value(ATTEMPTS, outcome="crashed") == 3
-        assert gateway.value(ATTEMPTS, outcome="answered") == 1
+        assert len(torchserve.photos) == 1
 
 
-async def test_the_neighbours_of_an_image_that_crashes_the_worker_get_their_masks() -> None:
+async def test_others_pass_while_an_image_that_crashes_the_worker_is_tried_again() -> None:
     torchserve = FakeTorchServe()
-    bomb, together, crash = jpeg(photo(64, 96)), asyncio.Event(), torchserve.says(507)
+    bomb = jpeg(photo(64, 96))
 
-    async def crashes_all(request: web.Request) -> web.StreamResponse:
-        """All that is in hand is lost when the bomb is."""
-        if torchserve.busy == 4:
-            together.set()
-        if not together.is_set():
-            await together.wait()
-            return await crash(request)
+    async def crashes_on_it(request: web.Request) -> web.StreamResponse:
         body = await request.read()
-        assert torchserve.busy == 1 or len(torchserve.photos) == 4
-        if body == bomb or len(torchserve.photos) == 4:
-            return await crash(request)
+        if body == bomb:
+            return await torchserve.says(507)(request)
         return torchserve.answer("fcn8s-lite2", body, {})
 
     async with running(torchserve) as gateway:
         await gateway.ready()
-        torchserve.fault = crashes_all
-        answers = await asyncio.gather(*(gateway.segment(body) for body in [CAT, bomb, CAT, CAT]))
-        assert [answer.status_code for answer in answers] == [200, 422, 200, 200]
-        assert answers[1].json()["code"] == "image_crashes_worker"
-        assert len(torchserve.photos) == 8
+        torchserve.fault = crashes_on_it
+        crashing = asyncio.create_task(gateway.segment(bomb))
+        await retried(gateway)
+        assert (await gateway.segment(CAT)).status_code == 200
+        assert not crashing.done()
+        assert (await crashing).status_code == 502
+
+
+def test_no_two_images_of_a_batch_wait_equally_long_and_each_longer_after_each_crash() -> None:
+    assert len({pause_s(1) for _ in range(8)}) == 8
+    assert max(pause_s(1) for _ in range(8)) <= PAUSE_S < min(pause_s(4) for _ in range(8))
+    assert pause_s(1000) <= LONGEST_PAUSE_S
 
 
 @pytest.mark.parametrize("fault", [503, 404])
@@ -183,11 +203,13 @@ async def test_a_crash_after_a_silence_is_the_first_that_the_image_may_be_to_bla
         torchserve.released.set()
 
 
-async def test_an_image_whose_connection_breaks_twice_is_not_called_a_crasher() -> None:
+async def test_an_image_whose_connection_breaks_again_and_again_is_given_up_and_no_suspect() -> (
+    None
+):
     async with running() as gateway:
         await gateway.ready()
         gateway.torchserve.fault = gateway.torchserve.breaks_off
         response = await gateway.segment()
         assert (response.status_code, response.json()["code"]) == (502, "worker_crashed")
-        assert len(gateway.torchserve.photos) == 2
-        assert gateway.value(ATTEMPTS, outcome="crashed") == 2
+        assert not any("suspect" in call.options for call in gateway.torchserve.photos)
+        assert gateway.value(ATTEMPTS, outcome="crashed") == 5

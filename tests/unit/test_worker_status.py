@@ -18,6 +18,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.registry import Collector
 
+from handlers.guard import Guard
 from service import worker
 from service.canary import Canary, asking
 from service.children import running
@@ -41,11 +42,11 @@ class Predictions(BaseHTTPRequestHandler):
     """A TorchServe whose workers answer, or do not."""
 
     def do_POST(self) -> None:
-        answers = self.path == "/predictions/well"
+        answers = self.path in ("/predictions/well", "/predictions/odd")
         if self.path == "/predictions/hung":
             time.sleep(WITHIN_S)
         self.rfile.read(int(self.headers["Content-Length"]))
-        self.send_response(200 if answers else 503)
+        self.send_response(200 if self.path == "/predictions/well" else 507)
         if answers:
             self.send_header(MODEL_HEADER, "well@0123456789abcdef")
         self.send_header("Content-Length", "0")
@@ -103,13 +104,58 @@ def test_nothing_that_listens_is_silence() -> None:
     assert not canary_for(1, "well").ask("well")
 
 
+def test_any_answer_of_a_worker_counts_and_torchserves_own_does_not(port: int) -> None:
+    canary = canary_for(port, "odd", "killed")
+    assert canary.ask("odd")
+    assert not canary.ask("killed")
+
+
+def test_an_answer_to_anybody_is_a_sign_of_life(port: int, tmp_path: Path) -> None:
+    """The canary shares its batch, and the end of it, with an image that ends its worker."""
+    canary = Canary("127.0.0.1", port, ["killed"], 5, flight_records=tmp_path)
+    guard = Guard.at(tmp_path / "killed")
+    with guard.batch({}, WITHIN_S):
+        pass
+    assert not canary.ask("killed")
+    assert canary.has_answered("killed")
+    assert canary.is_well(WITHIN_S)
+    with sleeper(tmp_path, "killed") as server:
+        stopping = threading.Event()
+
+        def answer_others() -> None:
+            for _ in range(10):
+                stopping.wait(0.1)
+                with guard.batch({}, WITHIN_S):
+                    pass
+            stopping.set()
+
+        thread = threading.Thread(target=answer_others)
+        thread.start()
+        assert worker.watch(server, canary, 0.5, stopping) == 0
+        thread.join()
+        assert worker.watch(server, canary, 0.5, threading.Event()) == 1
+    guard.close()
+
+
+def test_a_worker_that_has_loaded_its_model_is_a_sign_of_life(port: int, tmp_path: Path) -> None:
+    canary = Canary("127.0.0.1", port, ["killed"], 5, flight_records=tmp_path)
+    canary._started -= 100
+    assert canary.silent_s()["killed"] >= 100
+    guard = Guard.at(tmp_path / "killed")
+    assert canary.silent_s()["killed"] < 100
+    assert not canary.has_answered("killed")
+    guard.close()
+
+
 @contextmanager
 def sleeper(tmp_path: Path, *models: str) -> Iterator[TorchServe]:
     """A TorchServe that runs and does nothing."""
     command = [sys.executable, "-c", "import time; time.sleep(60)"]
     with running(command, {}, tmp_path, grace_s=2) as child:
         (tmp_path / "loads").mkdir()
-        yield TorchServe(child, models, tmp_path / "loads", ("127.0.0.1", 1), 1)
+        yield TorchServe(
+            child, models, tmp_path / "loads", tmp_path / "flights", ("127.0.0.1", 1), 1
+        )
 
 
 def test_a_torchserve_that_falls_silent_ends_the_worker(port: int, tmp_path: Path) -> None:

@@ -49,11 +49,11 @@ def test_threads_of_several_models_sleep_at_barriers(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-    assert "OMP_WAIT_POLICY" not in environment(Settings(models=("a",)), 1, tmp_path)
+    assert "OMP_WAIT_POLICY" not in environment(Settings(models=("a",)), 1, tmp_path, tmp_path)
     two = Settings(models=("a", "b"))
-    assert environment(two, 1, tmp_path)["OMP_WAIT_POLICY"] == "passive"
+    assert environment(two, 1, tmp_path, tmp_path)["OMP_WAIT_POLICY"] == "passive"
     monkeypatch.setenv("OMP_WAIT_POLICY", "active")  # the operator's word counts
-    assert environment(two, 1, tmp_path)["OMP_WAIT_POLICY"] == "active"
+    assert environment(two, 1, tmp_path, tmp_path)["OMP_WAIT_POLICY"] == "active"
 
 
 def test_each_gpu_has_two(driver: Path) -> None:
