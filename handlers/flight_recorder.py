@@ -144,12 +144,24 @@ def slot_at(place: int) -> int:
     return SLOTS_AT + place * SLOT.size
 
 
-def take_ended(folder: Path) -> Iterator[Flight]:
-    """Read the files of processes that have ended, each once whoever else looks, and remove
-    them.
+def flights(folder: Path) -> list[str]:
+    """List the files of processes; quicker than a glob, since it is done for each batch."""
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.path for entry in entries if entry.name.endswith(SUFFIX)]
+    except OSError:
+        return []
+
+
+def take_ended(folder: Path, living: str = "") -> Iterator[Flight]:
+    """Read the files of processes that have ended, each once whoever else looks, and remove them;
+    that of a process known to live is not looked at.
     """
-    for path in folder.glob(f"*{SUFFIX}"):
-        with suppress(OSError), FileIO(path) as file:
+    for found in flights(folder):
+        if found == living:
+            continue
+        path = Path(found)
+        with suppress(OSError), FileIO(found) as file:
             if is_locked(file):
                 continue
             data = file.readall()
@@ -201,8 +213,8 @@ def last_signs_s(folder: Path) -> tuple[float, float]:
     for never.
     """
     loaded_s = answered_s = 0.0
-    for path in folder.glob(f"*{SUFFIX}"):
-        with suppress(OSError, struct.error), path.open("rb") as file:
+    for path in flights(folder):
+        with suppress(OSError, struct.error), FileIO(path) as file:
             _, loaded, answered = HEADER.unpack(file.read(HEADER.size))
             loaded_s, answered_s = max(loaded_s, loaded), max(answered_s, answered)
     return loaded_s, answered_s

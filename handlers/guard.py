@@ -26,8 +26,8 @@ from handlers.trial import decode_apart
 LIMIT_SHARE = 0.8
 # of a batch's seconds, for one suspect: with less than that it is not found guilty of slowness
 SUSPECT_SHARE = 0.5
-# as many as are tried at a time
-TRIALS = 4
+# tried at a time: each takes memory for a whole photo
+TRIALS = 2
 
 Jobs = Mapping[int, Job | ProblemError]  # by their place in the batch
 P = ParamSpec("P")
@@ -93,7 +93,7 @@ class RecordingGuard(Guard):
         """Take the folder that all worker processes of a model share; raises OSError."""
         self._recorder = FlightRecorder(folder)
         self._suspects = Suspects(folder)
-        self._suspects.collect()
+        self._suspects.collect(self._recorder.path)
         self._trials = ThreadPoolExecutor(TRIALS, "trial")
 
     @contextmanager
@@ -131,7 +131,7 @@ class RecordingGuard(Guard):
         self, images: Jobs, entries: Mapping[int, Entry]
     ) -> tuple[dict[int, Job | ProblemError], dict[int, Job]]:
         """Part what may be worked on together, or is refused, from the suspects."""
-        self._suspects.collect()
+        self._suspects.collect(self._recorder.path)
         known = self._suspects.known()
         together, suspects = dict(images), {}
         for place, entry in entries.items():

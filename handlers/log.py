@@ -1,8 +1,8 @@
 """The worker's log: each record is one line on stderr, the stream of a worker that TorchServe
 shows; readable, or JSON for machines.
 
-TorchServe passes JSON lines through as they are, by their beginning: see
-deploy/torchserve/log4j2-json.xml.
+TorchServe passes these lines on as they are, by their beginning, and puts the time before readable
+ones: see deploy/torchserve/log4j2.xml and log4j2-json.xml.
 """
 
 import json
@@ -15,14 +15,14 @@ FORMAT, LEVEL = "FCNSERVE_LOG_FORMAT", "FCNSERVE_LOG_LEVEL"
 
 
 class HumanFormatter(logging.Formatter):
-    """Level, logger, message and fields; a traceback follows on the same line."""
-
-    def __init__(self) -> None:
-        super().__init__("%(levelname)s %(name)s: %(message)s")
+    """Level, message, logger and fields, as in the gateway's log; a traceback follows on the same
+    line.
+    """
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        level = f"[{record.levelname.lower():<9}]"
         found = (f"{name}={value}" for name, value in fields_of(record).items())
-        return " ".join([super().formatMessage(record), *found])
+        return " ".join([level, record.message, f"[{record.name}]", *found])
 
     def format(self, record: logging.LogRecord) -> str:
         return " | ".join(super().format(record).splitlines())

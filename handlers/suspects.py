@@ -73,9 +73,11 @@ class Suspects:
         self._lock = flights / "suspects.lock"
         self._lock.touch()  # here, where there may be no room for it
 
-    def collect(self) -> None:
-        """Make suspects of the images that processes have died on since anybody last looked."""
-        for flight in take_ended(self._flights):
+    def collect(self, own: Path) -> None:
+        """Make suspects of the images that processes have died on since anybody last looked; `own`
+        is this process's record.
+        """
+        for flight in take_ended(self._flights, str(own)):
             log_death(flight)
             for active in flight.active:
                 self.note(active, flight.ending)
@@ -83,7 +85,8 @@ class Suspects:
     def known(self) -> frozenset[str]:
         """Name the digests that anything is held against."""
         try:
-            return frozenset(path.name for path in self._folder.iterdir())
+            with os.scandir(self._folder) as entries:
+                return frozenset(entry.name for entry in entries)
         except OSError:
             return frozenset()  # whoever keeps temporary folders clean has been here
 

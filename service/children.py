@@ -58,9 +58,10 @@ def running(
     grace_s: float,
     stdout: int | None = None,
     nice: int = 0,
+    keep_open: Sequence[int] = (),
 ) -> Iterator[Child]:
-    """Run `command` in `folder`, as far behind others as `nice` says; on leaving it gets `grace_s`
-    seconds to end, and is then killed.
+    """Run `command` in `folder`, as far behind others as `nice` says, with the files `keep_open`;
+    on leaving it gets `grace_s` seconds to end, and is then killed.
     """
     die_too = dying_with(os.getpid())
 
@@ -75,6 +76,7 @@ def running(
         stdin=subprocess.DEVNULL,
         stdout=stdout,
         start_new_session=True,
+        pass_fds=keep_open,
         preexec_fn=begin,  # noqa: PLW1509 - a few system calls, no lock is taken
     )
     child = Child(process, grace_s)

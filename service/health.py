@@ -45,6 +45,7 @@ class Health:
         self._alive_at = dict.fromkeys(models.names, float("-inf"))
         self._missing: set[str] = set()
         self._canary = CANARY_PHOTO.read_bytes()
+        self._told_alive = dict.fromkeys(models.names, False)
 
     def saw_answer(self, model: str) -> None:
         self._alive_at[model] = time.monotonic()
@@ -85,6 +86,7 @@ class Health:
 
     async def watch(self) -> None:
         """Watch all models for ever; one that hangs keeps no other waiting."""
+        logger.info("waiting for workers to load %s", ", ".join(self._alive_at))
         async with asyncio.TaskGroup() as group:
             for model in self._alive_at:
                 group.create_task(self._watch(model))
@@ -107,6 +109,16 @@ class Health:
         if is_quiet and (self._is_idle(model) or not self.is_alive(model)):
             await self._send_canary(model)
         self.is_ready()
+        self._tell_change(model)
+
+    def _tell_change(self, model: str) -> None:
+        """Log that a model's workers answer, or do not any more."""
+        alive = self.is_alive(model)
+        if alive and not self._told_alive[model]:
+            logger.info("workers answer: %s is ready", model)
+        elif self._told_alive[model] and not alive:
+            logger.warning("no worker of %s has answered for %.0f s", model, self.silent_s(model))
+        self._told_alive[model] = alive
 
     async def _send_canary(self, model: str) -> None:
         """Ask once, and have the card at hand before a client needs it.

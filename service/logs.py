@@ -38,3 +38,5 @@ def configure(settings: Settings) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=settings.log_level.upper(), force=True)
+    if settings.log_level == "info":  # it says that it runs before there is anything to serve
+        logging.getLogger("uvicorn.error").setLevel(logging.WARNING)

@@ -56,7 +56,10 @@ def serve(port: int | None) -> int:
     drain_s = settings.drain_delay_s + settings.shutdown_grace_s
     graces_s = {"worker": TORCHSERVE_GRACE_S + 4, "gateway": drain_s + GATEWAY_MARGIN_S}
     with ExitStack() as stack:  # ends the gateway first: it drains while TorchServe still answers
-        console.print(f"starting worker and gateway for {', '.join(settings.models)} ...")
+        console.print(
+            f"starting TorchServe and loading {', '.join(settings.models)}: some seconds, longer "
+            "for a large model ..."
+        )
         halves = {name: Half(name, environment, grace_s) for name, grace_s in graces_s.items()}
         for half in halves.values():
             stack.callback(half.stop)

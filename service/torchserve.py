@@ -17,11 +17,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from zipfile import ZipFile
 
 from model_store.package import packed_config
 from service.children import Child, running
+from service.folders import temporary_folder
 from service.java import OLDEST_JAVA, find_java
 from service.settings import ROOT, Settings
 from service.workers import gpu_count, worker_count
@@ -77,22 +77,24 @@ class TorchServe:
 @contextmanager
 def torchserve(settings: Settings, models: Sequence[str]) -> Iterator[TorchServe]:
     """Run TorchServe with these packed models; on leaving, it and its workers are gone."""
-    with TemporaryDirectory(prefix="fcns-", dir="/tmp") as folder:
-        configuration = Path(folder, "config.properties")
+    # a short path, whatever TMPDIR says: it holds sockets
+    with temporary_folder("fcns-", Path("/tmp")) as folder:  # noqa: S108 - locked, of this user
+        configuration = folder.path / "config.properties"
         gpus = gpu_count()
         workers = worker_count(settings, gpus)
         batches = batch_sizes(settings.model_store, models, gpus)
         configuration.write_text(properties_text(configuration_of(settings, batches, workers)))
-        load_reports, flight_records = Path(folder, "loads"), Path(folder, "flights")
+        load_reports, flight_records = folder.path / "loads", folder.path / "flights"
         load_reports.mkdir()
         flight_records.mkdir()
         with running(
             command(settings, configuration),
             environment(settings, workers, load_reports, flight_records),
-            Path(folder),
+            folder.path,
             STOP_GRACE_S,
             stdout=subprocess.DEVNULL,  # its log goes to stderr; here come greetings and moans
             nice=NICE,
+            keep_open=[folder.lock_fd],  # in use as long as TorchServe runs
         ) as child:
             address = (local_name(settings.worker_host), settings.worker_port)
             yield TorchServe(child, models, load_reports, flight_records, address, workers)

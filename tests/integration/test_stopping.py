@@ -1,7 +1,6 @@
 """However it ends, nothing is left of it: no process, no port, no temporary file."""
 
 import os
-import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -141,9 +140,22 @@ def test_a_worker_that_is_still_starting_stops_on(worker: Command, signum: int) 
     assert not folder.exists()
 
 
-def test_torchserve_ends_when_the_process_above_it_is_killed(worker: Command) -> None:
+def test_what_is_left_of_a_worker_that_was_killed_is_removed_at_the_next_start(
+    worker: Command, start: Start
+) -> None:
     folder = temporary_folder(worker)
+    for pid in (worker.process.pid, worker.pid_of(JAVA)):
+        os.kill(pid, signal.SIGKILL)
+    worker.wait()
+    worker.assert_gone()
+    assert folder.exists()  # nobody was left to do it
+    start(
+        Command, "worker", FCNSERVE_WORKER_PORT=str(free_port()), FCNSERVE_WORKER_METRICS_PORT="0"
+    )
+    wait_until(lambda: not folder.exists(), STOP_S)
+
+
+def test_torchserve_ends_when_the_process_above_it_is_killed(worker: Command) -> None:
     os.kill(worker.process.pid, signal.SIGKILL)
     worker.wait()
     worker.assert_gone()
-    shutil.rmtree(folder)  # nobody was left to do it

@@ -119,7 +119,7 @@ def test_a_model_that_cannot_be_loaded_is_logged_and_raised(
     folder = write_model(tmp_path, weights=b"no weights")
     with pytest.raises(ValueError, match="no safetensors file"):
         FcnHandler().initialize(FakeContext(folder))
-    assert "ERROR handlers: cannot load fcn8s-lite0: WeightsError" in capsys.readouterr().err
+    assert "[error    ] cannot load fcn8s-lite0: WeightsError" in capsys.readouterr().err
 
 
 def test_each_log_record_is_one_line_with_its_level(capsys: pytest.CaptureFixture[str]) -> None:
@@ -129,6 +129,6 @@ def test_each_log_record_is_one_line_with_its_level(capsys: pytest.CaptureFixtur
     logger.warning("a\nb")
     logger.error("failed", exc_info=ZeroDivisionError("by zero"))
     warning, error = capsys.readouterr().err.splitlines()
-    assert warning == "WARNING handlers.outcome: a | b"
-    assert error == "ERROR handlers.outcome: failed | ZeroDivisionError: by zero"
+    assert warning == "[warning  ] a | b [handlers.outcome]"
+    assert error == "[error    ] failed [handlers.outcome] | ZeroDivisionError: by zero"
     assert not logging.getLogger("handlers").propagate

@@ -57,7 +57,9 @@ def test_for_people_fields_follow_the_message(
 ) -> None:
     log_to_stderr()
     own_logger.error("failed", exc_info=ValueError("x"), extra=with_fields(request_id="a-1", n=2))
-    assert capsys.readouterr().err == "ERROR handlers: failed request_id=a-1 n=2 | ValueError: x\n"
+    assert capsys.readouterr().err == (
+        "[error    ] failed [handlers] request_id=a-1 n=2 | ValueError: x\n"
+    )
 
 
 @pytest.mark.parametrize(
