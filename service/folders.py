@@ -2,7 +2,7 @@
 
 A lock on a file in a folder says that it is in use. The kernel releases it with the last process
 that has the file open, whatever ended them; a child may hold it as well (`lock_fd`). Called by
-`service.torchserve`.
+`service.torchserve` and `service.metrics_files`.
 """
 
 import fcntl
@@ -19,7 +19,7 @@ import structlog
 
 LOCK = "in-use"
 
-logger = structlog.get_logger("fcnserve.worker")
+logger = structlog.get_logger("fcnserve.folders")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +34,25 @@ class Folder:
 def temporary_folder(prefix: str, parent: Path) -> Iterator[Folder]:
     """Make a folder of one's own; first, remove those that nobody uses any more."""
     sweep(prefix, parent)
-    made = Path(mkdtemp(prefix=f".{prefix}", dir=parent))
-    lock_fd = os.open(made / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    fcntl.flock(lock_fd, fcntl.LOCK_EX)
-    # it gets the name that others look for once it is locked: until then it looks abandoned
-    path = made.rename(parent / made.name.removeprefix("."))
+    path = Path(mkdtemp(prefix=prefix, dir=parent))
+    with in_use(path) as lock_fd:
+        try:
+            yield Folder(path, lock_fd)
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def in_use(folder: Path) -> Iterator[int]:
+    """Lock a folder for as long as the block runs; gives the open file that says so."""
+    # it gets the name that others look for once it is locked: until then it would look abandoned
+    made = folder / f".{LOCK}"
+    lock_fd = os.open(made, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
-        yield Folder(path, lock_fd)
+        fcntl.flock(lock_fd, fcntl.LOCK_EX)
+        made.rename(folder / LOCK)
+        yield lock_fd
     finally:
-        shutil.rmtree(path, ignore_errors=True)
         os.close(lock_fd)
 
 

@@ -16,6 +16,9 @@ import structlog
 from prometheus_client import values
 from prometheus_client.mmap_dict import MmapedDict
 
+from service.folders import in_use, sweep
+
+PREFIX = "fcns-metrics-"
 FILE_BYTES = 64 * 1024
 # one for counters, one for histograms, and one for gauges of each `multiprocess_mode`
 FILES_OF_A_PROCESS = 6
@@ -49,13 +52,15 @@ def metrics_folder(
         )
         yield None
         return
-    with made as folder:
+    with made as folder, in_use(Path(folder)):
         yield Path(folder)
 
 
 def folder_with_room(parent: str | None, room_bytes: int) -> "TemporaryDirectory[str]":
     """Make a folder where so much can be written, in TMPDIR for None; raises OSError."""
-    folder = TemporaryDirectory(prefix="fcns-metrics-", dir=parent or gettempdir())
+    parent = parent or gettempdir()
+    sweep(PREFIX, Path(parent))
+    folder = TemporaryDirectory(prefix=PREFIX, dir=parent)
     try:
         trial = f"{folder.name}/trial"
         allocate(trial, room_bytes)

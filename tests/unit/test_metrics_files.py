@@ -12,6 +12,7 @@ from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import MultiProcessCollector
 from structlog.testing import capture_logs
 
+from service.folders import LOCK
 from service.metrics_files import FILE_BYTES, ReservedDict, metrics_folder, reserve_files
 
 KEYS = [f"{number:04d}" * 25 for number in range(2000)]  # more than FILE_BYTES has room for
@@ -128,9 +129,18 @@ def test_a_folder_is_made_where_there_is_room_and_removed(tmp_path: Path) -> Non
     with capture_logs() as logs, metrics_folder(2, [str(full), str(roomy)]) as folder:
         assert folder
         assert folder.parent == roomy
-        assert list(folder.iterdir()) == []
+        assert [path.name for path in folder.iterdir()] == [LOCK]
     assert list(roomy.iterdir()) == []
     assert logs == []
+
+
+def test_what_a_killed_gateway_left_is_removed(tmp_path: Path) -> None:
+    left = tmp_path / "fcns-metrics-1"
+    left.mkdir()
+    for name in (LOCK, "counter_1.db"):
+        (left / name).touch()
+    with metrics_folder(2, [str(tmp_path)]) as folder, metrics_folder(2, [str(tmp_path)]) as other:
+        assert set(tmp_path.iterdir()) == {folder, other}
 
 
 def test_without_room_there_is_no_folder_and_one_line_says_so(tmp_path: Path, disk: Disk) -> None:
