@@ -185,3 +185,21 @@ async def test_the_watch_goes_on_after_what_nobody_foresaw(
         assert await status(gateway) == 200
     assert "the watch over a met a defect" in caplog.text
     assert "ZeroDivisionError" in caplog.text
+
+
+async def test_what_is_waited_for_and_what_comes_and_goes_is_logged_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "service.health")
+    torchserve = FakeTorchServe()
+    torchserve.fault = torchserve.says(503)
+    async with running(torchserve, ready_window_s=WINDOW_S) as gateway:
+        await until(lambda: len(torchserve.describes) > 2)
+        assert caplog.messages == ["waiting for workers to load fcn8s-lite2"]
+        torchserve.fault = None
+        await until(lambda: len(torchserve.canaries) > 3)
+        assert caplog.messages[1:] == ["workers answer: fcn8s-lite2 is ready"]
+        torchserve.fault = torchserve.says(503)
+        await becomes(gateway, 503)
+        await until(lambda: len(caplog.messages) > 2)
+        assert caplog.messages[2].startswith("no worker of fcn8s-lite2 has answered for")
