@@ -154,7 +154,7 @@ def flights(folder: Path) -> list[str]:
 
 
 def take_ended(folder: Path, living: str = "") -> Iterator[Flight]:
-    """Read the files of processes that have ended, each once whoever else looks, and remove them;
+    """Read the files of processes that have ended, each by one reader only, and remove them;
     that of a process known to live is not looked at.
     """
     for found in flights(folder):
@@ -165,7 +165,7 @@ def take_ended(folder: Path, living: str = "") -> Iterator[Flight]:
             if is_locked(file):
                 continue
             data = file.readall()
-            if path.exists() and len(data) == FILE_BYTES:  # nobody else has taken it meanwhile
+            if path.exists() and len(data) == FILE_BYTES:  # no other process has taken it
                 yield read_flight(data, read_trace(path))
             remove(path)
 

@@ -2,8 +2,8 @@
 
 A batch comes in; out come the images that are worked on together, and then, one by one, those that
 a process has died on before. Each of these is first decoded in a process of its own, where a
-decoder that crashes harms nobody (`handlers.trial`), and then worked on with nothing beside it.
-Those that are known to end processes are not worked on at all. Called by `handlers.pipeline`.
+decoder that crashes harms nothing else (`handlers.trial`), and then worked on with nothing beside
+it. Those that are known to end processes are not worked on at all. Called by `handlers.pipeline`.
 """
 
 import hashlib
@@ -19,12 +19,12 @@ from typing import ParamSpec, TypeVar
 from handlers.errors import ProblemError
 from handlers.flight_recorder import Active, Ending, Entry, FlightRecorder
 from handlers.job import Job
-from handlers.suspects import Suspects
+from handlers.suspects import CONVICTING, Suspects, Suspicion
 from handlers.trial import decode_apart
 
 # of TorchServe's patience with a batch: beyond it the worker would be killed without a word
 LIMIT_SHARE = 0.8
-# of a batch's seconds, for one suspect: with less than that it is not found guilty of slowness
+# of a batch's seconds, for one suspect: with less than that it is not refused for slowness
 SUSPECT_SHARE = 0.5
 # tried at a time: each takes memory for a whole photo
 TRIALS = 2
@@ -168,13 +168,19 @@ class RecordingGuard(Guard):
             self._suspects.clear(entry.digest)
 
     def _try(self, trial: "Future[Ending | None]", job: Job, active: Active) -> ProblemError | None:
-        """Wait for an image's trial, which goes on until it lives or is found guilty."""
+        """Wait for an image's trial, and repeat one that was killed from outside; tell why the
+        image is refused, if it is.
+        """
         ending = trial.result()
-        while ending:
+        for _ in range(CONVICTING["killed"]):
+            if ending is None:
+                return None
             if verdict := self._suspects.note(active, ending).verdict:
                 return verdict
             ending = decode_apart(job.body, job.options.orientation, active.allowed_s)
-        return None
+        # nothing can be noted, for want of room: what it says holds all the same
+        killed = CONVICTING["killed"]
+        return Suspicion(time.monotonic(), killed, killed=killed).verdict if ending else None
 
 
 def digest_of(job: Job) -> bytes:

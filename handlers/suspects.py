@@ -2,8 +2,8 @@
 
 A process that has died leaves a record of what it was working on (`handlers.flight_recorder`);
 whichever process sees it first makes these images suspects. A suspect is worked on alone
-(`handlers.guard`), so if a process dies on it again, it is the cause, whoever sent what beside it.
-A process that was killed from outside says nothing of why, so that has to happen twice.
+(`handlers.guard`), so if a process dies on it again, that image is the cause, whatever was sent
+beside it. A process that was killed from outside says nothing of why, so that has to happen twice.
 
 One small file an image, by its digest, in a folder that all processes of a model share.
 """
@@ -47,7 +47,7 @@ class Suspicion:
 
     @property
     def verdict(self) -> ProblemError | None:
-        """Tell why the image is refused; None while it may be innocent."""
+        """Tell why the image is refused; None while there is no proof."""
         if self.crashed >= CONVICTING["crashed"] or self.killed >= CONVICTING["killed"]:
             return ImageCrashesWorkerError(
                 f"processes that worked on this image ended ({self.deaths} so far), the last one "
@@ -74,7 +74,7 @@ class Suspects:
         self._lock.touch()  # here, where there may be no room for it
 
     def collect(self, own: Path) -> None:
-        """Make suspects of the images that processes have died on since anybody last looked; `own`
+        """Make suspects of the images that processes have died on since the last look; `own`
         is this process's record.
         """
         for flight in take_ended(self._flights, str(own)):
@@ -88,7 +88,7 @@ class Suspects:
             with os.scandir(self._folder) as entries:
                 return frozenset(entry.name for entry in entries)
         except OSError:
-            return frozenset()  # whoever keeps temporary folders clean has been here
+            return frozenset()  # a cleaner of temporary folders has removed it
 
     def find(self, digest: bytes) -> Suspicion | None:
         """Tell what is held against an image; it is forgotten in time."""

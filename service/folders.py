@@ -32,7 +32,7 @@ class Folder:
 
 @contextmanager
 def temporary_folder(prefix: str, parent: Path) -> Iterator[Folder]:
-    """Make a folder of one's own; first, remove those that nobody uses any more."""
+    """Make a folder of one's own; first, remove those that no process uses any more."""
     sweep(prefix, parent)
     path = Path(mkdtemp(prefix=prefix, dir=parent))
     with in_use(path) as lock_fd:
@@ -72,7 +72,7 @@ def is_own(path: Path) -> bool:
 
 
 def is_abandoned(path: Path) -> bool:
-    """Tell whether nobody holds its lock; raises OSError where it has none."""
+    """Tell whether no process holds its lock; raises OSError where it has none."""
     lock_fd = os.open(path / LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

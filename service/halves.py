@@ -1,7 +1,7 @@
 """Worker and gateway as children of `fcnserve serve`: started, started anew when they end, stopped.
 
 What ends before the service has been ready once will not fare better the next time: its last log
-lines say what to mend. Later, ending is an accident, and nobody else is there to bring it back.
+lines say what to mend. Later, ending is an accident, and here no container runtime brings it back.
 """
 
 import sys

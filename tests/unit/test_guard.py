@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
+from handlers import guard as guard_module
 from handlers import suspects as suspects_module
+from handlers.errors import ProblemError
 from handlers.flight_recorder import Active, Entry, FlightRecorder, last_signs_s, take_ended
 from handlers.guard import Guard, RecordingGuard, batch_limit_s
 from handlers.job import Job, Options
@@ -340,6 +342,20 @@ def test_a_folder_that_is_cleared_away_stops_nobody(folder: Path) -> None:
     with guard.batch({0: Job(GOOD), 1: Job(GOOD, Options(suspect=True))}, LIMIT_S) as batch:
         assert [list(batch.together), *map(list, batch.alone)] == [[0], [1]]
     guard.close()
+
+
+def test_an_image_whose_trials_are_killed_is_refused_though_nothing_can_be_noted(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard_module, "decode_apart", lambda *_: "killed")
+    guard = Guard.at(folder)
+    (folder / "suspects").rmdir()
+    with guard.batch({0: Job(GOOD, Options(suspect=True))}, LIMIT_S) as batch:
+        ((place, refused),) = next(batch.alone).items()
+    guard.close()
+    assert place == 0
+    assert isinstance(refused, ProblemError)
+    assert refused.code == CRASHES
 
 
 def test_a_batch_ends_itself_before_torchserve_ends_the_worker() -> None:
