@@ -1,9 +1,10 @@
 """Keeps images that end their worker process from ending the next one, and others' work with it.
 
-A batch comes in; out come the images that are worked on together, and then, one by one, those that
-a process has died on before. Each of these is first decoded in a process of its own, where a
-decoder that crashes harms nothing else (`handlers.trial`), and then worked on with nothing beside
-it. Those that are known to end processes are not worked on at all. Called by `handlers.pipeline`.
+A batch comes in; out come the images that are worked on together, and then those that a process
+may have died on before. These are first decoded in a process of their own, where a decoder that
+crashes harms nothing else (`handlers.trial`); what was being worked on when a process died then
+runs with nothing beside it. Images that are known to end processes are not worked on at all. Called
+by `handlers.pipeline`.
 """
 
 import hashlib
@@ -20,14 +21,12 @@ from handlers.errors import ProblemError
 from handlers.flight_recorder import Active, Ending, Entry, FlightRecorder
 from handlers.job import Job
 from handlers.suspects import CONVICTING, Suspects, Suspicion
-from handlers.trial import decode_apart
+from handlers.trial import Tried, decode_apart
 
 # of TorchServe's patience with a batch: beyond it the worker would be killed without a word
 LIMIT_SHARE = 0.8
 # of a batch's seconds, for one suspect: with less than that it is not refused for slowness
 SUSPECT_SHARE = 0.5
-# tried at a time: each takes memory for a whole photo
-TRIALS = 2
 
 Jobs = Mapping[int, Job | ProblemError]  # by their place in the batch
 P = ParamSpec("P")
@@ -43,10 +42,18 @@ def batch_limit_s(response_timeout_s: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What is worked on together, and what alone; a refused image's job is its problem."""
+    """What is worked on together, and what after that; a refused image's job is its problem."""
 
     together: Jobs
-    alone: Iterator[Jobs]
+    later: Iterator[Jobs]
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """An image that a process has died with; on record where it was being worked on then."""
+
+    job: Job
+    is_recorded: bool
 
 
 class Guard:
@@ -94,7 +101,7 @@ class RecordingGuard(Guard):
         self._recorder = FlightRecorder(folder)
         self._suspects = Suspects(folder)
         self._suspects.collect(self._recorder.path)
-        self._trials = ThreadPoolExecutor(TRIALS, "trial")
+        self._trials = ThreadPoolExecutor(1, "trial")
 
     @contextmanager
     def batch(self, images: Jobs, limit_s: float) -> Iterator[Batch]:
@@ -108,7 +115,10 @@ class RecordingGuard(Guard):
         self._recorder.begin(entries, limit_s)
         try:
             together, suspects = self._sort(images, entries)
-            yield Batch(together, self._alone(suspects, entries, deadline, limit_s))
+            images_tried = [tried(suspect.job) for suspect in suspects.values()]
+            allowed_s = SUSPECT_SHARE * limit_s
+            trials = self._trials.submit(decode_apart, images_tried, allowed_s)
+            yield Batch(together, self._later(suspects, entries, trials, allowed_s, deadline))
         finally:
             self._recorder.end()
 
@@ -129,58 +139,71 @@ class RecordingGuard(Guard):
 
     def _sort(
         self, images: Jobs, entries: Mapping[int, Entry]
-    ) -> tuple[dict[int, Job | ProblemError], dict[int, Job]]:
+    ) -> tuple[dict[int, Job | ProblemError], dict[int, Suspect]]:
         """Part what may be worked on together, or is refused, from the suspects."""
         self._suspects.collect(self._recorder.path)
         known = self._suspects.known()
-        together, suspects = dict(images), {}
+        together = dict(images)
+        suspects: dict[int, Suspect] = {}
         for place, entry in entries.items():
             job = together[place]
             held = self._suspects.find(entry.digest) if entry.digest.hex() in known else None
             if held and held.verdict:
                 together[place] = held.verdict
             elif isinstance(job, Job) and (held or job.options.suspect):
-                suspects[place] = job
+                suspects[place] = Suspect(job, is_recorded=held is not None)
                 del together[place]
         return together, suspects
 
-    def _alone(
+    def _later(
         self,
-        suspects: Mapping[int, Job],
+        suspects: Mapping[int, Suspect],
         entries: Mapping[int, Entry],
+        trials: "Future[list[Ending | None]]",
+        allowed_s: float,
         deadline: float,
-        limit_s: float,
     ) -> Iterator[Jobs]:
-        """Give one suspect at a time; an image that has been through is none any more."""
-        allowed_s = SUSPECT_SHARE * limit_s
-        trials = {
-            place: self._trials.submit(decode_apart, job.body, job.options.orientation, allowed_s)
-            for place, job in suspects.items()
-        }
-        for place, job in suspects.items():
-            entry = replace(entries[place], alone=True)
-            if verdict := self._try(trials[place], job, Active(entry, allowed_s)):
-                yield {place: verdict}
-                continue
-            left_s = deadline - time.monotonic()
-            self._recorder.hold(place, entry, left_s if left_s > allowed_s else 0.0)
-            yield {place: job}
-            self._suspects.clear(entry.digest)
-
-    def _try(self, trial: "Future[Ending | None]", job: Job, active: Active) -> ProblemError | None:
-        """Wait for an image's trial, and repeat one that was killed from outside; tell why the
-        image is refused, if it is.
+        """Give what the trials have cleared or refused, and then, one at a time, what processes
+        have died on; an image that has been through alone is no suspect any more.
         """
-        ending = trial.result()
+        if not suspects:
+            return
+        verdicts = {
+            place: self._verdict(ending, suspect.job, Active(alone(entries[place]), allowed_s))
+            for (place, suspect), ending in zip(suspects.items(), trials.result(), strict=True)
+        }
+        yield {
+            place: verdicts[place] or suspect.job
+            for place, suspect in suspects.items()
+            if verdicts[place] or not suspect.is_recorded
+        }
+        for place, suspect in suspects.items():
+            if suspect.is_recorded and not verdicts[place]:
+                left_s = deadline - time.monotonic()
+                allowed = left_s if left_s > allowed_s else 0.0
+                self._recorder.hold(place, alone(entries[place]), allowed)
+                yield {place: suspect.job}
+                self._suspects.clear(entries[place].digest)
+
+    def _verdict(self, ending: Ending | None, job: Job, active: Active) -> ProblemError | None:
+        """Repeat a trial that was killed from outside; tell why the image is refused, if it is."""
         for _ in range(CONVICTING["killed"]):
             if ending is None:
                 return None
             if verdict := self._suspects.note(active, ending).verdict:
                 return verdict
-            ending = decode_apart(job.body, job.options.orientation, active.allowed_s)
+            (ending,) = decode_apart([tried(job)], active.allowed_s)
         # nothing can be noted, for want of room: what it says holds all the same
         killed = CONVICTING["killed"]
         return Suspicion(time.monotonic(), killed, killed=killed).verdict if ending else None
+
+
+def alone(entry: Entry) -> Entry:
+    return replace(entry, alone=True)
+
+
+def tried(job: Job) -> Tried:
+    return Tried(job.body, job.options.orientation)
 
 
 def digest_of(job: Job) -> bytes:

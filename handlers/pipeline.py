@@ -75,8 +75,8 @@ class Pipeline:
         images = {place: job for place, job in enumerate(jobs) if not wants_card(job)}
         with guard.batch(images, self._limit_s) as batch:
             answered = self._segment(batch.together, guard)
-            for one in batch.alone:
-                answered |= self._segment(one, guard)
+            for suspects in batch.later:
+                answered |= self._segment(suspects, guard)
         cards = {place: self._describe() for place in range(len(jobs)) if place not in images}
         answers = in_order(told_of_batch(answered) | cards, len(jobs))
         log_images(jobs, answers)

@@ -1,17 +1,21 @@
-"""Decodes one image in a process of its own, and ends; for images that a worker has died on.
+"""Decodes images that a worker may have died on, in a process of its own, one after the other.
 
-    python -P -m handlers.trial SECONDS ORIENTATION    the image's bytes on standard input
+    python -P -m handlers.trial SECONDS    images on standard input, a dot for each on standard output
 
-A decoder that crashes, or that takes more than SECONDS of a processor, ends this process by a
-signal, and no other. What is wrong with the image is no matter here. Run by `handlers.guard`.
+A decoder that crashes, or that takes more than SECONDS of a processor for an image, ends this
+process by a signal, and no other; the images after it get another process. What is wrong with an
+image is no matter here. Run by `handlers.guard`.
 """
 
 import os
 import signal
+import struct
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 from handlers.flight_recorder import Ending
 
@@ -23,24 +27,52 @@ CLOCK_SHARE = 1.5
 OOM_FIRST = "1000"
 # told from outside to end, which says nothing of the image
 FOREIGN_SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+ORIENTATIONS: tuple[Literal["exif", "stored"], ...] = ("exif", "stored")
+# before each image: its bytes, and the place of its orientation
+FRAME = struct.Struct("=QB")
+DONE = b"."
 
 
-def decode_apart(body: bytes | bytearray, orientation: str, cpu_s: float) -> Ending | None:
-    """Decode in a process of its own; tell how that died, None where it did not."""
+class Tried(NamedTuple):
+    """An image to be decoded."""
+
+    body: bytes | bytearray
+    orientation: Literal["exif", "stored"]
+
+
+def decode_apart(images: Sequence[Tried], cpu_s: float) -> list[Ending | None]:
+    """Decode in processes of their own; tell for each image how its process died, None where it did
+    not.
+    """
+    endings: list[Ending | None] = []
+    while left := images[len(endings) :]:
+        done, ending = decode_until_an_end(left, cpu_s)
+        endings += [None] * done
+        if done < len(left):
+            endings += [ending] if ending else [None] * (len(left) - done)
+    return endings
+
+
+def decode_until_an_end(images: Sequence[Tried], cpu_s: float) -> tuple[int, Ending | None]:
+    """Run one process: how many images it was through with, and how it died on the next."""
+    framed = [FRAME.pack(len(body), ORIENTATIONS.index(which)) + body for body, which in images]
     with subprocess.Popen(
-        [sys.executable, "-P", "-m", "handlers.trial", str(cpu_s), orientation],
+        [sys.executable, "-P", "-m", "handlers.trial", str(cpu_s)],
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
         stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     ) as process:
         try:
-            process.communicate(bytes(body), timeout=CLOCK_SHARE * cpu_s)
+            told, _ = process.communicate(b"".join(framed), timeout=CLOCK_SHARE * cpu_s)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.communicate()
-            return "out_of_time"
-    signum = -process.returncode
+            told, _ = process.communicate()
+            return told.count(DONE), "out_of_time"
+    return told.count(DONE), ending_by(-process.returncode)
+
+
+def ending_by(signum: int) -> Ending | None:
     if signum in FOREIGN_SIGNALS:
         return "killed"
     if signum == signal.SIGPROF:
@@ -48,21 +80,26 @@ def decode_apart(body: bytes | bytearray, orientation: str, cpu_s: float) -> End
     return "crashed" if signum > 0 else None
 
 
-def bound(cpu_s: float) -> None:
+def bound() -> None:
     """Have the kernel end this process in time, and first where memory runs out."""
-    signal.setitimer(signal.ITIMER_PROF, cpu_s)
     signal.setitimer(signal.ITIMER_REAL, LONGEST_S)
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(OOM_FIRST)
 
 
 def main() -> None:
-    bound(float(sys.argv[1]))
+    bound()
     from handlers import photo
 
-    body = sys.stdin.buffer.read()
-    header = photo.read_header(body, photo.DEFAULT_FORMATS | photo.OPTIONAL_FORMATS)
-    photo.decode(body, header, sys.argv[2])  # type: ignore[arg-type]  # as the worker was given it
+    images = sys.stdin.buffer
+    while frame := images.read(FRAME.size):
+        size, place = FRAME.unpack(frame)
+        body = images.read(size)
+        signal.setitimer(signal.ITIMER_PROF, float(sys.argv[1]))
+        with suppress(Exception):
+            header = photo.read_header(body, photo.DEFAULT_FORMATS | photo.OPTIONAL_FORMATS)
+            photo.decode(body, header, ORIENTATIONS[place])
+        os.write(sys.stdout.fileno(), DONE)
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ for line in sys.stdin:
     }
     told = {}
     with guard.batch(jobs, limit_s) as batch:
-        for images in chain([batch.together], batch.alone):
+        for images in chain([batch.together], batch.later):
             for place, job in images.items():
                 is_job = isinstance(job, Job)
                 told[place] = guard.run((place,), height, job) if is_job else job.code
@@ -330,7 +330,7 @@ def test_without_room_for_a_record_everything_is_worked_on(
     jobs = {0: Job(GOOD), 1: Job(GOOD, Options(suspect=True))}
     with guard.batch(jobs, LIMIT_S) as batch:
         assert batch.together == jobs
-        assert list(batch.alone) == []
+        assert list(batch.later) == []
 
 
 def test_a_folder_that_is_cleared_away_stops_nobody(folder: Path) -> None:
@@ -340,18 +340,18 @@ def test_a_folder_that_is_cleared_away_stops_nobody(folder: Path) -> None:
             file.unlink() if file.is_file() else file.rmdir()
         path.rmdir() if path.exists() else None
     with guard.batch({0: Job(GOOD), 1: Job(GOOD, Options(suspect=True))}, LIMIT_S) as batch:
-        assert [list(batch.together), *map(list, batch.alone)] == [[0], [1]]
+        assert [list(batch.together), *map(list, batch.later)] == [[0], [1]]
     guard.close()
 
 
 def test_an_image_whose_trials_are_killed_is_refused_though_nothing_can_be_noted(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(guard_module, "decode_apart", lambda *_: "killed")
+    monkeypatch.setattr(guard_module, "decode_apart", lambda images, _: ["killed"] * len(images))
     guard = Guard.at(folder)
     (folder / "suspects").rmdir()
     with guard.batch({0: Job(GOOD, Options(suspect=True))}, LIMIT_S) as batch:
-        ((place, refused),) = next(batch.alone).items()
+        ((place, refused),) = next(batch.later).items()
     guard.close()
     assert place == 0
     assert isinstance(refused, ProblemError)
