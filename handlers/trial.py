@@ -1,6 +1,6 @@
 """Decodes images that a worker may have died on, in a process of its own, one after the other.
 
-    python -P -m handlers.trial SECONDS    images on standard input, a dot for each on standard output
+    python -P -m handlers.trial SECONDS    images on standard input, a dot for each on output
 
 A decoder that crashes, or that takes more than SECONDS of a processor for an image, ends this
 process by a signal, and no other; the images after it get another process. What is wrong with an
