@@ -14,13 +14,14 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from handlers import photo
 from handlers.errors import ProblemError
 from handlers.model_config import ModelConfig, Rgb
 from handlers.photo import Pixels
 from model_store import mask_file
-from model_store.mask_file import MaskError, Written, shares
+from model_store.mask_file import UNREADABLE, MaskError, Written, shares
 
 Labels = NDArray[np.uint8]  # (H, W): class numbers, and VOID
 
@@ -117,6 +118,25 @@ def read_pair(pair: Pair, legend: Legend) -> tuple[Pixels, Labels]:
     pixels, labels = read_photo(pair.photo), read_labels(pair.mask, legend)
     check_sizes(pair, pixels.shape, labels.shape)
     return pixels, labels
+
+
+def check_photos(pairs: Sequence[Pair]) -> None:
+    """Read the headers of photos and masks; raises DataError for what is none, or of another size.
+
+    What is broken behind its header is found once it is decoded.
+    """
+    for pair in pairs:
+        body = pair.photo.read_bytes()
+        try:
+            header = photo.read_header(body, FORMATS)
+            with Image.open(pair.mask) as mask:
+                check_sizes(pair, header.size("exif"), mask.size[::-1])
+        except ProblemError as error:
+            raise DataError(f"{pair.photo}: {error}") from error
+        except UNREADABLE as error:
+            if isinstance(error, DataError):
+                raise
+            raise DataError(f"{pair.mask} cannot be read: {error}; save it again") from error
 
 
 def check_sizes(pair: Pair, of_photo: Sequence[int], of_mask: Sequence[int]) -> None:

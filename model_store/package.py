@@ -57,7 +57,8 @@ def checked_config(folder: Path) -> ModelConfig:
     try:
         return load_config(folder)
     except FileNotFoundError as error:
-        raise ModelFolderError(f"no {file}: a model is a folder that holds one") from error
+        missing = f"no {file}" if folder.is_dir() else f"there is no folder {folder}, so no {file}"
+        raise ModelFolderError(f"{missing}: a model is a folder that holds one") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ModelFolderError(f"{file} is not YAML: {error}") from error
     except ValidationError as error:

@@ -129,10 +129,12 @@ def judge(subject: "Subject", load: "Load", chosen: "Chosen", sizes: list[int], 
 
     from model_store.evaluate.report import MARKDOWN_FILE
     from model_store.evaluate.run import evaluate
+    from model_store.labelled import check_photos
     from model_store.survey import survey
 
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     console.print(f"scoring {chosen.why}")
+    check_photos(chosen.pairs)
     masks = survey(chosen.pairs, subject.legend)
     console.print(masks.describe())
     subject = replace(subject, legend=masks.legend, chosen=chosen.why)

@@ -10,7 +10,7 @@ import torch
 from handlers.device import cpu_threads, prepare_cpu
 from handlers.model_config import ModelConfig
 from model_store import held_out
-from model_store.labelled import Legend
+from model_store.labelled import Legend, check_photos
 from model_store.survey import Survey, check_present, check_scored, survey
 from model_store.train import state as states
 from model_store.train.ahead import made_ahead
@@ -67,6 +67,7 @@ class Session:
         prepare_cpu(options.threads or cpu_threads())
         torch.manual_seed(options.seed)
         self.config, self.options, self.run = config, options, run
+        check_photos([*split.train, *split.val])
         self.masks = survey([*split.train, *split.val], Legend.of(config))
         learned = self.masks.part(slice(len(split.train)))
         check(learned, self.masks.part(slice(len(split.train), None)), options)

@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from model_store.labelled import VOID, DataError, Legend, Pair, find_pairs, read_labels, read_pair
+from model_store.labelled import (
+    VOID,
+    DataError,
+    Legend,
+    Pair,
+    check_photos,
+    find_pairs,
+    read_labels,
+    read_pair,
+)
 from model_store.survey import survey
 from model_store.train.balance import Census
 from model_store.train.crops import Example, crop, lay_out, one_axis, tint
@@ -80,6 +89,26 @@ def test_what_is_wrong_with_the_data_is_told(
     spoil(data)
     with pytest.raises(DataError, match=told):
         read_all(data)
+
+
+@pytest.mark.parametrize("spoilt", ["no photo", "another size", "no mask"])
+def test_headers_tell_what_is_wrong_before_anything_is_learned(data: Path, spoilt: str) -> None:
+    check_photos(find_pairs(data))
+    if spoilt == "no photo":
+        (data / "images" / "toy001.jpg").write_bytes(b"\xff\xd8\xff")
+    elif spoilt == "another size":
+        save_mask(data, np.zeros((192, 200)))
+    else:
+        (data / "masks" / "toy001.png").write_bytes(b"GIF")
+    told = {"no photo": "toy001.jpg: ", "another size": "mask has its photo's size"}
+    with pytest.raises(DataError, match=told.get(spoilt, "toy001.png cannot be read: ")):
+        check_photos(find_pairs(data))
+
+
+def test_two_photos_of_one_name_are_refused(data: Path) -> None:
+    (data / "images" / "toy001.PNG").touch()
+    with pytest.raises(DataError, match="have one name; remove or rename one of them"):
+        find_pairs(data)
 
 
 def test_a_folder_that_is_not_there_is_told_of(tmp_path: Path) -> None:
