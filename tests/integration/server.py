@@ -117,7 +117,11 @@ class Server(Command):
         self.url = f"http://127.0.0.1:{self.port}"
         self.client = httpx.Client(base_url=self.url, timeout=60, trust_env=False)
         super().__init__(log, "serve", "--port", str(self.port), environment=environment)
-        wait_until(self._is_ready, START_S, lambda: f"not ready:\n{self.output()}")
+        try:
+            wait_until(self._is_ready, START_S, lambda: f"not ready:\n{self.output()}")
+        except BaseException:
+            self.end()
+            raise
 
     def _is_ready(self) -> bool:
         assert self.process.poll() is None, f"ended while starting:\n{self.output()}"
