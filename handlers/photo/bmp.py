@@ -19,7 +19,7 @@ from handlers.photo.foreign import translated
 from handlers.photo.header import Header, Pixels
 from handlers.photo.rgb import as_shown
 
-RUN_COST = 20
+RUN_COST = 45
 """Reading a byte of run-length code takes as long as that many pixels of a plain BMP."""
 
 _FILE_HEADER_BYTES = 14

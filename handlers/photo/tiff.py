@@ -24,6 +24,9 @@ from handlers.photo.tiff_tags import Tags, read_tags, rewritten
 MAX_STRIP_SHARE = 4
 """Strips and tiles may be padded: to this many times the image's pixels, and a tile or so."""
 
+PACKED_COST = 8.0
+"""A pixel of the slowest compression (JPEG's), or of 16-bit planes, takes that many plain ones."""
+
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _CMYK = 0, 1, 2, 5
 _UNSIGNED, _DEEP, _SCANNER_BITS = 1, 16, 12
 _JPEGS = (6, 7)
@@ -47,7 +50,9 @@ def read_header(body: bytes | bytearray) -> Header:
     _refuse_raw_photos(tags)
     _check_strips(tags, height, width)
     image = _opened(_readable(body, tags), tags)
-    return Header("tiff", height, width, _orientation(image, tags), _scans(body, tags))
+    is_plain = _one(tags, tags_of.COMPRESSION, 1) == 1 and not _is_planar_and_deep(tags)
+    work = 1.0 if is_plain else PACKED_COST
+    return Header("tiff", height, width, _orientation(image, tags), _scans(body, tags), work)
 
 
 def decode(body: bytes | bytearray, header: Header) -> Pixels:

@@ -123,6 +123,23 @@ def test_a_jpegs_header_tells_how_many_scans_are_walked(
     assert photo.read_header(jpeg(**options)).scans == scans
 
 
+@pytest.mark.parametrize(
+    ("body", "asks_more"),
+    [
+        pytest.param(jpeg(), False, id="jpeg"),
+        pytest.param(jpeg(Image.fromarray(smooth()).convert("CMYK")), True, id="jpeg-cmyk"),
+        pytest.param(ODD["png-rgb-16"][0], False, id="png-16"),
+        pytest.param(ODD["png-rgb-16-key"][0], True, id="png-16-key"),
+        pytest.param(save(smooth(), "TIFF"), False, id="tiff"),
+        pytest.param(save(smooth(), "TIFF", compression="tiff_lzw"), True, id="tiff-lzw"),
+        pytest.param(ODD["bmp"][0], False, id="bmp"),
+        pytest.param(ODD["bmp-run-length-coded"][0], True, id="bmp-run-length-coded"),
+    ],
+)
+def test_a_header_tells_what_its_coding_asks_of_a_pixel(body: bytes, asks_more: bool) -> None:
+    assert (photo.read_header(body, ALL_FORMATS).work > 1) == asks_more
+
+
 def test_too_many_scans_are_refused_before_any_is_decoded() -> None:
     with pytest.raises(ProblemError, match="more than 50 scans"):
         photo.read_header(many_scans(300))
