@@ -27,6 +27,8 @@ def check(
     """Tell what is wrong with a model folder, and what it makes of a photo."""
     if out is not None and photo is None:
         raise typer.BadParameter("there is no mask without --photo")
+    if out is not None and out.suffix.lower() != ".png" and (out.is_file() or not out.exists()):
+        raise typer.BadParameter(f"{out}: a mask is written as .png, such as -o mask.png")
     from model_store.check import check
 
     found = check(folder)

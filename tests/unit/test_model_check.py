@@ -259,3 +259,11 @@ def test_a_store_that_is_none_and_a_server_that_is_none_are_told(tmp_path: Path)
     code, _, err = run("list", tmp_path, "--url", "http://127.0.0.1:1")
     assert code == 1
     assert "does not tell which models it serves" in err
+
+
+@pytest.mark.parametrize("name", ["mask.jpg", "mask"])
+def test_a_mask_is_not_named_as_what_it_is_not(tmp_path: Path, name: str) -> None:
+    code, _, err = run("check", tmp_path, "--photo", tmp_path / "x.jpg", "-o", tmp_path / name)
+    assert code == 2
+    assert "a mask is written as .png" in " ".join(err.replace("│", " ").split())
+    assert not (tmp_path / name).exists()
