@@ -77,7 +77,7 @@ def test_a_second_copy_answers_beside_the_first_and_stops_on_ctrl_c(
 def test_serve_brings_back_what_is_killed_and_stops_promptly(
     start: Start, killed: str, cat_mask: bytes
 ) -> None:
-    server = start(Server)
+    server = announced(start)
     cat = CAT.read_bytes()
     victim = server.pid_of(killed)
     os.kill(victim, signal.SIGKILL)
@@ -92,6 +92,13 @@ def test_serve_brings_back_what_is_killed_and_stops_promptly(
     assert not any(map(is_listening, used))
 
 
+def announced(start: Start) -> Server:
+    """Start a service that knows that it has been ready: what ends before stays ended."""
+    server: Server = start(Server)
+    wait_until(lambda: "ready after" in server.output(), START_S)
+    return server
+
+
 def answers(server: Server, body: bytes) -> bytes:
     """Its mask; nothing while nobody listens."""
     try:
@@ -101,7 +108,7 @@ def answers(server: Server, body: bytes) -> bytes:
 
 
 def test_ctrl_c_is_heard_while_the_worker_waits_to_be_started_anew(start: Start) -> None:
-    server = start(Server)
+    server = announced(start)
     os.kill(server.pid_of("service.cli worker"), signal.SIGKILL)
     wait_until(lambda: "starts anew" in server.output(), STOP_S)
     server.signal_group(signal.SIGINT)
@@ -147,7 +154,7 @@ def test_what_is_left_of_a_worker_that_was_killed_is_removed_at_the_next_start(
     for pid in (worker.process.pid, worker.pid_of(JAVA)):
         os.kill(pid, signal.SIGKILL)
     worker.wait()
-    worker.assert_gone()
+    worker.assert_gone(START_S)  # a Python worker looks for Java once it has loaded its model
     assert folder.exists()  # nobody was left to do it
     start(
         Command, "worker", FCNSERVE_WORKER_PORT=str(free_port()), FCNSERVE_WORKER_METRICS_PORT="0"
