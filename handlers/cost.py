@@ -19,6 +19,13 @@ MEGA = 1e6
 # of what a JPEG's pixels take, for each scan but the first: one that refines earlier ones looks at
 # all coefficients, however few bytes it has
 SCAN_SHARE = 0.5
+# an image is long where those in its batch would wait this much longer for it than for usual ones;
+# on a fast machine that may be many times a usual one's, and still nobody notices
+LONG = 2.0
+LEAST_LONG_S = 0.25
+# what an image may take, in usual ones
+MOST = 10.0
+LEAST_MOST_S = 5.0
 # what is added up and taken away again comes back to zero: a power of two, exact in binary
 STEPS_PER_S = 4096
 
@@ -78,6 +85,19 @@ class CostRates(BaseModel):
         """Predict the seconds from an image's bytes to its mask's, waiting apart; rounded up."""
         seconds = self._decode_s(work) + self._forward_s(work) + self._labels_s(work)
         return math.ceil(seconds * STEPS_PER_S) / STEPS_PER_S
+
+    def long_s(self, working_max_side: int) -> float:
+        """Seconds from which an image does not share a batch with shorter ones."""
+        return max(LEAST_LONG_S, LONG * self.usual_s(working_max_side))
+
+    def most_s(self, working_max_side: int) -> float:
+        """Seconds that an image may take, unless the operator says otherwise."""
+        return max(LEAST_MOST_S, MOST * self.usual_s(working_max_side))
+
+    def usual_s(self, working_max_side: int) -> float:
+        """Predict a JPEG of 4:3 that the network sees as it is, of one byte for four pixels."""
+        pixels = working_max_side**2 * 3 // 4
+        return self.predicted_s(Work("jpeg", pixels, 1, pixels // 4, pixels, confidence=False))
 
     def _decode_s(self, work: Work) -> float:
         rate = self.decode[work.format]

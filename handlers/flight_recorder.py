@@ -14,6 +14,7 @@ import faulthandler
 import fcntl
 import mmap
 import os
+import signal
 import struct
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -35,7 +36,8 @@ FILE_BYTES = SLOTS_AT + MOST_IMAGES * SLOT.size
 TRACE_BYTES = 64 * 1024
 FREE, HELD, ACTIVE = 0, 1, 2
 
-Ending = Literal["crashed", "killed", "out_of_time"]
+# "out_of_time" of CPU time, "stalled" of the clock's, which a busy machine may take
+Ending = Literal["crashed", "killed", "out_of_time", "stalled"]
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -82,17 +84,24 @@ class FlightRecorder:
         (folder / f"{name}.new").rename(self.path)
 
     def catch_crashes(self) -> None:
-        """Have the interpreter write what ran into the trace, should it crash."""
+        """Have the interpreter write what ran into the trace, should it crash or be too slow."""
         faulthandler.enable(self._trace, all_threads=False)
+        faulthandler.register(signal.SIGPROF, self._trace, all_threads=False, chain=True)
 
-    def begin(self, entries: Mapping[int, Entry], limit_s: float) -> None:
-        """Take a batch in hand, by places; this process ends if it is not through in `limit_s`.
+    def begin(self, entries: Mapping[int, Entry], clock_s: float, cpu_s: float) -> None:
+        """Take a batch in hand, by places; this process ends if it is not through in time.
 
-        The limit holds while a decoder keeps the interpreter's lock: a thread of C keeps it.
+        Both limits hold while a decoder keeps the interpreter's lock: a thread of C keeps the
+        clock's, the kernel that of CPU time.
         """
         for place, entry in entries.items():
-            self.hold(place, entry, limit_s)
-        faulthandler.dump_traceback_later(limit_s, exit=True, file=self._trace)
+            self.hold(place, entry, cpu_s)
+        faulthandler.dump_traceback_later(clock_s, exit=True, file=self._trace)
+        self.allow(cpu_s)
+
+    def allow(self, cpu_s: float) -> None:
+        """Allow so much CPU time from now on, of all threads together; 0 sets no limit."""
+        signal.setitimer(signal.ITIMER_PROF, cpu_s)
 
     def hold(self, place: int, entry: Entry, allowed_s: float) -> None:
         """Note what is in hand at a place, and how long it may be worked on."""
@@ -117,6 +126,7 @@ class FlightRecorder:
     def end(self) -> None:
         """Put the batch down: it is answered."""
         faulthandler.cancel_dump_traceback_later()
+        self.allow(0)
         self._map[SLOTS_AT:] = bytes(FILE_BYTES - SLOTS_AT)
         struct.pack_into("=d", self._map, HEADER.size - 8, time.monotonic())
 
@@ -192,9 +202,13 @@ def read_flight(data: bytes, trace: str) -> Flight:
 
 def ending_of(trace: str) -> Ending:
     """Tell from its trace how a process ended; it has none if it was killed from outside."""
-    if trace.startswith("Timeout ("):
-        return "out_of_time"
-    return "crashed" if trace.startswith("Fatal Python error") else "killed"
+    beginnings: Mapping[str, Ending] = {
+        "Timeout (": "stalled",
+        "Stack (": "out_of_time",
+        "Fatal Python error": "crashed",
+    }
+    found = (ending for words, ending in beginnings.items() if trace.startswith(words))
+    return next(found, "killed")
 
 
 def read_trace(flight: Path) -> str:

@@ -20,24 +20,49 @@ from typing import ParamSpec, TypeVar
 from handlers.errors import ProblemError
 from handlers.flight_recorder import Active, Ending, Entry, FlightRecorder
 from handlers.job import Job
+from handlers.sharing import Jobs
 from handlers.suspects import CONVICTING, Suspects, Suspicion
 from handlers.trial import Tried, decode_apart
 
 # of TorchServe's patience with a batch: beyond it the worker would be killed without a word
-LIMIT_SHARE = 0.8
-# of a batch's seconds, for one suspect: with less than that it is not refused for slowness
-SUSPECT_SHARE = 0.5
+CLOCK_SHARE = 0.8
+# of that, for trials, or for one suspect: with less it is not refused for slowness
+SUSPECT_SHARE = 0.4
+# beyond what is predicted, and times that; rates are measured in an instant, on small pictures
+SPARE_CPU_S = 4.0
+CPU_MARGIN = 3.0
 
-Jobs = Mapping[int, Job | ProblemError]  # by their place in the batch
 P = ParamSpec("P")
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
 
-def batch_limit_s(response_timeout_s: float) -> float:
-    """Seconds after which a batch has run out of time."""
-    return LIMIT_SHARE * response_timeout_s
+@dataclass(frozen=True, slots=True)
+class TimeLimits:
+    """How long a batch may take: seconds of the clock, and CPU seconds by what is predicted.
+
+    CPU time tells an image that takes too long from a machine that has other things to do.
+    """
+
+    clock_s: float
+    threads: int = 1  # that a pass keeps busy
+    spare_cpu_s: float = SPARE_CPU_S
+
+    @classmethod
+    def of(cls, response_timeout_s: float, threads: int) -> "TimeLimits":
+        """Leave TorchServe's own limit for what keeps this process from ending itself."""
+        return cls(CLOCK_SHARE * response_timeout_s, threads)
+
+    @property
+    def suspect_clock_s(self) -> float:
+        """Seconds of the clock without which a suspect has not had its time."""
+        return SUSPECT_SHARE * self.clock_s
+
+    def cpu_s(self, jobs: Iterable[Job | ProblemError]) -> float:
+        """CPU seconds for so many images, of all threads together."""
+        predicted_s = sum(job.options.cost_s for job in jobs if isinstance(job, Job))
+        return self.threads * (self.spare_cpu_s + CPU_MARGIN * predicted_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +97,7 @@ class Guard:
             return Guard()
 
     @contextmanager
-    def batch(self, images: Jobs, limit_s: float) -> Iterator[Batch]:  # noqa: ARG002 - others look at it
+    def batch(self, images: Jobs, limits: TimeLimits) -> Iterator[Batch]:  # noqa: ARG002 - others look at it
         """Sort a batch, and watch over it for as long as the block runs."""
         yield Batch(images, iter(()))
 
@@ -104,21 +129,20 @@ class RecordingGuard(Guard):
         self._trials = ThreadPoolExecutor(1, "trial")
 
     @contextmanager
-    def batch(self, images: Jobs, limit_s: float) -> Iterator[Batch]:
-        """Sort a batch; this process ends if the block takes longer than `limit_s`."""
-        deadline = time.monotonic() + limit_s
+    def batch(self, images: Jobs, limits: TimeLimits) -> Iterator[Batch]:
+        """Sort a batch; this process ends if the block takes longer than it may."""
+        deadline = time.monotonic() + limits.clock_s
         entries = {
             place: Entry(digest_of(job), job.request_id)
             for place, job in images.items()
             if isinstance(job, Job)
         }
-        self._recorder.begin(entries, limit_s)
+        self._recorder.begin(entries, limits.clock_s, limits.cpu_s(images.values()))
         try:
             together, suspects = self._sort(images, entries)
-            images_tried = [tried(suspect.job) for suspect in suspects.values()]
-            allowed_s = SUSPECT_SHARE * limit_s
-            trials = self._trials.submit(decode_apart, images_tried, allowed_s)
-            yield Batch(together, self._later(suspects, entries, trials, allowed_s, deadline))
+            images_tried = [tried(suspect.job, limits) for suspect in suspects.values()]
+            trials = self._trials.submit(decode_apart, images_tried, limits.suspect_clock_s)
+            yield Batch(together, self._later(suspects, entries, trials, limits, deadline))
         finally:
             self._recorder.end()
 
@@ -160,7 +184,7 @@ class RecordingGuard(Guard):
         suspects: Mapping[int, Suspect],
         entries: Mapping[int, Entry],
         trials: "Future[list[Ending | None]]",
-        allowed_s: float,
+        limits: TimeLimits,
         deadline: float,
     ) -> Iterator[Jobs]:
         """Give what the trials have cleared or refused, and then, one at a time, what processes
@@ -169,7 +193,7 @@ class RecordingGuard(Guard):
         if not suspects:
             return
         verdicts = {
-            place: self._verdict(ending, suspect.job, Active(alone(entries[place]), allowed_s))
+            place: self._verdict(ending, suspect.job, alone(entries[place]), limits)
             for (place, suspect), ending in zip(suspects.items(), trials.result(), strict=True)
         }
         yield {
@@ -179,20 +203,24 @@ class RecordingGuard(Guard):
         }
         for place, suspect in suspects.items():
             if suspect.is_recorded and not verdicts[place]:
-                left_s = deadline - time.monotonic()
-                allowed = left_s if left_s > allowed_s else 0.0
-                self._recorder.hold(place, alone(entries[place]), allowed)
+                cpu_s = limits.cpu_s([suspect.job])
+                has_time = deadline - time.monotonic() > limits.suspect_clock_s
+                self._recorder.hold(place, alone(entries[place]), cpu_s if has_time else 0.0)
+                self._recorder.allow(cpu_s)
                 yield {place: suspect.job}
                 self._suspects.clear(entries[place].digest)
 
-    def _verdict(self, ending: Ending | None, job: Job, active: Active) -> ProblemError | None:
-        """Repeat a trial that was killed from outside; tell why the image is refused, if it is."""
-        for _ in range(CONVICTING["killed"]):
+    def _verdict(
+        self, ending: Ending | None, job: Job, entry: Entry, limits: TimeLimits
+    ) -> ProblemError | None:
+        """Repeat a trial that proves nothing; tell why the image is refused, if it is."""
+        active = Active(entry, limits.cpu_s([job]))
+        for _ in range(max(CONVICTING.values())):
             if ending is None:
                 return None
             if verdict := self._suspects.note(active, ending).verdict:
                 return verdict
-            (ending,) = decode_apart([tried(job)], active.allowed_s)
+            (ending,) = decode_apart([tried(job, limits)], limits.suspect_clock_s)
         # nothing can be noted, for want of room: what it says holds all the same
         killed = CONVICTING["killed"]
         return Suspicion(time.monotonic(), killed, killed=killed).verdict if ending else None
@@ -202,13 +230,13 @@ def alone(entry: Entry) -> Entry:
     return replace(entry, alone=True)
 
 
-def tried(job: Job) -> Tried:
-    return Tried(job.body, job.options.orientation)
+def tried(job: Job, limits: TimeLimits) -> Tried:
+    return Tried(job.body, job.options.orientation, limits.cpu_s([job]))
 
 
 def digest_of(job: Job) -> bytes:
     """Name an image together with what is wanted of it."""
-    options = job.options.model_dump_json(exclude={"request_id", "suspect"})
+    options = job.options.model_dump_json(include={"output", "orientation", "max_side"})
     digest = hashlib.sha256(options.encode())
     digest.update(job.body)
     return digest.digest()

@@ -17,6 +17,8 @@ MODEL_HEADER = "X-Fcnserve-Model"
 REPORT_HEADER = "X-Fcnserve-Report"
 
 JSON_MEDIA_TYPE = "application/json"
+# an image that is to be sent again: see handlers/sharing.py
+PUT_OFF_MEDIA_TYPE = "application/x-put-off"
 PNG_MEDIA_TYPE = "image/png"
 
 
@@ -30,6 +32,10 @@ class Options(BaseModel):
     output: Literal["mask", "confidence", "describe"] = "mask"
     orientation: Literal["exif", "stored"] = "exif"
     max_side: int | None = Field(default=None, ge=1)
+    # predicted CPU seconds: see handlers/cost.py
+    cost_s: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    # it has been put off once for the others of its batch: now they are, for it
+    was_put_off: bool = False
     # a worker has crashed with this image in hand, perhaps another TorchServe's
     suspect: bool = False
     request_id: str = Field(default="", max_length=128, pattern=r"^[A-Za-z0-9._:/+=-]*$")

@@ -1,6 +1,6 @@
 """The whole worker: one TorchServe batch in, one answer per image out, in the same order.
 
-    sort -> open -> decode -> plan -> forward -> encode -> hold
+    share -> sort -> open -> decode -> plan -> forward -> encode -> hold
 
 Decoding and encoding run in threads beside the network: the next photos are decoded and the last
 masks encoded while a group is in its forward pass. What goes wrong with an image becomes that
@@ -10,6 +10,7 @@ image's own answer; what a process has died on before runs after the others, alo
 
 import json
 import logging
+import math
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
@@ -24,13 +25,14 @@ from handlers.device import choose_device, codec_threads
 from handlers.encode import Mask, encode, labelled
 from handlers.errors import ProblemError, WorkerFailedError
 from handlers.forward import forward
-from handlers.guard import Guard, Jobs, batch_limit_s
+from handlers.guard import Guard, TimeLimits
 from handlers.job import JSON_MEDIA_TYPE, PNG_MEDIA_TYPE, Answer, Job, Report
 from handlers.log import with_fields
 from handlers.model_config import ModelConfig, load_config
 from handlers.network import Network
 from handlers.outcome import Outcome, attempt
 from handlers.plan import Costs, Group, plan
+from handlers.sharing import Jobs, share
 from handlers.warm_up import warm_up
 
 UNGUARDED = Guard()
@@ -50,15 +52,23 @@ class Pipeline:
     """A loaded model and the threads around it."""
 
     def __init__(
-        self, config: ModelConfig, network: Network, costs: Costs, card: ModelCard
+        self,
+        config: ModelConfig,
+        network: Network,
+        costs: Costs,
+        card: ModelCard,
+        long_s: float = math.inf,
     ) -> None:
+        """Take a loaded model; images of more than `long_s` do not share batches with others."""
         self.card = card
+        self._long_s = long_s
         self._network = network
         self._costs = costs
         self._open_photo = partial(open_photo, working_max_side=config.working_max_side)
         self._encode = partial(encode, palette=config.palette_bytes)
         self._threads = codec_threads(network.device)
-        self._limit_s = batch_limit_s(config.batching.response_timeout_s)
+        timeout_s = config.batching.response_timeout_s
+        self._limits = TimeLimits.of(timeout_s, network.device.threads)
 
     @classmethod
     def load(cls, folder: Path, gpu_id: int | None = None) -> "Pipeline":
@@ -68,17 +78,19 @@ class Pipeline:
         costs = warm_up(network, config.batching)
         with codec_threads(network.device) as threads:  # where codecs will run
             rates = threads.submit(measure_rates, network, costs).result()
-        return cls(config, network, costs, model_card(config, folder, network.device, rates))
+        card = model_card(config, folder, network.device, rates)
+        return cls(config, network, costs, card, rates.long_s(config.working_max_side))
 
     def run(self, jobs: Sequence[Job | ProblemError], guard: Guard = UNGUARDED) -> list[Answer]:
         """Answer every job; one image's failure is its own answer and costs the others nothing."""
         images = {place: job for place, job in enumerate(jobs) if not wants_card(job)}
-        with guard.batch(images, self._limit_s) as batch:
+        cards = {place: self._describe() for place in range(len(jobs)) if place not in images}
+        now, put_off = share(images, self._long_s)
+        with guard.batch(now, self._limits) as batch:
             answered = self._segment(batch.together, guard)
             for suspects in batch.later:
                 answered |= self._segment(suspects, guard)
-        cards = {place: self._describe() for place in range(len(jobs)) if place not in images}
-        answers = in_order(told_of_batch(answered) | cards, len(jobs))
+        answers = in_order(told_of_batch(answered) | put_off | cards, len(jobs))
         log_images(jobs, answers)
         return answers
 

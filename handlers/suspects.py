@@ -13,7 +13,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -25,7 +25,7 @@ from handlers.log import with_fields
 EXPIRES_S = 3600.0
 MOST_SUSPECTS = 1000
 # deaths with nothing else in work after which an image is refused
-CONVICTING = {"crashed": 1, "killed": 2, "out_of_time": 1}
+CONVICTING: Mapping[Ending, int] = {"crashed": 1, "killed": 2, "out_of_time": 1, "stalled": 2}
 
 logger = logging.getLogger(__name__)
 
@@ -39,27 +39,32 @@ class Suspicion:
     crashed: int = 0
     killed: int = 0
     out_of_time: int = 0
+    stalled: int = 0
     allowed_s: float = 0.0
 
     @property
     def deaths_alone(self) -> int:
-        return self.crashed + self.killed + self.out_of_time
+        return self.crashed + self.killed + self.out_of_time + self.stalled
 
     @property
     def verdict(self) -> ProblemError | None:
         """Tell why the image is refused; None while there is no proof."""
-        if self.crashed >= CONVICTING["crashed"] or self.killed >= CONVICTING["killed"]:
+        if self._proves("crashed") or self._proves("killed"):
             return ImageCrashesWorkerError(
                 f"processes that worked on this image ended ({self.deaths} so far), the last one "
                 "with nothing beside it; save it again with another program, or send it smaller"
             )
-        if self.out_of_time >= CONVICTING["out_of_time"]:
+        if self._proves("out_of_time") or self._proves("stalled"):
             return ImageTakesTooLongError(
-                f"this image took more than the {self.allowed_s:.3g} s that it may, with nothing "
-                "beside it; send it smaller, with a smaller max_side, or saved in another format, "
-                "or raise response_timeout_s in model.yaml"
+                f"this image took more than the {self.allowed_s:.3g} CPU seconds that it may, or "
+                "never came to its end, with nothing beside it; send it smaller, with a smaller "
+                "max_side, or saved in another format"
             )
         return None
+
+    def _proves(self, ending: Ending) -> bool:
+        count: int = getattr(self, ending)
+        return count >= CONVICTING[ending]
 
 
 class Suspects:
@@ -101,7 +106,7 @@ class Suspects:
     def note(self, active: Active, ending: Ending) -> Suspicion:
         """Hold a death against an image that was being worked on; alone, if it had its time."""
         digest = active.entry.digest
-        counts = active.entry.alone and (ending != "out_of_time" or active.allowed_s > 0)
+        counts = active.entry.alone and (ending in {"crashed", "killed"} or active.allowed_s > 0)
         with self._locked():
             before = self.find(digest) or Suspicion(0.0)
             after = replace(
@@ -146,7 +151,8 @@ def log_death(flight: Flight) -> None:
     how = {
         "crashed": "crashed",
         "killed": "was killed",
-        "out_of_time": "ran out of time for a batch and ended itself",
+        "out_of_time": "took more CPU time than its batch may and ended",
+        "stalled": "took more time than TorchServe gives a batch and ended itself",
     }[flight.ending]
     ids = [active.entry.request_id for active in flight.active]
     trace = " | ".join(flight.trace.splitlines())

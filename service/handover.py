@@ -43,6 +43,7 @@ class Handover:
         self._tickets = count()
         self._jobs: set[asyncio.Task[Any]] = set()
         self.images = 0
+        self.long_images = 0
         self.seconds = 0.0
 
     def parcel(self, frame: Frame, seconds: float, bounds: Bounds) -> Parcel:
@@ -76,16 +77,15 @@ class Handover:
 
     def _advance(self) -> None:
         """Let in who is next while there is room."""
-        while (waiter := self._line.take(self._has_room)) is not None:
+        while (waiter := self._line.take(self._has_room, self._is_held_back)) is not None:
             waiter.turn.set_result(self._begin(waiter))
 
     def _begin(self, waiter: Waiter) -> "asyncio.Task[Any]":
         """Here and not in `run`, which goes on a moment later: jobs begin in the line's order."""
-        seconds = waiter.parcel.seconds
-        self._count(1, seconds)
+        self._count(1, waiter.parcel)
         task = asyncio.create_task(waiter.job())
         self._jobs.add(task)
-        task.add_done_callback(partial(self._done, seconds))
+        task.add_done_callback(partial(self._done, waiter.parcel))
         return task
 
     def _has_room(self, parcel: Parcel) -> bool:
@@ -94,14 +94,23 @@ class Handover:
         bounds = parcel.bounds
         return self.images < bounds.images and self.seconds + parcel.seconds <= bounds.seconds
 
-    def _done(self, seconds: float, task: "asyncio.Task[Any]") -> None:
+    def _is_held_back(self, parcel: Parcel) -> bool:
+        """Tell whether a long image has to leave a worker to shorter ones, which wait or are handed
+        over.
+        """
+        if not parcel.is_long or self.long_images < parcel.bounds.long_images:
+            return False
+        return self.images > self.long_images or self._line.has_short()
+
+    def _done(self, parcel: Parcel, task: "asyncio.Task[Any]") -> None:
         self._jobs.discard(task)
         if not task.cancelled():
             task.exception()  # looked at: where the caller has left it is nobody's
-        self._count(-1, -seconds)
+        self._count(-1, parcel)
         self._advance()
 
-    def _count(self, images: int, seconds: float) -> None:
+    def _count(self, images: int, parcel: Parcel) -> None:
         self.images += images
-        self.seconds += seconds
-        self._metrics.hand_over(images, seconds)
+        self.long_images += images * parcel.is_long
+        self.seconds += images * parcel.seconds
+        self._metrics.hand_over(images, images * parcel.seconds)

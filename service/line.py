@@ -6,9 +6,10 @@ canvases with little padding. So of the first few that wait, the one goes next t
 one best; none is overtaken more than a few times. Pure bookkeeping; called by `service.handover`.
 """
 
+import math
 from bisect import insort
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 FRAME_STRIDE = 32  # the worker's canvases have sides that this divides
@@ -39,21 +40,28 @@ class Frame(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much may be handed over at a time: images, and predicted seconds of a worker."""
+    """How much may be handed over at a time: images, and predicted seconds of a worker; how many
+    of the images may be long (more than `long_s`) while there are shorter ones.
+    """
 
     images: int
     seconds: float
+    long_images: int = 1
+    long_s: float = math.inf
 
     @classmethod
-    def of(cls, workers: int, batch_size: int, seconds: float) -> "Bounds":
+    def of(cls, workers: int, batch_size: int, seconds: float, long_s: float) -> "Bounds":
         """Two batches a worker; TorchServe may put any of them into one batch, so all of them
-        together take no more `seconds` than one batch may.
+        together take no more `seconds` than one batch may. Long images leave shorter ones a worker.
         """
-        return cls(BATCHES * workers * batch_size, seconds)
+        return cls(BATCHES * workers * batch_size, seconds, max(1, workers - 1), long_s)
 
     def share(self, processes: int) -> "Bounds":
         """Take one process's part of what all of a gateway's may hand over; never nothing."""
-        return Bounds(max(1, self.images // processes), self.seconds / processes)
+        images, long_images = (max(1, n // processes) for n in (self.images, self.long_images))
+        return replace(
+            self, images=images, seconds=self.seconds / processes, long_images=long_images
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +74,11 @@ class Parcel:
     frame: Frame
     seconds: float
     bounds: Bounds
+
+    @property
+    def is_long(self) -> bool:
+        """Others in its batch would wait for it."""
+        return self.seconds > self.bounds.long_s
 
     @property
     def is_next(self) -> bool:
@@ -97,28 +110,33 @@ class Line(Generic[W]):
         """Put one where its ticket belongs: who comes back from a crash goes to the front."""
         insort(self._waiters, waiter, key=lambda each: each.parcel.ticket)
 
-    def take(self, has_room: Callable[[Parcel], bool]) -> W | None:
-        """Take the next one out; none while there is no room for the first."""
+    def take(
+        self, has_room: Callable[[Parcel], bool], is_held_back: Callable[[Parcel], bool]
+    ) -> W | None:
+        """Take the next one out; none while there is no room for the first that is not held back
+        for a reason of its own.
+        """
         self._waiters = [each for each in self._waiters if not each.has_left]
-        if not self._waiters or not has_room(self._waiters[0].parcel):
+        ready = [each for each in self._waiters if not is_held_back(each.parcel)]
+        if not ready or not has_room(ready[0].parcel):
             return None
-        place = self._best(has_room)
-        for overtaken in self._waiters[:place]:
+        chosen = self._best(ready, has_room)
+        for overtaken in ready[: ready.index(chosen)]:
             overtaken.overtaken += 1
-        chosen = self._waiters.pop(place)
+        self._waiters.remove(chosen)
         self._last = chosen.parcel.frame
         return chosen
 
-    def _best(self, has_room: Callable[[Parcel], bool]) -> int:
-        """Find the place of the one that fits the last one best, of the first few."""
-        first = self._waiters[0]
+    def has_short(self) -> bool:
+        """Tell whether an image waits that is not long."""
+        return any(not each.parcel.is_long for each in self._waiters if not each.has_left)
+
+    def _best(self, ready: list[W], has_room: Callable[[Parcel], bool]) -> W:
+        """Find the one that fits the last one best, of the first few."""
+        first = ready[0]
         if first.parcel.is_next or first.overtaken >= MOST_OVERTAKEN:
-            return 0
-        return min(
-            (
-                place
-                for place, each in enumerate(self._waiters[:LOOK_AHEAD])
-                if not each.parcel.is_next and has_room(each.parcel)
-            ),
-            key=lambda place: self._last.padding_beside(self._waiters[place].parcel.frame),
+            return first
+        fitting = (
+            each for each in ready[:LOOK_AHEAD] if not each.parcel.is_next and has_room(each.parcel)
         )
+        return min(fitting, key=lambda each: self._last.padding_beside(each.parcel.frame))

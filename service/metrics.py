@@ -20,7 +20,7 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 1.5, 2, 2
 PIXELS = (1e4, 3e4, 1e5, 3e5, 1e6, 3e6, 1e7, 3e7, 1e8)
 # a client that leaves has no problem code
 CLIENT_GONE = "client_gone"
-OUTCOMES = ("answered", "problem", "not_ready", "crashed", "timed_out")
+OUTCOMES = ("answered", "problem", "put_off", "not_ready", "crashed", "timed_out")
 
 
 class Metrics:

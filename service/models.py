@@ -84,18 +84,17 @@ class ModelCard(BaseModel):
         """Predicted seconds that an image may take: the operator's limit, where there is one, and
         the time that a batch may well take.
         """
-        limits = (self.slowest_batch_s, max_image_seconds)
-        return min((limit for limit in limits if limit), default=math.inf)
+        allowed_s = max_image_seconds or self.costs.most_s(self.working_max_side)
+        return min(allowed_s, self.slowest_batch_s or math.inf)
 
     @property
     def handover_bounds(self) -> Bounds:
-        """How much TorchServe may have of this model at a time.
-
-        All of it may end up in one batch, together with an image of the longest time that one may
-        take, before a worker counts as hanging.
+        """How much TorchServe may have of this model at a time: all of it may end up in one batch,
+        and takes half of the time after which a worker counts as hanging.
         """
         seconds = self.response_timeout_s / 2 or math.inf
-        return Bounds.of(self.workers, self.batch_size, seconds)
+        long_s = self.costs.long_s(self.working_max_side)
+        return Bounds.of(self.workers, self.batch_size, seconds, long_s)
 
 
 class Models:

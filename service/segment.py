@@ -170,7 +170,7 @@ class Segmenter:
         answer = await self._retry.until_answered(
             wanted.model,
             lambda crashed: handover.run(
-                parcel, lambda: self._hand_over(image.body, wanted, suspect=crashed)
+                parcel, lambda: self._hand_over(image, wanted, suspect=crashed)
             ),
         )
         stages.add_upstream((time.perf_counter() - started) * 1000, answer.report.stages_ms)
@@ -185,16 +185,27 @@ class Segmenter:
     def _retry(self) -> Retry:
         return Retry(self.health, self.metrics, self.settings.restart_wait_s)
 
-    async def _hand_over(self, body: bytes, wanted: Wanted, *, suspect: bool) -> WorkerAnswer:
-        """Goes on when the client has gone: the answer tells of its whole batch."""
-        options = wanted.worker_options() | ({"suspect": True} if suspect else {})
+    async def _hand_over(self, image: Image, wanted: Wanted, *, suspect: bool) -> WorkerAnswer:
+        """Send an image until it is not put off for others; goes on when the client has gone: the
+        answer tells of its whole batch.
+        """
+        options = wanted.worker_options() | {"cost_s": image.cost_s}
+        if suspect:
+            options["suspect"] = True
+        while (answer := await self._send(image, wanted, options)).is_put_off:
+            options["was_put_off"] = True
+        return answer
+
+    async def _send(
+        self, image: Image, wanted: Wanted, options: Mapping[str, object]
+    ) -> WorkerAnswer:
+        """Send an image once, and take note of all that the answer tells."""
         try:
-            answer = await self.upstream.send(wanted.model, body, options)
+            answer = await self.upstream.send(wanted.model, image.body, options)
         except ProblemError as problem:
             self.metrics.attempt(wanted.model, OUTCOMES.get(type(problem), "problem"))
             raise
-        is_problem = answer.media_type == PROBLEM_MEDIA_TYPE
-        self.metrics.attempt(wanted.model, "problem" if is_problem else "answered")
+        self.metrics.attempt(wanted.model, answer.outcome)
         self.health.saw_answer(wanted.model)
         self.models.saw_tag(wanted.model, answer.model)
         self.metrics.reports.observe(answer.report, answer.model)

@@ -4,6 +4,7 @@ An answer without our own header is TorchServe's own, and says that no worker to
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ from typing import Any
 import aiohttp
 from aiohttp.typedefs import LooseHeaders
 
-from handlers.errors import WorkerFailedError
+from handlers.errors import PROBLEM_MEDIA_TYPE, WorkerFailedError
 from service.errors import (
     ConnectionBrokeError,
     ModelMissingError,
@@ -24,6 +25,7 @@ from service.errors import (
 OPTIONS_HEADER = "X-Fcnserve-Options"
 MODEL_HEADER = "X-Fcnserve-Model"
 REPORT_HEADER = "X-Fcnserve-Report"
+PUT_OFF_MEDIA_TYPE = "application/x-put-off"
 
 SKIPPED_HEADERS = ("Accept", "Accept-Encoding", "User-Agent")  # each costs the worker Python time
 CONNECT_TIMEOUT_S = 2.0
@@ -47,6 +49,18 @@ class WorkerAnswer:
     media_type: str
     model: str  # name@digest
     report: Report
+
+    @property
+    def is_put_off(self) -> bool:
+        """It is to be sent again: others of its batch went first."""
+        return self.media_type == PUT_OFF_MEDIA_TYPE
+
+    @property
+    def outcome(self) -> str:
+        """What to count it as; one of `service.metrics.OUTCOMES`."""
+        if self.is_put_off:
+            return "put_off"
+        return "problem" if self.media_type == PROBLEM_MEDIA_TYPE else "answered"
 
 
 class Upstream:
@@ -76,7 +90,7 @@ class Upstream:
     def attempt_s(self, model: str) -> float:
         return max(self._attempt_timeout_s, self._allowed_s.get(model, 0.0))
 
-    async def send(self, model: str, body: bytes, options: dict[str, object]) -> WorkerAnswer:
+    async def send(self, model: str, body: bytes, options: Mapping[str, object]) -> WorkerAnswer:
         """Have `body` answered; raises NotReadyError, WorkerCrashedError or WorkerFailedError.
 
         Deadlines are the caller's; what TorchServe has lost is given up after the attempt's own.

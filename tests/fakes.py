@@ -30,7 +30,14 @@ from structlog.testing import capture_logs
 
 from handlers.cost import CostRates, DecodeRate
 from handlers.errors import ProblemError
-from handlers.job import MODEL_HEADER, OPTIONS_HEADER, Answer, GroupFigures, Report
+from handlers.job import (
+    MODEL_HEADER,
+    OPTIONS_HEADER,
+    PUT_OFF_MEDIA_TYPE,
+    Answer,
+    GroupFigures,
+    Report,
+)
 from handlers.photo import DEFAULT_FORMATS, OPTIONAL_FORMATS, read_header
 from handlers.png import write_grey_alpha, write_indexed
 from service.app import create_app
@@ -189,6 +196,18 @@ class FakeTorchServe:
             if options.get("output") == "describe":
                 return self.answer(name, b"", options)
             return self.sent(name, Answer.of_problem(problem, Report(STAGES_MS, 1)))
+
+        return fault
+
+    def puts_off(self, times: int) -> Fault:
+        """So many times sent back undone, for others of its batch."""
+        left = iter(range(times))
+
+        async def fault(request: web.Request) -> web.StreamResponse:
+            name, options = request.match_info["name"], json.loads(request.headers[OPTIONS_HEADER])
+            if options.get("output") == "describe" or next(left, None) is None:
+                return self.answer(name, await request.read(), options)
+            return self.sent(name, Answer(b"", PUT_OFF_MEDIA_TYPE, Report({})))
 
         return fault
 

@@ -5,6 +5,7 @@
 
 import io
 import json
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -95,10 +96,10 @@ def network(precision: str = "fp32") -> Network:
     return Network(load_config(MODEL), MODEL, cpu(precision))
 
 
-def pipeline(net: Network, **changes: Any) -> Pipeline:
+def pipeline(net: Network, *, long_s: float = math.inf, **changes: Any) -> Pipeline:
     config = ModelConfig.model_validate(document(**changes))
     card: dict[str, object] = {"name": config.name, "digest": "0123456789abcdef"}
-    return Pipeline(config, net, SHARING, card)
+    return Pipeline(config, net, SHARING, card, long_s)
 
 
 class FakeNetwork(Network):

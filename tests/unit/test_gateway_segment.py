@@ -140,6 +140,7 @@ async def test_the_worker_is_told_what_it_has_to_know_and_no_more(
     assert answer.status_code == 200
     (call,) = gateway.torchserve.photos
     options = {"request_id": answer.headers["x-request-id"], **told}
+    assert call.options.pop("cost_s") == pytest.approx(0, abs=1)
     assert (call.model, call.body, call.options) == ("fcn8s-lite2", TURNED, options)
     assert call.headers.keys() == {"Host", "X-Fcnserve-Options", "Content-Type", "Content-Length"}
 

@@ -17,7 +17,7 @@ from handlers import guard as guard_module
 from handlers import suspects as suspects_module
 from handlers.errors import ProblemError
 from handlers.flight_recorder import Active, Entry, FlightRecorder, last_signs_s, take_ended
-from handlers.guard import Guard, RecordingGuard, batch_limit_s
+from handlers.guard import Guard, RecordingGuard, TimeLimits
 from handlers.job import Job, Options
 from handlers.suspects import Suspects
 from tests.dying import copy_of_worker, killer
@@ -26,6 +26,7 @@ from tests.photos import jpeg, photo
 GOOD = jpeg(photo(32, 48))
 CRASHES, TOO_LONG = "image_crashes_worker", "image_takes_too_long"
 LIMIT_S = 20.0
+LIMITS = TimeLimits(LIMIT_S)
 WITHIN_S = 60.0
 
 # decodes each batch that comes as a line, as the pipeline does: together, then one by one
@@ -34,13 +35,14 @@ import json, sys
 from itertools import chain
 from pathlib import Path
 from handlers import photo
-from handlers.guard import Guard
+from handlers.guard import Guard, TimeLimits
 from handlers.job import Job, Options
 
 def height(job):
     return len(photo.decode(job.body, photo.read_header(job.body)))
 
 guard, limit_s = Guard.at(Path(sys.argv[1])), float(sys.argv[2])
+limits = TimeLimits(limit_s, spare_cpu_s=2.0)
 guard.catch_crashes()
 print("ready", flush=True)
 for line in sys.stdin:
@@ -49,7 +51,7 @@ for line in sys.stdin:
         for place, (body, options) in enumerate(json.loads(line))
     }
     told = {}
-    with guard.batch(jobs, limit_s) as batch:
+    with guard.batch(jobs, limits) as batch:
         for images in chain([batch.together], batch.later):
             for place, job in images.items():
                 is_job = isinstance(job, Job)
@@ -171,15 +173,19 @@ def test_a_suspect_of_another_torchserve_is_tried_before_it_can_do_harm(start: S
     assert worker.ask(bomb, GOOD) == [CRASHES, 32]
 
 
-@pytest.mark.parametrize("order", ["HOLD", "SPIN"])
+@pytest.mark.parametrize(
+    ("order", "limit_s", "kind", "times"),
+    [("HOLD", 4.0, "stalled", 2), ("SPIN", 60.0, "out_of_time", 1)],
+    ids=["of-the-clock", "of-a-processor"],
+)
 def test_running_out_of_time_is_no_crash_and_is_told_as_what_it_is(
-    start: Start, folder: Path, order: str
+    start: Start, folder: Path, order: str, limit_s: float, kind: str, times: int
 ) -> None:
     slow = killer(GOOD, order)
-    assert start(limit_s=2.0).ask(GOOD, slow) is None  # it ends itself, whoever holds the lock
-    assert start(limit_s=2.0).ask(GOOD, slow) == [32, TOO_LONG]
+    assert start(limit_s).ask(GOOD, slow) is None  # it ends itself, whoever holds the lock
+    assert start(limit_s).ask(GOOD, slow) == [32, TOO_LONG]
     (path,) = (folder / "suspects").iterdir()
-    assert json.loads(path.read_text())["out_of_time"] == 1
+    assert json.loads(path.read_text())[kind] == times
 
 
 def kill_while_at_work(worker: Worker, *bodies: bytes) -> None:
@@ -254,7 +260,12 @@ def registry(folder: Path) -> Suspects:
 
 @pytest.mark.parametrize(
     ("ending", "deaths_alone", "code"),
-    [("crashed", 1, CRASHES), ("killed", 2, CRASHES), ("out_of_time", 1, TOO_LONG)],
+    [
+        ("crashed", 1, CRASHES),
+        ("killed", 2, CRASHES),
+        ("out_of_time", 1, TOO_LONG),
+        ("stalled", 2, TOO_LONG),
+    ],
 )
 def test_an_image_is_refused_for_deaths_with_nothing_beside_it(
     registry: Suspects, ending: Any, deaths_alone: int, code: str
@@ -279,9 +290,8 @@ def test_an_image_that_did_not_get_its_time_is_not_too_slow(registry: Suspects) 
 
 def test_the_detail_names_the_seconds_and_does_not_speak_of_a_crash(registry: Suspects) -> None:
     verdict = registry.note(active(1, alone=True, allowed_s=2.4), "out_of_time").verdict
-    assert "2.4 s" in str(verdict)
+    assert "2.4 CPU seconds" in str(verdict)
     assert "max_side" in str(verdict)
-    assert "response_timeout_s" in str(verdict)
     assert "crash" not in str(verdict)
 
 
@@ -310,7 +320,7 @@ def test_each_answered_batch_is_a_sign_of_life(folder: Path) -> None:
     loaded_s, answered_s = last_signs_s(folder)
     assert before <= loaded_s <= time.monotonic()
     assert answered_s == 0
-    with guard.batch({}, LIMIT_S):
+    with guard.batch({}, LIMITS):
         pass
     assert last_signs_s(folder)[1] >= loaded_s
     guard.close()
@@ -328,7 +338,7 @@ def test_without_room_for_a_record_everything_is_worked_on(
     assert not isinstance(guard, RecordingGuard)
     assert list(folder.iterdir()) == []
     jobs = {0: Job(GOOD), 1: Job(GOOD, Options(suspect=True))}
-    with guard.batch(jobs, LIMIT_S) as batch:
+    with guard.batch(jobs, LIMITS) as batch:
         assert batch.together == jobs
         assert list(batch.later) == []
 
@@ -339,7 +349,7 @@ def test_a_folder_that_is_cleared_away_stops_nobody(folder: Path) -> None:
         for file in path.iterdir():
             file.unlink() if file.is_file() else file.rmdir()
         path.rmdir() if path.exists() else None
-    with guard.batch({0: Job(GOOD), 1: Job(GOOD, Options(suspect=True))}, LIMIT_S) as batch:
+    with guard.batch({0: Job(GOOD), 1: Job(GOOD, Options(suspect=True))}, LIMITS) as batch:
         assert [list(batch.together), *map(list, batch.later)] == [[0], [1]]
     guard.close()
 
@@ -350,7 +360,7 @@ def test_an_image_whose_trials_are_killed_is_refused_though_nothing_can_be_noted
     monkeypatch.setattr(guard_module, "decode_apart", lambda images, _: ["killed"] * len(images))
     guard = Guard.at(folder)
     (folder / "suspects").rmdir()
-    with guard.batch({0: Job(GOOD, Options(suspect=True))}, LIMIT_S) as batch:
+    with guard.batch({0: Job(GOOD, Options(suspect=True))}, LIMITS) as batch:
         ((place, refused),) = next(batch.later).items()
     guard.close()
     assert place == 0
@@ -359,4 +369,10 @@ def test_an_image_whose_trials_are_killed_is_refused_though_nothing_can_be_noted
 
 
 def test_a_batch_ends_itself_before_torchserve_ends_the_worker() -> None:
-    assert 0 < batch_limit_s(10) < 10
+    assert 0 < TimeLimits.of(10, 1).clock_s < 10
+
+
+def test_a_batch_may_take_three_times_what_is_predicted_of_its_images_on_every_thread() -> None:
+    jobs = [Job(GOOD, Options(cost_s=seconds)) for seconds in (0.5, 1.5)]
+    assert TimeLimits(10, threads=1, spare_cpu_s=4).cpu_s(jobs) == 4 + 3 * 2
+    assert TimeLimits(10, threads=8, spare_cpu_s=4).cpu_s(jobs) == 8 * (4 + 3 * 2)

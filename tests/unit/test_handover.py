@@ -1,6 +1,7 @@
 """The gate in front of TorchServe: never above its bounds, and nobody waits for long."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -46,6 +47,7 @@ class Scene:
 
     images: int
     most_seconds: float
+    long_s: float = math.inf
     line: Handover = field(default_factory=handover)
     callers: list["asyncio.Task[int]"] = field(default_factory=list)
     seconds: list[int] = field(default_factory=list)
@@ -54,7 +56,7 @@ class Scene:
 
     @property
     def bounds(self) -> Bounds:
-        return Bounds(self.images, self.most_seconds)
+        return Bounds(self.images, self.most_seconds, 1, self.long_s)
 
     def arrive(self, seconds: int) -> None:
         """An image whose frame is as large as it is costly."""
@@ -158,6 +160,41 @@ async def test_a_costly_image_waits_for_room_and_is_not_overtaken() -> None:
     assert scene.underway == [3]
     scene.ends[3].set()
     assert await asyncio.gather(*scene.callers) == [0, 1, 2, 3]
+
+
+async def test_long_images_leave_a_worker_to_shorter_ones() -> None:
+    scene = Scene(images=8, most_seconds=100, long_s=10)
+    for seconds in (1, 20, 20, 20, 1):
+        scene.arrive(seconds)
+    await settle()
+    assert sorted(scene.underway) == [0, 1, 4]  # of the long ones a single one
+    scene.ends[1].set()
+    await settle()
+    assert sorted(scene.underway) == [0, 2, 4]
+    scene.ends[0].set()
+    scene.ends[4].set()
+    await settle()
+    assert sorted(scene.underway) == [2, 3]  # without shorter ones they have all workers
+    scene.arrive(1)
+    await settle()
+    assert sorted(scene.underway) == [2, 3, 5]
+    for end in scene.ends.values():
+        end.set()
+    assert await asyncio.gather(*scene.callers) == list(range(6))
+
+
+async def test_a_long_image_at_the_front_that_may_go_is_not_passed_by() -> None:
+    scene = Scene(images=8, most_seconds=25, long_s=10)
+    for seconds in (6, 20, 1):
+        scene.arrive(seconds)
+    await settle()
+    assert scene.underway == [0]  # there is no room for the second yet, and the third waits behind
+    scene.ends[0].set()
+    await settle()
+    assert sorted(scene.underway) == [1, 2]
+    for end in scene.ends.values():
+        end.set()
+    await asyncio.gather(*scene.callers)
 
 
 async def test_who_comes_back_keeps_the_place_of_the_first_time() -> None:
@@ -272,7 +309,9 @@ def test_a_frame_has_sides_that_32_divides(size: tuple[int, int], pixels: int) -
 
 
 def test_the_bound_is_two_batches_a_worker_and_the_seconds_of_one() -> None:
-    assert Bounds.of(workers=2, batch_size=8, seconds=5) == Bounds(32, 5)
+    assert Bounds.of(workers=2, batch_size=8, seconds=5, long_s=1) == Bounds(32, 5, 1, 1)
+    assert Bounds.of(workers=4, batch_size=8, seconds=5, long_s=1).long_images == 3
+    assert Bounds.of(workers=1, batch_size=8, seconds=5, long_s=1).long_images == 1
 
 
 @asynccontextmanager
@@ -402,8 +441,32 @@ async def test_an_image_that_torchserve_loses_is_given_up() -> None:
         assert shown(gateway) == (0, 0)
 
 
+async def test_an_image_that_is_put_off_is_sent_again_until_it_is_answered() -> None:
+    async with running() as gateway:
+        await gateway.ready()
+        torchserve = gateway.torchserve
+        torchserve.fault = torchserve.puts_off(times=2)
+        answer = await gateway.segment()
+        assert answer.status_code == 200
+        assert [call.options.get("was_put_off", False) for call in torchserve.photos] == [
+            False,
+            True,
+            True,
+        ]
+        assert gateway.value("fcnserve_upstream_attempts_total", outcome="put_off") == 2
+        assert gateway.value("fcnserve_upstream_attempts_total", outcome="answered") == 1
+        assert gateway.value("fcnserve_batch_images_count") == 1
+
+
+async def test_the_worker_is_told_what_an_image_costs() -> None:
+    async with running() as gateway:
+        await gateway.segment()
+        (call,) = gateway.torchserve.photos
+        assert call.options["cost_s"] == 153_600 / FAKE_PIXELS_PER_S
+
+
 def test_processes_share_the_bounds_and_none_is_left_with_nothing() -> None:
-    bounds = Bounds.of(workers=2, batch_size=8, seconds=6)
+    bounds = Bounds.of(workers=4, batch_size=4, seconds=6, long_s=1)
     assert bounds.share(1) == bounds
-    assert bounds.share(3) == Bounds(10, 2)
+    assert bounds.share(3) == Bounds(10, 2, 1, 1)
     assert Bounds(2, 6).share(4) == Bounds(1, 1.5)

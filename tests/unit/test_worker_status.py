@@ -18,7 +18,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.registry import Collector
 
-from handlers.guard import Guard
+from handlers.guard import Guard, TimeLimits
 from service import worker
 from service.canary import Canary, asking
 from service.children import running
@@ -114,7 +114,7 @@ def test_an_answer_to_anybody_is_a_sign_of_life(port: int, tmp_path: Path) -> No
     """The canary shares its batch, and the end of it, with an image that ends its worker."""
     canary = Canary("127.0.0.1", port, ["killed"], 5, flight_records=tmp_path)
     guard = Guard.at(tmp_path / "killed")
-    with guard.batch({}, WITHIN_S):
+    with guard.batch({}, TimeLimits(WITHIN_S)):
         pass
     assert not canary.ask("killed")
     assert canary.has_answered("killed")
@@ -125,7 +125,7 @@ def test_an_answer_to_anybody_is_a_sign_of_life(port: int, tmp_path: Path) -> No
         def answer_others() -> None:
             for _ in range(10):
                 stopping.wait(0.1)
-                with guard.batch({}, WITHIN_S):
+                with guard.batch({}, TimeLimits(WITHIN_S)):
                     pass
             stopping.set()
 
