@@ -12,9 +12,7 @@ from tests.faults.strike import StartHouse, Strike
 from tests.faults.tally import Tally
 from tests.integration.server import ASTRONAUT, CAT
 
-BOMB_SIDE = (
-    10_000  # pixels: 300 MB once decoded, and no more than its neighbours as the net sees it
-)
+BOMB_SIDE = 8_000  # pixels: 192 MB once decoded, and no more than its neighbours as the net sees it
 MARGIN_BYTES = 150_000_000
 SPARE_BYTES = 64_000_000
 LARGE, MAX_SIDE = (1536, 2048), "2048"  # about 0.6 GB of activations
@@ -28,10 +26,10 @@ def test_an_image_that_kills_the_worker_every_time_is_found_and_its_neighbours_a
     """It is small to the network, so it shares batches; decoding it takes memory like no other.
 
     A killer of the test's own does what the kernel does to a container at its memory limit. It
-    leaves no word of why, so each image is refused after its third death, the second one alone.
+    leaves no word of why, so each image is refused after its third death, the last two alone.
     """
     sides = (BOMB_SIDE, BOMB_SIDE)
-    bombs = [encoded(Image.new("RGB", sides, colour), "PNG") for colour in ("navy", "teal")]
+    bombs = [encoded(Image.new("RGB", sides, colour), "JPEG") for colour in ("navy", "teal")]
     deaths: list[int] = []
 
     def fault() -> None:
