@@ -18,7 +18,7 @@ from handlers.photo import Header
 MEGA = 1e6
 # of what a JPEG's pixels take, for each scan but the first: one that refines earlier ones looks at
 # all coefficients, however few bytes it has
-SCAN_SHARE = 0.5
+SCAN_SHARE = 0.4
 # an image is long where those in its batch would wait this much longer for it than for usual ones;
 # on a fast machine that may be many times a usual one's, and still nobody notices
 LONG = 2.0

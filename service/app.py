@@ -111,11 +111,11 @@ def admission_of(settings: Settings, metrics: Metrics) -> Admission:
     return Admission(share, metrics.line, settings.models)
 
 
-def threads() -> ThreadPoolExecutor:
-    """Make the threads that read headers and render: as many as processors, since a photo that is
-    rendered takes several times its pixels in memory.
+def rendering_threads() -> ThreadPoolExecutor:
+    """Make the threads that render large photos: they take half of the processors from the workers
+    at most, and each takes memory for several times a photo's pixels.
     """
-    return ThreadPoolExecutor(len(os.sched_getaffinity(0)), "gateway")
+    return ThreadPoolExecutor(max(1, len(os.sched_getaffinity(0)) // 2), "render")
 
 
 @asynccontextmanager
@@ -123,7 +123,6 @@ async def lifespan(
     app: FastAPI, settings: Settings, metrics: Metrics, gate: Gate | None, admission: Admission
 ) -> AsyncIterator[None]:
     """Connect to TorchServe and watch over it for as long as the gateway runs."""
-    asyncio.get_running_loop().set_default_executor(threads())
     upstream = Upstream(settings.torchserve_url, settings.attempt_timeout_s)
     models = Models(settings.models, upstream, settings.timeout_ms, metrics.reports.show)
     handovers = {name: Handover(metrics.line.of(name)) for name in settings.models}
@@ -132,11 +131,12 @@ async def lifespan(
         settings.min_body_bytes_per_s,
         metrics.line,
     )
+    renderers = rendering_threads()
     health = Health(upstream, models, settings, metrics, admission.is_idle)
     app.state.models, app.state.health = models, health
     app.state.scrape = Scrape(metrics.scraped)
     app.state.segmenter = Segmenter(
-        settings, upstream, models, admission, reading, handovers, health, metrics
+        settings, upstream, models, admission, reading, handovers, health, metrics, renderers
     )
     watch = asyncio.create_task(health.watch())
     try:
@@ -149,3 +149,4 @@ async def lifespan(
         for handover in handovers.values():
             await handover.close()
         await upstream.close()
+        renderers.shutdown(wait=False)

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from service.line import Bounds, Frame, Line, Parcel
 from service.line_metrics import ModelLine
+from service.long_images import LongImages
 
 T = TypeVar("T")
 
@@ -42,8 +43,8 @@ class Handover:
         self._line: Line[Waiter] = Line()
         self._tickets = count()
         self._jobs: set[asyncio.Task[Any]] = set()
+        self._long = LongImages(self._advance)
         self.images = 0
-        self.long_images = 0
         self.seconds = 0.0
 
     def parcel(self, frame: Frame, seconds: float, bounds: Bounds) -> Parcel:
@@ -77,7 +78,9 @@ class Handover:
 
     def _advance(self) -> None:
         """Let in who is next while there is room."""
-        while (waiter := self._line.take(self._has_room, self._is_held_back)) is not None:
+        while not self._long.is_settling and (
+            waiter := self._line.take(self._has_room, self._is_held_back)
+        ):
             waiter.turn.set_result(self._begin(waiter))
 
     def _begin(self, waiter: Waiter) -> "asyncio.Task[Any]":
@@ -85,32 +88,30 @@ class Handover:
         self._count(1, waiter.parcel)
         task = asyncio.create_task(waiter.job())
         self._jobs.add(task)
+        self._long.begun(waiter.parcel, task)
         task.add_done_callback(partial(self._done, waiter.parcel))
         return task
 
     def _has_room(self, parcel: Parcel) -> bool:
         if self.images == 0:
             return True
+        if self._long.would_share(parcel):
+            return False
         bounds = parcel.bounds
         return self.images < bounds.images and self.seconds + parcel.seconds <= bounds.seconds
 
     def _is_held_back(self, parcel: Parcel) -> bool:
-        """Tell whether a long image has to leave a worker to shorter ones, which wait or are handed
-        over.
-        """
-        if not parcel.is_long or self.long_images < parcel.bounds.long_images:
-            return False
-        return self.images > self.long_images or self._line.has_short()
+        return self._long.is_held_back(parcel, has_short=self._line.has_short())
 
     def _done(self, parcel: Parcel, task: "asyncio.Task[Any]") -> None:
         self._jobs.discard(task)
         if not task.cancelled():
             task.exception()  # looked at: where the caller has left it is nobody's
         self._count(-1, parcel)
+        self._long.done(parcel, task)
         self._advance()
 
     def _count(self, images: int, parcel: Parcel) -> None:
         self.images += images
-        self.long_images += images * parcel.is_long
         self.seconds += images * parcel.seconds
         self._metrics.hand_over(images, images * parcel.seconds)

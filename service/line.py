@@ -82,8 +82,8 @@ class Parcel:
 
     @property
     def is_next(self) -> bool:
-        """Once there is room for it, nothing may take that room: there is, with nothing else."""
-        return self.seconds > self.bounds.seconds
+        """Once there is room for it, nothing may take that room: there is hardly ever any."""
+        return self.is_long or self.seconds > self.bounds.seconds
 
 
 class Waiter(Protocol):

@@ -8,8 +8,12 @@ import asyncio
 import base64
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
+from itertools import count
+from typing import Any
 
 from fastapi import Request, Response
 
@@ -29,7 +33,7 @@ from service.errors import (
 )
 from service.handover import Handover
 from service.health import Health
-from service.line import Bounds, Frame
+from service.line import Bounds, Frame, Parcel
 from service.metrics import Metrics
 from service.models import Models
 from service.query import MEDIA_OUTPUTS, SegmentQuery, negotiate
@@ -43,6 +47,8 @@ from service.wanted import Wanted
 
 # the header of a larger body is read in a thread: it may hold a lot of metadata
 INLINE_HEADER_BYTES = 1_000_000
+# larger photos are rendered by threads of their own: others do not wait for one
+LARGE_PIXELS = 4_000_000
 # that an image is sent to where each was exchanged before its answer could be rendered
 MOST_MODELS = 3
 # of attempts that got no answer of the worker's
@@ -57,9 +63,12 @@ OUTCOMES: Mapping[type[ProblemError], str] = {
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A photo that was admitted: its file, how large the network will see it, and what it costs."""
+    """A photo that was admitted: its file, its own pixels, how large the network will see it, and
+    what it costs.
+    """
 
     body: bytes
+    pixels: int
     frame: Frame
     cost_s: float
 
@@ -89,6 +98,7 @@ class Segmenter:
     handovers: Mapping[str, Handover]
     health: Health
     metrics: Metrics
+    renderers: Executor
 
     async def segment(self, request: Request, query: SegmentQuery) -> Response:
         """Answer one request; raises ProblemError, or ClientDisconnect."""
@@ -135,7 +145,7 @@ class Segmenter:
         for _ in range(MOST_MODELS):
             answer = await self._ask(image, wanted, stages)
             with stages.timing("render"):
-                rendered = await self._render(answer, body, wanted)
+                rendered = await self._render(answer, image, wanted)
             if rendered is not None:
                 self.metrics.observe_stages(stages, wanted.model)
                 return Answered(rendered, answer.model)
@@ -152,7 +162,7 @@ class Segmenter:
             header = self._check_photo(body)
         self.metrics.observe_photo(header.height * header.width)
         cost_s = wanted.cost_s(header, len(body), self.settings.max_image_seconds)
-        return Image(body, wanted.frame(header), cost_s)
+        return Image(body, header.height * header.width, wanted.frame(header), cost_s)
 
     def _check_photo(self, body: bytes) -> photo.Header:
         header = photo.read_header(body, self.settings.formats)
@@ -167,12 +177,13 @@ class Segmenter:
         started = time.perf_counter()
         handover = self.handovers[wanted.model]
         parcel = handover.parcel(image.frame, image.cost_s, self._bounds(wanted))
-        answer = await self._retry.until_answered(
-            wanted.model,
-            lambda crashed: handover.run(
-                parcel, lambda: self._hand_over(image, wanted, suspect=crashed)
-            ),
-        )
+        for put_off in count():
+            job = partial(self._hand_over, image, wanted, put_off=put_off)
+            answer = await self._retry.until_answered(
+                wanted.model, partial(run_job, handover, parcel, job)
+            )
+            if not answer.is_put_off:
+                break
         stages.add_upstream((time.perf_counter() - started) * 1000, answer.report.stages_ms)
         if answer.media_type == PROBLEM_MEDIA_TYPE:
             raise read_problem(answer.body)
@@ -185,21 +196,13 @@ class Segmenter:
     def _retry(self) -> Retry:
         return Retry(self.health, self.metrics, self.settings.restart_wait_s)
 
-    async def _hand_over(self, image: Image, wanted: Wanted, *, suspect: bool) -> WorkerAnswer:
-        """Send an image until it is not put off for others; goes on when the client has gone: the
-        answer tells of its whole batch.
-        """
-        options = wanted.worker_options() | {"cost_s": image.cost_s}
-        if suspect:
-            options["suspect"] = True
-        while (answer := await self._send(image, wanted, options)).is_put_off:
-            options["was_put_off"] = True
-        return answer
-
-    async def _send(
-        self, image: Image, wanted: Wanted, options: Mapping[str, object]
+    async def _hand_over(
+        self, image: Image, wanted: Wanted, *, suspect: bool, put_off: int
     ) -> WorkerAnswer:
-        """Send an image once, and take note of all that the answer tells."""
+        """Goes on when the client has gone: the answer tells of its whole batch."""
+        options = wanted.worker_options() | {"cost_s": image.cost_s}
+        options |= {"suspect": True} if suspect else {}
+        options |= {"put_off": put_off} if put_off else {}
         try:
             answer = await self.upstream.send(wanted.model, image.body, options)
         except ProblemError as problem:
@@ -211,7 +214,7 @@ class Segmenter:
         self.metrics.reports.observe(answer.report, answer.model)
         return answer
 
-    async def _render(self, answer: WorkerAnswer, body: bytes, wanted: Wanted) -> Rendered | None:
+    async def _render(self, answer: WorkerAnswer, image: Image, wanted: Wanted) -> Rendered | None:
         """Render with the legend of the model that the answer is from; None where that model went
         before it told it.
         """
@@ -223,7 +226,19 @@ class Segmenter:
         if card is None:
             return None
         options = wanted.render_under(card)
-        return await asyncio.to_thread(render, answer.body, body, options, card.legend)
+        work = partial(render, answer.body, image.body, options, card.legend)
+        threads = self.renderers if image.pixels > LARGE_PIXELS else None  # or any
+        return await asyncio.get_running_loop().run_in_executor(threads, work)
+
+
+def run_job(
+    handover: Handover,
+    parcel: Parcel,
+    job: Callable[..., Coroutine[Any, Any, WorkerAnswer]],
+    crashed: bool,
+) -> Coroutine[Any, Any, WorkerAnswer]:
+    """Hand an image over when it is its turn, `crashed` where a worker has crashed with it."""
+    return handover.run(parcel, partial(job, suspect=crashed))
 
 
 def content_digest(body: bytes) -> str:

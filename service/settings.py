@@ -57,7 +57,7 @@ class Settings(BaseSettings):
         ge=0,
         allow_inf_nan=False,
         description="predicted CPU seconds that an image may take; beyond it 413"
-        "; a third of the model's `response_timeout_s`, where that is less or this is 0",
+        "; 0: 5, or ten usual photos of the model; a third of its `response_timeout_s` at most",
     )
     max_in_flight: int = Field(
         64, ge=1, le=100_000, description="requests accepted at a time; beyond it 429"

@@ -13,6 +13,7 @@ from tests.integration.test_mixed_sizes import photos_of_many_sizes
 
 HERE = Path(__file__).parent
 TALLIES = pytest.StashKey[list[Tally]]()
+FIGURES = pytest.StashKey[list[str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -23,6 +24,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[TALLIES] = []
+    config.stash[FIGURES] = []
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -34,6 +36,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
+    for line in config.stash[FIGURES]:
+        terminalreporter.write_line(line)
     if tallies := config.stash[TALLIES]:
         terminalreporter.section("faults under load")
         terminalreporter.write_line(table(tallies))
@@ -61,6 +65,12 @@ def start(tmp_path: Path) -> Iterator[StartHouse]:
     yield start
     for house in houses:
         house.stop()
+
+
+@pytest.fixture
+def figures(pytestconfig: pytest.Config) -> list[str]:
+    """Lines for the end of the report."""
+    return pytestconfig.stash[FIGURES]
 
 
 @pytest.fixture

@@ -39,6 +39,7 @@ class Tally:
     struck_at: float | None = None
     whole_after_s: float | None = None  # TorchServe, all workers and /readyz
     answered_at: list[float] = field(default_factory=list)
+    took_s: list[float] = field(default_factory=list)  # of the right answers
     failed_at: float = float("-inf")
 
     def answered(self, right: bytes, status: int, media_type: str, body: bytes, s: float) -> bool:
@@ -47,6 +48,7 @@ class Tally:
             self.right += 1
             self.slowest_s = max(self.slowest_s, s)
             self.answered_at.append(time.monotonic())
+            self.took_s.append(s)
             return True
         self.failed_at = time.monotonic()
         if status == HTTPStatus.OK:
@@ -103,7 +105,7 @@ class Tally:
 
     def raw(self) -> dict[str, object]:
         """What a JSON file keeps of it."""
-        left_out = {"struck_at", "answered_at", "failed_at", "problems"}
+        left_out = {"struck_at", "answered_at", "took_s", "failed_at", "problems"}
         kept = {each.name: getattr(self, each.name) for each in fields(self)}
         kept = {name: value for name, value in kept.items() if name not in left_out}
         reckoned = {"lost": self.lost, "longest_silence_s": self.longest_silence_s}
