@@ -16,6 +16,7 @@ from PIL import ExifTags, Image, ImageOps
 from handlers.errors import (
     BrokenImageError,
     EmptyBodyError,
+    ImageTooCostlyError,
     ProblemError,
     SideTooLongError,
     TooManyPixelsError,
@@ -210,10 +211,10 @@ def _broken() -> dict[str, tuple[bytes, type[ProblemError]]]:
             UnsupportedMediaTypeError,
         ),
         "jpeg-height-zero": (resized_header(whole, height=0), BrokenImageError),
-        "jpeg-bomb-of-scans": (many_scans(300), BrokenImageError),
+        "jpeg-bomb-of-scans": (many_scans(300), ImageTooCostlyError),
         "jpeg-bomb-of-segments": (
             b"\xff\xd8" + b"\xff\xfe\0\2" * 5000 + whole[2:],
-            BrokenImageError,
+            ImageTooCostlyError,
         ),
         "png-truncated": (flat_png[: len(flat_png) // 2], BrokenImageError),
         "png-truncated-in-header": (flat_png[:20], BrokenImageError),
@@ -227,7 +228,7 @@ def _broken() -> dict[str, tuple[bytes, type[ProblemError]]]:
         "png-size-zero": (png(ihdr(0, 83), b""), BrokenImageError),
         "png-bomb-of-chunks": (
             png(ihdr(61, 83), rows, before=chunk(b"zzZz", b"") * 70_000),
-            BrokenImageError,
+            ImageTooCostlyError,
         ),
         "png-bomb": (png_bomb(), TooManyPixelsError),
         "png-wide": (png(ihdr(1, 65_501, 1, 0), bytes(8_189)), SideTooLongError),

@@ -20,7 +20,7 @@ import numpy as np
 import simplejpeg
 from PIL.JpegImagePlugin import JpegImageFile
 
-from handlers.errors import BrokenImageError
+from handlers.errors import BrokenImageError, ImageTooCostlyError
 from handlers.photo.exif import orientation_in
 from handlers.photo.foreign import DECODER_ERRORS, translated
 from handlers.photo.header import Header, Pixels
@@ -81,13 +81,13 @@ def decode(body: bytes | bytearray) -> Pixels:
 
 
 def _scans(body: bytes | bytearray, found: Layout) -> int:
-    """Count the scans; raises BrokenImageError for more than MAX_SCANS."""
+    """Count the scans; raises ImageTooCostlyError for more than MAX_SCANS."""
     if found.scan is None or not found.has_several_scans(body):
         return 1
     scans = len(find_scans(body, found, MAX_SCANS + 1).scans)
     if scans > MAX_SCANS:
         msg = f"the jpeg file has more than {MAX_SCANS} scans; save the image again"
-        raise BrokenImageError(msg)
+        raise ImageTooCostlyError(msg)
     return scans
 
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from handlers.errors import BrokenImageError
+from handlers.errors import BrokenImageError, ImageTooCostlyError
 from handlers.photo.exif import MAX_EXIF_BYTES
 
 MAX_SEGMENTS = 1024
@@ -102,7 +102,7 @@ def _segments(body: bytes | bytearray) -> Iterator[Segment]:
             return
         at = segment.end
     msg = f"the jpeg file has more than {MAX_SEGMENTS} segments; save the image again"
-    raise BrokenImageError(msg)
+    raise ImageTooCostlyError(msg)
 
 
 def _next_segment(body: bytes | bytearray, match: re.Match[bytes] | None) -> Segment | None:

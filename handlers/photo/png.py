@@ -9,7 +9,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 
-from handlers.errors import BrokenImageError, UnsupportedMediaTypeError
+from handlers.errors import BrokenImageError, ImageTooCostlyError, UnsupportedMediaTypeError
 from handlers.photo.exif import MAX_XMP_BYTES, orientation_in
 from handlers.photo.header import Header
 
@@ -68,7 +68,7 @@ def chunks(body: bytes | bytearray) -> Iterator[tuple[int, int]]:
         yield start, end
         start = end
     msg = f"the png file has more than {MAX_CHUNKS} chunks; save the image again"
-    raise BrokenImageError(msg)
+    raise ImageTooCostlyError(msg)
 
 
 def pixels_only(body: bytes | bytearray) -> tuple[bytes, list[memoryview]]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
-from handlers.errors import BrokenImageError, UnsupportedMediaTypeError
+from handlers.errors import BrokenImageError, ImageTooCostlyError, UnsupportedMediaTypeError
 from handlers.photo import tiff_tags as tags_of
 from handlers.photo.exif import UPRIGHT, orientation_in, turn_back
 from handlers.photo.foreign import translated
@@ -230,7 +230,7 @@ def _scans(body: bytes | bytearray, tags: Tags) -> int:
     scans = max((body.count(b"\xff\xda", at, at + size) for at, size in parts), default=1)
     if scans > MAX_SCANS:
         msg = f"a jpeg in the tiff file has {scans} scans; the limit is {MAX_SCANS}"
-        raise BrokenImageError(msg + "; save the image again")
+        raise ImageTooCostlyError(msg + "; save the image again")
     return max(1, scans)
 
 

@@ -6,7 +6,7 @@ Layout: https://developers.google.com/speed/webp/docs/riff_container
 
 from collections.abc import Iterator
 
-from handlers.errors import BrokenImageError
+from handlers.errors import BrokenImageError, ImageTooCostlyError
 from handlers.photo.exif import orientation_in
 from handlers.photo.header import Header
 
@@ -43,7 +43,7 @@ def _chunks(body: bytes | bytearray) -> Iterator[tuple[bytes, int, int]]:
         yield bytes(body[start : start + 4]), payload, end
         start = end + end % 2  # chunks are padded to even sizes
     msg = f"the webp file has more than {MAX_CHUNKS} chunks; save the image again"
-    raise BrokenImageError(msg)
+    raise ImageTooCostlyError(msg)
 
 
 def _size(kind: bytes, payload: bytes) -> tuple[int, int] | None:

@@ -313,7 +313,7 @@ CASES = [
         "slow",
         "image_takes_too_long",
         with_fault(lambda torchserve: torchserve.finds(verdict(out_of_time=1))),
-        ("more than the 4 s", "max_side", "response_timeout_s"),
+        ("more than the 4 CPU seconds", "max_side", "another format"),
         photos=1,
     ),
     Case(
