@@ -3,8 +3,8 @@ given up when there is no room for all.
 
 Bytes count as they arrive, never as they are announced. A permit (`service.admission`) is taken
 when a body is complete: a request that has not arrived costs no other one its place. Where bodies
-hold as many bytes as they may, the slowest gives its bytes back, so that one that comes without
-delay always finds room. Called by `service.body`.
+hold as many bytes as they may, the slowest of those that hold much gives its bytes back, so that
+one that comes without delay always finds room. Called by `service.body`.
 """
 
 import asyncio
@@ -52,15 +52,22 @@ class Reading:
             self._count(-arrival.body_bytes)
 
     def take(self, arrival: "Arrival", more_bytes: int) -> None:
-        """Count bytes that have arrived; a lone body always finds room."""
-        while self._held_bytes + more_bytes > self._max_bytes and len(self._arrivals) > 1:
-            slowest = min(self._arrivals, key=Arrival.present_rate)
+        """Count bytes that have arrived; a body always finds room where no other holds any."""
+        self._count(more_bytes)
+        arrival.body_bytes += more_bytes
+        while self._max_bytes < self._held_bytes > arrival.body_bytes:
+            slowest = min([arrival, *self._holders()], key=Arrival.present_rate)
             if slowest is arrival:
                 raise self._no_room()
             self._arrivals.discard(slowest)
             slowest.give_up(self._no_room())
-        self._count(more_bytes)
-        arrival.body_bytes += more_bytes
+
+    def _holders(self) -> list["Arrival"]:
+        """Find the bodies that hold half of the mean or more. To give up others frees next to
+        nothing, however slow they are; these hold half of all bytes at least.
+        """
+        least_bytes = self._held_bytes / (2 * len(self._arrivals))
+        return [arrival for arrival in self._arrivals if arrival.body_bytes >= least_bytes]
 
     def release(self, arrival: "Arrival") -> None:
         self._count(-arrival.body_bytes)

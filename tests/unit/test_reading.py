@@ -72,9 +72,40 @@ async def test_the_one_that_comes_slowest_is_refused_itself() -> None:
         fast.take(100)
 
 
+@pytest.mark.parametrize("begun_bytes", [0, 1])
+async def test_bodies_that_hold_next_to_nothing_are_left_alone(begun_bytes: int) -> None:
+    """To give them up would free nothing, however slow they are."""
+    reading = reading_of()
+
+    async def stall(stack: AsyncExitStack) -> None:
+        async with reading.arriving(NEVER) as stalled:
+            stalled.take(900)
+            stalled._last -= 5  # s ago, by the loop's clock
+            newcomer = await stack.enter_async_context(reading.arriving(NEVER))
+            newcomer.take(200)
+            await asyncio.sleep(10)
+
+    async with AsyncExitStack() as stack:
+        begun = [await stack.enter_async_context(reading.arriving(NEVER)) for _ in range(5)]
+        for arrival in begun:
+            arrival.take(begun_bytes)
+            arrival._last -= 10
+        with pytest.raises(BusyError):
+            await stall(stack)
+        for arrival in begun:
+            arrival.take(1)
+
+
 async def test_a_lone_body_always_finds_room() -> None:
     async with reading_of(max_bytes=10).arriving(NEVER) as arrival:
         arrival.take(1_000_000)
+
+
+async def test_a_body_beside_others_that_hold_nothing_finds_room() -> None:
+    reading = reading_of(max_bytes=10)
+    async with reading.arriving(NEVER) as begun, reading.arriving(NEVER) as arrival:
+        arrival.take(1_000_000)
+        begun.take(0)  # would raise, had it been given up
 
 
 async def test_bytes_are_given_back_when_a_body_is_complete() -> None:
