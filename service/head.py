@@ -135,15 +135,17 @@ class HeadReader:
             )
         check_host(self.headers, version)
         raw_path, query = split_target(method, self._url)
+        framing = framing_of(self.headers, version) if self._is_framed else None
         return Head(
             method.decode("ascii"),
             raw_path,
             query,
             version,
             self.headers,
-            framing_of(self.headers, version) if self._is_framed else None,
+            framing,
             keep_alive=self._keep_alive and version != "1.0",
-            asks_first=self._asks_first,
+            # HTTP/1.0 has no `100 Continue`, and without a body there is nothing to ask for
+            asks_first=self._asks_first and version != "1.0" and framing is not None,
         )
 
 

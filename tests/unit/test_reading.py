@@ -204,6 +204,24 @@ async def test_who_finds_room_is_asked_to_send() -> None:
         assert (await client.answer()).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("version", "length", "body"),
+    [(b"1.0", b"Content-Length: 5\r\n", b"hello"), (b"1.1", b"", b"")],
+    ids=["in-1.0", "no-body"],
+)
+@on_uvloop
+async def test_who_cannot_be_asked_to_send_is_not(
+    version: bytes, length: bytes, body: bytes
+) -> None:
+    head = b"POST /v1/segment HTTP/%b\r\nHost: x\r\nExpect: 100-continue\r\n%b\r\n"
+    async with running() as gateway, connected(gateway) as client:
+        await gateway.ready()
+        await client.send(head % (version, length) + body)
+        async with asyncio.timeout(10):
+            top = await client.reader.readuntil(b"\r\n")
+        assert top.startswith(b"HTTP/1.1 400 ")
+
+
 @on_uvloop
 async def test_a_slow_body_makes_room_for_one_that_comes() -> None:
     async with running(max_reading_bytes=200_000) as gateway:
