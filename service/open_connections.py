@@ -1,8 +1,9 @@
 """All open connections of one process: how many there may be, and which one gives way to the next.
 
-A connection that the server waits for (it idles, or owes a part of a request) gives way to a new
-one when there are as many as the limit, the one that has been silent for longest first. Only where
-each is being answered a new one is turned away. Used by `service.protocol`.
+A connection that the server waits for (it idles, owes a part of a request, or does not take its
+answer) gives way to a new one when there are as many as the limit, the one that has been silent for
+longest first. Only where each is being answered a new one is turned away. Used by
+`service.protocol`.
 """
 
 from typing import Protocol
@@ -49,6 +50,10 @@ class OpenConnections:
         """Note that the server waits for this one, which has just shown a sign of life."""
         self._awaited.pop(connection, None)
         self._awaited[connection] = None
+
+    def stalls(self, connection: Yielding) -> None:
+        """Note that the server waits for this one, which has shown no sign of life."""
+        self._awaited.setdefault(connection)
 
     def serves(self, connection: Yielding) -> None:
         """Note that this one waits for the server."""

@@ -16,7 +16,7 @@ A connection is in one of these states, and holds at most:
 | in a body that is read | HIGH_WATER_LIMIT and one read; what the route took is counted there |
 | in a body that nobody reads | nothing; `header_timeout_s`, KEPT_REST_BYTES or `parting_bytes` |
 | being answered | MAX_PENDING_BYTES of later requests and one read; the request's deadline |
-| its answer being taken | the answer; `write_timeout_s` for each TAKEN_BYTES |
+| its answer being taken | the answer; `write_timeout_s` for each TAKEN_BYTES, or as if idle |
 | told to go | nothing; PARTING_S, `parting_bytes` |
 
 One read of uvloop's has at most 256 KiB.
@@ -147,10 +147,7 @@ class Connection(asyncio.Protocol):
 
     def _note(self, *, is_new: bool) -> None:
         """Set the time for what the client owes now; each head has its own."""
-        if self.is_answering and self._framing is None:
-            self._crowd.serves(self)
-            return
-        self._crowd.awaits(self)
+        self._show_who_waits()
         if self.is_answering:
             return
         if self._reading is None and not (self._head.has_begun or self._framing or self._come):
@@ -158,6 +155,19 @@ class Connection(asyncio.Protocol):
         elif is_new or self._is_idle or self._reading is None:
             self._is_idle = False
             self._await_reading(self._limits.header_timeout_s)
+
+    def _show_who_waits(self) -> None:
+        """Tell the other connections whether the server waits for this client. While one does not
+        take its answer, what else it sends is no sign of life.
+        """
+        if self._is_parting:
+            return
+        if self.flow.write_paused:
+            self._crowd.stalls(self)
+        elif self.is_answering and self._framing is None:
+            self._crowd.serves(self)
+        else:
+            self._crowd.awaits(self)
 
     def _idle(self) -> None:
         """Wait for the next request."""
@@ -283,8 +293,13 @@ class Connection(asyncio.Protocol):
         self._come.clear()
 
     def give_way(self) -> None:
-        """Leave the place to a new connection; called when the server waits for this one."""
-        if self.is_answering or self._head.has_begun:
+        """Leave the place to a new connection; called when the server waits for this one. Who has
+        not taken the half of an answer cannot be told why.
+        """
+        if self.is_answering and self.flow.write_paused:
+            self._tell_to_go()
+            self.transport.abort()
+        elif self.is_answering or self._head.has_begun:
             self._refuse(self._limits.gave_way())
         else:
             self._tell_to_go()
@@ -337,9 +352,11 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         self.flow.pause_writing()
         self._await_writing()
+        self._show_who_waits()
 
     def resume_writing(self) -> None:
         self.flow.resume_writing()
+        self._show_who_waits()
 
     def _await_writing(self) -> None:
         self._stop_writing()

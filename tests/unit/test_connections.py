@@ -337,6 +337,67 @@ async def test_the_connection_that_is_silent_for_longest_gives_way(sent: bytes, 
             assert await silent.closed() == b""
 
 
+@asynccontextmanager
+async def not_reading(gateway: Gateway, sent: bytes) -> AsyncIterator[Client]:
+    """A client that takes nothing of its answers, for which the gateway waits by now."""
+    known = set(gateway.server.server_state.connections)
+    narrow = socket.socket()
+    narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    narrow.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(narrow, ("127.0.0.1", gateway.port))
+    async with connected_by(narrow) as client:
+        await client.send(sent)
+        await until(lambda: bool(stuck(gateway) - known))
+        yield client
+
+
+@asynccontextmanager
+async def connected_by(connection: socket.socket) -> AsyncIterator[Client]:
+    reader, writer = await asyncio.open_connection(sock=connection, limit=1)
+    try:
+        yield Client(reader, writer)
+    finally:
+        writer.transport.abort()
+
+
+def stuck(gateway: Gateway) -> set[Any]:
+    """The connections whose clients have left so much that no more is written."""
+    return {one for one in gateway.server.server_state.connections if one.flow.write_paused}  # type: ignore[union-attr]  # ours
+
+
+LARGE = b"GET /static-offline-docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@pytest.mark.parametrize("more", [b"", GET], ids=["silent", "sends-on"])
+@on_uvloop
+async def test_who_does_not_take_his_answers_gives_way(more: bytes) -> None:
+    async with running(max_connections=2) as gateway, AsyncExitStack() as stack:
+        await gateway.ready()
+        for _ in range(2):
+            client = await stack.enter_async_context(not_reading(gateway, LARGE * 20))
+            await client.send(more)
+        for _ in range(2):
+            newcomer = await stack.enter_async_context(connected(gateway))
+            await newcomer.send(GET)
+            assert (await newcomer.answer()).status_code == 200
+        await until(lambda: not stuck(gateway))
+
+
+@on_uvloop
+async def test_who_sends_on_without_reading_is_not_taken_for_the_livelier_one() -> None:
+    async with running(max_connections=2) as gateway, not_reading(gateway, LARGE * 20) as unread:
+        await gateway.ready()
+        async with connected(gateway) as idle, connected(gateway) as newcomer:
+            await idle.send(GET)
+            assert (await idle.answer()).status_code == 200
+            await unread.send(GET)
+            await newcomer.send(GET)
+            assert (await newcomer.answer()).status_code == 200
+            await until(lambda: not stuck(gateway))
+            await idle.send(GET)
+            assert (await idle.answer()).status_code == 200
+
+
 @on_uvloop
 async def test_who_sends_again_and_again_is_not_the_one_to_give_way() -> None:
     async with (
