@@ -345,8 +345,7 @@ class Connection(asyncio.Protocol):
         self._await_writing()
         if self._is_parting or self.transport.is_closing():
             return
-        if len(self._come) <= MAX_PENDING_BYTES:
-            self.flow.resume_reading()
+        self.flow.resume_reading()  # `_look` pauses it again where much is pending
         self._look()
 
     def pause_writing(self) -> None:

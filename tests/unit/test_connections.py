@@ -217,6 +217,17 @@ async def test_pipelined_requests_are_answered_in_order() -> None:
 
 
 @on_uvloop
+async def test_a_large_head_behind_a_request_is_read_to_its_end() -> None:
+    """As large as it is, no more is read of it until the first request is answered."""
+    large = GET[:-2] + b"X-Large: " + b"a" * 20_000 + b"\r\n\r\n"
+    async with running(header_timeout_s=3.0) as gateway, connected(gateway) as client:
+        await client.send(GET + large[:17_000])
+        assert (await client.answer()).status_code == 200
+        await client.send(large[17_000:])
+        assert (await client.answer()).status_code == 200
+
+
+@on_uvloop
 async def test_nonsense_behind_a_request_takes_nothing_from_its_answer() -> None:
     async with running() as gateway, connected(gateway) as client:
         await client.send(GET + b"nonsense\r\n\r\n" + GET)
