@@ -103,9 +103,10 @@ async def test_a_lone_body_always_finds_room() -> None:
 
 async def test_a_body_beside_others_that_hold_nothing_finds_room() -> None:
     reading = reading_of(max_bytes=10)
-    async with reading.arriving(NEVER) as begun, reading.arriving(NEVER) as arrival:
-        arrival.take(1_000_000)
-        begun.take(0)  # would raise, had it been given up
+    async with reading.arriving(NEVER) as begun:
+        async with reading.arriving(NEVER) as arrival:
+            arrival.take(1_000_000)
+        begun.take(10)
 
 
 async def test_bytes_are_given_back_when_a_body_is_complete() -> None:
