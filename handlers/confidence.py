@@ -17,6 +17,8 @@ STRIP_TERMS = 1 << 18
 # steps before the terms are computed anew: their rounding errors do not add up
 SERIES = 16
 LEVELS = 255
+# of fp32's 87
+LEAST_EXPONENT = -60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +75,29 @@ def series(scores: Tensor, step: Tensor, ratio: Tensor, made: Tensor) -> None:
     by `step`.
 
     Shifted by the largest score at either end, between which none is larger, no term overflows.
+    Scores so far below that their terms would vanish, and could not come back, are computed one by
+    one.
     """
     pixels = made.shape[-1]
     last = scores.add(step, alpha=pixels - 1)
-    terms = scores.sub_(torch.maximum(scores.amax(0), last.amax(0))).exp_()
+    largest = torch.maximum(scores.amax(0), last.amax(0))
+    if not min((scores - largest).amin(), (last - largest).amin()) > LEAST_EXPONENT:
+        for place in range(pixels):
+            made[..., place] = levels_of(softmax_terms(scores.add(step, alpha=place)))
+        return
+    terms = scores.sub_(largest).exp_()
     for place in range(pixels):
-        made[..., place] = terms.amax(0).div_(terms.sum(0)).mul_(LEVELS).round_()
+        made[..., place] = levels_of(terms)
         terms.mul_(ratio)
+
+
+def softmax_terms(scores: Tensor) -> Tensor:
+    return scores.sub_(scores.amax(0)).exp_()
+
+
+def levels_of(terms: Tensor) -> Tensor:
+    """Give the largest term's share in steps: (rows, cells); 0 where a score is not a number."""
+    return terms.amax(0).div_(terms.sum(0)).mul_(LEVELS).round_().nan_to_num_(0)
 
 
 def confidence(ringed: Tensor, rows: Axis, columns: Axis) -> Tensor:

@@ -86,7 +86,8 @@ class FlightRecorder:
     def catch_crashes(self) -> None:
         """Have the interpreter write what ran into the trace, should it crash or be too slow."""
         faulthandler.enable(self._trace, all_threads=False)
-        faulthandler.register(signal.SIGPROF, self._trace, all_threads=False, chain=True)
+        # of all threads: the signal may come to one that Python does not know, which has no stack
+        faulthandler.register(signal.SIGPROF, self._trace, all_threads=True, chain=True)
 
     def begin(self, entries: Mapping[int, Entry], clock_s: float, cpu_s: float) -> None:
         """Take a batch in hand, by places; this process ends if it is not through in time.
@@ -204,7 +205,8 @@ def ending_of(trace: str) -> Ending:
     """Tell from its trace how a process ended; it has none if it was killed from outside."""
     beginnings: Mapping[str, Ending] = {
         "Timeout (": "stalled",
-        "Stack (": "out_of_time",
+        "Thread 0x": "out_of_time",
+        "Current thread 0x": "out_of_time",
         "Fatal Python error": "crashed",
     }
     found = (ending for words, ending in beginnings.items() if trace.startswith(words))

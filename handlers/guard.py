@@ -140,9 +140,8 @@ class RecordingGuard(Guard):
         self._recorder.begin(entries, limits.clock_s, limits.cpu_s(images.values()))
         try:
             together, suspects = self._sort(images, entries)
-            images_tried = [tried(suspect.job, limits) for suspect in suspects.values()]
-            trials = self._trials.submit(decode_apart, images_tried, limits.suspect_clock_s)
-            yield Batch(together, self._later(suspects, entries, trials, limits, deadline))
+            verdicts = self._trials.submit(self._try, suspects, entries, limits)
+            yield Batch(together, self._later(suspects, entries, verdicts, limits, deadline))
         finally:
             self._recorder.end()
 
@@ -183,7 +182,7 @@ class RecordingGuard(Guard):
         self,
         suspects: Mapping[int, Suspect],
         entries: Mapping[int, Entry],
-        trials: "Future[list[Ending | None]]",
+        tried: "Future[dict[int, ProblemError | None]]",
         limits: TimeLimits,
         deadline: float,
     ) -> Iterator[Jobs]:
@@ -192,10 +191,7 @@ class RecordingGuard(Guard):
         """
         if not suspects:
             return
-        verdicts = {
-            place: self._verdict(ending, suspect.job, alone(entries[place]), limits)
-            for (place, suspect), ending in zip(suspects.items(), trials.result(), strict=True)
-        }
+        verdicts = tried.result()
         yield {
             place: verdicts[place] or suspect.job
             for place, suspect in suspects.items()
@@ -204,11 +200,25 @@ class RecordingGuard(Guard):
         for place, suspect in suspects.items():
             if suspect.is_recorded and not verdicts[place]:
                 cpu_s = limits.cpu_s([suspect.job])
-                has_time = deadline - time.monotonic() > limits.suspect_clock_s
+                has_time = deadline - time.monotonic() > max(limits.suspect_clock_s, cpu_s)
                 self._recorder.hold(place, alone(entries[place]), cpu_s if has_time else 0.0)
                 self._recorder.allow(cpu_s)
                 yield {place: suspect.job}
                 self._suspects.clear(entries[place].digest)
+
+    def _try(
+        self, suspects: Mapping[int, Suspect], entries: Mapping[int, Entry], limits: TimeLimits
+    ) -> dict[int, ProblemError | None]:
+        """Decode suspects apart; tell why each is refused, if it is. Each death is noted at once:
+        should this process come to its end meanwhile, the next one knows the more.
+        """
+        endings = decode_apart(
+            [tried(suspect.job, limits) for suspect in suspects.values()], limits.suspect_clock_s
+        )
+        return {
+            place: self._verdict(ending, suspect.job, alone(entries[place]), limits)
+            for (place, suspect), ending in zip(suspects.items(), endings, strict=True)
+        }
 
     def _verdict(
         self, ending: Ending | None, job: Job, entry: Entry, limits: TimeLimits
@@ -231,7 +241,8 @@ def alone(entry: Entry) -> Entry:
 
 
 def tried(job: Job, limits: TimeLimits) -> Tried:
-    return Tried(job.body, job.options.orientation, limits.cpu_s([job]))
+    """Have an image decoded in the CPU time that one thread may take for it."""
+    return Tried(job.body, job.options.orientation, replace(limits, threads=1).cpu_s([job]))
 
 
 def digest_of(job: Job) -> bytes:

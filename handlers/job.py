@@ -34,6 +34,8 @@ class Options(BaseModel):
     max_side: int | None = Field(default=None, ge=1)
     # predicted CPU seconds: see handlers/cost.py
     cost_s: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    # it would hold the answers of others in its batch
+    is_long: bool = False
     # times that it was put off for the others of its batch
     put_off: int = Field(default=0, ge=0)
     # a worker has crashed with this image in hand, perhaps another TorchServe's

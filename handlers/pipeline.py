@@ -10,7 +10,6 @@ image's own answer; what a process has died on before runs after the others, alo
 
 import json
 import logging
-import math
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
@@ -52,16 +51,9 @@ class Pipeline:
     """A loaded model and the threads around it."""
 
     def __init__(
-        self,
-        config: ModelConfig,
-        network: Network,
-        costs: Costs,
-        card: ModelCard,
-        long_s: float = math.inf,
+        self, config: ModelConfig, network: Network, costs: Costs, card: ModelCard
     ) -> None:
-        """Take a loaded model; images of more than `long_s` do not share batches with others."""
         self.card = card
-        self._long_s = long_s
         self._network = network
         self._costs = costs
         self._open_photo = partial(open_photo, working_max_side=config.working_max_side)
@@ -79,13 +71,13 @@ class Pipeline:
         with codec_threads(network.device) as threads:  # where codecs will run
             rates = threads.submit(measure_rates, network, costs).result()
         card = model_card(config, folder, network.device, rates)
-        return cls(config, network, costs, card, rates.long_s(config.working_max_side))
+        return cls(config, network, costs, card)
 
     def run(self, jobs: Sequence[Job | ProblemError], guard: Guard = UNGUARDED) -> list[Answer]:
         """Answer every job; one image's failure is its own answer and costs the others nothing."""
         images = {place: job for place, job in enumerate(jobs) if not wants_card(job)}
         cards = {place: self._describe() for place in range(len(jobs)) if place not in images}
-        now, put_off = share(images, self._long_s)
+        now, put_off = share(images)
         with guard.batch(now, self._limits) as batch:
             answered = self._segment(batch.together, guard)
             for suspects in batch.later:

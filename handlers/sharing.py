@@ -17,17 +17,17 @@ MOST_PUT_OFF = 4
 Jobs = Mapping[int, Job | ProblemError]  # by their place in the batch
 
 
-def share(images: Jobs, long_s: float) -> tuple[Jobs, dict[int, Answer]]:
+def share(images: Jobs) -> tuple[Jobs, dict[int, Answer]]:
     """Part a batch into what is worked on now and the answers of what is put off."""
-    put_off = {place for place, job in images.items() if may_be_put_off(job, long_s)}
+    put_off = {place for place, job in images.items() if may_be_put_off(job)}
     if len(put_off) == len(images):
         put_off = set()
     now = {place: job for place, job in images.items() if place not in put_off}
     return now, {place: Answer(b"", PUT_OFF_MEDIA_TYPE, Report({})) for place in put_off}
 
 
-def may_be_put_off(job: Job | ProblemError, long_s: float) -> bool:
+def may_be_put_off(job: Job | ProblemError) -> bool:
     """Tell whether others would wait for an image, and it has not waited too often itself."""
     if not isinstance(job, Job):
         return False
-    return job.options.cost_s > long_s and job.options.put_off < MOST_PUT_OFF
+    return job.options.is_long and job.options.put_off < MOST_PUT_OFF

@@ -12,7 +12,8 @@ import signal
 import struct
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -25,6 +26,9 @@ LONGEST_S = 60.0
 OOM_FIRST = "1000"
 # told from outside to end, which says nothing of the image
 FOREIGN_SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+# looked at so long, a process that hangs neither has a processor nor waits for one
+LOOK_S = 0.2
+HANGING_SHARE = 0.1
 ORIENTATIONS: tuple[Literal["exif", "stored"], ...] = ("exif", "stored")
 # before each image: its bytes, the place of its orientation, and the CPU seconds that it may take
 FRAME = struct.Struct("=QBd")
@@ -43,17 +47,22 @@ class Tried(NamedTuple):
         return FRAME.pack(len(self.body), orientation, self.cpu_s) + self.body
 
 
-def decode_apart(images: Sequence[Tried], clock_s: float) -> list[Ending | None]:
-    """Decode in processes of their own; tell for each image how its process died, None where it did
-    not.
+def decode_apart(images: Sequence[Tried], clock_s: float) -> Iterator[Ending | None]:
+    """Decode in processes of their own, in `clock_s` seconds together; tell for each image, as soon
+    as it is known, how its process died, None where it did not, or where there was no time.
     """
-    endings: list[Ending | None] = []
-    while left := images[len(endings) :]:
-        done, ending = decode_until_an_end(left, clock_s)
-        endings += [None] * done
-        if done < len(left):
-            endings += [ending] if ending else [None] * (len(left) - done)
-    return endings
+    deadline = time.monotonic() + clock_s
+    left = list(images)
+    while left and (left_s := deadline - time.monotonic()) > 0:
+        done, ending = decode_until_an_end(left, left_s)
+        yield from [None] * done
+        del left[:done]
+        if left and ending:
+            yield ending
+            del left[:1]
+        elif left:
+            break
+    yield from [None] * len(left)
 
 
 def decode_until_an_end(images: Sequence[Tried], clock_s: float) -> tuple[int, Ending | None]:
@@ -69,10 +78,29 @@ def decode_until_an_end(images: Sequence[Tried], clock_s: float) -> tuple[int, E
         try:
             told, _ = process.communicate(framed, timeout=clock_s)
         except subprocess.TimeoutExpired:
+            hangs = is_hanging(process.pid)
             process.kill()
             told, _ = process.communicate()
-            return told.count(DONE), "stalled"
+            return told.count(DONE), "stalled" if hangs else None
     return told.count(DONE), ending_by(-process.returncode)
+
+
+def is_hanging(pid: int) -> bool:
+    """Tell whether a process waits for something else than a processor: one that a busy machine
+    keeps from its work proves nothing.
+    """
+    try:
+        before_s = scheduled_s(pid)
+        time.sleep(LOOK_S)
+        return scheduled_s(pid) - before_s < HANGING_SHARE * LOOK_S
+    except (OSError, ValueError):
+        return False
+
+
+def scheduled_s(pid: int) -> float:
+    """Seconds that a process has had a processor or waited for one (sched-stats.rst)."""
+    running_ns, waiting_ns, _ = Path(f"/proc/{pid}/schedstat").read_text().split()
+    return (int(running_ns) + int(waiting_ns)) / 1e9
 
 
 def ending_by(signum: int) -> Ending | None:
@@ -80,7 +108,7 @@ def ending_by(signum: int) -> Ending | None:
         return "killed"
     if signum == signal.SIGPROF:
         return "out_of_time"
-    return "crashed" if signum > 0 else None
+    return "crashed" if signum > 0 and signum != signal.SIGALRM else None
 
 
 def bound() -> None:

@@ -44,6 +44,8 @@ class Handover:
         self._tickets = count()
         self._jobs: set[asyncio.Task[Any]] = set()
         self._long = LongImages(self._advance)
+        self._short_images = 0
+        self._short_seconds = 0.0
         self.images = 0
         self.seconds = 0.0
 
@@ -93,12 +95,13 @@ class Handover:
         return task
 
     def _has_room(self, parcel: Parcel) -> bool:
-        if self.images == 0:
+        if parcel.is_long:
+            return not self._long.would_share()
+        if self._short_images == 0:
             return True
-        if self._long.would_share(parcel):
-            return False
         bounds = parcel.bounds
-        return self.images < bounds.images and self.seconds + parcel.seconds <= bounds.seconds
+        has_seconds = self._short_seconds + parcel.seconds <= bounds.seconds
+        return has_seconds and self._short_images < bounds.images
 
     def _is_held_back(self, parcel: Parcel) -> bool:
         return self._long.is_held_back(parcel, has_short=self._line.has_short())
@@ -114,4 +117,7 @@ class Handover:
     def _count(self, images: int, parcel: Parcel) -> None:
         self.images += images
         self.seconds += images * parcel.seconds
+        if not parcel.is_long:
+            self._short_images += images
+            self._short_seconds += images * parcel.seconds
         self._metrics.hand_over(images, images * parcel.seconds)

@@ -40,28 +40,26 @@ class Frame(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much may be handed over at a time: images, and predicted seconds of a worker; how many
-    of the images may be long (more than `long_s`) while there are shorter ones.
+    """How much may be handed over at a time: images, and predicted seconds of a worker. Images of
+    more than `long_s` are long: they do not count here, and each takes one of the `workers`.
     """
 
     images: int
     seconds: float
-    long_images: int = 1
+    workers: int = 1
     long_s: float = math.inf
 
     @classmethod
     def of(cls, workers: int, batch_size: int, seconds: float, long_s: float) -> "Bounds":
         """Two batches a worker; TorchServe may put any of them into one batch, so all of them
-        together take no more `seconds` than one batch may. Long images leave shorter ones a worker.
+        together take no more `seconds` than one batch may.
         """
-        return cls(BATCHES * workers * batch_size, seconds, max(1, workers - 1), long_s)
+        return cls(BATCHES * workers * batch_size, seconds, workers, long_s)
 
     def share(self, processes: int) -> "Bounds":
         """Take one process's part of what all of a gateway's may hand over; never nothing."""
-        images, long_images = (max(1, n // processes) for n in (self.images, self.long_images))
-        return replace(
-            self, images=images, seconds=self.seconds / processes, long_images=long_images
-        )
+        images, workers = (max(1, count // processes) for count in (self.images, self.workers))
+        return replace(self, images=images, seconds=self.seconds / processes, workers=workers)
 
 
 @dataclass(frozen=True, slots=True)

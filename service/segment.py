@@ -45,8 +45,8 @@ from service.stages import Stages
 from service.upstream import Upstream, WorkerAnswer
 from service.wanted import Wanted
 
-# the header of a larger body is read in a thread: it may hold a lot of metadata
-INLINE_HEADER_BYTES = 1_000_000
+# the header of a larger body is read in a thread: it may hold metadata in thousands of pieces
+INLINE_HEADER_BYTES = 64_000
 # larger photos are rendered by threads of their own: others do not wait for one
 LARGE_PIXELS = 4_000_000
 # that an image is sent to where each was exchanged before its answer could be rendered
@@ -178,7 +178,8 @@ class Segmenter:
         handover = self.handovers[wanted.model]
         parcel = handover.parcel(image.frame, image.cost_s, self._bounds(wanted))
         for put_off in count():
-            job = partial(self._hand_over, image, wanted, put_off=put_off)
+            is_long = parcel.is_long
+            job = partial(self._hand_over, image, wanted, is_long=is_long, put_off=put_off)
             answer = await self._retry.until_answered(
                 wanted.model, partial(run_job, handover, parcel, job)
             )
@@ -197,10 +198,11 @@ class Segmenter:
         return Retry(self.health, self.metrics, self.settings.restart_wait_s)
 
     async def _hand_over(
-        self, image: Image, wanted: Wanted, *, suspect: bool, put_off: int
+        self, image: Image, wanted: Wanted, *, is_long: bool, suspect: bool, put_off: int
     ) -> WorkerAnswer:
         """Goes on when the client has gone: the answer tells of its whole batch."""
         options = wanted.worker_options() | {"cost_s": image.cost_s}
+        options |= {"is_long": True} if is_long else {}
         options |= {"suspect": True} if suspect else {}
         options |= {"put_off": put_off} if put_off else {}
         try:

@@ -5,7 +5,6 @@
 
 import io
 import json
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -96,10 +95,10 @@ def network(precision: str = "fp32") -> Network:
     return Network(load_config(MODEL), MODEL, cpu(precision))
 
 
-def pipeline(net: Network, *, long_s: float = math.inf, **changes: Any) -> Pipeline:
+def pipeline(net: Network, **changes: Any) -> Pipeline:
     config = ModelConfig.model_validate(document(**changes))
     card: dict[str, object] = {"name": config.name, "digest": "0123456789abcdef"}
-    return Pipeline(config, net, SHARING, card, long_s)
+    return Pipeline(config, net, SHARING, card)
 
 
 class FakeNetwork(Network):

@@ -29,6 +29,10 @@ from handlers.photo.jpeg_scans import Scans, find_scans, has_all_bits, restarts_
 from handlers.photo.jpeg_segments import LOSSLESS, Layout, layout, without_stray_bytes
 from handlers.photo.jpeg_whole import is_whole
 
+MAX_REPAIRED_PIXELS = 64_000_000
+"""In all scans together. What a strict decoder refuses is decoded up to five times more, which no
+header foretells; of larger files it counts as damaged."""
+
 MAX_SCANS = 50
 """Each scan walks all of the image, also one of ten bytes: 65 ms at 16 megapixels. Writers use
 about ten."""
@@ -70,6 +74,8 @@ def decode(body: bytes | bytearray) -> Pixels:
     if found.frame.marker == LOSSLESS:
         raise BrokenImageError(_DAMAGED)
     scans = find_scans(body, found, MAX_SCANS)
+    if found.height * found.width * len(scans.scans) > MAX_REPAIRED_PIXELS:
+        raise BrokenImageError(_DAMAGED)
     _check_markers(body, found, scans)
     clean = without_stray_bytes(body, found, scans.end - 2 * scans.ended) + _END
     if not scans.ended:

@@ -28,6 +28,7 @@ _TRANSPARENCY_BYTES = {0: range(2, 3), 2: range(6, 7), 3: range(1, 257)}
 _TEXTS = frozenset({b"tEXt", b"zTXt", b"iTXt"})
 _MAX_KEY_BYTES = 80
 _XMP, _HEX_EXIF = b"XML:com.adobe.xmp", b"Raw profile type exif"
+_MAX_HEX_BYTES = 150_000  # of the 64 KiB that EXIF has at most, and of its line breaks
 _HEX_HEAD_LINES = 3
 
 
@@ -151,7 +152,8 @@ def _text(kind: bytes, data: bytes) -> bytes:
 
 def _from_hex(profile: bytes) -> bytes:
     """Return the EXIF that ImageMagick wrote: three lines of head, then hexadecimal digits."""
+    digits = profile[:_MAX_HEX_BYTES].split(b"\n", _HEX_HEAD_LINES)[_HEX_HEAD_LINES:]
     try:
-        return bytes.fromhex(b"".join(profile.split(b"\n")[_HEX_HEAD_LINES:]).decode("ascii"))
+        return bytes.fromhex(b"".join(digits).decode("ascii"))  # which skips line breaks
     except ValueError:
         return b""

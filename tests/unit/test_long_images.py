@@ -33,8 +33,38 @@ async def test_long_images_alone_have_all_workers() -> None:
         line.arrive(20)
         await settle()
         await settle()
+    assert line.underway == [0, 1]  # one for each: in TorchServe's queue it would be in the way
+    await end(line, 0)
+    assert line.underway == [1, 2]
+    await end(line, 1, 2)
+
+
+async def test_a_long_image_takes_no_room_of_shorter_ones() -> None:
+    """Not even where several gateway processes have each a part that is less than it takes."""
+    line = scene(most_seconds=LONG_S / 2)
+    line.arrive(50)
+    await settle()
+    await settle()
+    for _ in range(2):
+        line.arrive(LONG_S / 4)
+    await settle()
     assert line.underway == [0, 1, 2]
     await end(line, 0, 1, 2)
+
+
+async def test_long_images_rest_no_longer_than_the_last_one_took() -> None:
+    line = scene()
+    line.arrive(1)
+    line.arrive(1000)
+    line.arrive(1)
+    await settle()
+    await end(line, 0)
+    assert line.underway == [1, 2]
+    line.arrive(1000)
+    await end(line, 1)  # put off, or refused: after no time
+    await end(line, 2)
+    await until(lambda: line.underway == [3])
+    await end(line, 3)
 
 
 async def test_a_long_image_waits_until_what_was_handed_over_before_is_answered() -> None:
@@ -73,12 +103,15 @@ async def test_beside_shorter_ones_a_single_long_image_goes_at_a_time_and_then_t
     await settle()
     await end(line, 0)
     assert line.underway == [1, 3]
+    loop = asyncio.get_running_loop()
+    done = loop.time() + REST_S
+    await until(lambda: loop.time() > done)
     await end(line, 1)
-    rested = asyncio.get_running_loop().time() + REST_S
+    rested = loop.time() + REST_S
     line.arrive(0)
     await settle()
     assert line.underway == [3, 4]  # shorter ones go past the next long one
-    await until(lambda: asyncio.get_running_loop().time() > rested)
+    await until(lambda: loop.time() > rested)
     line.arrive(0)
     await settle()
     assert line.underway == [3, 4]  # and now the queue runs empty for it

@@ -7,10 +7,9 @@ from handlers.job import PUT_OFF_MEDIA_TYPE, Job, Options
 from handlers.sharing import MOST_PUT_OFF, share
 from tests.worker import FakeNetwork, labels_or_codes, pipeline, plain
 
-LONG_S = 1.0
-SHORT = Job(b"", Options(cost_s=0.5))
-LONG = Job(b"", Options(cost_s=1.5))
-OFTEN = Job(b"", Options(cost_s=1.5, put_off=MOST_PUT_OFF))
+SHORT = Job(b"")
+LONG = Job(b"", Options(is_long=True))
+OFTEN = Job(b"", Options(is_long=True, put_off=MOST_PUT_OFF))
 BROKEN = WorkerFailedError("no options")
 
 
@@ -27,7 +26,7 @@ BROKEN = WorkerFailedError("no options")
 )
 def test_long_images_let_others_pass_a_few_times(batch: list[Job], put_off: list[int]) -> None:
     images = dict(enumerate(batch))
-    now, answers = share(images, LONG_S)
+    now, answers = share(images)
     assert sorted(answers) == put_off
     assert now == {place: job for place, job in images.items() if place not in put_off}
     assert {answer.media_type for answer in answers.values()} <= {PUT_OFF_MEDIA_TYPE}
@@ -35,12 +34,15 @@ def test_long_images_let_others_pass_a_few_times(batch: list[Job], put_off: list
 
 def test_a_pipeline_works_on_the_rest_and_counts_only_that() -> None:
     net = FakeNetwork()
-    made = pipeline(net, long_s=LONG_S)
-    photos = [Job(plain((32, 32), label), Options(cost_s=cost)) for label, cost in ((1, 0), (2, 2))]
+    made = pipeline(net)
+    photos = [
+        Job(plain((32, 32), label), Options(is_long=is_long))
+        for label, is_long in ((1, False), (2, True))
+    ]
     short, long = made.run(photos)
     assert labels_or_codes([short]) == [1]
     assert (long.media_type, long.body) == (PUT_OFF_MEDIA_TYPE, b"")
     assert (short.report.batch_images, long.report.batch_images) == (1, None)
     assert net.passes == [1]
-    often = Job(photos[1].body, Options(cost_s=2, put_off=MOST_PUT_OFF))
+    often = Job(photos[1].body, Options(is_long=True, put_off=MOST_PUT_OFF))
     assert labels_or_codes(made.run([photos[0], often])) == [1, 2]
