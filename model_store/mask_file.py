@@ -107,19 +107,21 @@ def of_palette(image: Image.Image, palette: Sequence[Rgb]) -> Written:
         told = ", ".join(f"{each} in {colour}" for each, colour in list(colours.items())[:SHOWN])
         raise MaskError(
             f"is a palette mask whose numbers say other classes than its colours ({told}); save it "
-            "as grey with class numbers, or let number N have the colour of class N"
+            "as grey with class numbers and 255 for void, or let number N have the colour of class N"
         )
     return Written(values, colours.get(FULL) == VOID_COLOUR)
 
 
 def contradicts(colours: dict[int, tuple[int, ...]], palette: Sequence[Rgb]) -> bool:
-    """Whether numbers in these colours would be other classes by colour: a program that saves
-    space puts colours in an order of its own.
+    """Whether numbers in these colours would be other classes, or void, by colour: a program that
+    saves space puts colours in an order of its own.
     """
-    if len(colours) > 1 and set(colours.values()) <= set(palette):
-        return any(
-            each >= len(palette) or palette[each] != colour for each, colour in colours.items()
-        )
+    wanted: dict[int, tuple[int, ...]] = {**dict(enumerate(palette)), FULL: VOID_COLOUR}
+    elsewhere = [colour for each, colour in colours.items() if wanted.get(each) != colour]
+    if VOID_COLOUR in elsewhere:
+        return True
+    if len(colours) > 1 and set(colours.values()) <= set(wanted.values()):
+        return bool(elsewhere)
     greys = [colour[0] for colour in colours.values() if len(set(colour)) == 1 and len(colour) == 3]  # noqa: PLR2004
     if len(greys) < len(colours):
         return False

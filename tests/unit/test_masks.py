@@ -184,6 +184,44 @@ def test_numbers_that_a_palette_has_in_another_place_are_refused(tmp_path: Path)
         survey(saved(tmp_path, with_palette(disc(), (0, 0, 0), (2, 2, 2))), THREE)
 
 
+CAT, VOC_VOID = (0, 64, 255), (224, 224, 192)
+VOID_ELSEWHERE = {
+    "behind the classes that occur": ((0, 0, 0), CAT, VOC_VOID),
+    "before them": (VOC_VOID, (0, 0, 0), CAT),
+    "in a class's place": ((0, 0, 0), VOC_VOID, CAT),
+    "among colours of no class": ((0, 0, 0), (9, 8, 7), VOC_VOID),
+    "alone": (VOC_VOID, VOC_VOID, VOC_VOID),
+}
+
+
+@pytest.mark.parametrize("colours", VOID_ELSEWHERE.values(), ids=VOID_ELSEWHERE.keys())
+def test_a_palette_with_void_in_another_place_is_refused(
+    tmp_path: Path, colours: tuple[tuple[int, int, int], ...]
+) -> None:
+    values = disc()
+    values[:2] = 2
+    with pytest.raises(DataError, match="other classes than its colours"):
+        survey(saved(tmp_path, with_palette(values, *colours)), THREE)
+
+
+@pytest.mark.parametrize("void", [VOC_VOID, (255, 255, 255)], ids=["of VOC", "white"])
+def test_a_palette_with_classes_and_void_in_their_places_is_read(
+    tmp_path: Path, void: tuple[int, int, int]
+) -> None:
+    values = disc()
+    values[:2] = VOID
+    (pair,) = pairs = saved(
+        tmp_path, with_palette(values, *THREE.palette, *[(0, 0, 0)] * 252, void)
+    )
+    assert np.array_equal(read_labels(pair.mask, survey(pairs, THREE).legend), values)
+
+
+def test_a_class_may_have_the_colour_of_void(tmp_path: Path) -> None:
+    legend = replace(TWO, palette=((0, 0, 0), VOC_VOID))
+    (pair,) = pairs = saved(tmp_path, with_palette(disc(), *legend.palette))
+    assert np.array_equal(read_labels(pair.mask, survey(pairs, legend).legend), disc())
+
+
 def test_a_jpeg_under_another_name_is_called_one(tmp_path: Path) -> None:
     file = tmp_path / "0.png"
     grey(disc(255)).save(file, "JPEG")
