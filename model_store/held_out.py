@@ -1,7 +1,7 @@
 """Which photos a training held out: noted in the run's folder, found again by evaluation.
 
 `val.txt` has their names; `val.sha256` says by digests which photos those were, since another data
-set may have the same names.
+set may have the same names. Both are copied along with the weights, wherever the run's folder is.
 """
 
 import hashlib
@@ -31,21 +31,28 @@ def note(held_out: Sequence[Pair], run: Path) -> None:
     (run / DIGESTS).write_text("".join(lines))
 
 
+def copy_notes(run: Path, folder: Path) -> None:
+    """Put both files of a run beside the weights that a folder has of it."""
+    for name in (VAL_LIST, DIGESTS):
+        content = (run / name).read_bytes()
+        (folder / name).write_bytes(content)
+
+
 def choose(data: Path, listed: Path | None, folder: Path | None) -> Chosen:
     """Choose what a model is scored on: photos that it has not learned from, where that is known.
 
-    `listed` names them; else a folder's own training does, if it was on these photos, else the
-    data's val.txt; else all are taken. Raises DataError.
+    `listed` names them; else a folder's own training does, as far as its photos are in the data;
+    else the data's val.txt; else all are taken. Raises DataError.
     """
     if listed is not None:
         return from_list(data, listed, "listed")
     training = noted_in(folder) if folder else None
-    if training and is_of(training / DIGESTS, data):
-        return from_list(data, training / VAL_LIST, "held out in its training")
+    if training and (chosen := from_notes(data, training)):
+        return chosen
     if (data / VAL_LIST).exists():
         return from_list(data, data / VAL_LIST, "listed")
     pairs = find_pairs(data)
-    known = f"; {training} held out photos of another data set" if training else ""
+    known = f"; its training held out photos of another data set ({training})" if training else ""
     return Chosen(pairs, f"all {len(pairs)} photos, any that it was trained on too{known}")
 
 
@@ -54,17 +61,26 @@ def from_list(data: Path, file: Path, how: str) -> Chosen:
     return Chosen(pairs, f"the {len(pairs)} photos {how} ({file})")
 
 
+def from_notes(data: Path, training: Path) -> Chosen | None:
+    """Choose the photos held out that are in the data as they were; None where none is."""
+    noted = [line.split("  ", 1) for line in (training / DIGESTS).read_text().splitlines()]
+    kept = [Path(name).stem for word, name in noted if is_as_noted(data / name, word)]
+    if not kept:
+        return None
+    part, lost = len(kept), len(noted) - len(kept)
+    changed = f"; {lost} other{'s' * (lost > 1)} gone or changed since" if lost else ""
+    why = f"the {part} photos held out in its training ({training / VAL_LIST}{changed})"
+    return Chosen(find_pairs(data, kept), why)
+
+
 def noted_in(folder: Path) -> Path | None:
-    """Find the run that made a folder's weights: its own, or the run that the folder is of."""
-    runs = folder / RUN, folder.resolve().parent
-    return next((run for run in runs if (run / DIGESTS).exists()), None)
+    """Find the notes on a folder's weights: beside them, in its run, or in the run it is of."""
+    places = folder, folder / RUN, folder.resolve().parent
+    return next((place for place in places if (place / DIGESTS).exists()), None)
 
 
-def is_of(digests: Path, data: Path) -> bool:
-    """Whether all photos that are noted are those of `data`."""
-    noted = [line.split("  ", 1) for line in digests.read_text().splitlines()]
-    files = [(word, data / name) for word, name in noted]
-    return bool(files) and all(file.is_file() and digest(file) == word for word, file in files)
+def is_as_noted(photo: Path, word: str) -> bool:
+    return photo.is_file() and digest(photo) == word
 
 
 def digest(photo: Path) -> str:

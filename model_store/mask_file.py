@@ -107,7 +107,7 @@ def of_palette(image: Image.Image, palette: Sequence[Rgb]) -> Written:
         told = ", ".join(f"{each} in {colour}" for each, colour in list(colours.items())[:SHOWN])
         raise MaskError(
             f"is a palette mask whose numbers say other classes than its colours ({told}); save it "
-            "as grey with class numbers and 255 for void, or let number N have the colour of class N"
+            "as grey with class numbers (void: 255), or let number N have the colour of class N"
         )
     return Written(values, colours.get(FULL) == VOID_COLOUR)
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from handlers.model_config import MODEL_FILE, ModelConfig
 from handlers.network import BACKBONE
+from model_store.held_out import copy_notes
 from model_store.kernels import BETWEEN
 from model_store.recognised import COUNTERS
 
@@ -34,7 +35,10 @@ def in_file(weights: Tensors, config: ModelConfig) -> Tensors:
 
 
 def put_weights(source: Path, folder: Path, config: ModelConfig) -> None:
-    """Give `folder` the weights of a run's best model: at once, or not at all."""
+    """Give `folder` the weights of a run's best model, at once or not at all, and the run's notes
+    on the photos held out.
+    """
     partial = folder / f".{config.weights}"
     partial.write_bytes((source / config.weights).read_bytes())
     partial.replace(folder / config.weights)
+    copy_notes(source.parent, folder)

@@ -18,6 +18,7 @@ from handlers.network import build_net, load_net
 from model_store.checkpoint import CheckpointError
 from model_store.cli import model
 from model_store.cli.train import stopped_by_signals
+from model_store.held_out import choose
 from model_store.train import toy
 from model_store.train.folder import Tensors, write_model
 from model_store.train.log import LOG_FILE, read
@@ -211,6 +212,25 @@ def test_the_command_puts_the_best_weights_into_the_folder(data: Path, folder: P
     assert "the best of 2 steps: mean IoU" in told
     assert not torch.equal(load_file(file)["conv1_1.weight"], before["conv1_1.weight"])
     load_net(config(), file)
+
+
+def test_a_run_in_another_folder_leaves_beside_the_weights_what_it_held_out(
+    data: Path, folder: Path, tmp_path: Path
+) -> None:
+    code, told = command(folder, data, "--steps", "2", "--run", str(tmp_path / "elsewhere"))
+    assert (code, "the best of 2 steps: mean IoU" in told) == (0, True), told
+    shutil.rmtree(tmp_path / "elsewhere")
+    names = [pair.name for pair in choose(data, None, folder).pairs]
+    assert names == [pair.name for pair in split(data).val]
+
+
+def test_a_run_that_changed_no_weights_leaves_no_notes_on_them(
+    data: Path, folder: Path, tmp_path: Path
+) -> None:
+    run = str(tmp_path / "elsewhere")
+    code, told = command(folder, data, "--steps", "1", "--rate", "1e-12", "--run", run)
+    assert (code, "was left as it was" in told) == (0, True), told
+    assert len(choose(data, None, folder).pairs) == 12
 
 
 def test_weights_that_are_no_better_leave_those_that_were_there(data: Path, folder: Path) -> None:
