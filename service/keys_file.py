@@ -22,8 +22,9 @@ from service.keys import Key, Keys, KeysFileError, read_keys
 MAX_FILE_BYTES = 1_000_000
 MAX_FINDINGS = 10  # told of in one log line
 LOOK_EVERY_S = 1.0
-# a look that takes longer (a network file system that hangs) shows that the keys are unknown
-STALE_S = 60.0
+# a look that takes longer (a file system that hangs) shows that the keys are unknown: long enough
+# for a short disturbance of a network's, which must not turn every request away
+STALE_S = 10.0
 
 logger = structlog.get_logger("fcnserve.keys")
 

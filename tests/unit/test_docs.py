@@ -15,6 +15,7 @@ from handlers.errors import ProblemError
 from service.canary import Canary
 from service.cli import app
 from service.gpu_metrics import FIGURES
+from service.keys_file import LOOK_EVERY_S, STALE_S
 from service.metrics import Metrics
 from service.query import SegmentQuery
 from service.render import Output
@@ -117,6 +118,13 @@ def test_a_command_of_the_training_page_has_only_options_that_exist(command: str
     for argument in arguments:
         if argument.startswith("-"):
             assert argument in told.output
+
+
+def test_how_long_a_removed_key_stays_valid_is_told() -> None:
+    most_s = f"{2 * LOOK_EVERY_S + STALE_S:.0f}"  # a look begins within two periods
+    threats = (ROOT / "docs/threat-model.md").read_text()
+    assert f"no key is valid after {most_s} seconds" in README
+    assert f"({most_s} where the file system hangs" in threats
 
 
 def test_each_curl_that_sends_a_photo_as_its_body_names_its_type() -> None:
