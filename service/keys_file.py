@@ -41,12 +41,17 @@ class KeysFile:
         self._keys = Keys(())
 
     def check(self) -> None:
-        """Read the file at the first start; raises KeysFileError for whatever is wrong with it."""
+        """Read the file at the first start; raises KeysFileError where no key of it is valid.
+
+        Lines that are wrong are left out, as they are later: what a gateway serves with, it can be
+        started with again.
+        """
         content = self._read()
         if isinstance(content, KeysFileError):
             raise content
-        if findings := self._parsed(content).findings:
-            raise KeysFileError(f"{self._path}: {told(findings)}")
+        keys = self._parsed(content)
+        if not keys.valid:
+            raise KeysFileError(f"{self._path}: {told(keys.findings)}")
 
     @contextmanager
     def watching(self) -> Iterator[None]:

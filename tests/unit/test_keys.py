@@ -62,11 +62,12 @@ def test_a_file_may_have_comments_blank_lines_and_capitals() -> None:
         pytest.param([f"{KEY.digest} two words"], id="two-names"),
         pytest.param([f"{KEY.digest} evil\x1b[31m"], id="name-for-a-terminal"),
         pytest.param([f"{KEY.digest} {'n' * 65}"], id="long-name"),
-        pytest.param([KEY.line, f"{KEY.digest} again"], id="twice"),
-        pytest.param([f"{number:064x}" for number in range(MAX_KEYS + 1)], id="too-many"),
+        pytest.param(["\x00\ufffd"] * 100, id="garbled"),
     ],
 )
-def test_a_wrong_line_ends_the_first_start_and_is_not_shown(path: Path, lines: list[str]) -> None:
+def test_a_file_without_any_valid_line_ends_the_first_start_and_is_not_shown(
+    path: Path, lines: list[str]
+) -> None:
     path.write_text("\n".join(lines))
     with pytest.raises(KeysFileError) as error:
         KeysFile(path).check()
@@ -75,11 +76,31 @@ def test_a_wrong_line_ends_the_first_start_and_is_not_shown(path: Path, lines: l
     assert len(str(error.value)) < 3000
 
 
-@pytest.mark.parametrize(
+each_wrong_line = pytest.mark.parametrize(
     "wrong",
     [SECRET, KEY.digest[:-1], f"{KEY.digest} two words", f"{OTHER.digest} again", "\x00\ufffd"],
     ids=["a-key-itself", "short", "two-names", "twice", "garbled"],
 )
+
+
+@each_wrong_line
+def test_a_wrong_line_ends_no_start_and_the_log_has_its_number(path: Path, wrong: str) -> None:
+    path.write_text(f"# ours\n{OTHER.line}\n{wrong}\n")
+    keys = KeysFile(path)
+    keys.check()
+    with capture_logs() as logs, keys.watching():
+        assert keys.find(OTHER_SECRET.encode()) == OTHER
+    (line,) = [line for line in logs if line["log_level"] == "error"]
+    assert line["reason"].startswith("line 3 ")
+    assert SECRET not in str(logs)
+
+
+def test_too_many_keys_end_no_start(path: Path) -> None:
+    path.write_text("\n".join(f"{number:064x}" for number in range(MAX_KEYS + 1)))
+    KeysFile(path).check()
+
+
+@each_wrong_line
 def test_a_wrong_line_is_left_out_and_told_of_by_its_number_alone(wrong: str) -> None:
     keys = read_keys(["# ours", OTHER.line, wrong])
     assert keys.valid == (OTHER,)
