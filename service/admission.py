@@ -112,7 +112,8 @@ class Admission:
     def hold(self, model: str, body_bytes: int = 0, seconds: float = 0.0) -> None:
         """Take more on account of a request in flight; raises BusyError where others have it all.
 
-        One that is alone is never turned away: it would not fit any better later.
+        One that is alone is never turned away: it would not fit any better later. A negative number
+        gives back.
         """
         self._check_all(model, Held(0, body_bytes, seconds))
         self._count(model, 0, body_bytes, seconds)
@@ -143,7 +144,7 @@ class Admission:
             )
         if held.images + more.images <= 1:
             return
-        if more.body_bytes and held.body_bytes + more.body_bytes > limits.body_bytes:
+        if more.body_bytes > 0 and held.body_bytes + more.body_bytes > limits.body_bytes:
             raise self._busy(
                 f"{held.body_bytes} bytes of images are in flight{whose} and this request has "
                 f"{more.body_bytes}; the limit is {limits.body_bytes}",
@@ -177,7 +178,7 @@ class Place:
     seconds: float = 0.0
 
     def hold_bytes(self, body_bytes: int) -> None:
-        """Take account of a body; raises BusyError."""
+        """Take account of a body, or of its getting smaller; raises BusyError."""
         self.admission.hold(self.model, body_bytes=body_bytes)
         self.body_bytes += body_bytes
 

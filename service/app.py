@@ -22,6 +22,7 @@ from handlers.errors import ProblemError
 from handlers.photo import ignore_decoder_warnings
 from service import errors, routes
 from service.admission import Admission, Limits
+from service.coding import Unpacking
 from service.door import Door
 from service.gate import Gate, in_front
 from service.handover import Handover
@@ -131,12 +132,22 @@ async def lifespan(
         settings.min_body_bytes_per_s,
         metrics.line,
     )
+    unpacking = Unpacking()
     renderers = rendering_threads()
     health = Health(upstream, models, settings, metrics, admission.is_idle)
     app.state.models, app.state.health = models, health
     app.state.scrape = Scrape(metrics.scraped)
     app.state.segmenter = Segmenter(
-        settings, upstream, models, admission, reading, handovers, health, metrics, renderers
+        settings,
+        upstream,
+        models,
+        admission,
+        reading,
+        unpacking,
+        handovers,
+        health,
+        metrics,
+        renderers,
     )
     watch = asyncio.create_task(health.watch())
     try:
@@ -149,4 +160,5 @@ async def lifespan(
         for handover in handovers.values():
             await handover.close()
         await upstream.close()
+        unpacking.close()
         renderers.shutdown(wait=False)

@@ -22,7 +22,6 @@ from service.body import (
     images_of,
     read_body,
     too_large,
-    unpacked,
 )
 from service.coding import coding_of
 from service.connection import while_connected
@@ -121,13 +120,15 @@ async def segment_batch(segmenter: Segmenter, request: Request, query: SegmentQu
             body = await read_body(request, max_bytes, arrival, BATCH_ADVICE)
     with admission.slot(model) as place:  # the request's place is that of its first image
         place.hold_bytes(len(body))
-        async with deadline.for_mask():
-            with stages.timing("read"):
-                body = await unpacked(body, coding, max_bytes, place.hold_bytes, BATCH_ADVICE)
-                uploads = await images_of(request, body)
-        request.state.images = len(uploads)
-        charge_others(request, len(uploads))
         async with while_connected(request):
+            async with deadline.for_mask():
+                with stages.timing("read"):
+                    body = await segmenter.unpacking.whole(
+                        body, coding, max_bytes, place.hold_bytes, BATCH_ADVICE
+                    )
+                    uploads = await images_of(request, body)
+            request.state.images = len(uploads)
+            charge_others(request, len(uploads))
             async with deadline.for_mask():
                 wanted = await segmenter.wanted(request, query, BATCH_MEDIA_OUTPUTS)
             batch = Batch(segmenter, wanted, deadline, stages.ms["read"], request.state.request_id)

@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from handlers.errors import BrokenImageError, UnsupportedMediaTypeError
 from handlers.photo import DEFAULT_FORMATS, sniff
 from service.base64_text import from_base64
-from service.coding import decoded
 from service.errors import BadBase64Error, BadJsonError, BodyTooLargeError, ContentTypeError
 from service.form import IMAGES, Upload, from_multipart, read_form
 from service.reading import Arrival
@@ -30,7 +29,6 @@ ADVICE = (
     'multipart/form-data with a file in the field "image", or application/json'
 )
 Taker = Callable[[bytes], Awaitable[bytes]]
-Hold = Callable[[int], None]  # takes account of so many more bytes; may raise BusyError
 
 BATCH_ADVICE = "send fewer images at a time or raise FCNSERVE_MAX_BATCH_BODY_BYTES"
 
@@ -128,15 +126,6 @@ async def read_body(
             arrival.take(len(chunk))
             body += chunk
     return bytes(body)
-
-
-async def unpacked(
-    body: bytes, coding: str, max_body_bytes: int, hold: Hold, advice: str = IMAGE_ADVICE
-) -> bytes:
-    """Unpack a body that is packed as its `Content-Encoding` said; raises ProblemError."""
-    whole = await decoded(body, coding, max_body_bytes, advice)
-    hold(max(0, len(whole) - len(body)))
-    return whole
 
 
 def too_large(body_bytes: int, max_body_bytes: int, advice: str) -> BodyTooLargeError:

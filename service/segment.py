@@ -20,8 +20,8 @@ from fastapi import Request, Response
 from handlers import photo
 from handlers.errors import PROBLEM_MEDIA_TYPE, ProblemError, read_problem
 from service.admission import Admission, Place
-from service.body import announced_bytes, image_taker, read_body, unpacked
-from service.coding import coding_of
+from service.body import IMAGE_ADVICE, announced_bytes, image_taker, read_body
+from service.coding import Unpacking, coding_of
 from service.connection import while_connected
 from service.deadline import Deadline
 from service.errors import (
@@ -95,6 +95,7 @@ class Segmenter:
     models: Models
     admission: Admission
     reading: Reading
+    unpacking: Unpacking
     handovers: Mapping[str, Handover]
     health: Health
     metrics: Metrics
@@ -115,7 +116,9 @@ class Segmenter:
             place.hold_bytes(len(body))
             async with while_connected(request), deadline.for_mask():
                 with stages.timing("read"):
-                    body = await unpacked(body, coding, max_bytes, place.hold_bytes)
+                    body = await self.unpacking.whole(
+                        body, coding, max_bytes, place.hold_bytes, IMAGE_ADVICE
+                    )
                     image = await take(body)
                 with stages.timing("admit"):
                     wanted = await self.wanted(request, query)
