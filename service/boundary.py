@@ -1,7 +1,8 @@
 """A form's boundary, and its body from the first boundary on. Called by `service.form`.
 
-Senders differ in what surrounds a form: text before it, LF for CRLF, a `Content-Type` that was set
-by hand and does not name the boundary. What has one reading is brought into the usual form.
+Senders differ in what surrounds a form: text before it, LF for CRLF, blanks behind a boundary, a
+`Content-Type` that was set by hand and does not name the boundary. What has one reading is brought
+into the usual form.
 """
 
 import re
@@ -16,7 +17,7 @@ ADVICE = (
     "(curl: -F image=@photo.jpg)"
 )
 # what a boundary may consist of (RFC 2046, section 5.1.1), where the body alone names it
-FIRST_LINE = re.compile(rb"--([0-9A-Za-z'()+_,./:=?-]{1,70})\r?\n")
+FIRST_LINE = re.compile(rb"--([0-9A-Za-z'()+_,./:=?-]{1,70})[ \t]*\r?\n")
 # a text before the first boundary that is longer is no preamble
 MAX_PREAMBLE_BYTES = 16_384
 # of a form whose lines end in LF
@@ -41,10 +42,11 @@ def boundary_of(headers: Headers, body: bytes) -> bytes:
 
 
 def with_usual_start(body: bytes, boundary: bytes) -> bytes:
-    """Leave out what is before the first boundary, and have lines end in CRLF; raises
-    BadMultipartError where the boundary is not there.
+    """Leave out what is before the first boundary, and blanks behind it (those behind others are
+    the parser's to pass over), and have lines end in CRLF; raises BadMultipartError where the
+    boundary is not there.
     """
-    line = re.compile(rb"(?:\A|\n)--" + re.escape(boundary) + rb"(\r?\n|--)")
+    line = re.compile(rb"(?:\A|\n)--" + re.escape(boundary) + rb"([ \t]*)(\r?\n|--)")
     found = line.search(body, 0, MAX_PREAMBLE_BYTES + len(boundary))
     if not found:
         if body:
@@ -55,7 +57,9 @@ def with_usual_start(body: bytes, boundary: bytes) -> bytes:
         return body
     start = body.index(b"--", found.start())
     form = body[start:] if start else body
-    return with_crlf(form, boundary) if found[1] == b"\n" else form
+    if found[1]:
+        form = b"--" + boundary + body[found.start(2) :]
+    return with_crlf(form, boundary) if found[2] == b"\n" else form
 
 
 def with_crlf(form: bytes, boundary: bytes) -> bytes:

@@ -62,6 +62,13 @@ def with_lf(body: bytes) -> bytes:
     return lines[0] + lines[1] + content + lines[2] + lines[3]
 
 
+def padded(body: bytes) -> bytes:
+    """A form whose boundaries have blanks behind them, which says nothing (RFC 2046)."""
+    for end in (b"\r\n", b"\n"):
+        body = body.replace(b"--b" + end, b"--b \t " + end)
+    return body
+
+
 def base64_json(change: Callable[[str], str]) -> bytes:
     return json.dumps({"image": change(base64.b64encode(CAT).decode())}).encode()
 
@@ -99,6 +106,15 @@ def as_json(body: bytes) -> bytes:
         pytest.param(f"{FORM}; boundary=b", multipart(CAT) + b"bye", id="epilogue"),
         pytest.param(f"{FORM}; boundary=b", multipart(CAT).rstrip(), id="no-last-line-end"),
         pytest.param(f"{FORM}; boundary=b", with_lf(multipart(CAT)), id="lf"),
+        pytest.param(f"{FORM}; boundary=b", padded(multipart(CAT)), id="blanks"),
+        pytest.param(f"{FORM}; boundary=b", padded(TEXT) + multipart(CAT), id="blanks-once"),
+        pytest.param(f"{FORM}; boundary=b", TEXT + padded(multipart(CAT)), id="blanks-later"),
+        pytest.param(f"{FORM}; boundary=b", padded(with_lf(multipart(CAT))), id="blanks-and-lf"),
+        pytest.param(FORM, padded(multipart(CAT)), id="blanks-in-the-first-line"),
+        pytest.param(
+            f"{FORM}; boundary=b", b"hello\r\n" + padded(multipart(CAT)), id="blanks-after-preamble"
+        ),
+        pytest.param(f"{FORM}; boundary=b", multipart(CAT) + b" \t\r\n", id="blanks-at-the-end"),
         pytest.param(
             f"{FORM}; boundary=b",
             TEXT.replace(b"\r", b"") + with_lf(multipart(CAT)),
