@@ -14,7 +14,7 @@ LAST_WORD_S = 1.0
 MAX_PENDING_BYTES = 16 * 1024
 # a body that nobody reads any more may have so much left for its connection to be kept
 KEPT_REST_BYTES = 1_000_000
-# for a sender to notice the answer and stop; then the connection is reset
+# for a sender to notice the answer and stop, or send on; then the connection is reset
 PARTING_S = 2.0
 PARTING_BYTES = 20_000_000
 
@@ -28,6 +28,8 @@ class Limits:
     max_connections: int
     # that a sender may still send to read his answer, before the connection is reset
     parting_bytes: int
+    # of a body; one that nobody reads, too
+    min_body_bytes_per_s: int
 
     @classmethod
     def of(cls, settings: Settings) -> "Limits":
@@ -37,6 +39,7 @@ class Limits:
             settings.write_timeout_s,
             connections,
             max(PARTING_BYTES, settings.max_body_bytes),
+            settings.min_body_bytes_per_s,
         )
 
     def too_slow(self) -> ReadTimeoutError:

@@ -14,12 +14,12 @@ A connection is in one of these states, and holds at most:
 | idle | nothing; `KEEP_ALIVE_S`, or until another needs its place |
 | in a head | MAX_HEAD_BYTES and one read; `header_timeout_s` |
 | in a body that is read | HIGH_WATER_LIMIT and one read; what the route took is counted there |
-| in a body that nobody reads | nothing; `header_timeout_s`, KEPT_REST_BYTES or `parting_bytes` |
+| in a body that nobody reads | nothing; KEPT_REST_BYTES, `header_timeout_s` at the least rate |
 | being answered | MAX_PENDING_BYTES of later requests and one read; the request's deadline |
 | its answer being taken | the answer; `write_timeout_s` for each TAKEN_BYTES, or as if idle |
-| told to go | nothing; PARTING_S, `parting_bytes` |
+| told to go | nothing; `parting_bytes`, each PARTING_S at the least rate |
 
-One read of uvloop's has at most 256 KiB.
+The least rate is `min_body_bytes_per_s`. One read of uvloop's has at most 256 KiB.
 """
 
 import asyncio
@@ -77,6 +77,7 @@ class Connection(asyncio.Protocol):
         self._come = bytearray()  # and not been looked at
         self._is_idle = self._is_going = self._is_parting = self._has_parted = False
         self._dropped_bytes = 0
+        self._unread_bytes = 0  # that came and that nobody reads, since `_reading` runs
         self._reading: asyncio.TimerHandle | None = None
         self._writing: asyncio.TimerHandle | None = None
 
@@ -197,7 +198,9 @@ class Connection(asyncio.Protocol):
         except ProblemError as problem:
             self._refuse(problem)
             return b""
-        if body and not self._cycle.response_complete:
+        if self._cycle.response_complete:
+            self._unread_bytes += len(body)
+        elif body:
             self._cycle.body += body
             self._cycle.message_event.set()
             if len(self._cycle.body) > HIGH_WATER_LIMIT:
@@ -212,22 +215,29 @@ class Connection(asyncio.Protocol):
     def _drop(self, data: bytes) -> None:
         """Read what nobody wants, so that its sender reads why; not for ever."""
         self._dropped_bytes += len(data)
+        self._unread_bytes += len(data)
         if self._dropped_bytes > self._limits.parting_bytes:
             self.transport.abort()
 
     def _await_reading(self, seconds: float) -> None:
         self._stop_reading()
-        self._reading = self._loop.call_later(seconds, self._give_up_reading)
+        self._unread_bytes = 0
+        self._reading = self._loop.call_later(seconds, self._check_come, seconds)
 
     def _stop_reading(self) -> None:
         if self._reading is not None:
             self._reading.cancel()
             self._reading = None
 
-    def _give_up_reading(self) -> None:
-        """The client has owed something for too long."""
+    def _check_come(self, seconds: float) -> None:
+        """Give up a client that owes something, unless it is a body that nobody reads and that
+        comes as fast as one has to: its sender reads the answer when it has sent all.
+        """
         self._reading = None
-        if self._is_parting:
+        least_bytes = seconds * self._limits.min_body_bytes_per_s
+        if self._unread_bytes >= least_bytes and not self._is_going:
+            self._await_reading(seconds)
+        elif self._is_parting:
             self.transport.abort()
         elif self._head.has_begun:
             self._refuse(self._limits.too_slow())

@@ -13,6 +13,7 @@ import httpx
 import pytest
 import uvloop
 
+from service.limits import PARTING_S
 from tests.fakes import CAT, Gateway, running, until
 
 GET = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -202,6 +203,27 @@ async def test_a_body_that_nobody_waits_for_keeps_no_connection_open() -> None:
         assert (await client.answer()).status_code == 404
         await client.send(b"still sending")
         assert await client.closed() == b""
+
+
+@pytest.mark.parametrize("length", [90_000, 9_000_000], ids=["kept", "told-to-go"])
+@on_uvloop
+async def test_who_sends_on_slowly_after_an_answer_is_not_cut_off(length: int) -> None:
+    """As long as the body comes as fast as one has to that is read."""
+    head = b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % length
+    settings = {"header_timeout_s": 0.5, "min_body_bytes_per_s": 2_000}
+    async with running(**settings) as gateway, connected(gateway) as client:
+        await client.send(head)
+        answer = await client.answer()
+        assert answer.status_code == 404
+        is_kept = answer.headers.get("connection") != "close"
+        assert is_kept is (length == 90_000)
+        for _ in range(30):  # for longer than it might be silent, twice
+            await client.send(bytes(3000))
+            await asyncio.sleep(0.05 if is_kept else 0.05 + PARTING_S / 20)
+        assert open_connections(gateway) == 1
+        if is_kept:
+            await client.send(GET)
+            assert (await client.answer()).status_code == 200
 
 
 @on_uvloop
