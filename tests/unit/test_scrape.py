@@ -3,7 +3,7 @@
 import asyncio
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter
@@ -11,22 +11,30 @@ from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 from structlog.testing import capture_logs
 
-from service.scrape import MOST_SHARE, Scrape
+from service.scrape import MOST_PAUSE_S, MOST_SHARE, Scrape
 from service.server import OTHER_FILES, allow_open_files, uvicorn_options, within_open_files
 from service.settings import Settings
 from tests.fakes import running
 from tests.unit.test_connections import connected, on_uvloop
 
 
+def work(seconds: float) -> None:
+    """Take a processor's time."""
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
+
+
 class Slow(Collector):
     """A registry's part that takes its time, and counts."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, take: Callable[[float], None] = work) -> None:
         self.seconds = seconds
+        self.take = take
         self.collected = 0
 
     def collect(self) -> Iterator[CounterMetricFamily]:
-        time.sleep(self.seconds)
+        self.take(self.seconds)
         self.collected += 1
         yield CounterMetricFamily("collections", "so far", self.collected)
 
@@ -49,6 +57,25 @@ async def test_scrapes_without_end_take_a_small_share_of_the_time() -> None:
         await asyncio.gather(*(scrape.text() for _ in range(20)))
     taken_s = (slow.collected - before - 1) * slow.seconds  # the last one is paid for later
     assert taken_s <= (time.monotonic() - began) * MOST_SHARE
+
+
+@pytest.mark.parametrize(
+    ("take", "seconds", "pause_s"),
+    [(work, 0.02, 0.4), (work, 0.3, MOST_PAUSE_S), (time.sleep, 0.3, 0.0)],
+    ids=["work", "much-work", "waiting"],
+)
+async def test_the_next_scrape_waits_for_work_and_not_for_waiting(
+    take: Callable[[float], None], seconds: float, pause_s: float
+) -> None:
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(Slow(seconds, take))
+    scrape = Scrape(registry)
+    before = time.monotonic()
+    await scrape.text()
+    after = time.monotonic()
+    assert before + pause_s <= scrape._free_at
+    if take is time.sleep or pause_s == MOST_PAUSE_S:
+        assert scrape._free_at <= after + max(pause_s, MOST_PAUSE_S / 2)
 
 
 async def test_figures_are_never_older_than_the_scrape() -> None:
