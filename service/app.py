@@ -112,6 +112,15 @@ def admission_of(settings: Settings, metrics: Metrics) -> Admission:
     return Admission(share, metrics.line, settings.models)
 
 
+def reading_of(settings: Settings, metrics: Metrics) -> Reading:
+    """Give this process its part of the bytes that may be arriving, with room for two bodies."""
+    part_bytes = max(
+        settings.max_reading_bytes // settings.gateway_processes, 2 * settings.max_body_bytes
+    )
+    max_bytes = min(settings.max_reading_bytes, part_bytes)
+    return Reading(max_bytes, settings.min_body_bytes_per_s, metrics.line)
+
+
 def rendering_threads() -> ThreadPoolExecutor:
     """Make the threads that render large photos: they take half of the processors from the workers
     at most, and each takes memory for several times a photo's pixels.
@@ -127,11 +136,7 @@ async def lifespan(
     upstream = Upstream(settings.torchserve_url, settings.attempt_timeout_s)
     models = Models(settings.models, upstream, settings.timeout_ms, metrics.reports.show)
     handovers = {name: Handover(metrics.line.of(name)) for name in settings.models}
-    reading = Reading(
-        max(1, settings.max_reading_bytes // settings.gateway_processes),
-        settings.min_body_bytes_per_s,
-        metrics.line,
-    )
+    reading = reading_of(settings, metrics)
     unpacking = Unpacking()
     renderers = rendering_threads()
     health = Health(upstream, models, settings, metrics, admission.is_idle)

@@ -28,7 +28,7 @@ class Reading:
     """All bodies that are arriving at one process."""
 
     def __init__(self, max_bytes: int, min_bytes_per_s: int, metrics: LineMetrics) -> None:
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._metrics = metrics
         self._arrivals: set[Arrival] = set()
         self._held_bytes = 0
@@ -55,7 +55,7 @@ class Reading:
         """Count bytes that have arrived; a body always finds room where no other holds any."""
         self._count(more_bytes)
         arrival.body_bytes += more_bytes
-        while self._max_bytes < self._held_bytes > arrival.body_bytes:
+        while self.max_bytes < self._held_bytes > arrival.body_bytes:
             slowest = min([arrival, *self._holders()], key=Arrival.present_rate)
             if slowest is arrival:
                 raise self._no_room()
@@ -76,7 +76,7 @@ class Reading:
     def _no_room(self) -> BusyError:
         return BusyError(
             f"bodies that are arriving hold {self._held_bytes} bytes; the limit is "
-            f"{self._max_bytes}, and this one came slowest; send it without a pause, come back "
+            f"{self.max_bytes}, and this one came slowest; send it without a pause, come back "
             "after Retry-After, or raise FCNSERVE_MAX_READING_BYTES",
             retry_after_s=1,
         )

@@ -9,10 +9,13 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from handlers.errors import ProblemError
+from service.app import reading_of as reading_of_process
 from service.deadline import Deadline
 from service.errors import BusyError, ReadTimeoutError
 from service.line_metrics import LineMetrics
+from service.metrics import Metrics
 from service.reading import GRACE_S, Reading
+from service.settings import Settings
 from tests.fakes import CAT, Gateway, running, until
 from tests.unit.test_connections import POST, connected, on_uvloop
 
@@ -107,6 +110,18 @@ async def test_a_body_beside_others_that_hold_nothing_finds_room() -> None:
         async with reading.arriving(NEVER) as arrival:
             arrival.take(1_000_000)
         begun.take(10)
+
+
+@pytest.mark.parametrize(
+    ("total", "processes", "part"),
+    [(200_000, 1, 200_000), (200_000, 4, 50_000), (200_000, 16, 40_000), (30_000, 16, 30_000)],
+    ids=["one", "an-equal-part", "two-bodies", "no-more-than-all"],
+)
+def test_each_process_has_its_part_of_the_bytes(total: int, processes: int, part: int) -> None:
+    settings = Settings(max_reading_bytes=total, gateway_processes=processes, max_body_bytes=20_000)
+    registry = CollectorRegistry()
+    metrics = Metrics(registry, None, settings.models)
+    assert reading_of_process(settings, metrics).max_bytes == part
 
 
 async def test_bytes_are_given_back_when_a_body_is_complete() -> None:
