@@ -118,6 +118,7 @@ async def segment_batch(segmenter: Segmenter, request: Request, query: SegmentQu
     with stages.timing("read"):
         async with segmenter.reading.arriving(deadline) as arrival:
             body = await read_body(request, max_bytes, arrival, BATCH_ADVICE)
+    deadline = deadline.with_body()
     with admission.slot(model) as place:  # the request's place is that of its first image
         place.hold_bytes(len(body))
         async with while_connected(request):

@@ -1,6 +1,11 @@
-"""A request's deadline: an option in, and what is raised when it passes."""
+"""A request's deadline: an option in, and what is raised when it passes.
+
+What a request asks for counts from its arrival. The server's own begins when the body is complete:
+until then the least rate of a body decides (`service.reading`), for a slow line is no fault.
+"""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,16 +23,25 @@ class Deadline:
 
     at: float
     within: str
+    after_body_s: float | None = None  # which it begins to count; None: it counts already
 
     @classmethod
     def of(cls, request: Request, timeout_ms: int | None, settings: Settings) -> "Deadline":
-        """Count from the request's arrival; raises InvalidOptionError."""
+        """Count from the request's arrival, if it asks for that; raises InvalidOptionError."""
         checked_ms = checked_timeout_ms(timeout_ms, settings)
         within = (
             f"within {checked_ms} ms; try again, or allow more with timeout_ms= "
             f"(up to {settings.max_timeout_ms})"
         )
+        if timeout_ms is None:
+            return cls(math.inf, within, checked_ms / 1000)
         return cls(request.state.arrived + checked_ms / 1000, within)
+
+    def with_body(self) -> "Deadline":
+        """Return what holds from now on, when the body is complete."""
+        if self.after_body_s is None:
+            return self
+        return Deadline(asyncio.get_running_loop().time() + self.after_body_s, self.within)
 
     @asynccontextmanager
     async def for_mask(self) -> AsyncIterator[None]:

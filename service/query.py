@@ -61,7 +61,10 @@ class SegmentQuery(BaseModel):
         "the mask has the photo's own size all the same. The model's card has default and limit.",
     )
     timeout_ms: int | None = Field(
-        None, ge=1, description="Deadline in milliseconds, counted from the request's arrival."
+        None,
+        ge=1,
+        description="Deadline in milliseconds, counted from the request's arrival; "
+        "the server's own counts from the end of the body.",
     )
     model: str | None = Field(
         None, max_length=64, description="Name of the model; the server's first unless given."

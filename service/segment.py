@@ -112,6 +112,7 @@ class Segmenter:
         with stages.timing("read"):
             async with self.reading.arriving(deadline) as arrival:
                 body = await read_body(request, max_bytes, arrival)
+        deadline = deadline.with_body()
         with self.admission.slot(model) as place:
             place.hold_bytes(len(body))
             async with while_connected(request), deadline.for_mask():

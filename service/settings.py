@@ -85,7 +85,8 @@ class Settings(BaseSettings):
     timeout_ms: int = Field(
         30_000,
         ge=1,
-        description="a request's deadline, in milliseconds, unless it says `timeout_ms`",
+        description="a request's deadline, in milliseconds from its body's end, unless it says "
+        "`timeout_ms`",
     )
     max_timeout_ms: int = Field(
         120_000, ge=1, description="largest `timeout_ms` that a request may ask for"

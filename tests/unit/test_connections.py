@@ -187,8 +187,9 @@ async def test_what_is_no_http_gets_a_problem_like_any_other() -> None:
 
 @on_uvloop
 async def test_an_answer_reaches_who_is_still_sending() -> None:
-    async with running(timeout_ms=100) as gateway, connected(gateway) as client:
-        await client.send(POST + b"Content-Length: 9000000\r\n\r\nslow")
+    async with running() as gateway, connected(gateway) as client:
+        head = POST.replace(b" HTTP", b"?timeout_ms=100 HTTP") + b"Content-Length: 9000000\r\n\r\n"
+        await client.send(head + b"slow")
         await until(lambda: client.reader._buffer)  # type: ignore[attr-defined]  # StreamReader's own
         await client.send(bytes(1_000_000))  # would be met with a reset, if it closed at once
         assert await client.code() == "read_timeout"
@@ -210,8 +211,10 @@ async def test_a_body_that_nobody_waits_for_keeps_no_connection_open() -> None:
 async def test_who_sends_on_slowly_after_an_answer_is_not_cut_off(length: int) -> None:
     """As long as the body comes as fast as one has to that is read."""
     head = b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % length
-    settings = {"header_timeout_s": 0.5, "min_body_bytes_per_s": 2_000}
-    async with running(**settings) as gateway, connected(gateway) as client:
+    async with (
+        running(header_timeout_s=0.5, min_body_bytes_per_s=2_000) as gateway,
+        connected(gateway) as client,
+    ):
         await client.send(head)
         answer = await client.answer()
         assert answer.status_code == 404

@@ -238,6 +238,44 @@ async def test_who_cannot_be_asked_to_send_is_not(
         assert top.startswith(b"HTTP/1.1 400 ")
 
 
+PARTS = b'--b\r\nContent-Disposition: form-data; name="images"; filename="f"\r\n\r\n'
+
+
+@pytest.mark.parametrize(
+    ("path", "content_type", "before", "after"),
+    [
+        (b"", b"image/jpeg", b"", b""),
+        (b"/batch", b"multipart/form-data; boundary=b", PARTS, b"\r\n--b--\r\n"),
+    ],
+    ids=["one", "batch"],
+)
+@pytest.mark.parametrize(
+    ("option", "status"), [(b"", 200), (b"?timeout_ms=600", 408)], ids=["own", "asked"]
+)
+@on_uvloop
+async def test_a_body_may_take_longer_than_the_servers_own_deadline(
+    path: bytes, content_type: bytes, before: bytes, after: bytes, option: bytes, status: int
+) -> None:
+    """As long as it comes as fast as it has to; what a request asks for counts from its start."""
+    body = before + CAT + after
+    head = POST.replace(b" HTTP", b"%b%b HTTP") + b"Content-Type: %b\r\nContent-Length: %d\r\n\r\n"
+    async with running(timeout_ms=600) as gateway, connected(gateway) as client:
+        await gateway.ready()
+        await client.send(head % (path, option, content_type, len(body)) + body[:-100])
+        await asyncio.sleep(1.0)
+        await client.send(body[-100:])
+        assert (await client.answer()).status_code == status
+
+
+@on_uvloop
+async def test_the_servers_own_deadline_holds_when_the_body_is_complete() -> None:
+    async with running(timeout_ms=300) as gateway:
+        await gateway.ready()
+        gateway.torchserve.fault = gateway.torchserve.hangs
+        answer = await gateway.segment()
+        assert (answer.status_code, answer.json()["code"]) == (504, "deadline_exceeded")
+
+
 @on_uvloop
 async def test_a_slow_body_makes_room_for_one_that_comes() -> None:
     async with running(max_reading_bytes=200_000) as gateway:
