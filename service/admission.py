@@ -42,7 +42,7 @@ class Limits:
         images, body_bytes = (
             part - others * (part // (2 * models)) for part in (self.images, self.body_bytes)
         )
-        return Limits(images, body_bytes, self.seconds * (1 - others / (2 * models)))
+        return Limits(images, body_bytes, self.seconds * (models + 1) / (2 * models))
 
 
 @dataclass(slots=True)

@@ -101,8 +101,10 @@ def has_all_bits(body: bytes | bytearray, found: Layout, scans: Scans) -> bool:
 
 
 def _units(scan: Scan, found: Layout, components: dict[int, Component]) -> int:
-    """Count the MCUs of a scan (T.81, A.2): blocks of its one component, or groups of blocks."""
-    if not set(scan.components) <= set(components):
+    """Count the MCUs of a scan (T.81, A.2): blocks of its one component, or groups of blocks; 0 of
+    one that names no component, or one that is not there.
+    """
+    if not scan.components or not set(scan.components) <= set(components):
         return 0
     tallest = max(c.vertical for c in components.values())
     widest = max(c.horizontal for c in components.values())

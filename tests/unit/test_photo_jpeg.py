@@ -209,6 +209,14 @@ def test_segments_without_end_are_refused_at_once() -> None:
     assert time.thread_time() - started < MAX_HEADER_S
 
 
+@pytest.mark.parametrize("components", [0, 9])
+def test_a_scan_of_components_that_are_not_there_is_damaged(components: int) -> None:
+    body = bytearray(jpeg(restart_marker_blocks=4))
+    body[body.rindex(b"\xff\xda") + 4] = components
+    with pytest.raises(BrokenImageError):
+        photo.decode(body, photo.read_header(body))
+
+
 def test_the_first_part_of_exif_tells_the_orientation_whatever_follows() -> None:
     body = jpeg(exif=exif(6))
     longer = before_scan(body, app1(b"Exif\0\0" + bytes(60_000)) * 40)
