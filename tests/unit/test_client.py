@@ -313,6 +313,13 @@ async def test_the_environment_names_server_and_key(fake: FakeServer, url: str) 
     assert fake.keys == ["Bearer k"]
 
 
+def hear_ctrl_c() -> None:
+    """As at a terminal: what runs in the background of a script is deaf to it, and so are its
+    children.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("stuck", ["stdin", "fifo as photo", "fifo as target"])
 async def test_ctrl_c_ends_the_command_while_a_stream_has_nobody_at_its_other_end(
     tmp_path: Path, url: str, fake: FakeServer, stuck: str
@@ -327,7 +334,10 @@ async def test_ctrl_c_ends_the_command_while_a_stream_has_nobody_at_its_other_en
     script = "import typer; from service.client import segment; typer.run(segment)"
     arguments = (source, "-o", str(target), "--url", url)
     running = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", script, *arguments), stdin=inward, stderr=asyncio.subprocess.PIPE
+        *(sys.executable, "-c", script, *arguments),
+        stdin=inward,
+        stderr=asyncio.subprocess.PIPE,
+        preexec_fn=hear_ctrl_c,
     )
     begun: dict[str, Callable[[], bool]] = {
         "stdin": lambda: unread(outward) == 0,
