@@ -44,11 +44,11 @@ class House:
             return await http.post("/v1/segment", content=CAT)
 
     async def ready_code(self) -> str:
-        """The code of /readyz; REFUSED when nobody listens."""
+        """The code of /readyz; REFUSED when nobody listens, or the listener was just closed."""
         async with self.client() as http:
             try:
                 answer = await http.get("/readyz")
-            except httpx.ConnectError:
+            except (httpx.ConnectError, httpx.ReadError):
                 return REFUSED
         return "ready" if answer.status_code == 200 else answer.json()["code"]
 
