@@ -258,7 +258,7 @@ def test_a_store_that_is_none_and_a_server_that_is_none_are_told(tmp_path: Path)
     assert run("list", tmp_path / "none")[0] == 1
     code, _, err = run("list", tmp_path, "--url", "http://127.0.0.1:1")
     assert code == 1
-    assert "does not tell which models it serves" in err
+    assert "does not say which models it serves" in err
 
 
 @pytest.mark.parametrize("name", ["mask.jpg", "mask"])
