@@ -104,7 +104,9 @@ class Handover:
         return has_seconds and self._short_images < bounds.images
 
     def _is_held_back(self, parcel: Parcel) -> bool:
-        return self._long.is_held_back(parcel, has_short=self._line.has_short())
+        if not parcel.is_long:  # nearly all: the line is not looked through for them
+            return False
+        return self._long.is_held_back(parcel.bounds, has_short=self._line.has_short())
 
     def _done(self, parcel: Parcel, task: "asyncio.Task[Any]") -> None:
         self._jobs.discard(task)

@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from service.line import Parcel
+from service.line import Bounds, Parcel
 
 # for a long image to reach an idle worker before anything else does
 SETTLE_S = 0.02
@@ -29,17 +29,14 @@ class LongImages:
         self._rests_until = float("-inf")
         self.is_settling = False
 
-    def is_held_back(self, parcel: Parcel, *, has_short: bool) -> bool:
+    def is_held_back(self, bounds: Bounds, *, has_short: bool) -> bool:
         """Tell whether a long image has to wait for others like it, or leaves the workers to
         shorter ones, which wait or are handed over.
         """
-        if not parcel.is_long:
-            return False
-        workers = parcel.bounds.workers
         if not (has_short or self._last_short):
-            return len(self._begun_at) >= workers
+            return len(self._begun_at) >= bounds.workers
         is_resting = asyncio.get_running_loop().time() < self._rests_until
-        return is_resting or len(self._begun_at) >= max(1, workers - 1)
+        return is_resting or len(self._begun_at) >= max(1, bounds.workers - 1)
 
     def would_share(self) -> bool:
         """Tell whether a long image would get into a batch with others."""
