@@ -48,15 +48,15 @@ format: ## let ruff format the code and fix what it can
 
 bench: ## measure ways to batch, and the service around ours: a quarter of an hour (ARGS)
 	$(INSTALL) worker bench
-	@exec .venv/bin/python -m loadtest.bench $(ARGS)
+	@exec .venv/bin/python -m loadtest.benchmark.run $(ARGS)
 
 overload: ## send ten times what the service can do, and measure (options in ARGS)
 	$(INSTALL) worker test
-	@exec .venv/bin/python -m loadtest.overload $(ARGS)
+	@exec .venv/bin/python -m loadtest.overload.run $(ARGS)
 
 loadtest: ## load the service with Locust, and report what it bears (--host, --shape in ARGS)
 	$(INSTALL) worker bench load
-	@exec .venv/bin/python -m loadtest.drive $(ARGS)
+	@exec .venv/bin/python -m loadtest.capacity.run $(ARGS)
 
 peers: ## measure other servers around the same network, and ours, in turns (options in ARGS)
 	$(INSTALL) worker bench

@@ -21,7 +21,7 @@ from deploy.pins import pinned_torch, read_requirements
 from deploy.pip_run import Pip
 from deploy.stamp import Stamp, fingerprint, read_stamp, remove_stamp, write_stamp
 from deploy.torch_build import installed_build, torch_attempts, wants_cuda, wrong_build
-from service.java import OLDEST_JAVA, find_system_java
+from service.worker.java import OLDEST_JAVA, find_system_java
 
 BUILD_TOOLS = ("setuptools", "wheel")
 """Installed with the dependencies, so that building the checkout's package downloads nothing."""

@@ -7,7 +7,8 @@ WORKDIR /opt/fcnserve
 # what decides the dependencies comes first: a change of the code alone installs nothing anew
 COPY pyproject.toml constraints.txt LICENSE ./
 COPY deploy deploy
-COPY service/__init__.py service/java.py service/
+COPY service/__init__.py service/
+COPY service/worker/__init__.py service/worker/java.py service/worker/
 COPY handlers/__init__.py handlers/
 RUN --mount=type=cache,target=/root/.cache/pip \
     touch README.md \
@@ -41,5 +42,5 @@ USER 10001:10001
 EXPOSE 8000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=5s --timeout=5s --start-period=30s --retries=3 \
-    CMD ["python", "-m", "service.probe", "gateway"]
+    CMD ["python", "-m", "service.healthcheck", "gateway"]
 ENTRYPOINT ["fcnserve", "gateway"]

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.java import java_candidates
+from service.worker.java import java_candidates
 
 STAMP_NAME = "fcnserve-stamp.json"
 

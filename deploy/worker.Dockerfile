@@ -11,7 +11,8 @@ WORKDIR /opt/fcnserve
 # what decides the dependencies comes first: a change of the code alone installs nothing anew
 COPY pyproject.toml constraints.txt LICENSE ./
 COPY deploy deploy
-COPY service/__init__.py service/java.py service/
+COPY service/__init__.py service/
+COPY service/worker/__init__.py service/worker/java.py service/worker/
 COPY handlers/__init__.py handlers/
 COPY model_store/__init__.py model_store/
 RUN --mount=type=cache,target=/root/.cache/pip \
@@ -55,5 +56,5 @@ USER 10001:10001
 EXPOSE 8080 8082 8083
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=5s --timeout=5s --start-period=300s --retries=3 \
-    CMD ["python", "-m", "service.probe", "worker"]
+    CMD ["python", "-m", "service.healthcheck", "worker"]
 ENTRYPOINT ["fcnserve", "worker"]

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 from handlers.log import log_to_stderr
 
 if TYPE_CHECKING:
-    from handlers.guard import Guard
+    from handlers.isolation.guard import Guard
     from handlers.pipeline import Pipeline
 
 # a folder where each model's first load is reported, for those who started TorchServe
 LOAD_REPORTS = "FCNSERVE_LOAD_REPORTS"
-# a folder where each model's processes record what they have in hand; see handlers/guard.py
+# a folder where each model's processes record what they have in hand; see
+# handlers/isolation/guard.py
 FLIGHT_RECORDS = "FCNSERVE_FLIGHT_RECORDS"
 
 
@@ -51,8 +52,8 @@ class FcnHandler:
         """Import the worker's code: here, since TorchServe calls an ImportError at this module's
         own import a missing `ts.torch_handler`.
         """
-        from handlers.photo import ignore_decoder_warnings
         from handlers.pipeline import Pipeline
+        from handlers.shared.photo import ignore_decoder_warnings
 
         ignore_decoder_warnings()
         properties = context.system_properties
@@ -61,7 +62,7 @@ class FcnHandler:
 
     def _record(self, name: str) -> None:
         """Begin to record what this process works on; here, once it is ready for it."""
-        from handlers.guard import Guard
+        from handlers.isolation.guard import Guard
 
         folder = os.environ.get(FLIGHT_RECORDS)
         self._guard = Guard.at(Path(folder, name) if folder else None)
@@ -69,7 +70,7 @@ class FcnHandler:
 
     def handle(self, data: list[dict[str, bytearray]], context: Any) -> list[bytes]:
         """Answer a batch: `data` holds one mapping per request, the image under `body`."""
-        from handlers import job
+        from handlers.shared import wire as job
 
         jobs = [
             job.read_job(

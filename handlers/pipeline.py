@@ -5,7 +5,7 @@
 Decoding and encoding run in threads beside the network: the next photos are decoded and the last
 masks encoded while a group is in its forward pass. What goes wrong with an image becomes that
 image's own answer; what a process has died on before runs after the others, alone
-(`handlers.guard`).
+(`handlers.isolation.guard`).
 """
 
 import json
@@ -17,22 +17,22 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from handlers.card import ModelCard, model_card
-from handlers.cost_rates import measure_rates
-from handlers.decode import Opened, Pixels, decode, open_photo
-from handlers.device import choose_device, codec_threads
-from handlers.encode import Mask, encode, labelled
-from handlers.errors import ProblemError, WorkerFailedError
-from handlers.forward import forward
-from handlers.guard import Guard, TimeLimits
-from handlers.job import JSON_MEDIA_TYPE, PNG_MEDIA_TYPE, Answer, Job, Report
+from handlers.isolation.guard import Guard, TimeLimits
 from handlers.log import with_fields
 from handlers.model_config import ModelConfig, load_config
-from handlers.network import Network
-from handlers.outcome import Outcome, attempt
-from handlers.plan import Costs, Group, plan
-from handlers.sharing import Jobs, share
-from handlers.warm_up import warm_up
+from handlers.runtime.cost_rates import measure_rates
+from handlers.runtime.device import choose_device, codec_threads
+from handlers.runtime.model_card import ModelCard, model_card
+from handlers.runtime.network import Network
+from handlers.runtime.warm_up import warm_up
+from handlers.shared.errors import ProblemError, WorkerFailedError
+from handlers.shared.wire import JSON_MEDIA_TYPE, PNG_MEDIA_TYPE, Answer, Job, Report
+from handlers.stages.decode import Opened, Pixels, decode, open_photo
+from handlers.stages.encode import Mask, encode, labelled
+from handlers.stages.forward import forward
+from handlers.stages.outcome import Outcome, attempt
+from handlers.stages.plan import Costs, Group, plan
+from handlers.stages.share import Jobs, share
 
 UNGUARDED = Guard()
 

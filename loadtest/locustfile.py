@@ -2,10 +2,11 @@
 
     locust -f loadtest/locustfile.py --host http://127.0.0.1:8000
 
-Without `LOADTEST_*` (`loadtest.traffic`), users wait for each answer (closed loop). With
-`LOADTEST_LOOP=open` a user stands for one arrival a second, whatever becomes of those before, and
-latency counts from when the request was due: a queue cannot hide. Run by the `locust` services of
-docker-compose.yml (profile `load`) and by `loadtest.locust_run`; it needs Locust and nothing else.
+Without `LOADTEST_*` (`loadtest.traffic.environment`), users wait for each answer (closed loop).
+With `LOADTEST_LOOP=open` a user stands for one arrival a second, whatever becomes of those before,
+and latency counts from when the request was due: a queue cannot hide. Run by the `locust` services
+of docker-compose.yml (profile `load`) and by `loadtest.traffic.locust_run`; it needs Locust and
+nothing else.
 """
 
 import logging
@@ -26,13 +27,13 @@ from locust.runners import MasterRunner
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from loadtest.album import read_album
-from loadtest.answers import WrongAnswerError, check, problem_code
-from loadtest.errands import draw_errands
-from loadtest.lone import Lone, ask_alone
-from loadtest.record import REFUSED, RIGHT, Recorder, Row
-from loadtest.shapes import stage_at
-from loadtest.traffic import Traffic
+from loadtest.traffic.album import read_album
+from loadtest.traffic.checks import WrongAnswerError, check, problem_code
+from loadtest.traffic.environment import Traffic
+from loadtest.traffic.record import REFUSED, RIGHT, Recorder, Row
+from loadtest.traffic.reference import Lone, ask_alone
+from loadtest.traffic.requests import draw_errands
+from loadtest.traffic.shapes import stage_at
 
 CONNECTIONS = 1000  # of a user who does not wait
 NO_LONE_ANSWERS = 2  # exit code; 1 is Locust's for failures in its table

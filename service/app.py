@@ -18,27 +18,28 @@ from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
-from handlers.errors import ProblemError
-from handlers.photo import ignore_decoder_warnings
-from service import errors, routes
-from service.admission import Admission, Limits
-from service.coding import Unpacking
-from service.door import Door
-from service.gate import Gate, in_front
-from service.handover import Handover
-from service.head_requests import HeadRequests
-from service.health import Health
-from service.metrics import Metrics
-from service.models import Models
-from service.openapi import DESCRIPTION, problems
-from service.reading import Reading
-from service.schemas import document
-from service.scrape import Scrape
-from service.segment import Segmenter
+from handlers.shared.errors import ProblemError
+from handlers.shared.photo import ignore_decoder_warnings
+from service import errors
+from service.api import routes
+from service.api.head_requests import HeadRequests
+from service.api.openapi import DESCRIPTION, problems
+from service.api.openapi_schemas import document
+from service.api.overload import Door
+from service.api.telemetry import Telemetry
+from service.auth.dependencies import Gate, in_front
+from service.auth.shared_table import SharedTable
+from service.backend.client import Upstream
+from service.backend.dispatcher import Handover
+from service.backend.health import Health
+from service.backend.registry import Models
+from service.body.content_encoding import Unpacking
+from service.body.limits import Reading
+from service.metrics.gateway import Metrics
+from service.metrics.scrape import Scrape
+from service.pipeline.admission import Admission, Limits
+from service.pipeline.segment import Segmenter
 from service.settings import Settings
-from service.shared_table import SharedTable
-from service.telemetry import Telemetry
-from service.upstream import Upstream
 
 EXPOSED_HEADERS = ("X-Request-ID", "Server-Timing", "Content-Digest", "X-Model", "Retry-After")
 

@@ -1,7 +1,7 @@
 """A request's deadline: an option in, and what is raised when it passes.
 
 What a request asks for counts from its arrival. The server's own begins when the body is complete:
-until then the least rate of a body decides (`service.reading`), for a slow line is no fault.
+until then the least rate of a body decides (`service.body.limits`), for a slow line is no fault.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from fastapi import Request
 
-from handlers.errors import ProblemError
+from handlers.shared.errors import ProblemError
 from service.errors import DeadlineError, InvalidOptionError
 from service.settings import Settings
 

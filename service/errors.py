@@ -1,6 +1,6 @@
 """The problems that the gateway answers with, as RFC 9457 describes them.
 
-ProblemError (handlers.errors: also an image's own problems, found by gateway or worker)
+ProblemError (handlers.shared.errors: also an image's own problems, found by gateway or worker)
 +-- BadHttpError           400  bad_http
 +-- BadMultipartError      400  bad_multipart
 +-- BadJsonError           400  bad_json
@@ -40,7 +40,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from handlers.errors import PROBLEM_MEDIA_TYPE, ProblemError
+from handlers.shared.errors import PROBLEM_MEDIA_TYPE, ProblemError
 
 MAX_FINDINGS = 5
 

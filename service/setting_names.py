@@ -14,9 +14,9 @@ PREFIX = "FCNSERVE_"
 NOT_SETTINGS = frozenset(
     {
         "FCNSERVE_BIND",  # docker-compose.yml
-        "FCNSERVE_FLIGHT_RECORDS",  # handlers/entry.py, from service/torchserve.py
+        "FCNSERVE_FLIGHT_RECORDS",  # handlers/entry.py, from service/worker/torchserve.py
         "FCNSERVE_KEY",  # fcnserve segment, loadtest/locustfile.py
-        "FCNSERVE_LOAD_REPORTS",  # handlers/entry.py, from service/torchserve.py
+        "FCNSERVE_LOAD_REPORTS",  # handlers/entry.py, from service/worker/torchserve.py
         "FCNSERVE_TAG",  # docker-compose.yml
         "FCNSERVE_TEST_MARK",  # tests/integration/server.py
         "FCNSERVE_URL",  # fcnserve segment

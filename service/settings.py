@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from handlers.photo import DEFAULT_FORMATS, OPTIONAL_FORMATS
+from handlers.shared.photo import DEFAULT_FORMATS, OPTIONAL_FORMATS
 from service.origins import as_browsers_write
 from service.setting_names import wrong_names
 

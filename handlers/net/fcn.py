@@ -3,14 +3,14 @@
 Backbone features in, scores out. Source: Long, Shelhamer and Darrell, "Fully Convolutional Networks
 for Semantic Segmentation" (CVPR 2015), section 4.2; layers are named as in the published models.
 The last step, to every pixel, needs no score map in full size while it is bilinear: see
-`handlers.labels`. Learned, it is a layer of the network.
+`handlers.runtime.upsample`. Learned, it is a layer of the network.
 """
 
 from torch import Tensor, nn
 
 from handlers.net.backbone import Backbone
-from handlers.net.geometry import PHOTO, Place
-from handlers.net.layers import CropLike
+from handlers.net.exact.geometry import PHOTO, Place
+from handlers.net.exact.layers import CropLike
 from handlers.net.options import BILINEAR, Upsampling
 from handlers.net.placement import crop_offset, places_of
 from handlers.net.upsampling import upsampled, upsampler

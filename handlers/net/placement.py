@@ -2,8 +2,8 @@
 
 from torch import fx, nn
 
-from handlers.net.geometry import PHOTO, Place, geometry_of
-from handlers.net.tracing import trace
+from handlers.net.exact.geometry import PHOTO, Place, geometry_of
+from handlers.net.exact.tracing import trace
 
 
 def places_of(net: nn.Module) -> list[Place]:

@@ -6,7 +6,7 @@ Source: Long, Shelhamer and Darrell (CVPR 2015), section 3.3: fixed, or learned 
 import torch
 from torch import Tensor, nn
 
-from handlers.net.geometry import Place, Transposed
+from handlers.net.exact.geometry import Place, Transposed
 from handlers.net.options import Kernels
 
 

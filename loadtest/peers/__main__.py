@@ -1,6 +1,6 @@
 """`python -m loadtest.peers` (`make peers`): ours and other servers, same network and photos.
 
-Wiring and options; the run is in `loadtest.peers.contest`.
+Wiring and options; the run is in `loadtest.peers.run`.
 """
 
 import signal
@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from loadtest.bench import MODEL, RESULTS, SAMPLES, SetName, prepare_environment
+from loadtest.benchmark.run import MODEL, RESULTS, SAMPLES, SetName, prepare_environment
 from loadtest.peers.catalogue import ENTRIES, OUR_NAME, Entry
 from loadtest.peers.install import install
 
@@ -37,11 +37,11 @@ def peers(  # noqa: PLR0913 - every option is one
     entries = chosen(only)
     install([*dict.fromkeys(e.peer.name for e in entries if e.peer.name != OUR_NAME)])
     prepare_environment("cpu", threads=0)
-    from loadtest.corpus import photos_of
-    from loadtest.machine import hardware, revision, versions
-    from loadtest.peers.contest import Terms, contest
+    from loadtest.measure.machine import hardware, revision, versions
     from loadtest.peers.page import save
     from loadtest.peers.record import Record, record_of
+    from loadtest.peers.run import Terms, contest
+    from loadtest.traffic.corpus import photos_of
 
     terms = Terms(str(set_name), images, clients, rounds, seconds, warm_up, seed)
     about = {"model": model.resolve().name, **asdict(terms)}

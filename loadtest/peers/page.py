@@ -3,13 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from loadtest.benchmark.plot import bars
+from loadtest.benchmark.report import images_per_s, number, plain, table
+from loadtest.benchmark.rows import Row, Slice, paired, percentile, row_of
+from loadtest.benchmark.strategies import PAD_TO_LARGEST
 from loadtest.peers.catalogue import OUR_NAME
-from loadtest.peers.contest import QUIET
 from loadtest.peers.record import Record, Result
-from loadtest.plot import bars
-from loadtest.report import images_per_s, number, plain, table
-from loadtest.rows import Row, Slice, paired, percentile, row_of
-from loadtest.strategies import PAD_TO_LARGEST
+from loadtest.peers.run import QUIET
 
 HEADINGS = (
     "server",

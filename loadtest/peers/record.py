@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from loadtest.benchmark.rows import Slice
 from loadtest.peers.catalogue import OURSELVES, Entry
-from loadtest.peers.contest import Found
 from loadtest.peers.install import release
-from loadtest.rows import Slice
+from loadtest.peers.run import Found
 
 GROWING = ("rounds", "revision")  # what may differ between runs that are joined
 

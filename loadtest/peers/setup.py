@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 
 PREFIX = "PEER_"
-# one by one, by PyTorch and Pillow as they are: `loadtest.peers.plain_work`
+# one by one, by PyTorch and Pillow as they are: `loadtest.peers.servers.plain_work`
 PLAIN = "one by one, plain PyTorch"
 
 
@@ -18,7 +18,9 @@ class Setup:
 
     model: str  # folder
     port: int
-    grouping: str  # see `loadtest.strategies`: which photos of a batch share a pass; or PLAIN
+    grouping: (
+        str  # see `loadtest.benchmark.strategies`: which photos of a batch share a pass; or PLAIN
+    )
     processes: int
     batch: int
     wait_ms: int

@@ -12,10 +12,10 @@ from typing import Annotated
 
 import typer
 
-from loadtest.bench import MODEL, RESULTS, SAMPLES, SetName, prepare_environment
+from loadtest.benchmark.run import MODEL, RESULTS, SAMPLES, SetName, prepare_environment
+from loadtest.benchmark.strategies import ONE_BY_ONE, PAD_TO_LARGEST
 from loadtest.peers.catalogue import ENTRIES, HANDED_OVER, OUR_NAME, Entry
 from loadtest.peers.install import install
-from loadtest.strategies import ONE_BY_ONE, PAD_TO_LARGEST
 
 CLIENTS = 16
 IMAGES = 48
@@ -69,7 +69,7 @@ def tune(
     chosen = [e for e in entries if not names or e.peer.name in names]
     install([*dict.fromkeys(entry.peer.name for entry in chosen)])
     prepare_environment("cpu", threads=0)
-    from loadtest.corpus import photos_of
+    from loadtest.traffic.corpus import photos_of
 
     sources = sorted(SAMPLES.glob("*.jpg"))
     photos = [photo.body for photo in photos_of(set_name, IMAGES, SEED, sources)]
@@ -83,9 +83,9 @@ def tune(
 
 def attempt(entry: Entry, photos: Sequence[bytes], seconds: float) -> Tried:
     """Start a server set up so, warm it up as long as it is measured, and measure."""
-    from loadtest.peers.hosted import hosted
+    from loadtest.measure.service import client_process
     from loadtest.peers.page import p99_ms
-    from loadtest.served import client_process
+    from loadtest.peers.server import hosted
 
     with hosted(entry, MODEL, photos[0]) as server, client_process() as executor:
         server.burst(photos, CLIENTS, seconds, executor)
@@ -110,8 +110,8 @@ def cells_of(one: Tried) -> tuple[str, ...]:
 
 def save(tried: Sequence[Tried], set_name: str, folder: Path) -> str:
     """Write `.json` and `.md`; returns the page."""
-    from loadtest.machine import hardware, revision
-    from loadtest.report import plain, table
+    from loadtest.benchmark.report import plain, table
+    from loadtest.measure.machine import hardware, revision
 
     about: dict[str, object] = {"set": str(set_name), "clients": CLIENTS, "images": IMAGES}
     about |= {"hardware": hardware(), "revision": revision()}

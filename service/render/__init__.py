@@ -5,7 +5,7 @@ synchronous; the gateway calls `render` in a thread.
 """
 
 from service.render.colours import overlay_palette
-from service.render.dispatch import passes_through, render
+from service.render.outputs import passes_through, render
 from service.render.polygons import PolygonsAnswer
 from service.render.regions import filter_labels
 from service.render.rle import RleAnswer

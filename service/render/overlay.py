@@ -5,10 +5,10 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
-from handlers.photo import DEFAULT_FORMATS, OPTIONAL_FORMATS, decode, read_header
-from handlers.png import write_rgb
+from handlers.shared.photo import DEFAULT_FORMATS, OPTIONAL_FORMATS, decode, read_header
+from handlers.shared.png import write_rgb
 from service.render.colours import overlay_palette
-from service.render.key import Entry, draw_key
+from service.render.legend import Entry, draw_key
 from service.render.regions import shown_classes
 from service.render.types import LabelMap, Legend, Rendered, RenderOptions
 

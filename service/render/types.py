@@ -6,7 +6,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from handlers.photo import Orientation
+from handlers.shared.photo import Orientation
 
 LabelMap = NDArray[np.uint8]  # (H, W) class ids, or VOID
 

@@ -15,8 +15,8 @@ from typing import Self
 
 import aiohttp
 
-from tests.faults.house import House
-from tests.faults.tally import Tally
+from tests.faults.counts import Tally
+from tests.faults.service import House
 from tests.integration.server import wait_until
 
 CLIENTS = 16

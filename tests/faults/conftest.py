@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.house import House
+from tests.faults.counts import Tally
 from tests.faults.results import save, table
-from tests.faults.strike import StartHouse, Strike
-from tests.faults.tally import Tally
+from tests.faults.scenario import StartHouse, Strike
+from tests.faults.service import House
 from tests.integration.test_mixed_sizes import photos_of_many_sizes
 
 HERE = Path(__file__).parent

@@ -6,9 +6,9 @@ import struct
 import numpy as np
 from PIL import Image
 
-from tests.bitmaps import RLE8, bmp, grey_palette
 from tests.fuzz.costly import encoded
-from tests.photos import before_scan
+from tests.support.bitmaps import RLE8, bmp, grey_palette
+from tests.support.photos import before_scan
 
 LARGE = (4000, 6000)
 LARGEST = (4000, 8000)

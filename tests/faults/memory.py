@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tests.faults.house import House
+from tests.faults.service import House
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 POLL_S = 0.004

@@ -3,8 +3,8 @@
 import json
 from collections.abc import Sequence
 
-from loadtest.machine import hardware, revision, versions
-from tests.faults.tally import HEADINGS, Tally
+from loadtest.measure.machine import hardware, revision, versions
+from tests.faults.counts import HEADINGS, Tally
 from tests.integration.server import ROOT
 
 STEM = ROOT / "loadtest" / "results" / "faults"

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.cable import Cable
-from tests.faults.house import House
-from tests.faults.strike import StartHouse, Strike
+from tests.faults.scenario import StartHouse, Strike
+from tests.faults.service import House
+from tests.faults.tcp_proxy import Cable
 
 REFUSING_S, SWALLOWING_S = 3.0, 5.0
 

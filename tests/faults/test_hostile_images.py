@@ -11,9 +11,9 @@ import httpx
 import numpy as np
 
 from tests.faults.clients import Load, photos_with_answers
+from tests.faults.counts import Tally, documented_code
 from tests.faults.hostile_images import hostile_images
-from tests.faults.strike import StartHouse
-from tests.faults.tally import Tally, documented_code
+from tests.faults.scenario import StartHouse
 from tests.fuzz.memory import growth_bytes, in_words, resident_bytes
 
 SENDERS = 8

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import httpx
 
-from tests.dying import killer, put_obeying_archive
-from tests.faults.house import House
-from tests.faults.strike import StartHouse, Strike
+from tests.faults.scenario import StartHouse, Strike
+from tests.faults.service import House
 from tests.integration.server import CAT, MODEL, ROOT
+from tests.support.crashing_images import killer, put_obeying_archive
 
 KILLERS = 8
 ORDERS = ("SEGFAULT", "ABORT")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.strike import StartHouse, Strike
+from tests.faults.scenario import StartHouse, Strike
 
 HOUR_S, MINUTE_S = 3600, 60
 CLOCK_SOURCE = Path(__file__).with_name("clock.c")

@@ -6,10 +6,10 @@ from io import BytesIO
 from PIL import Image
 
 from tests.faults.clients import Load, photos_with_answers
-from tests.faults.house import House
+from tests.faults.counts import Tally
 from tests.faults.memory import killer, resident_bytes, scarce
-from tests.faults.strike import StartHouse, Strike
-from tests.faults.tally import Tally
+from tests.faults.scenario import StartHouse, Strike
+from tests.faults.service import House
 from tests.integration.server import ASTRONAUT, CAT
 
 BOMB_SIDE = 8_000  # pixels: 192 MB once decoded, and no more than its neighbours as the net sees it

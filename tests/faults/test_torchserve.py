@@ -2,7 +2,7 @@
 
 import signal
 
-from tests.faults.strike import StartHouse, Strike
+from tests.faults.scenario import StartHouse, Strike
 
 
 def test_torchserve_is_killed(start: StartHouse, strike: Strike) -> None:

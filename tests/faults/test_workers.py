@@ -4,8 +4,8 @@ import signal
 
 import pytest
 
-from tests.faults.house import House
-from tests.faults.strike import StartHouse, Strike
+from tests.faults.scenario import StartHouse, Strike
+from tests.faults.service import House
 
 
 def end_worker(house: House, signum: int = signal.SIGKILL) -> None:

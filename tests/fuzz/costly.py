@@ -12,9 +12,9 @@ from functools import cache
 
 from PIL import Image
 
-from tests.bitmaps import RLE4, RLE8, bmp, grey_palette
 from tests.fuzz.mutate import CHANGES
-from tests.photos import PNG_SIGNATURE, before_scan, chunk, ihdr
+from tests.support.bitmaps import RLE4, RLE8, bmp, grey_palette
+from tests.support.photos import PNG_SIGNATURE, before_scan, chunk, ihdr
 
 MAX_PIXELS = 32_000_000
 SIZES = ((4000, 8000), (1, 65_500), (65_500, 1), (480, 65_500), (65_500, 480), (300, 400))

@@ -12,8 +12,8 @@ import traceback
 from collections import Counter
 from pathlib import Path
 
-from handlers import photo
-from handlers.errors import ProblemError
+from handlers.shared import photo
+from handlers.shared.errors import ProblemError
 from tests.fuzz.costly import MAX_PIXELS, costly
 from tests.fuzz.memory import resident_bytes
 from tests.fuzz.mutate import FORMATS, mutant, seeds

@@ -1,7 +1,7 @@
 """Mutated photos, each made from a number: the same number is the same photo, on any machine.
 
-A number picks a photo of `tests.photos` or a sample, and one to four changes. Changes that a
-checksum would give away are made behind it: a PNG's chunks get fresh ones, often.
+A number picks a photo of `tests.support.photos` or a sample, and one to four changes. Changes that
+a checksum would give away are made behind it: a PNG's chunks get fresh ones, often.
 """
 
 import random
@@ -11,11 +11,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 
-from handlers.errors import ProblemError
-from handlers.photo import DEFAULT_FORMATS, OPTIONAL_FORMATS
-from handlers.photo.formats import sniff
-from tests.fakes import ROOT
-from tests.photos import BROKEN, ODD, OPTIONAL, PNG_SIGNATURE, chunk
+from handlers.shared.errors import ProblemError
+from handlers.shared.photo import DEFAULT_FORMATS, OPTIONAL_FORMATS
+from handlers.shared.photo.formats import sniff
+from tests.support.fakes import ROOT
+from tests.support.photos import BROKEN, ODD, OPTIONAL, PNG_SIGNATURE, chunk
 
 FORMATS = DEFAULT_FORMATS | OPTIONAL_FORMATS
 MAX_SEED_BYTES = 100_000

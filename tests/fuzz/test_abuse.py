@@ -15,9 +15,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.fakes import CAT, NO_TLS, FakeTorchServe, free_port, listening, until
 from tests.fuzz.memory import resident_bytes
-from tests.http_abuse import (
+from tests.integration.server import Command
+from tests.support.fakes import CAT, NO_TLS, FakeTorchServe, free_port, listening, until
+from tests.support.http_abuse import (
     CHUNKED,
     CORPUS,
     GET,
@@ -30,7 +31,6 @@ from tests.http_abuse import (
     Abuse,
     talk,
 )
-from tests.integration.server import Command
 
 START_S = 60.0
 # that a whole process may grow by, whatever is sent: what connections may hold, and some garbage

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.fakes import ROOT
 from tests.fuzz.memory import growth_bytes, in_words
 from tests.fuzz.mutate import mutant
+from tests.support.fakes import ROOT
 
 MAX_IMAGE_S = {"mutant": 2.0, "costly": 20.0}  # of processor time
 MAX_STUCK_S = 120.0  # then it hangs

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import httpx
 import pytest
 
-from handlers.errors import PROBLEM_MEDIA_TYPE
+from handlers.shared.errors import PROBLEM_MEDIA_TYPE
 from service.errors import InternalError  # fills ProblemError's family
 from tests.fuzz.memory import growth_bytes, in_words, resident_bytes
 from tests.fuzz.mutate import mutant
@@ -21,7 +21,7 @@ from tests.integration.server import CAT, Server
 CLIENTS = 8
 OUTPUTS = ("mask", "labels", "confidence", "overlay", "rle", "polygons", "summary")
 STATUSES = {200, 400, 413, 415}
-GATEWAY, WORKER = "service.cli gateway", "model_service_worker"
+GATEWAY, WORKER = "service.cli.main gateway", "model_service_worker"
 # caches fill for as long as new sizes come: oneDNN's kernels, the allocators' arenas
 MAX_GROWTH_BYTES = {GATEWAY: 100_000_000, WORKER: 250_000_000}
 READ_EVERY = 25

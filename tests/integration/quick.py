@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from tests.integration.server import MODEL, ROOT
-from tests.worker import change_model
+from tests.support.worker import change_model
 
 # few shared passes to be tried; a worker that hangs is soon found
 QUICK = {"ladder": {"cpu": [128]}, "response_timeout_s": 5}

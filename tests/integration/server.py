@@ -46,7 +46,7 @@ class Command:
         self.mark = uuid.uuid4().hex
         with log.open("wb") as out:
             self.process = subprocess.Popen(
-                [*wrapper, sys.executable, "-m", "service.cli", *arguments],
+                [*wrapper, sys.executable, "-m", "service.cli.main", *arguments],
                 cwd=ROOT,
                 env=clean_environment() | {MARK: self.mark} | dict(environment or {}),
                 stdin=subprocess.DEVNULL,
@@ -146,7 +146,7 @@ class Server(Command):
     @cached_property
     def torchserve_url(self) -> str:
         """TorchServe's own address, which only the gateway is told."""
-        environ = Path(f"/proc/{self.pid_of('service.cli gateway')}/environ").read_bytes()
+        environ = Path(f"/proc/{self.pid_of('service.cli.main gateway')}/environ").read_bytes()
         settings = dict(pair.split(b"=", 1) for pair in environ.split(b"\0") if b"=" in pair)
         return settings[b"FCNSERVE_TORCHSERVE_URL"].decode()
 

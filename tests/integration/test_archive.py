@@ -9,10 +9,10 @@ from zipfile import ZipFile
 
 import pytest
 
-from handlers.card import model_digest
-from handlers.device import choose_device
 from handlers.model_config import load_config
-from model_store.package import package
+from handlers.runtime.device import choose_device
+from handlers.runtime.model_card import model_digest
+from model_store.tools.archive.package import package
 from tests.integration.server import CAT, MODEL, ROOT, Server, clean_environment
 
 CLEAN_WORKER = ROOT / "tests" / "integration" / "clean_worker.py"
@@ -31,7 +31,7 @@ def checkout(tmp_path: Path) -> Path:
 
 def start_packing(checkout: Path) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-m", "service.cli", "model", "package", f"model_store/{MODEL}"],
+        [sys.executable, "-m", "service.cli.main", "model", "package", f"model_store/{MODEL}"],
         cwd=checkout,
         env=clean_environment() | {"PYTHONPATH": str(checkout)},
         stdout=subprocess.PIPE,
@@ -92,7 +92,7 @@ def test_a_changed_handler_is_packed(checkout: Path) -> None:
     assert pack(checkout) == archive
     assert archive.stat().st_ino != before
     with ZipFile(archive) as packed:
-        assert packed.read("handlers/plan.py") == changed.read_bytes()
+        assert packed.read("handlers/stages/plan.py") == changed.read_bytes()
 
 
 def test_two_at_once_leave_one_whole_archive(checkout: Path) -> None:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from handlers.errors import ProblemError
+from handlers.shared.errors import ProblemError
 from tests.integration.reading import problem
 from tests.integration.server import CAT, Server
-from tests.photos import BROKEN, jpeg, photo
+from tests.support.photos import BROKEN, jpeg, photo
 
 BODY_LIMIT = 20_000_000
 PNG = {"Content-Type": "image/png"}

@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.reading import problem
 from tests.integration.server import ASTRONAUT, MODEL, Server
-from tests.photos import jpeg, noise, save
+from tests.support.photos import jpeg, noise, save
 
 BATCH = 8
 ROUNDS = 20

@@ -8,12 +8,12 @@ import pytest
 
 from tests.integration.reading import size_of
 from tests.integration.server import ASTRONAUT, CAT, ROOT, Server, clean_environment
-from tests.photos import shown
+from tests.support.photos import shown
 
 WITHOUT_TORCH = """
 import sys
 sys.modules.update(dict.fromkeys(("torch", "ts", "handlers.pipeline", "uvicorn"), None))
-from service.cli import main
+from service.cli.main import main
 main()
 """
 
@@ -84,7 +84,7 @@ def test_segment_tells_of_a_broken_photo_and_does_the_others(
 
 def test_packing_a_folder_without_a_model_is_told_in_a_line(tmp_path: Path) -> None:
     found = subprocess.run(
-        [sys.executable, "-m", "service.cli", "model", "package", str(tmp_path)],
+        [sys.executable, "-m", "service.cli.main", "model", "package", str(tmp_path)],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -4,7 +4,7 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
-from tests.integration.crowd import Crowd
+from tests.integration.concurrent_clients import Crowd
 from tests.integration.server import Server
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.dying import killer, put_obeying_archive
 from tests.integration.quick import QUICK
 from tests.integration.server import CAT, MODEL, Server, wait_until
-from tests.worker import change_model
+from tests.support.crashing_images import killer, put_obeying_archive
+from tests.support.worker import change_model
 
 WORKER = "model_service_worker.py"
 HONEST = 12

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from loadtest import locust_run
-from loadtest.errands import MIX
-from loadtest.locust_run import Place, run_locust
-from loadtest.make_album import draw_album, save_album
-from loadtest.record import RIGHT
-from loadtest.traffic import Traffic
+from loadtest.traffic import locust_run
+from loadtest.traffic.environment import Traffic
+from loadtest.traffic.locust_run import Place, run_locust
+from loadtest.traffic.make_album import draw_album, save_album
+from loadtest.traffic.record import RIGHT
+from loadtest.traffic.requests import MIX
 from tests.integration.server import Server
 
 pytestmark = pytest.mark.skipif(find_spec("locust") is None, reason="Locust is not installed")

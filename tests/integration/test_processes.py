@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from tests.integration.crowd import Crowd
+from tests.integration.concurrent_clients import Crowd
 from tests.integration.server import CAT, Server
 
 

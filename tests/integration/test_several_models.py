@@ -14,7 +14,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from handlers.model_config import MODEL_FILE
-from model_store.new import new
+from model_store.tools.create.create import new
 from tests.integration.quick import QUICK, put_quick_model
 from tests.integration.reading import indices
 from tests.integration.server import (
@@ -28,7 +28,7 @@ from tests.integration.server import (
     marked_processes,
     wait_until,
 )
-from tests.worker import change_model
+from tests.support.worker import change_model
 
 READY = {"status": "ready", "silent": ["unfit", "damaged"]}
 PETS = ("background", "cat", "dog")
@@ -136,7 +136,7 @@ def test_the_command_line_chooses_and_lists(
     house: Server, store: Path, cat: bytes, tmp_path: Path
 ) -> None:
     def fcnserve(*arguments: str) -> str:
-        command = [sys.executable, "-m", "service.cli", *arguments, "--url", house.url]
+        command = [sys.executable, "-m", "service.cli.main", *arguments, "--url", house.url]
         environment = clean_environment()
         return subprocess.check_output(command, cwd=ROOT, env=environment, text=True)
 
@@ -157,7 +157,17 @@ def test_one_whose_worker_hangs_and_dies_takes_the_other_not_along(
     (other,) = workers_of(house, MODEL)
     os.kill(worker, signal.SIGSTOP)
     asked = subprocess.Popen(
-        [sys.executable, "-m", "service.cli", "segment", str(CAT), "-o", "-", "--url", house.url],
+        [
+            sys.executable,
+            "-m",
+            "service.cli.main",
+            "segment",
+            str(CAT),
+            "-o",
+            "-",
+            "--url",
+            house.url,
+        ],
         cwd=ROOT,
         env=clean_environment(),
         stdout=subprocess.PIPE,

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from handlers.model_config import load_config
-from model_store.package import archive_contents, write_archive
+from model_store.tools.archive.package import archive_contents, write_archive
 from tests.integration.server import (
     CAT,
     MODEL,
@@ -45,9 +45,11 @@ def other_store(quick_store: Path, tmp_path: Path) -> Path:
     """A model store without a model folder; the code in its archive is not the checkout's."""
     folder = quick_store / MODEL
     contents = dict(archive_contents(folder, load_config(folder)))
-    card = contents["handlers/card.py"]
-    contents["handlers/card.py"] = card.replace(b"DIGEST_CHARACTERS = 16", b"DIGEST_CHARACTERS = 9")
-    assert contents["handlers/card.py"] != card
+    card = contents["handlers/runtime/model_card.py"]
+    contents["handlers/runtime/model_card.py"] = card.replace(
+        b"DIGEST_CHARACTERS = 16", b"DIGEST_CHARACTERS = 9"
+    )
+    assert contents["handlers/runtime/model_card.py"] != card
     (tmp_path / "store").mkdir()
     write_archive(tmp_path / "store" / f"{MODEL}.mar", contents, "")
     return tmp_path / "store"
@@ -73,7 +75,7 @@ def test_a_second_copy_answers_beside_the_first_and_stops_on_ctrl_c(
     assert "Traceback" not in second.output()
 
 
-@pytest.mark.parametrize("killed", [JAVA, "service.cli worker", "service.cli gateway"])
+@pytest.mark.parametrize("killed", [JAVA, "service.cli.main worker", "service.cli.main gateway"])
 def test_serve_brings_back_what_is_killed_and_stops_promptly(
     start: Start, killed: str, cat_mask: bytes
 ) -> None:
@@ -109,7 +111,7 @@ def answers(server: Server, body: bytes) -> bytes:
 
 def test_ctrl_c_is_heard_while_the_worker_waits_to_be_started_anew(start: Start) -> None:
     server = announced(start)
-    os.kill(server.pid_of("service.cli worker"), signal.SIGKILL)
+    os.kill(server.pid_of("service.cli.main worker"), signal.SIGKILL)
     wait_until(lambda: "starts anew" in server.output(), STOP_S)
     server.signal_group(signal.SIGINT)
     assert server.wait(STOP_S) == 0

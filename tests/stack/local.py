@@ -19,7 +19,7 @@ import httpx
 import yaml
 
 from tests.integration.server import START_S, Command, free_port, wait_until
-from tests.promql import RULES
+from tests.support.promql import RULES
 
 STOP_S = 20
 

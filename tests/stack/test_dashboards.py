@@ -20,9 +20,9 @@ import pytest
 from deploy.grafana.ask import Prometheus
 from deploy.grafana.boards import Query, boards
 from tests.integration.server import wait_until
-from tests.promql import has_data, metric_names, rules
 from tests.stack.local import local_stack
 from tests.stack.traffic import send
+from tests.support.promql import has_data, metric_names, rules
 
 pytestmark = pytest.mark.stack
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.promql import RULES, alerts
+from tests.support.promql import RULES, alerts
 
 pytestmark = pytest.mark.stack
 

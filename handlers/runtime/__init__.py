@@ -1,0 +1,1 @@
+"""The network on its device, and what is measured when a worker starts."""

@@ -1,0 +1,215 @@
+"""The network on a GPU: photos go up, pass through and come down on streams of their own.
+
+    pinned pixels --up--> uint8 on the device --through--> labels --down--> pinned labels
+
+Photos go up as they are decoded, half the bytes of what the network reads; they are
+normalised, scored, brought to their own sizes and labelled there, and only labels come down.
+Nobody waits before a label map is read, so one group's copies run beside another's pass.
+
+A pass that photos may share has its kernels recorded once (a CUDA graph) and is replayed in one
+launch: where its photos end is data (`handlers.net.exact.masks`). All passes follow each other on
+one stream, so they may share the memory of their maps. Everything but the recording runs on a
+processor, too, for tests.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from handlers.model_config import ModelConfig
+from handlers.net.exact.masks import outside
+from handlers.runtime.device import Device, prepare_gpu
+from handlers.runtime.network import Network, Reading
+from handlers.runtime.upsample import LabelMap, Wanted
+from handlers.runtime.upsample_cuda import dense_labels, packed_axes, unpacked_axes
+from handlers.stages.decode import Pixels
+from handlers.stages.plan import Frame, Size
+
+# lone photos that no recorded pass is for lie on canvases of multiples of this: a library takes up
+# to a second to choose the kernels of a shape that it has not seen
+LONE_STRIDE = 128
+
+
+class Staged(NamedTuple):
+    """A group's photos on the device: pixels (N, H, W, 3) uint8, and where each ends, (1 + strips,
+    N, 2) int32: in the canvas, and in the map of each strip.
+    """
+
+    pixels: Tensor
+    ends: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A pass that can be replayed for what is written into `staged`; its `scores` are rewritten."""
+
+    graph: torch.cuda.CUDAGraph
+    staged: Staged
+    scores: Tensor
+
+    def replay(self, staged: Staged) -> Tensor:
+        self.staged.pixels.copy_(staged.pixels)
+        self.staged.ends.copy_(staged.ends)
+        self.graph.replay()
+        return self.scores
+
+
+class GpuNetwork(Network):
+    """One model on one GPU."""
+
+    blanking = "masks"
+    # a lone photo's recorded pass is faster on a larger canvas than another's kernel by kernel
+    fewest_shared = 1
+
+    def __init__(self, config: ModelConfig, folder: Path, device: Device) -> None:
+        if device.kind == "cuda":
+            prepare_gpu(device, exact=config.batching.exact)
+        super().__init__(config, folder, device)
+        self._streams = torch.get_device_module(device.torch_device)
+        self._up, self._through, self._down = (self._streams.Stream() for _ in range(3))
+        self._recorded: dict[tuple[Frame, int], Recorded] = {}
+        self._pool: Any = None
+        self._exact = config.batching.exact
+        # of every recorded pass: there is one at a time
+        most = 3 * config.batching.group_pixels.on(device.kind)
+        self._pixels = torch.empty(most, dtype=torch.uint8, device=device.torch_device)
+        self._streams.synchronize()  # weights moved on a stream that the others do not wait for
+
+    @torch.inference_mode()
+    def scores(self, photos: Sequence[Pixels], canvas: Frame) -> list[Tensor]:
+        """Score photos (h, w, 3) on one canvas: (classes, h, w) each, of its own frame."""
+        scores = self._pass(self._stage(photos, canvas))
+        with self._streams.stream(self._through):
+            scores = scores.clone()  # the next replay writes over a recorded pass's own
+        self._streams.current_stream().wait_stream(self._through)
+        return self._own(scores, photos)
+
+    @torch.inference_mode()
+    def label(
+        self, photos: Sequence[Pixels], wanted: Sequence[Wanted], canvas: Frame
+    ) -> list[Reading]:
+        """Queue all that makes the photos' label maps, and say how to wait for each."""
+        staged = self._stage(photos, canvas)
+        workings = [photo.shape[:2] for photo in photos]
+        axes = self._bring_up(packed_axes(workings, wanted, self.score_place))
+        scores = self._own(self._pass(staged), photos)
+        with self._streams.stream(self._through):
+            maps = [
+                dense_labels(one, rows, columns, confidence=want.confidence)
+                for one, (rows, columns), want in zip(
+                    scores, unpacked_axes(axes, wanted), wanted, strict=True
+                )
+            ]
+            flat = torch.cat([each.flatten() for each in maps])
+        return self._bring_down(flat, [each.shape for each in maps])
+
+    @torch.inference_mode()
+    def prepare(self, images: int, canvas: Frame) -> None:
+        """Record the pass of so many photos on `canvas`."""
+        if self.device.kind != "cuda":
+            return
+        staged = self._static(images, canvas)
+        # chooses the kernels, which must not happen in the recording
+        torch.backends.cudnn.benchmark = not self._exact
+        try:
+            with self._streams.stream(self._through):
+                self._score(staged)
+            self._streams.synchronize()
+        finally:
+            torch.backends.cudnn.benchmark = False
+        graph = torch.cuda.CUDAGraph()
+        self._pool = self._pool or torch.cuda.graph_pool_handle()
+        # codec threads may call the device meanwhile: "thread_local" lets them
+        recording = torch.cuda.graph(graph, self._pool, self._through, "thread_local")
+        with self._streams.stream(self._through), recording:
+            scores = self._score(staged)
+        self._recorded[canvas, images] = Recorded(graph, staged, scores)
+
+    def forget(self, images: int, canvas: Frame) -> None:
+        self._recorded.pop((canvas, images), None)
+
+    def synchronise(self) -> None:
+        self._streams.synchronize()
+
+    def _static(self, images: int, canvas: Frame) -> Staged:
+        """Give the inputs of a recorded pass; those of all share their memory."""
+        pixels = self._pixels[: images * canvas.pixels * 3].view(images, *canvas, 3)
+        ends = self._ends([canvas] * images, [canvas] * images)
+        return Staged(pixels, ends.to(self.device.torch_device))
+
+    def _stage(self, photos: Sequence[Pixels], canvas: Frame) -> Staged:
+        """Lay photos (h, w, 3) out in pinned memory and send them up; what lies around them there
+        is anything.
+        """
+        if len(photos) == 1 and (canvas, 1) not in self._recorded:
+            canvas = Frame.of(canvas, LONE_STRIDE)
+        pinned = self.device.kind == "cuda"
+        pixels = torch.empty((len(photos), *canvas, 3), dtype=torch.uint8, pin_memory=pinned)
+        for place, photo in zip(pixels.numpy(), photos, strict=True):
+            place[: photo.shape[0], : photo.shape[1]] = photo
+        ends = self._ends([photo.shape[:2] for photo in photos], self.frames(photos, canvas))
+        return Staged(self._bring_up(pixels), self._bring_up(ends))
+
+    def _ends(self, sizes: Sequence[Size], frames: Sequence[Size]) -> Tensor:
+        return torch.cat((torch.tensor([sizes], dtype=torch.int32), self._net.ends(frames)))
+
+    def _bring_up(self, host: Tensor) -> Tensor:
+        if self.device.kind == "cuda" and not host.is_pinned():
+            host = host.pin_memory()
+        with self._streams.stream(self._up):
+            there = host.to(self.device.torch_device, non_blocking=True)
+        return self._lent(there, self._through)
+
+    def _lent(self, tensor: Tensor, stream: Any) -> Tensor:
+        """Keep a tensor's memory from being used again until another stream is done with it."""
+        if tensor.is_cuda:
+            tensor.record_stream(stream)
+        return tensor
+
+    def _pass(self, staged: Staged) -> Tensor:
+        """Queue the pass, recorded or not: scores (N, classes, h, w) fp32, until the next one."""
+        self._through.wait_stream(self._up)
+        images, height, width = staged.pixels.shape[:3]
+        recorded = self._recorded.get((Frame(height, width), images))
+        with self._streams.stream(self._through):
+            return recorded.replay(staged) if recorded else self._score(staged)
+
+    def _score(self, staged: Staged) -> Tensor:
+        canvas = self._normalise(staged.pixels, staged.ends[0])
+        return self._net.masked(canvas, staged.ends[1:]).float()
+
+    def _normalise(self, pixels: Tensor, sizes: Tensor) -> Tensor:
+        """Make what the network reads, (N, 3, H, W), zero outside of the photos."""
+        canvas = pixels.float().sub_(self._mean).div_(self._std).permute(0, 3, 1, 2)
+        canvas.masked_fill_(outside(sizes[None], (pixels.shape[1], pixels.shape[2]))[0], 0)
+        return canvas.to(self.device.dtype)
+
+    def _bring_down(self, flat: Tensor, shapes: Sequence[torch.Size]) -> list[Reading]:
+        """Queue the copy of label maps, which lie in `flat` one after the other."""
+        cuda = self.device.kind == "cuda"
+        self._down.wait_stream(self._through)
+        with self._streams.stream(self._down):
+            host = torch.empty(flat.shape, dtype=torch.uint8, pin_memory=cuda)
+            host.copy_(self._lent(flat, self._down), non_blocking=True)
+            done = self._streams.Event(**({"blocking": True} if cuda else {}))
+            done.record(self._down)
+        parts = torch.split(host, [shape.numel() for shape in shapes])
+        return [
+            partial(read_when, done, part.view(shape))
+            for part, shape in zip(parts, shapes, strict=True)
+        ]
+
+
+def read_when(done: Any, maps: Tensor) -> LabelMap:
+    """Wait for an event, without the GIL, and give a photo's map of (1 or 2, H, W)."""
+    started = time.perf_counter()
+    done.synchronize()
+    waited_ms = (time.perf_counter() - started) * 1000
+    labels, *confidence = maps.numpy()
+    return LabelMap(labels, confidence[0] if confidence else None, waited_ms)

@@ -1,0 +1,1 @@
+"""BMP (Windows and OS/2 bitmaps)."""

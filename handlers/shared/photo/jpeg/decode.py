@@ -1,0 +1,146 @@
+"""JPEG: its header from the segments, its pixels through libjpeg-turbo.
+
+simplejpeg decodes without holding the interpreter's lock, and its accurate DCT and fancy
+upsampling give Pillow's pixels. It is strict: libjpeg's warnings are errors, so truncated files
+and headers that lie are found. But libjpeg warns also about files that every viewer shows whole:
+cameras write stray bytes before a marker, phones odd scan parameters. A file that fails is
+therefore tried again without its stray bytes, and then by Pillow, which ignores warnings and
+whose answer counts if every pixel came from the file (`jpeg_whole`). Whoever sends a good file
+pays for none of this.
+
+CMYK and YCCK get their pixels from Pillow, which undoes Adobe's inversion; whether they are all
+there is checked as with other JPEGs.
+"""
+
+import io
+import re
+from contextlib import suppress
+
+import numpy as np
+import simplejpeg
+from PIL.JpegImagePlugin import JpegImageFile
+
+from handlers.shared.errors import BrokenImageError, ImageTooCostlyError
+from handlers.shared.photo.decoder_errors import DECODER_ERRORS, translated
+from handlers.shared.photo.exif import orientation_in
+from handlers.shared.photo.header import Header, Pixels
+from handlers.shared.photo.jpeg.kinds import refuse_other_kinds
+from handlers.shared.photo.jpeg.scans import Scans, find_scans, has_all_bits, restarts_are_right
+from handlers.shared.photo.jpeg.segments import LOSSLESS, Layout, layout, without_stray_bytes
+from handlers.shared.photo.jpeg.truncation import is_whole
+
+MAX_REPAIRED_PIXELS = 64_000_000
+"""In all scans together. What a strict decoder refuses is decoded up to five times more, which no
+header foretells; of larger files it counts as damaged."""
+
+MAX_SCANS = 50
+"""Each scan walks all of the image, also one of ten bytes: 65 ms at 16 megapixels. Writers use
+about ten."""
+
+CMYK_COST = 6.0
+"""A pixel of CMYK takes that many of RGB: it is checked, decoded again and converted by Pillow."""
+
+_CMYK_COMPONENTS = 4
+_END = b"\xff\xd9"
+_SURPLUS = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
+_CUTS = 4
+_DAMAGED = (
+    "the jpeg data are cut short, or not of the size that their header says; "
+    "send the whole file, or save the image again"
+)
+
+
+def read_header(body: bytes | bytearray) -> Header:
+    """Return the header of a JPEG.
+
+    Raises BrokenImageError when there is none, UnsupportedMediaTypeError for kinds not read.
+    """
+    found = layout(body)
+    refuse_other_kinds(body, found)
+    exif = orientation_in(found.exif, found.xmp)
+    work = CMYK_COST if found.components == _CMYK_COMPONENTS else 1.0
+    return Header("jpeg", found.height, found.width, exif, _scans(body, found), work)
+
+
+def decode(body: bytes | bytearray) -> Pixels:
+    """Return the pixels as stored, (H, W, 3) RGB; raises BrokenImageError."""
+    found = layout(body)
+    refuse_other_kinds(body, found)
+    _scans(body, found)
+    is_cmyk = found.components == _CMYK_COMPONENTS
+    with suppress(*DECODER_ERRORS):
+        pixels = _strictly(body, "CMYK" if is_cmyk else "RGB")
+        return _with_pillow(bytes(body)) if is_cmyk else pixels
+    if found.frame.marker == LOSSLESS:
+        raise BrokenImageError(_DAMAGED)
+    scans = find_scans(body, found, MAX_SCANS)
+    if found.height * found.width * len(scans.scans) > MAX_REPAIRED_PIXELS:
+        raise BrokenImageError(_DAMAGED)
+    _check_markers(body, found, scans)
+    clean = without_stray_bytes(body, found, scans.end - 2 * scans.ended) + _END
+    if not scans.ended:
+        return _without_surplus(clean, is_cmyk=is_cmyk)
+    if not is_cmyk:
+        with suppress(*DECODER_ERRORS):
+            return _strictly(clean)
+    return _leniently(clean)
+
+
+def _scans(body: bytes | bytearray, found: Layout) -> int:
+    """Count the scans; raises ImageTooCostlyError for more than MAX_SCANS."""
+    if found.scan is None or not found.has_several_scans(body):
+        return 1
+    scans = len(find_scans(body, found, MAX_SCANS + 1).scans)
+    if scans > MAX_SCANS:
+        msg = f"the jpeg file has more than {MAX_SCANS} scans; save the image again"
+        raise ImageTooCostlyError(msg)
+    return scans
+
+
+def _check_markers(body: bytes | bytearray, found: Layout, scans: Scans) -> None:
+    """Raise BrokenImageError where the markers alone show that pixels are missing."""
+    if not scans.ended and not has_all_bits(body, found, scans):
+        msg = "the jpeg file stops before its last scan; send the whole file"
+        raise BrokenImageError(msg)
+    if not restarts_are_right(body, found, scans):
+        msg = "the jpeg file lacks some of its restart markers, or they are out of order; "
+        raise BrokenImageError(msg + "send the whole file, or save the image again")
+
+
+def _strictly(body: bytes | bytearray, colours: str = "RGB") -> Pixels:
+    pixels: Pixels = simplejpeg.decode_jpeg(
+        body, colours, fastdct=False, fastupsample=False, strict=True
+    )
+    return pixels
+
+
+def _without_surplus(body: bytes, *, is_cmyk: bool) -> Pixels:
+    """Decode a JPEG whose end marker was missing, so that anything may stand before it.
+
+    libjpeg says how much it has found there, but for a few bytes that it has read ahead. That is a
+    hint where to cut: what counts is that the rest is read without a complaint. Data that are cut
+    short show by that, unless more than they lack follows them and happens to be read as pixels.
+    """
+    for _ in range(_CUTS):
+        try:
+            pixels = _strictly(body, "CMYK" if is_cmyk else "RGB")
+        except DECODER_ERRORS as error:
+            surplus = _SURPLUS.search(str(error))
+            if not surplus:
+                break
+            body = body[: -int(surplus[1]) - len(_END)] + _END
+        else:
+            return _with_pillow(body) if is_cmyk else pixels
+    raise BrokenImageError(_DAMAGED)
+
+
+def _leniently(body: bytes) -> Pixels:
+    with translated("jpeg"):
+        pixels = _with_pillow(body)
+        if is_whole(body, pixels, _with_pillow):
+            return pixels
+    raise BrokenImageError(_DAMAGED)
+
+
+def _with_pillow(body: bytes) -> Pixels:
+    return np.asarray(JpegImageFile(io.BytesIO(body)).convert("RGB"))

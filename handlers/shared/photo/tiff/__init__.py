@@ -1,0 +1,1 @@
+"""TIFF 6.0 and BigTIFF."""

@@ -1,0 +1,1 @@
+"""The verbs of the worker, one file each: decode, plan, forward, encode."""

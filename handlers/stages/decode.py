@@ -1,0 +1,52 @@
+"""The first verb: an image's bytes in, RGB pixels of the network's working size out.
+
+Runs in threads, without the GIL.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handlers.runtime.upsample import Wanted
+from handlers.shared import photo
+from handlers.shared.wire import Job
+
+Size = tuple[int, int]  # (height, width)
+Pixels = NDArray[np.uint8]  # (height, width, 3), RGB
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An image whose header is read: its sizes are known, no pixel is decoded yet."""
+
+    job: Job
+    header: photo.Header
+    size: Size
+    working_size: Size
+
+    @property
+    def request_id(self) -> str:
+        return self.job.request_id
+
+    @property
+    def wanted(self) -> Wanted:
+        """What its answer asks of its scores."""
+        return Wanted(self.size, confidence=self.job.options.output == "confidence")
+
+
+def open_photo(job: Job, working_max_side: int) -> Opened:
+    """Read the header; raises ProblemError.
+
+    Formats and pixel limits are the gateway's to check.
+    """
+    header = photo.read_header(job.body, photo.DEFAULT_FORMATS | photo.OPTIONAL_FORMATS)
+    size = header.size(job.options.orientation)
+    working_size = photo.fit(*size, job.options.max_side or working_max_side)
+    return Opened(job, header, size, working_size)
+
+
+def decode(opened: Opened) -> Pixels:
+    """Decode to (h, w, 3) RGB at the working size; raises ProblemError."""
+    pixels = photo.decode(opened.job.body, opened.header, opened.job.options.orientation)
+    return photo.reduce(pixels, opened.working_size)

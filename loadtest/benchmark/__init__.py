@@ -1,0 +1,1 @@
+"""`make bench`: ways to batch, and the service, in one run."""

@@ -1,0 +1,141 @@
+"""Four ways to serve a batch of mixed sizes, at two levels: pixels in, and JPEGs in.
+
+Called by `loadtest.benchmark.rounds`, which measures them. All use the worker's own stages; they
+differ in which photos share a forward pass, and on what canvas. "Ours" is `handlers.pipeline` as it
+is.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from dataclasses import replace
+from functools import partial
+
+from torch import Tensor
+
+from handlers.model_config import ModelConfig
+from handlers.pipeline import Track, hold
+from handlers.runtime.device import codec_threads
+from handlers.runtime.network import Network
+from handlers.shared.wire import Answer, Job, Report
+from handlers.stages.decode import Pixels, decode, open_photo
+from handlers.stages.encode import encode, labelled
+from handlers.stages.forward import forward, pass_figures
+from handlers.stages.outcome import attempt
+from handlers.stages.plan import Frame, Group
+
+Grouping = Callable[[Mapping[int, Frame]], list[Group]]
+
+ONE_BY_ONE, PAD_TO_LARGEST, EQUAL_FRAMES, OURS = (
+    "one by one",
+    "pad to largest",
+    "equal frames",
+    "ours",
+)
+
+
+def one_by_one(frames: Mapping[int, Frame]) -> list[Group]:
+    return [Group(frame, (place,)) for place, frame in frames.items()]
+
+
+def pad_to_largest(frames: Mapping[int, Frame]) -> list[Group]:
+    heights, widths = zip(*frames.values(), strict=True)
+    return [Group(Frame(max(heights), max(widths)), tuple(frames))]
+
+
+def equal_frames(frames: Mapping[int, Frame]) -> list[Group]:
+    places: dict[Frame, list[int]] = {}
+    for place, frame in frames.items():
+        places.setdefault(frame, []).append(place)
+    return [Group(frame, tuple(members)) for frame, members in places.items()]
+
+
+GROUPINGS: dict[str, Grouping] = {
+    ONE_BY_ONE: one_by_one,
+    PAD_TO_LARGEST: pad_to_largest,
+    EQUAL_FRAMES: equal_frames,
+}
+
+
+def plain_padding(network: Network) -> Network:
+    """Give a network that pads as everybody does: all that lies on a canvas is taken for photo."""
+    padding = copy(network)  # the same weights, not loaded twice
+    padding.frames = lambda photos, canvas: [canvas] * len(photos)  # type: ignore[method-assign]
+    return padding
+
+
+def networks_of(network: Network) -> dict[str, Network]:
+    return dict.fromkeys((ONE_BY_ONE, EQUAL_FRAMES, OURS), network) | {
+        PAD_TO_LARGEST: plain_padding(network)
+    }
+
+
+class NetworkLoop:
+    """The network alone: pixels in, scores out.
+
+    A device is waited for once a batch; a GPU's `forward` times are then those of its launches.
+    """
+
+    def __init__(self, network: Network, grouping: Grouping) -> None:
+        self._network = network
+        self._grouping = grouping
+
+    def run(self, photos: Sequence[Pixels]) -> list[Report]:
+        """Score a batch; what happened to each photo, in order."""
+        frames = {place: self._network.frame(photo.shape[:2]) for place, photo in enumerate(photos)}
+        reports: dict[int, Report] = {}
+        for group in self._grouping(frames):
+            started = time.perf_counter()
+            members = {place: photos[place] for place in group.members}
+            self._network.scores(list(members.values()), group.canvas)
+            report = Report({"forward": (time.perf_counter() - started) * 1000})
+            reports |= dict.fromkeys(members, report)
+            figures = pass_figures(group.canvas, members)
+            reports[group.members[0]] = replace(report, group=figures)
+        self._network.synchronise()
+        return [reports[place] for place in range(len(photos))]
+
+    def scores(self, photos: Sequence[Pixels]) -> list[Tensor]:
+        """Score a batch; every photo's own scores, in order."""
+        frames = {place: self._network.frame(photo.shape[:2]) for place, photo in enumerate(photos)}
+        scores: dict[int, Tensor] = {}
+        for group in self._grouping(frames):
+            members = [photos[place] for place in group.members]
+            found = self._network.scores(members, group.canvas)
+            scores |= dict(zip(group.members, found, strict=True))
+        return [scores[place] for place in range(len(photos))]
+
+
+class PhotoLoop:
+    """A bare loop around the network: JPEGs in, PNGs out, decoded and encoded in threads beside it.
+
+    The stages are the worker's, and their order; no planner, no failures kept apart.
+    """
+
+    def __init__(self, network: Network, config: ModelConfig, grouping: Grouping) -> None:
+        self._network = network
+        self._grouping = grouping
+        self._open_photo = partial(open_photo, working_max_side=config.working_max_side)
+        self._encode = partial(encode, palette=config.palette_bytes)
+        self._threads = codec_threads(network.device)
+
+    def run(self, jobs: Sequence[Job]) -> list[Answer]:
+        """Answer a batch, in order."""
+        opened = [self._open_photo(job) for job in jobs]
+        decoding = [self._threads.submit(attempt, decode, photo) for photo in opened]
+        frames = {
+            place: self._network.frame(photo.working_size) for place, photo in enumerate(opened)
+        }
+        tracks: dict[int, Track] = {}
+        for group in self._grouping(frames):
+            decoded = {place: decoding[place].result() for place in group.members}
+            started = time.perf_counter()
+            photos = {place: one.value for place, one in decoded.items()}
+            forwarded = forward(self._network, group, photos, dict(enumerate(opened)))
+            forward_ms = (time.perf_counter() - started) * 1000
+            for place, one in forwarded.items():
+                stages_ms = {"decode": decoded[place].ms, "forward": forward_ms}
+                encoding = self._threads.submit(attempt, self._encode, labelled(one, opened[place]))
+                tracks[place] = Track(encoding, Report(stages_ms, group=one.figures))
+        answers = hold(tracks)
+        return [answers[place] for place in range(len(jobs))]

@@ -1,0 +1,1 @@
+"""`make loadtest`: Locust against a service, and its report."""

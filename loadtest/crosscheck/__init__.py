@@ -1,0 +1,1 @@
+"""Compares the capacity that Locust finds with what other load generators find."""

@@ -1,0 +1,1 @@
+"""What a run measures: CPU time, memory, `/metrics`, the machine."""

@@ -1,0 +1,1 @@
+"""`make overload`: ten times as many photos as the service can answer."""

@@ -1,0 +1,1 @@
+"""What load tests send, and how answers are checked."""

@@ -1,0 +1,1 @@
+"""Tools for model folders: create, convert, train, evaluate, check, pack."""

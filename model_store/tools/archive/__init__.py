@@ -1,0 +1,1 @@
+"""Packs a model folder into a TorchServe archive, and lists what a model store holds."""

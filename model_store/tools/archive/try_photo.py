@@ -1,0 +1,84 @@
+"""A photo through a model folder, in this process, as a worker does it; called by `model check`."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from handlers.model_config import Batching, Ladder, ModelConfig
+from handlers.pipeline import Pipeline
+from handlers.runtime.cost_rates import measure_rates
+from handlers.runtime.device import choose_device
+from handlers.runtime.model_card import model_card
+from handlers.runtime.network import Network
+from handlers.runtime.warm_up import warm_up
+from handlers.shared.errors import read_problem
+from handlers.shared.wire import PNG_MEDIA_TYPE, Answer, Job
+
+# of which the fastest counts: others may use the machine too
+REPEATS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A class in a photo."""
+
+    name: str
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A photo's mask, how long it took, and what it shows, the largest first."""
+
+    mask: bytes  # an indexed PNG
+    load_s: float
+    photo_ms: float
+    runs_on: str
+    seen: Sequence[Seen]
+
+
+def try_photo(folder: Path, config: ModelConfig, photo: bytes) -> Trial:
+    """Load the network and segment; raises ProblemError for a broken photo."""
+    started = time.perf_counter()
+    pipeline = load(folder, config)
+    load_s = time.perf_counter() - started
+    answer = segment(pipeline, photo)  # the first of a size prepares its kernels
+    photo_ms = min(timed_ms(pipeline, photo) for _ in range(REPEATS))
+    return Trial(
+        answer.body, load_s, photo_ms, str(pipeline.card["numerics"]), seen(answer, config)
+    )
+
+
+def timed_ms(pipeline: Pipeline, photo: bytes) -> float:
+    started = time.perf_counter()
+    segment(pipeline, photo)
+    return (time.perf_counter() - started) * 1000
+
+
+def load(folder: Path, config: ModelConfig) -> Pipeline:
+    """Load as `Pipeline.load` does, without trying passes of several photos: here is but one."""
+    network = Network.on(choose_device(gpu_id(), config.precision), config, folder)
+    costs = warm_up(network, Batching(ladder=Ladder(cpu=(), cuda=())))
+    card = model_card(config, folder, network.device, measure_rates(network, costs))
+    return Pipeline(config, network, costs, card)
+
+
+def gpu_id() -> int | None:
+    return 0 if torch.cuda.is_available() else None
+
+
+def segment(pipeline: Pipeline, photo: bytes) -> Answer:
+    (answer,) = pipeline.run([Job(photo)])
+    if answer.media_type != PNG_MEDIA_TYPE:
+        raise read_problem(answer.body)
+    return answer
+
+
+def seen(answer: Answer, config: ModelConfig) -> list[Seen]:
+    counts = answer.report.class_pixels
+    total = sum(counts.values())
+    largest_first = sorted(counts.items(), key=lambda each: -each[1])
+    return [Seen(config.classes[number], pixels / total) for number, pixels in largest_first]

@@ -1,0 +1,1 @@
+"""What is wrong with a model folder, and what it makes of a photo."""

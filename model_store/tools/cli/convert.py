@@ -1,0 +1,49 @@
+"""`fcnserve model convert`."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from model_store.tools.cli.errors import told_in_a_line
+
+
+def convert(
+    checkpoint: Annotated[
+        Path, typer.Argument(help="A state dict (.pth, .safetensors), or a model's folder.")
+    ],
+    to: Annotated[Path, typer.Option(help="The folder to make, named as the model will be.")],
+    classes: Annotated[
+        str, typer.Option(help="The classes' names, separated by commas; VOC's unless given.")
+    ] = "",
+    stride: Annotated[
+        Literal[32, 16, 8], typer.Option(help="Classifiers: of the scores of the FCN to begin.")
+    ] = 32,
+    skips: Annotated[
+        Literal["project", "expand"],
+        typer.Option(help="EfficientNet-Lite classifiers: which features FCN-16s and 8s score."),
+    ] = "project",
+    same_padding: Annotated[
+        bool, typer.Option("--same-padding", help="VGG16 classifiers: do not pad photos by 100.")
+    ] = False,
+    at_once: Annotated[
+        bool,
+        typer.Option("--at-once", help="The port's FCN8sAtOnce, whose pool scores are scaled."),
+    ] = False,
+) -> None:
+    """Make a model folder of a checkpoint: a VGG16 or Lite classifier, a published FCN, ours."""
+    from handlers.net.options import LiteOptions
+    from model_store.tools.convert.architecture import Wish
+    from model_store.tools.convert.convert import convert
+    from model_store.tools.convert.state_dict import CheckpointError
+
+    names = [name.strip() for name in classes.split(",")] if classes else []
+    wish = Wish(
+        stride=stride,
+        lite=LiteOptions(skips=skips),
+        same_padding=same_padding,
+        at_once=at_once,
+    )
+    with told_in_a_line(CheckpointError):
+        found, config = convert(checkpoint, to, wish, names)
+    typer.echo(f"{to}: {config.architecture} with {found.classes} classes, from {found.what}")

@@ -1,0 +1,1 @@
+"""New model folders, for classes of one's own."""

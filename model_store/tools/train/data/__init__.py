@@ -1,0 +1,1 @@
+"""What a training step learns from: photos and masks in, batches out."""

@@ -1,0 +1,132 @@
+"""The routes: what may be called, and which part of the house answers. `service.app` decides which
+groups of them there are, and which need a key.
+"""
+
+from typing import Literal
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import RedirectResponse
+from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import BaseModel
+
+from service.api import openapi
+from service.backend.health import Health
+from service.backend.registry import ModelCard, Models
+from service.errors import DrainingError, NotReadyError
+from service.metrics.scrape import Scrape
+from service.pipeline.batch import segment_batch
+from service.pipeline.query import SegmentOptions, refuse_repeats
+from service.pipeline.segment import Segmenter
+from service.server.connection import DRAINING
+
+
+class Readiness(BaseModel):
+    """Photos will be answered, unless they are for a model that is silent."""
+
+    status: Literal["ready"] = "ready"
+    silent: list[str]
+
+
+each_once = [Depends(refuse_repeats)]
+
+v1 = APIRouter(prefix="/v1", dependencies=each_once)
+probes = APIRouter(dependencies=each_once)
+scrape = APIRouter()
+docs = APIRouter()
+
+
+@v1.post(
+    "/segment",
+    tags=["segment"],
+    summary="Segment one photo",
+    response_class=Response,
+    responses=openapi.SEGMENT_RESPONSES,
+    openapi_extra=openapi.SEGMENT_REQUEST,
+)
+async def segment(request: Request, options: SegmentOptions) -> Response:
+    """Send a photo, get its mask: same size, pixel for pixel."""
+    segmenter: Segmenter = request.app.state.segmenter
+    return await segmenter.segment(request, options)
+
+
+@v1.post(
+    "/segment/batch",
+    tags=["segment"],
+    summary="Segment several photos",
+    response_class=Response,
+    responses=openapi.BATCH_RESPONSES,
+    openapi_extra=openapi.BATCH_REQUEST,
+)
+async def batch(request: Request, options: SegmentOptions) -> Response:
+    """Send up to 32 photos, get each one's mask or problem, in order: the same bytes as alone."""
+    segmenter: Segmenter = request.app.state.segmenter
+    return await segment_batch(segmenter, request, options)
+
+
+@v1.get(
+    "/models",
+    tags=["models"],
+    summary="List the models served",
+    responses=openapi.problems(500, 502, 503, 504),
+)
+async def list_models(request: Request) -> list[ModelCard]:
+    """The default model comes first. One whose workers are gone, and whose card is not known, is
+    left out.
+    """
+    models: Models = request.app.state.models
+    return await models.cards()
+
+
+@v1.get(
+    "/models/{name}",
+    tags=["models"],
+    summary="Describe a model",
+    responses=openapi.problems(404, 422, 500, 502, 503, 504),
+)
+async def describe_model(request: Request, name: str) -> ModelCard:
+    """Classes, palette, limits, precision and digest."""
+    models: Models = request.app.state.models
+    return await models.card(models.resolve(name))
+
+
+@probes.get("/livez", tags=["probes"], summary="Is the gateway alive?")
+async def livez() -> dict[str, str]:
+    """It answers, so it is."""
+    return {"status": "alive"}
+
+
+@probes.get(
+    "/readyz",
+    tags=["probes"],
+    summary="Will a photo be answered?",
+    responses=openapi.problems(404, 422, 503),
+)
+async def readyz(request: Request, model: str | None = None) -> Readiness:
+    """200 while workers of any model have answered anything lately (with `model=`: of that one),
+    none is still starting, and the gateway has not been told to stop; else 503.
+    """
+    if getattr(request.state, DRAINING, False):
+        raise DrainingError("this gateway is about to stop; send new requests to another")
+    health: Health = request.app.state.health
+    models: Models = request.app.state.models
+    if health.is_ready() if model is None else health.is_alive(models.resolve(model)):
+        return Readiness(silent=health.silent())
+    raise NotReadyError("no worker has answered lately; it may be starting: try again shortly")
+
+
+@scrape.get(
+    "/metrics",
+    tags=["probes"],
+    summary="Metrics for Prometheus",
+    response_class=Response,
+    responses=openapi.METRICS_RESPONSES,
+)
+async def metrics(request: Request) -> Response:
+    """Text in Prometheus' exposition format."""
+    kept: Scrape = request.app.state.scrape
+    return Response(await kept.text(), media_type=CONTENT_TYPE_LATEST)
+
+
+@docs.get("/", include_in_schema=False)
+async def root() -> Response:
+    return RedirectResponse("docs")

@@ -1,0 +1,1 @@
+"""API keys and request rates. Knows of no image and of no backend."""

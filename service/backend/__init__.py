@@ -1,0 +1,3 @@
+"""From accepted image to worker and back: queue, dispatcher, client, retries, model registry,
+health.
+"""

@@ -1,0 +1,141 @@
+"""Who is next: the images that wait for TorchServe, in order of arrival but for sizes that fit
+together.
+
+What is handed over one after the other shares batches, and in a batch photos of like sizes share
+canvases with little padding. So of the first few that wait, the one goes next that fits the last
+one best; none is overtaken more than a few times. Pure bookkeeping; called by
+`service.backend.dispatcher`.
+"""
+
+import math
+from bisect import insort
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+FRAME_STRIDE = 32  # the worker's canvases have sides that this divides
+BATCHES = 2  # per worker: the one in hand and the next
+LOOK_AHEAD = 16
+MOST_OVERTAKEN = 16
+
+
+class Frame(NamedTuple):
+    """The smallest canvas that the worker can put a photo on."""
+
+    height: int
+    width: int
+
+    @classmethod
+    def of(cls, height: int, width: int) -> "Frame":
+        return cls(*(-(-side // FRAME_STRIDE) * FRAME_STRIDE for side in (height, width)))
+
+    @property
+    def pixels(self) -> int:
+        return self.height * self.width
+
+    def padding_beside(self, other: "Frame") -> int:
+        """Count the pixels that two photos leave empty on a canvas that holds either."""
+        canvas = max(self.height, other.height) * max(self.width, other.width)
+        return 2 * canvas - self.pixels - other.pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much may be handed over at a time: images, and predicted seconds of a worker. Images of
+    more than `long_s` are long: they do not count here, and each takes one of the `workers`.
+    """
+
+    images: int
+    seconds: float
+    workers: int = 1
+    long_s: float = math.inf
+
+    @classmethod
+    def of(cls, workers: int, batch_size: int, seconds: float, long_s: float) -> "Bounds":
+        """Two batches a worker; TorchServe may put any of them into one batch, so all of them
+        together take no more `seconds` than one batch may.
+        """
+        return cls(BATCHES * workers * batch_size, seconds, workers, long_s)
+
+    def share(self, processes: int) -> "Bounds":
+        """Take one process's part of what all of a gateway's may hand over; never nothing."""
+        images, workers = (max(1, count // processes) for count in (self.images, self.workers))
+        return replace(self, images=images, seconds=self.seconds / processes, workers=workers)
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """What the line knows of an image: when it came, its size, what it costs (predicted seconds),
+    and the bounds that hold for it.
+    """
+
+    ticket: int
+    frame: Frame
+    seconds: float
+    bounds: Bounds
+
+    @property
+    def is_long(self) -> bool:
+        """Others in its batch would wait for it."""
+        return self.seconds > self.bounds.long_s
+
+    @property
+    def is_next(self) -> bool:
+        """Once there is room for it, nothing may take that room: there is hardly ever any."""
+        return self.is_long or self.seconds > self.bounds.seconds
+
+
+class Waiter(Protocol):
+    """Somebody with a parcel, who may have left."""
+
+    parcel: Parcel
+    overtaken: int
+
+    @property
+    def has_left(self) -> bool: ...
+
+
+W = TypeVar("W", bound=Waiter)
+
+
+class Line(Generic[W]):
+    """The images that wait, by the tickets that they drew when they came."""
+
+    def __init__(self) -> None:
+        self._waiters: list[W] = []
+        self._last = Frame(0, 0)
+
+    def add(self, waiter: W) -> None:
+        """Put one where its ticket belongs: who comes back from a crash goes to the front."""
+        insort(self._waiters, waiter, key=lambda each: each.parcel.ticket)
+
+    def take(
+        self, has_room: Callable[[Parcel], bool], is_held_back: Callable[[Parcel], bool]
+    ) -> W | None:
+        """Take the next one out; none while there is no room for the first that is not held back
+        for a reason of its own.
+        """
+        self._waiters = [each for each in self._waiters if not each.has_left]
+        ready = [each for each in self._waiters if not is_held_back(each.parcel)]
+        if not ready or not has_room(ready[0].parcel):
+            return None
+        chosen = self._best(ready, has_room)
+        for overtaken in ready[: ready.index(chosen)]:
+            overtaken.overtaken += 1
+        self._waiters.remove(chosen)
+        self._last = chosen.parcel.frame
+        return chosen
+
+    def has_short(self) -> bool:
+        """Tell whether an image waits that is not long."""
+        return any(not each.parcel.is_long for each in self._waiters if not each.has_left)
+
+    def _best(self, ready: list[W], has_room: Callable[[Parcel], bool]) -> W:
+        """Find the one that fits the last one best, of the first few."""
+        first = ready[0]
+        if first.parcel.is_next or first.overtaken >= MOST_OVERTAKEN:
+            return first
+        fitting = (
+            each for each in ready[:LOOK_AHEAD] if not each.parcel.is_next and has_room(each.parcel)
+        )
+        return min(fitting, key=lambda each: self._last.padding_beside(each.parcel.frame))

@@ -1,0 +1,1 @@
+"""The command line: `fcnserve serve`, `gateway`, `worker`, `segment`, `model`, `key`."""

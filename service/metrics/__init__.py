@@ -1,0 +1,1 @@
+"""Prometheus metrics of the gateway, and the text of `/metrics`."""

@@ -1,0 +1,93 @@
+"""How full the gateway is: images in flight, in the line in front of TorchServe, and handed over.
+
+Called by `service.pipeline.admission` and `service.backend.dispatcher`. What fills up is shared by
+all processes of a gateway, so a scrape shows the sum of those that live.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from prometheus_client import CollectorRegistry, Gauge
+
+MODEL = ("model",)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLine:
+    """The gauges of one model's line."""
+
+    images_waiting: Gauge
+    seconds_waiting: Gauge
+    images_handed_over: Gauge
+    seconds_handed_over: Gauge
+
+    @contextmanager
+    def waiting(self, seconds: float) -> Iterator[None]:
+        """Count an image as waiting for as long as the block runs."""
+        self.images_waiting.inc()
+        self.seconds_waiting.inc(seconds)
+        try:
+            yield
+        finally:
+            self.images_waiting.dec()
+            self.seconds_waiting.dec(seconds)
+
+    def hand_over(self, images: int, seconds: float) -> None:
+        """Count images that TorchServe now has; negative ones are those that it had."""
+        self.images_handed_over.inc(images)
+        self.seconds_handed_over.inc(seconds)
+
+
+class LineMetrics:
+    """Gauges in images and, since images differ by a factor of 100,000, in predicted seconds."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        gauge = partial(Gauge, registry=registry, multiprocess_mode="livesum")
+        self.in_flight = gauge("fcnserve_images_in_flight", "Images accepted and not yet answered")
+        self.bytes_in_flight = gauge("fcnserve_bytes_in_flight", "Bytes of the bodies in flight")
+        self.bodies_reading = gauge("fcnserve_bodies_reading", "Request bodies that are arriving")
+        self.bytes_reading = gauge(
+            "fcnserve_bytes_reading", "Bytes that have arrived of the bodies that are arriving"
+        )
+        self.seconds_in_flight = gauge(
+            "fcnserve_seconds_in_flight", "Predicted CPU seconds of the images in flight"
+        )
+        self.in_flight_limit = gauge(
+            "fcnserve_in_flight_limit", "Images in flight beyond which more are turned away"
+        )
+        self.images_waiting = gauge(
+            "fcnserve_images_waiting",
+            "Images that wait in the gateway for room in TorchServe",
+            MODEL,
+        )
+        self.seconds_waiting = gauge(
+            "fcnserve_seconds_waiting", "Predicted CPU seconds of the images that wait", MODEL
+        )
+        self.images_handed_over = gauge(
+            "fcnserve_images_handed_over", "Images that TorchServe has and has not answered", MODEL
+        )
+        self.seconds_handed_over = gauge(
+            "fcnserve_seconds_handed_over",
+            "Predicted CPU seconds of the images that TorchServe has",
+            MODEL,
+        )
+
+    def show_in_flight(self, images: int, body_bytes: int, seconds: float) -> None:
+        self.in_flight.set(images)
+        self.bytes_in_flight.set(body_bytes)
+        self.seconds_in_flight.set(seconds)
+
+    def show_reading(self, bodies: int, body_bytes: int) -> None:
+        self.bodies_reading.set(bodies)
+        self.bytes_reading.set(body_bytes)
+
+    def of(self, model: str) -> ModelLine:
+        """Give one model's part."""
+        return ModelLine(
+            self.images_waiting.labels(model),
+            self.seconds_waiting.labels(model),
+            self.images_handed_over.labels(model),
+            self.seconds_handed_over.labels(model),
+        )

@@ -1,0 +1,126 @@
+"""What the workers tell: the figures that ride on their answers, and the card of the model they
+run.
+
+Each answer's report comes from `service.pipeline.segment`, each card from
+`service.backend.registry`. Made by `service.metrics.gateway`.
+"""
+
+from collections import Counter as Tally
+from collections.abc import Iterable, Mapping
+from functools import partial
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, Metric
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from service.backend.client import Report
+from service.backend.registry import ModelCard
+
+IMAGES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+RATIOS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+MODEL = ("model",)
+CARD_LABELS = ("name", "version", "digest", "architecture", "precision", "device")
+
+
+class ReportMetrics:
+    """Batches, passes, and what was seen in the photos."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        counter = partial(Counter, registry=registry)
+        histogram = partial(Histogram, registry=registry)
+        self.batch_images = histogram(
+            "fcnserve_batch_images", "Images per TorchServe batch", MODEL, buckets=IMAGES
+        )
+        self.group_images = histogram(
+            "fcnserve_group_images", "Images per forward pass", MODEL, buckets=IMAGES
+        )
+        self.group_fill = histogram(
+            "fcnserve_group_fill_ratio",
+            "Share of a forward pass's canvas pixels that are photo",
+            MODEL,
+            buckets=RATIOS,
+        )
+        self.valid_pixels = counter(
+            "fcnserve_valid_pixels", "Working pixels of the images in forward passes", MODEL
+        )
+        self.padded_pixels = counter(
+            "fcnserve_padded_pixels", "Canvas pixels of forward passes, padding included", MODEL
+        )
+        self.predicted_pixels = counter(
+            "fcnserve_predicted_pixels",
+            "Mask pixels, by the class that the model saw",
+            ["model", "class"],
+        )
+        self.models = ModelInfo()
+        # by tag: pixels of a model whose card has not been read yet
+        self._unnamed: dict[str, Tally[int]] = {}
+
+    def observe(self, report: Report, tag: str) -> None:
+        """Count a batch and a group once: the worker tells of each with one answer only."""
+        model = model_of(tag)
+        if report.batch_images is not None:
+            self.batch_images.labels(model).observe(report.batch_images)
+        if report.group is not None:
+            self._observe_group(report.group, model)
+        if report.class_pixels:
+            self._unnamed.setdefault(tag, Tally()).update(report.class_pixels)
+            self._name_classes(tag)
+
+    def show(self, card: ModelCard) -> None:
+        """Show a model as the current one of its name."""
+        self.models.show(card)
+        for (
+            each
+        ) in card.classes:  # there before the first pixel: a rate needs a value to start from
+            self.predicted_pixels.labels(card.name, each)
+        self._name_classes(card.tag)
+
+    def begin(self, model: str) -> None:
+        """Have a model's figures there before its first answer: a rate needs a value to start
+        from.
+        """
+        for figure in (self.batch_images, self.group_images, self.group_fill):
+            figure.labels(model)
+        for pixels in (self.valid_pixels, self.padded_pixels):
+            pixels.labels(model)
+
+    def _observe_group(self, group: Mapping[str, int], model: str) -> None:
+        valid, padded = group["valid_pixels"], group["padded_pixels"]
+        self.group_images.labels(model).observe(group["images"])
+        self.group_fill.labels(model).observe(valid / padded)
+        self.valid_pixels.labels(model).inc(valid)
+        self.padded_pixels.labels(model).inc(padded)
+
+    def _name_classes(self, tag: str) -> None:
+        """Count by name what is known by id, once the card that has the names is there."""
+        if card := self.models.by_tag(tag):
+            for number, pixels in self._unnamed.pop(tag, {}).items():
+                self.predicted_pixels.labels(card.name, card.classes[number]).inc(pixels)
+
+
+def model_of(tag: str) -> str:
+    """Take the name out of name@digest."""
+    return tag.partition("@")[0]
+
+
+class ModelInfo(Collector):
+    """The current models, as the process that is scraped knows them: an exchanged one is gone."""
+
+    def __init__(self) -> None:
+        self._cards: dict[str, ModelCard] = {}
+
+    def show(self, card: ModelCard) -> None:
+        self._cards[card.name] = card
+
+    def by_tag(self, tag: str) -> ModelCard | None:
+        return next((card for card in self._cards.values() if card.tag == tag), None)
+
+    def collect(self) -> Iterable[Metric]:
+        family = GaugeMetricFamily(
+            "fcnserve_model_info",
+            "1 for each model served, labelled with its card",
+            labels=CARD_LABELS,
+        )
+        for card in self._cards.values():
+            family.add_metric([getattr(card, label) for label in CARD_LABELS], 1)
+        yield family

@@ -1,0 +1,1 @@
+"""The way of an image through the gateway: read, admit, dispatch, render."""

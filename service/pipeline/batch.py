@@ -1,0 +1,173 @@
+"""Several images in one request: each is answered as if it had been sent alone.
+
+A form comes in; `multipart/mixed` or, for outputs in JSON, one list goes out, with one outcome an
+image, in order. Called by `service.api.routes`.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import structlog
+from fastapi import Request, Response
+
+from handlers.shared.errors import PROBLEM_MEDIA_TYPE, ProblemError
+from service.auth.dependencies import charge_others
+from service.body.content_encoding import coding_of
+from service.body.multipart import Upload
+from service.body.multipart_mixed import Part, place_headers, write_mixed
+from service.body.read import (
+    BATCH_ADVICE,
+    IMAGE_ADVICE,
+    announced_bytes,
+    check_is_form,
+    images_of,
+    read_body,
+    too_large,
+)
+from service.deadline import Deadline
+from service.errors import InternalError, error_headers, problem_response
+from service.metrics.stage_times import TOTAL, Stages
+from service.pipeline.admission import Place
+from service.pipeline.disconnect import while_connected
+from service.pipeline.options import Wanted
+from service.pipeline.query import BATCH_MEDIA_OUTPUTS, SegmentQuery
+from service.pipeline.segment import Answered, Segmenter, content_digest
+from service.render import Output
+
+JSON_OUTPUTS = {Output.rle, Output.polygons, Output.summary}
+
+logger = structlog.get_logger("fcnserve.batch")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one image: its answer or its problem."""
+
+    filename: str
+    result: Answered | ProblemError
+    stages: Stages
+
+    @property
+    def body(self) -> bytes:
+        """The same bytes that the image would have been answered with alone."""
+        if isinstance(self.result, ProblemError):
+            return bytes(problem_response(self.result).body)
+        return self.result.rendered.body
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers that the image would have been answered with alone."""
+        timing = {"Server-Timing": self.stages.server_timing()}
+        if isinstance(self.result, ProblemError):
+            digest = {"Content-Digest": content_digest(self.body)}
+            retry = {"Retry-After": self.retry_after} if self.retry_after else {}
+            return {"Content-Type": PROBLEM_MEDIA_TYPE, **digest, **retry, **timing}
+        return {"Content-Type": self.result.rendered.media_type, **self.result.headers, **timing}
+
+    @property
+    def retry_after(self) -> str:
+        problem = self.result
+        headers = error_headers(problem) if isinstance(problem, ProblemError) else {}
+        return headers.get("Retry-After", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One request's images, and what is the same for all of them."""
+
+    segmenter: Segmenter
+    wanted: Wanted
+    deadline: Deadline
+    read_ms: float
+    request_id: str
+
+    async def outcome(self, upload: Upload, slot: AbstractContextManager[Place]) -> Outcome:
+        """See one image through; whatever goes wrong is its own."""
+        stages = Stages()
+        stages.add("read", self.read_ms)
+        try:
+            with slot as place:
+                result: Answered | ProblemError = await self._answer(upload.body, place, stages)
+        except ProblemError as problem:
+            result = problem
+        except Exception as error:
+            logger.exception("image failed", request_id=self.request_id, exc_info=error)
+            result = InternalError("the gateway failed on this image; its log has the reason")
+        return Outcome(upload.filename, result, stages)
+
+    async def _answer(self, body: bytes, place: Place, stages: Stages) -> Answered:
+        max_body_bytes = self.segmenter.settings.max_body_bytes
+        if len(body) > max_body_bytes:
+            raise too_large(len(body), max_body_bytes, IMAGE_ADVICE)
+        async with self.deadline.for_mask():
+            return await self.segmenter.answer(body, self.wanted, place, stages)
+
+
+async def segment_batch(segmenter: Segmenter, request: Request, query: SegmentQuery) -> Response:
+    """Answer a request of several images; raises ProblemError for what concerns all of them."""
+    stages: Stages = request.state.stages
+    deadline = Deadline.of(request, query.timeout_ms, segmenter.settings)
+    admission = segmenter.admission
+    model = segmenter.models.resolve(query.model)
+    check_is_form(request)
+    coding = coding_of(request.headers)
+    max_bytes = segmenter.settings.max_batch_body_bytes
+    admission.check(model, announced_bytes(request, max_bytes, BATCH_ADVICE))
+    with stages.timing("read"):
+        async with segmenter.reading.arriving(deadline) as arrival:
+            body = await read_body(request, max_bytes, arrival, BATCH_ADVICE)
+    deadline = deadline.with_body()
+    with admission.slot(model) as place:  # the request's place is that of its first image
+        place.hold_bytes(len(body))
+        async with while_connected(request):
+            async with deadline.for_mask():
+                with stages.timing("read"):
+                    body = await segmenter.unpacking.whole(
+                        body, coding, max_bytes, place.hold_bytes, BATCH_ADVICE
+                    )
+                    uploads = await images_of(request, body)
+            request.state.images = len(uploads)
+            charge_others(request, len(uploads))
+            async with deadline.for_mask():
+                wanted = await segmenter.wanted(request, query, BATCH_MEDIA_OUTPUTS)
+            batch = Batch(segmenter, wanted, deadline, stages.ms["read"], request.state.request_id)
+            first, *others = uploads
+            outcomes = await asyncio.gather(
+                batch.outcome(first, nullcontext(place)),
+                *(batch.outcome(upload, admission.slot(model)) for upload in others),
+            )
+    for outcome in outcomes:
+        if isinstance(outcome.result, ProblemError):
+            segmenter.metrics.reject(outcome.result.code)
+    stages.add(TOTAL, (asyncio.get_running_loop().time() - request.state.arrived) * 1000)
+    return respond(outcomes, as_json=wanted.render.output in JSON_OUTPUTS)
+
+
+def respond(outcomes: Sequence[Outcome], *, as_json: bool) -> Response:
+    """Write all outcomes in order."""
+    if as_json:
+        body = b"[" + b",".join(outcome.body for outcome in outcomes) + b"]"
+        media_type = "application/json"
+    else:
+        body, media_type = write_mixed(
+            [
+                Part({**outcome.headers, **place_headers(index, outcome.filename)}, outcome.body)
+                for index, outcome in enumerate(outcomes)
+            ]
+        )
+    return Response(body, media_type=media_type, headers=headers_of_all(body, outcomes))
+
+
+def headers_of_all(body: bytes, outcomes: Sequence[Outcome]) -> dict[str, str]:
+    """Name the model (both, where it was exchanged in between), and when to send again what found
+    no place.
+    """
+    headers = {"Content-Digest": content_digest(body)}
+    answered = [outcome.result for outcome in outcomes if isinstance(outcome.result, Answered)]
+    if answered:
+        headers["X-Model"] = ", ".join(dict.fromkeys(answer.model for answer in answered))
+    if waits := [int(outcome.retry_after) for outcome in outcomes if outcome.retry_after]:
+        headers["Retry-After"] = str(max(waits))
+    return headers

@@ -1,0 +1,128 @@
+"""What a request asks for: the query string (and `Accept`) in, checked options out."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal
+
+from fastapi import Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.errors import InvalidOptionError, NotAcceptableError
+from service.pipeline.accept import accepted_ranges, prefers, quality_of
+from service.render import Output
+
+# what an Accept header chooses where the query does not; of equally welcome ones the first is had
+MEDIA_OUTPUTS = {
+    "image/png": Output.mask,
+    "image/jpeg": Output.overlay,
+    "application/geo+json": Output.polygons,
+    "application/json": Output.rle,
+}
+# a batch's parts, unless more is said, are what a single mask is
+BATCH_MEDIA_OUTPUTS = MEDIA_OUTPUTS | {"multipart/mixed": Output.mask}
+
+
+class SegmentQuery(BaseModel):
+    """The options of `/v1/segment` and its batch; an unknown one is an error, not ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    output: Output | None = Field(
+        None, description="What to answer with; `mask` unless the `Accept` header says otherwise."
+    )
+    classes: list[Annotated[str, Field(max_length=4096)]] | None = Field(
+        None,
+        max_length=256,
+        description="Names or ids, separated by commas or each in a parameter of its own; all "
+        "other classes become background (255 where the model has none). `summary`, `rle`, "
+        "`polygons` and `overlay` then show exactly these; without it all but background, which "
+        "`summary` counts too.",
+        examples=[["cat", "person"]],
+    )
+    min_area: int = Field(
+        0,
+        ge=0,
+        le=1_000_000_000,
+        description="Regions (4-connected) of fewer pixels become background (255 where the model "
+        "has none).",
+    )
+    alpha: float = Field(0.5, ge=0, le=1, description="Opacity of the colours in an `overlay`.")
+    legend: bool = Field(
+        False, description="Whether an `overlay` has its classes' names in the corner."
+    )
+    orientation: Literal["exif", "stored"] = Field(
+        "exif", description="Whether the photo is turned as its EXIF data says."
+    )
+    max_side: int | None = Field(
+        None,
+        ge=32,
+        le=16384,
+        description="Longest side, in pixels, at which the network sees the photo; "
+        "the mask has the photo's own size all the same. The model's card has default and limit.",
+    )
+    timeout_ms: int | None = Field(
+        None,
+        ge=1,
+        description="Deadline in milliseconds, counted from the request's arrival; "
+        "the server's own counts from the end of the body.",
+    )
+    model: str | None = Field(
+        None, max_length=64, description="Name of the model; the server's first unless given."
+    )
+
+
+SegmentOptions = Annotated[SegmentQuery, Query()]
+# what is given several times adds up; of all other options that would leave one unread
+LISTS = frozenset({"classes"})
+
+
+def refuse_repeats(request: Request) -> None:
+    """Raise InvalidOptionError for an option that is given twice."""
+    given = Counter(name for name, _ in request.query_params.multi_items())
+    for name in SegmentQuery.model_fields.keys() - LISTS:
+        if given[name] > 1:
+            seen = ", ".join(f"{value[:20]!a}" for value in request.query_params.getlist(name)[:3])
+            raise InvalidOptionError(f"{name}: given {given[name]} times ({seen}); give it once")
+
+
+def negotiate(
+    query_output: Output | None,
+    accept: str | None,
+    media_outputs: Mapping[str, Output] = MEDIA_OUTPUTS,
+) -> tuple[Output, bool]:
+    """Choose the output, and whether an overlay is to be JPEG; the query outranks `Accept`.
+
+    Raises NotAcceptableError where the header alone would have to choose and cannot.
+    """
+    ranges = accepted_ranges(accept)
+    jpeg = prefers(ranges, "image/jpeg", "image/png")
+    if query_output is not None:
+        return query_output, jpeg
+    welcome = {media_type: quality_of(media_type, ranges) for media_type in media_outputs}
+    best = max(welcome, key=welcome.__getitem__)
+    if not welcome[best] > 0:
+        raise NotAcceptableError(
+            f"Accept is {str(accept)[:80]!a}, which allows none of {', '.join(media_outputs)}; "
+            "leave it out, or choose with output="
+        )
+    return media_outputs[best], jpeg
+
+
+def class_ids(classes: Sequence[str] | None, class_names: Sequence[str]) -> frozenset[int] | None:
+    """Resolve `classes=`, each of them a list, against a model's names; raises InvalidOptionError
+    for an unknown one.
+    """
+    if classes is None:
+        return None
+    ids = set()
+    for word in (part.strip() for each in classes for part in each.split(",")):
+        if word in class_names:
+            ids.add(class_names.index(word))
+        elif word.isascii() and word.isdigit() and int(word) < len(class_names):
+            ids.add(int(word))
+        else:
+            raise InvalidOptionError(
+                f"classes: this model has no class {word[:40]!a}; it has "
+                f"{', '.join(class_names)} (ids 0 to {len(class_names) - 1})"
+            )
+    return frozenset(ids)

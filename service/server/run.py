@@ -1,0 +1,34 @@
+"""`fcnserve gateway`: the application on uvicorn, in this process or in several."""
+
+import uvicorn
+from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR, CollectorRegistry
+
+from service import logs
+from service.app import create_app
+from service.auth.dependencies import Gate
+from service.server.server import Server, shorten_collections, uvicorn_options, within_open_files
+from service.server.supervisor import run_processes
+from service.settings import Settings
+
+
+def run() -> int:
+    """Serve until SIGINT or SIGTERM, then drain.
+
+    Returns the exit code: 0, unless the application could not start, or a second signal ended it
+    while requests were in flight.
+    """
+    settings = Settings()
+    logs.configure(settings)
+    if gate := Gate.of(settings):
+        gate.check()  # here alone: what breaks later must not end who serves already
+    settings = within_open_files(settings)
+    if settings.gateway_processes > 1:
+        return run_processes(settings, uvicorn_options(settings))
+    registry = CollectorRegistry()
+    for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
+        registry.register(collector)
+    config = uvicorn.Config(create_app(settings, registry), **uvicorn_options(settings))
+    server = Server(config, settings.drain_delay_s)
+    shorten_collections()
+    server.run()
+    return 1 if server.force_exit else 0

@@ -1,0 +1,3 @@
+"""`fcnserve worker`: packs the models, runs TorchServe, and watches it. Never imports the
+gateway.
+"""

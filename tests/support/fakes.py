@@ -1,0 +1,391 @@
+"""A TorchServe that is a few lines of Python, and the gateway in front of it, both on real sockets.
+
+The fake speaks the wire of `handlers.shared.wire`: an image comes back as the label map that
+`labels_of` makes of it. `fault` switches to any of TorchServe's bad days, as in `torchserve.fault =
+torchserve.says(503)`, for photos, canaries and cards alike unless it says otherwise.
+"""
+
+import asyncio
+import inspect
+import json
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import uvicorn
+import yaml
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from fastapi import FastAPI
+from numpy.typing import NDArray
+from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
+
+from handlers.shared.cost import CostRates, DecodeRate
+from handlers.shared.errors import ProblemError
+from handlers.shared.photo import DEFAULT_FORMATS, OPTIONAL_FORMATS, read_header
+from handlers.shared.png import write_grey_alpha, write_indexed
+from handlers.shared.wire import (
+    MODEL_HEADER,
+    OPTIONS_HEADER,
+    PUT_OFF_MEDIA_TYPE,
+    Answer,
+    GroupFigures,
+    Report,
+)
+from service.app import create_app
+from service.backend.health import CANARY_PHOTO
+from service.server.server import Server, uvicorn_options
+from service.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+MODEL_YAML = yaml.safe_load((ROOT / "model_store/fcn8s-lite2/model.yaml").read_text())
+CLASSES: list[str] = MODEL_YAML["classes"]
+PALETTE = bytes(channel for colour in MODEL_YAML["palette"] for channel in colour)
+CAT = (ROOT / "service/samples/cat.jpg").read_bytes()
+CANARY = CANARY_PHOTO.read_bytes()
+CONFIDENCE = 200
+# plain HTTP only: a context with certificates takes 40 ms to make
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+# a cat of 480x320 takes a seventh of a second, and a power of two makes all sums exact
+FAKE_PIXELS_PER_S = 1 << 20
+NO_TIME = DecodeRate(s_per_megapixel=0, s_per_megabyte=0)
+FAKE_COSTS = CostRates(
+    decode=dict.fromkeys(DEFAULT_FORMATS | OPTIONAL_FORMATS, NO_TIME),
+    pass_s=0,
+    forward_s_per_megapixel=1e6 / FAKE_PIXELS_PER_S,
+    labels_s_per_megapixel=0,
+    confidence_s_per_megapixel=0,
+)
+
+# in all less than any round trip takes
+STAGES_MS = {"plan": 0.025, "decode": 0.15, "forward": 0.2, "encode": 0.05, "hold": 0.0125}
+# what TorchServe adds by itself, and what must never reach a client
+FOREIGN_HEADERS = {
+    "x-request-id": "torchserve-made-this",
+    "Cache-Control": "no-cache; no-store, must-revalidate, private",
+    "Pragma": "no-cache",
+    "Expires": "Thu, 01 Jan 1970 00:00:00 UTC",
+    "Set-Cookie": "torchserve=1",
+}
+
+Fault = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request that arrived at the fake."""
+
+    model: str
+    body: bytes
+    options: dict[str, object]
+    headers: dict[str, str]
+
+    @property
+    def is_describe(self) -> bool:
+        return self.options.get("output") == "describe"
+
+    @property
+    def is_canary(self) -> bool:
+        return self.body == CANARY and self.options == {"max_side": 64}
+
+
+@dataclass
+class FakeTorchServe:
+    """TorchServe's inference API, as far as the gateway uses it."""
+
+    digest: str = "0123456789abcdef"
+    batch_size: int = 8
+    response_timeout_s: float = 0.0
+    costs: CostRates = FAKE_COSTS
+    classes: list[str] = field(default_factory=lambda: CLASSES)
+    background_id: int | None = 0
+    fault: Fault | None = None
+    calls: list[Call] = field(default_factory=list)
+    busy: int = 0
+    released: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def photos(self) -> list[Call]:
+        return [call for call in self.calls if not call.is_describe and not call.is_canary]
+
+    @property
+    def canaries(self) -> list[Call]:
+        return [call for call in self.calls if call.is_canary]
+
+    @property
+    def describes(self) -> list[Call]:
+        return [call for call in self.calls if call.is_describe]
+
+    def card(self, name: str) -> dict[str, object]:
+        return {
+            **{key: MODEL_YAML[key] for key in ("version", "architecture", "palette")},
+            **{key: MODEL_YAML[key] for key in ("working_max_side", "max_side_limit")},
+            "name": name,
+            "digest": self.digest,
+            "classes": self.classes,
+            "background_id": self.background_id,
+            "batch_size": self.batch_size,
+            "workers": 1,
+            "costs": self.costs.model_dump(),
+            "response_timeout_s": self.response_timeout_s,
+            "device": "cpu",
+            "precision": "fp32",
+            "numerics": "fake",
+        }
+
+    async def predict(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        options = json.loads(request.headers[OPTIONS_HEADER])
+        name = request.match_info["name"]
+        self.calls.append(Call(name, body, options, dict(request.headers)))
+        self.busy += 1
+        try:
+            if self.fault:
+                return await self.fault(request)
+            return self.answer(name, body, options)
+        finally:
+            self.busy -= 1
+
+    def answer(self, name: str, body: bytes, options: dict[str, object]) -> web.Response:
+        if options.get("output") == "describe":
+            card = json.dumps(self.card(name)).encode()
+            return self.sent(name, Answer(card, "application/json", Report({}, 1)))
+        labels = labels_of(body, options)
+        figures = GroupFigures(1, labels.size, labels.size + 24)
+        report = Report(STAGES_MS, 1, figures, class_pixels_of(labels))
+        if options.get("output") == "confidence":
+            png = write_grey_alpha(labels, np.full_like(labels, CONFIDENCE))
+        else:
+            png = write_indexed(labels, PALETTE)
+        return self.sent(name, Answer(png, "image/png", report))
+
+    def sent(self, name: str, answer: Answer) -> web.Response:
+        return web.Response(
+            body=answer.body,
+            content_type=answer.media_type,
+            headers={
+                **FOREIGN_HEADERS,
+                MODEL_HEADER: f"{name}@{self.digest}",
+                "X-Fcnserve-Report": answer.report.json(),
+            },
+        )
+
+    def says(self, status: int) -> Fault:
+        """An answer of TorchServe's own: no worker took the image."""
+
+        async def fault(request: web.Request) -> web.StreamResponse:
+            own = {"code": status, "type": "FakeException", "message": "TorchServe's own words"}
+            return web.json_response(own, status=status, headers=FOREIGN_HEADERS)
+
+        return fault
+
+    def finds(self, problem: ProblemError) -> Fault:
+        """A problem with this image, found by the worker; cards are told as ever."""
+
+        async def fault(request: web.Request) -> web.StreamResponse:
+            name, options = request.match_info["name"], json.loads(request.headers[OPTIONS_HEADER])
+            if options.get("output") == "describe":
+                return self.answer(name, b"", options)
+            return self.sent(name, Answer.of_problem(problem, Report(STAGES_MS, 1)))
+
+        return fault
+
+    def puts_off(self, times: int) -> Fault:
+        """So many times sent back undone, for others of its batch."""
+        left = iter(range(times))
+
+        async def fault(request: web.Request) -> web.StreamResponse:
+            name, options = request.match_info["name"], json.loads(request.headers[OPTIONS_HEADER])
+            if options.get("output") == "describe" or next(left, None) is None:
+                return self.answer(name, await request.read(), options)
+            return self.sent(name, Answer(b"", PUT_OFF_MEDIA_TYPE, Report({})))
+
+        return fault
+
+    def sends(self, mask: bytes, **headers: str) -> Fault:
+        """A mask that is not one, or with other headers; cards are told as ever."""
+
+        async def fault(request: web.Request) -> web.StreamResponse:
+            name, options = request.match_info["name"], json.loads(request.headers[OPTIONS_HEADER])
+            if options.get("output") == "describe":
+                return self.answer(name, b"", options)
+            response = self.sent(name, Answer(mask, "image/png", Report(STAGES_MS)))
+            response.headers.update(headers)
+            return response
+
+        return fault
+
+    def tells(self, card: bytes) -> Fault:
+        """A card that is not one, to whatever question."""
+
+        async def fault(request: web.Request) -> web.StreamResponse:
+            name = request.match_info["name"]
+            return self.sent(name, Answer(card, "application/json", Report({}, 1)))
+
+        return fault
+
+    async def hangs(self, request: web.Request) -> web.StreamResponse:
+        """No answer until `released` is set."""
+        await self.released.wait()
+        body, options = await request.read(), json.loads(request.headers[OPTIONS_HEADER])
+        return self.answer(request.match_info["name"], body, options)
+
+    async def hangs_up(self, request: web.Request) -> web.StreamResponse:
+        """The connection breaks instead of an answer."""
+        assert request.transport
+        request.transport.abort()
+        return web.Response()
+
+    async def breaks_off(self, request: web.Request) -> web.StreamResponse:
+        """The connection breaks in the middle of an answer."""
+        name = request.match_info["name"]
+        headers = {MODEL_HEADER: f"{name}@{self.digest}", "Content-Length": "1000"}
+        response = web.StreamResponse(headers=headers)
+        await response.prepare(request)
+        await response.write(b"\x89PNG")
+        assert request.transport
+        request.transport.abort()
+        return response
+
+
+def labels_of(body: bytes, options: dict[str, object] | None = None) -> NDArray[np.uint8]:
+    """The fake's idea of a photo: (H, W), a lower half of cat with a dog of 2x3 pixels in it."""
+    stored = (options or {}).get("orientation") == "stored"
+    height, width = read_header(body).size("stored" if stored else "exif")
+    labels = np.zeros((height, width), np.uint8)
+    labels[height // 2 :] = CLASSES.index("cat")
+    labels[-4:-2, 4:7] = CLASSES.index("dog")
+    return labels
+
+
+def class_pixels_of(labels: NDArray[np.uint8]) -> dict[int, int]:
+    """How many pixels have which class."""
+    numbers, pixels = np.unique(labels, return_counts=True)
+    return dict(zip(numbers.tolist(), pixels.tolist(), strict=True))
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """A running gateway and its surroundings."""
+
+    app: FastAPI
+    registry: CollectorRegistry
+    torchserve: FakeTorchServe
+    http: httpx.AsyncClient
+    port: int
+    logs: list[MutableMapping[str, Any]]
+    server: Server
+
+    async def segment(self, body: bytes = CAT, /, **options: Any) -> httpx.Response:
+        """POST a photo; `options` are the query's, `headers` and `content_type` the request's."""
+        headers = options.pop("headers", {})
+        headers = {"Content-Type": options.pop("content_type", "image/jpeg"), **headers}
+        return await self.http.post("/v1/segment", content=body, params=options, headers=headers)
+
+    async def raw(self, request: bytes) -> bytes:
+        """Send bytes as they are; return all that comes until the gateway closes."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        writer.write(request)
+        async with asyncio.timeout(10):
+            answer = await reader.read()
+        writer.close()
+        return answer
+
+    def value(self, name: str, **labels: str) -> float:
+        """The sum of all samples of that name that have these labels."""
+        return sum(
+            sample.value
+            for metric in self.registry.collect()
+            for sample in metric.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+    @property
+    def in_flight(self) -> int:
+        found: int = self.app.state.segmenter.admission.in_flight
+        assert found == self.value("fcnserve_images_in_flight")
+        return found
+
+    async def ready(self) -> None:
+        """Wait until a canary has been answered."""
+        await until(self.app.state.health.is_ready)
+
+
+@asynccontextmanager
+async def running(
+    torchserve: FakeTorchServe | None = None, **settings: Any
+) -> AsyncIterator[Gateway]:
+    """The fake and the gateway, each on a free port, until the block ends."""
+    torchserve = torchserve or FakeTorchServe()
+    async with (
+        listening(torchserve) as url,
+        gateway_at(torchserve, **{"torchserve_url": url, **settings}) as gateway,
+    ):
+        yield gateway
+
+
+@asynccontextmanager
+async def listening(torchserve: FakeTorchServe) -> AsyncIterator[str]:
+    """The fake alone, at the URL that comes out."""
+    upstream = web.Application(client_max_size=1 << 30)
+    upstream.router.add_post("/predictions/{name}", torchserve.predict)
+    async with TestServer(upstream) as server:
+        try:
+            yield f"http://127.0.0.1:{server.port}"
+        finally:
+            torchserve.released.set()
+
+
+@asynccontextmanager
+async def gateway_at(torchserve: FakeTorchServe, **settings: Any) -> AsyncIterator[Gateway]:
+    """The gateway on uvicorn and httptools, as `fcnserve gateway` runs it, in this event loop."""
+    registry = CollectorRegistry()
+    chosen = Settings(**{"port": 0, **settings})
+    app = create_app(chosen, registry)
+    config = uvicorn.Config(app, **uvicorn_options(chosen), lifespan="on")
+    config.load()
+    server = Server(config, chosen.drain_delay_s)
+    server.lifespan = config.lifespan_class(config)
+    await server.startup()
+    port: int = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        url = f"http://127.0.0.1:{port}"
+        async with httpx.AsyncClient(base_url=url, timeout=20, verify=NO_TLS) as http:
+            with capture_logs() as logs:
+                yield Gateway(app, registry, torchserve, http, port, logs, server)
+    finally:
+        torchserve.released.set()
+        # as Server.shutdown does, which looks for idle connections every 0.1 s only
+        for listener in server.servers:
+            listener.close()
+        for connection in list(server.server_state.connections):
+            connection.shutdown()
+        await until(lambda: not server.server_state.tasks)
+        for connection in list(server.server_state.connections):
+            connection.transport.abort()
+        await server.lifespan.shutdown()
+
+
+async def until(holds: Callable[[], object], within_s: float = 10.0) -> None:
+    """Poll until `holds()`, awaited if it has to be, is true; fail after `within_s`."""
+    async with asyncio.timeout(within_s):
+        while True:
+            found = holds()
+            if await found if inspect.isawaitable(found) else found:
+                return
+            await asyncio.sleep(0.005)
+
+
+def free_port() -> int:
+    """A port on which nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+    return port

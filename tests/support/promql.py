@@ -1,0 +1,66 @@
+"""Which metrics a PromQL expression reads, and which there are. For the tests of rules and
+dashboards.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from prometheus_client import CollectorRegistry
+
+from deploy.grafana.ask import Prometheus
+from service.metrics.gateway import Metrics
+from service.worker.gpu_metrics import FIGURES
+from service.worker.liveness import Canary
+from service.worker.process_metrics import Processes, WorkerCollector
+
+RULES = Path(__file__).parents[2] / "deploy" / "prometheus" / "rules"
+SAMPLES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "gauge": ("",)}
+# what Prometheus, prometheus_client and TorchServe give; the latter's names are in its metrics.yaml
+FOREIGN = {
+    *("up", "ALERTS"),
+    *("process_cpu_seconds_total", "process_resident_memory_bytes", "process_start_time_seconds"),
+    *("ts_inference_requests_total", "ts_queue_latency_microseconds"),
+}
+
+NO_METRICS = re.compile(
+    r'"[^"]*"|\{[^}]*\}|\[[^\]]*\]'  # strings, matchers, ranges
+    r"|\b(?:by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)"
+    r"|\b(?:and|or|unless|bool|offset)\b"
+)
+METRIC = re.compile(r"(?<![\w.:])[a-zA-Z_:][\w:]*+(?!\s*\()")
+
+
+def metric_names(expr: str) -> set[str]:
+    """Name the metrics that an expression selects; functions are followed by a bracket."""
+    return set(METRIC.findall(NO_METRICS.sub(" ", expr)))
+
+
+def known_metrics() -> set[str]:
+    """Name every sample that gateway, worker and recording rules give, and the foreign ones."""
+    registry = CollectorRegistry()
+    Metrics(registry)
+    registry.register(WorkerCollector(Processes(os.getpid()), 1, Canary("", 0, ["any"], 1)))
+    own = {family.name + ending for family in registry.collect() for ending in SAMPLES[family.type]}
+    recorded = {rule["record"] for rule in rules() if "record" in rule}
+    return own | recorded | {figure.name for figure in FIGURES} | FOREIGN
+
+
+def rules() -> Iterator[dict[str, Any]]:
+    """Read every rule of the files, alerts and recordings."""
+    for path in sorted(RULES.glob("*.yml")):
+        for group in yaml.safe_load(path.read_text())["groups"]:
+            yield from group["rules"]
+
+
+def alerts() -> dict[str, dict[str, Any]]:
+    """Give each alert's rule by its name."""
+    return {rule["alert"]: rule for rule in rules() if "alert" in rule}
+
+
+def has_data(prometheus: Prometheus, expr: str, start: float, end: float) -> bool:
+    """Tell whether any series had a number at any time."""
+    return any(series.has_data for series in prometheus.over(expr, start, end, 5))

@@ -1,0 +1,135 @@
+"""The README's tables and commands say what the code does."""
+
+import os
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+from typer.testing import CliRunner
+
+import service.errors  # noqa: F401 - fills ProblemError's family
+from handlers.shared.errors import ProblemError
+from service.auth.keys_file import LOOK_EVERY_S, STALE_S
+from service.cli.main import app
+from service.metrics.gateway import Metrics
+from service.pipeline.query import SegmentQuery
+from service.render import Output
+from service.settings import Settings
+from service.worker.gpu_metrics import FIGURES
+from service.worker.liveness import Canary
+from service.worker.process_metrics import Processes, WorkerCollector
+
+ROOT = Path(__file__).parents[3]
+README = (ROOT / "README.md").read_text()
+
+
+def rows(first_header: str) -> Iterator[list[str]]:
+    """Cells of the README's table whose first column has that header."""
+    table = README[README.index(f"| {first_header} |") :].split("\n\n")[0]
+    for line in table.splitlines()[2:]:
+        yield [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_the_table_of_codes_is_the_family_of_problems() -> None:
+    written = {(row[0].strip("`"), int(row[1])) for row in rows("code")}
+    assert written == {(kind.code, kind.status) for kind in ProblemError.__subclasses__()}
+
+
+def test_the_table_of_settings_has_every_setting_with_its_default_and_description() -> None:
+    written = {row[0].strip("`"): (row[1].strip("`"), row[2]) for row in rows("variable")}
+    expected = {}
+    for name, field in Settings.model_fields.items():
+        default = field.default
+        if isinstance(default, tuple | frozenset):
+            default = ",".join(sorted(default))
+        if isinstance(default, Path):
+            default = default.name
+        expected[f"FCNSERVE_{name.upper()}"] = (str(default), field.description)
+    assert written == expected
+
+
+def test_the_table_of_metrics_is_what_a_scrape_shows() -> None:
+    registry = CollectorRegistry()
+    Metrics(registry)
+    expected = {
+        metric.name + ("_total" if metric.type == "counter" else ""): (
+            metric.type,
+            metric.documentation,
+        )
+        for metric in registry.collect()
+    }
+    assert {row[0].strip("`"): (row[1], row[2]) for row in rows("metric")} == expected
+
+
+def test_the_table_of_the_workers_metrics_is_what_its_scrape_shows() -> None:
+    registry = CollectorRegistry()
+    registry.register(WorkerCollector(Processes(os.getpid()), 1, Canary("", 0, ["any"], 1)))
+    found = [(each.name, each.type, each.documentation) for each in registry.collect()]
+    found += [(figure.name, "gauge", figure.documentation) for figure in FIGURES]
+    expected = {
+        name + ("_total" if kind == "counter" else ""): (kind, documentation)
+        for name, kind, documentation in found
+    }
+    assert {row[0].strip("`"): (row[1], row[2]) for row in rows("worker metric")} == expected
+
+
+def test_the_table_of_options_is_the_query() -> None:
+    assert {row[0].strip("`") for row in rows("option")} == set(SegmentQuery.model_fields)
+
+
+def test_the_table_of_outputs_has_all_of_them() -> None:
+    assert [row[0].strip("`") for row in rows("output")] == [
+        *("mask", "labels", "confidence", "overlay", "rle", "polygons", "summary")
+    ]
+    assert {row[0].strip("`") for row in rows("output")} == set(Output)
+
+
+COMMANDS = re.findall(r"^\.venv/bin/fcnserve (.*)$", README, re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_of_the_readme_has_only_options_that_exist(command: str) -> None:
+    name, *arguments = shlex.split(command)
+    names = [name, arguments[0]] if name == "model" else [name]
+    help_text = CliRunner().invoke(app, [*names, "--help"], env={"COLUMNS": "200"}).output
+    for argument in arguments:
+        if argument.startswith("-"):
+            assert argument in help_text
+
+
+def test_every_file_that_the_readme_links_to_exists() -> None:
+    links = re.findall(r"\]\((?!http)([^)#]+)\)", README)
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+TRAINING = (ROOT / "docs" / "training.md").read_text()
+MODEL_COMMANDS = re.findall(r"^fcnserve (model .*)$", TRAINING, re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", MODEL_COMMANDS)
+def test_a_command_of_the_training_page_has_only_options_that_exist(command: str) -> None:
+    group, name, *arguments = shlex.split(command)
+    told = CliRunner().invoke(app, [group, name, "--help"], env={"COLUMNS": "200"})
+    assert told.exit_code == 0
+    for argument in arguments:
+        if argument.startswith("-"):
+            assert argument in told.output
+
+
+def test_how_long_a_removed_key_stays_valid_is_told() -> None:
+    most_s = f"{2 * LOOK_EVERY_S + STALE_S:.0f}"  # a look begins within two periods
+    threats = (ROOT / "docs/threat-model.md").read_text()
+    assert f"no key is valid after {most_s} seconds" in README
+    assert f"({most_s} where the file system hangs" in threats
+
+
+def test_each_curl_that_sends_a_photo_as_its_body_names_its_type() -> None:
+    """Curl itself says that it is a form, and the gateway refuses that."""
+    commands = [shlex.split(line) for line in README.splitlines() if line.startswith("curl ")]
+    bodies = [command for command in commands if "--data-binary" in command]
+    assert len(bodies) >= 2
+    assert all("Content-Type: image/jpeg" in command for command in bodies)

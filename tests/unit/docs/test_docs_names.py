@@ -1,0 +1,145 @@
+"""What docstrings and docs name of this repository is there: files, modules, their members, and
+who is said to call whom.
+"""
+
+import ast
+import builtins
+import io
+import re
+import tokenize
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+FOLDERS = ("service", "handlers", "model_store", "loadtest", "deploy", "tests")
+SOURCES = sorted(file for folder in FOLDERS for file in (ROOT / folder).rglob("*.py"))
+PAGES = sorted(
+    file
+    for pattern in ("*.md", "docs/*.md", "loadtest/*.md", "loadtest/peers/*.md", "service/**/*.md")
+    for file in ROOT.glob(pattern)
+    if file.name != "CHANGELOG.md"  # it tells of what was, too
+)
+OTHERS = ("*.yml", "*.toml", "*.txt", "Makefile", ".env.example", "deploy/**/*", "loadtest/*.lua")
+
+OWN = re.compile(rf"`((?:{'|'.join(FOLDERS)})(?:\.\w+)+)(?:\(\))?`")
+# with an underscore, a dot or parentheses; a plain word may be anybody's program
+NAME = re.compile(r"`((?=\w*[_.(])[A-Za-z_][\w.]*)(?:\(\))?`")
+PATH = re.compile(rf"(?<![\w./-])((?:{'|'.join(FOLDERS)}|docs)/[\w./-]+\.\w+)")
+CALLERS = re.compile(r"\b(?:[Cc]alled|[Rr]ead|[Rr]un|[Aa]sked|[Uu]sed) by ((?:[^.;]|\.(?=\w))*)")
+
+# of others' programs, which nothing here names but in words
+FOREIGN = {
+    *("LOAD_TRUNCATED_IMAGES", "Z_RLE", "chelsea", "fast_queue", "max_queue_delay"),
+    *("run_in_threadpool", "skimage", "surgery", "torch_handler", "use_mkldnn"),
+    "on_NAME",  # stands for several
+}
+# made by the commands that are shown
+MADE = {"model_store/pets/training/val.txt"}
+
+
+def docs_of(source: Path) -> Iterator[str]:
+    """The docstrings and comments of a file."""
+    for token in tokens(source):
+        if token.type == tokenize.COMMENT or is_docstring(token):
+            yield token.string
+
+
+def tokens(source: Path) -> Iterable[tokenize.TokenInfo]:
+    return tokenize.generate_tokens(io.StringIO(source.read_text()).readline)
+
+
+def is_docstring(token: tokenize.TokenInfo) -> bool:
+    return token.type == tokenize.STRING and token.string.startswith('"""')
+
+
+@cache
+def known_words() -> frozenset[str]:
+    """All that code, configuration and files are called by."""
+    words = set(dir(builtins)) | FOREIGN
+    for source in SOURCES:
+        for token in tokens(source):
+            if token.type in {tokenize.NAME, tokenize.STRING} and not is_docstring(token):
+                words.update(re.findall(r"\w+", token.string))
+    for file in {file for pattern in OTHERS for file in ROOT.glob(pattern) if file.is_file()}:
+        words.update(re.findall(r"\w+", file.read_text(errors="replace")), {file.stem})
+    for source in [*SOURCES, *PAGES]:
+        words.update(source.stem.split("."), source.relative_to(ROOT).parts)
+    return frozenset(words | {"md", "py", "yml"})
+
+
+def module_of(dotted: str) -> tuple[Path | None, list[str]]:
+    """The file of a dotted name's module, and what is named in it."""
+    parts, place = dotted.split("."), ROOT
+    while parts and (place / parts[0]).is_dir():
+        place /= parts.pop(0)
+    if parts and (place / f"{parts[0]}.py").exists():
+        return place / f"{parts.pop(0)}.py", parts
+    package = place / "__init__.py"
+    return (package if package.exists() else None), parts
+
+
+def is_there(dotted: str) -> bool:
+    if (ROOT / dotted.replace(".", "/")).is_dir() or dotted.endswith((".py", ".md")):
+        return True
+    file, members = module_of(dotted)
+    text = file.read_text() if file else ""
+    return file is not None and all(re.search(rf"\b{name}\b", text) for name in members)
+
+
+@pytest.mark.parametrize("file", [*SOURCES, *PAGES], ids=lambda file: str(file.relative_to(ROOT)))
+def test_what_a_file_names_of_this_repository_is_there(file: Path) -> None:
+    texts = list(docs_of(file)) if file.suffix == ".py" else [file.read_text()]
+    missing: set[str] = set()
+    for text in texts:
+        missing |= {name for name in OWN.findall(text) if not is_there(name)}
+        missing |= {
+            name for name in NAME.findall(text) if not known_words().issuperset(words(name))
+        }
+        missing |= {path for path in PATH.findall(text) if not (ROOT / path.rstrip(".")).exists()}
+    assert missing - MADE == set(), "mend the name, or add another program's to FOREIGN"
+
+
+def words(name: str) -> set[str]:
+    return {word for word in name.split(".") if word and not word.isdigit()}
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_who_is_said_to_call_a_module_does(source: Path) -> None:
+    said = ast.get_docstring(ast.parse(source.read_text())) or ""
+    for callers in CALLERS.findall(said):
+        for caller in re.findall(r"`([\w./]+)`", callers):
+            files = files_of(caller.removesuffix(".py").replace("/", "."))
+            assert not files or any(uses(file, source) for file in files), caller
+
+
+def files_of(dotted: str) -> list[Path]:
+    """The files of a module or of a package; none where it is neither."""
+    folder = ROOT / dotted.replace(".", "/")
+    if folder.is_dir():
+        return sorted(folder.rglob("*.py"))
+    return [file] if (file := folder.with_name(f"{folder.name}.py")).exists() else []
+
+
+def uses(caller: Path, source: Path) -> bool:
+    """Whether a file imports a module, or runs it by its file's name."""
+    package = ".".join(source.relative_to(ROOT).parent.parts)
+    names = (f"{package}.{source.stem}", f"from {package} import", source.name)
+    return any(name in code_of(caller) for name in names)
+
+
+@cache
+def code_of(source: Path) -> str:
+    """A file without its docstrings."""
+    code = " ".join(token.string for token in tokens(source) if not is_docstring(token))
+    return code.replace(" . ", ".")
+
+
+def test_a_name_that_is_nowhere_is_found_missing() -> None:
+    assert not is_there("service.auth.keys.no_such_function")
+    assert not is_there("loadtest.no_such_module")
+    assert is_there("service.auth.keys.read_keys")
+    assert not known_words().issuperset(words("no_such" + "_name_at_all"))
+    assert not uses(ROOT / "service" / "keys.py", ROOT / "service" / "rate.py")

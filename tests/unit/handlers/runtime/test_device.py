@@ -1,0 +1,91 @@
+"""Device, precision and threads follow the machine, `model.yaml` and the operator."""
+
+import os
+
+import pytest
+import torch
+
+from handlers.model_config import Precision
+from handlers.runtime.device import choose_device
+from tests.support.worker import cpu
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FCNSERVE_THREADS", raising=False)
+    monkeypatch.delenv("FCNSERVE_WORKERS", raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "precision"),
+    [
+        pytest.param({"avx2": True, "avx512_bf16": False}, "fp32", id="avx2"),
+        pytest.param({"avx512_f": True}, "fp32", id="avx512-without-bf16"),
+        pytest.param({"avx512_bf16": True}, "bf16", id="avx512-bf16"),
+        pytest.param({"amx_bf16": True}, "bf16", id="amx"),
+        pytest.param({"bf16": True}, "bf16", id="arm"),
+        pytest.param({}, "fp32", id="unknown"),
+    ],
+)
+def test_auto_is_bf16_where_the_processor_computes_in_it(
+    monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], precision: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert choose_device(None, Precision()).precision == precision
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_named_precision_is_taken(precision: str) -> None:
+    device = choose_device(None, Precision.model_validate({"cpu": precision}))
+    assert device.precision == precision
+    assert device.dtype == {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
+
+
+@pytest.mark.parametrize("gpu_id", [None, 0, 3])
+def test_without_cuda_the_worker_takes_the_cpu(
+    monkeypatch: pytest.MonkeyPatch, gpu_id: int | None
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert choose_device(gpu_id, Precision()).kind == "cpu"
+
+
+def test_with_cuda_the_worker_takes_the_gpu_that_it_was_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    device = choose_device(3, Precision(cuda="fp16"))
+    assert (device.torch_device, device.precision) == (torch.device("cuda", 3), "fp16")
+    assert choose_device(None, Precision()).kind == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("environment", "threads"),
+    [
+        pytest.param({}, 8, id="alone"),
+        pytest.param({"FCNSERVE_WORKERS": "3"}, 2, id="a-share"),
+        pytest.param({"FCNSERVE_WORKERS": "20"}, 1, id="more-workers-than-processors"),
+        pytest.param({"FCNSERVE_THREADS": "5", "FCNSERVE_WORKERS": "3"}, 5, id="as-told"),
+        pytest.param({"FCNSERVE_THREADS": "0", "FCNSERVE_WORKERS": "2"}, 4, id="automatic"),
+        pytest.param({"FCNSERVE_THREADS": "", "FCNSERVE_WORKERS": ""}, 8, id="empty"),
+    ],
+)
+def test_threads_are_the_operators_or_a_share(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], threads: int
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert choose_device(None, Precision()).threads == threads
+
+
+@pytest.mark.parametrize("value", ["-1", "two", "1.5"])
+def test_a_count_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("FCNSERVE_THREADS", value)
+    with pytest.raises(ValueError, match=f"FCNSERVE_THREADS is '{value}'"):
+        choose_device(None, Precision())
+
+
+def test_numerics_name_what_the_last_bit_depends_on() -> None:
+    numerics = {cpu("fp32", 1).numerics(), cpu("fp32", 2).numerics(), cpu("bf16", 1).numerics()}
+    assert len(numerics) == 3
+    assert all(torch.__version__ in each for each in numerics)

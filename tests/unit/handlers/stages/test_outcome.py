@@ -1,0 +1,141 @@
+"""No image pays for another's failure, and none learns more of it than is its business."""
+
+import gc
+import logging
+import weakref
+from collections.abc import Callable, Sequence
+
+import pytest
+import torch
+
+from handlers.log import fields_of
+from handlers.pipeline import Pipeline
+from handlers.shared.errors import SideTooLongError, TooManyPixelsError, WorkerFailedError
+from handlers.shared.wire import Job, Options, read_job
+from tests.support.photos import BROKEN, save
+from tests.support.worker import (
+    FakeNetwork,
+    Pixels,
+    code_of,
+    jobs_of,
+    labels_or_codes,
+    network,
+    noise,
+    pipeline,
+    plain,
+)
+
+GUILTY = 13  # the label of the photo that a network fails on
+SMALL = (30, 20)
+
+# the gateway keeps large photos, and formats that its settings do not allow, from the worker
+REACHING = [
+    name
+    for name, (_, error) in BROKEN.items()
+    if error not in (TooManyPixelsError, SideTooLongError) and not name.endswith("-not-allowed")
+]
+
+Fault = Callable[[Sequence[Pixels]], None]
+
+
+@pytest.fixture(scope="module")
+def real() -> Pipeline:
+    return pipeline(network("fp32"))
+
+
+def only_in_company(error: Exception) -> Fault:
+    def fail(photos: Sequence[Pixels]) -> None:
+        if len(photos) > 1:
+            raise error
+
+    return fail
+
+
+def on_the_guilty(error: Exception) -> Fault:
+    def fail(photos: Sequence[Pixels]) -> None:
+        if any(photo[0, 0, 0] == GUILTY for photo in photos):
+            raise error
+
+    return fail
+
+
+@pytest.mark.parametrize("name", REACHING)
+def test_a_broken_image_leaves_its_neighbours_bytes_unchanged(real: Pipeline, name: str) -> None:
+    body, _ = BROKEN[name]
+    good = [save(noise((61, 83), seed), "PNG") for seed in range(2)]
+    alone = [real.run(jobs_of(photo))[0].body for photo in good]
+    first, stopped, last = real.run(jobs_of(good[0], body, good[1]))
+    assert [first.body, last.body] == alone
+    assert code_of(stopped)
+
+
+def test_a_problem_with_the_options_is_that_jobs_alone(real: Pipeline) -> None:
+    photo = plain(SMALL, 0)
+    answers = real.run([Job(photo), read_job(photo, '{"output": "poem"}'), Job(photo)])
+    assert [answer.media_type.split("/")[1] for answer in answers] == [
+        "png",
+        "problem+json",
+        "png",
+    ]
+    assert code_of(answers[1]) == "worker_failed"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [RuntimeError("boom"), MemoryError(), torch.OutOfMemoryError("CUDA out of memory")],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_group_that_fails_is_tried_one_by_one(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    net = FakeNetwork(only_in_company(error))
+    answers = pipeline(net).run(jobs_of(*(plain(SMALL, label) for label in range(3))))
+    assert labels_or_codes(answers) == [0, 1, 2]
+    assert net.passes == [3, 1, 1, 1]
+    assert f"{type(error).__name__} in a pass over 3 photos on 64x64" in caplog.text
+    assert fields_of(caplog.records[-1]) == {"request_ids": ["", "", ""]}
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        pytest.param(RuntimeError("boom"), "worker_failed", id="RuntimeError"),
+        pytest.param(MemoryError(), "out_of_memory", id="MemoryError"),
+        pytest.param(torch.OutOfMemoryError("CUDA"), "out_of_memory", id="OutOfMemoryError"),
+        pytest.param(WorkerFailedError("known"), "worker_failed", id="ProblemError"),
+    ],
+)
+def test_only_the_guilty_photo_gets_the_problem(error: Exception, code: str) -> None:
+    net = FakeNetwork(on_the_guilty(error))
+    answers = pipeline(net).run(jobs_of(*(plain(SMALL, label) for label in (4, GUILTY, 6))))
+    assert labels_or_codes(answers) == [4, code, 6]
+
+
+def test_a_failed_pass_holds_no_memory_while_its_photos_are_tried_alone() -> None:
+    class Activation:
+        pass
+
+    held: list[weakref.ref[Activation]] = []
+
+    def fail(photos: Sequence[Pixels]) -> None:
+        if len(photos) > 1:
+            activation = Activation()  # lives as long as this frame, which the traceback keeps
+            held.append(weakref.ref(activation))
+            raise MemoryError
+        gc.collect()
+        assert held[0]() is None
+
+    answers = pipeline(FakeNetwork(fail)).run(jobs_of(plain(SMALL, 1), plain(SMALL, 2)))
+    assert labels_or_codes(answers) == [1, 2]
+
+
+def test_what_nobody_foresaw_is_logged_and_not_told(caplog: pytest.LogCaptureFixture) -> None:
+    net = FakeNetwork(on_the_guilty(RuntimeError("secret weights")))
+    with caplog.at_level(logging.ERROR, "handlers"):
+        jobs = [
+            Job(plain(SMALL, label), Options(request_id=f"id-{label}")) for label in (1, GUILTY)
+        ]
+        answer = pipeline(net).run(jobs)[1]
+    assert b"secret" not in answer.body
+    assert "secret weights" in caplog.text
+    assert [fields_of(record) for record in caplog.records] == [{"request_id": f"id-{GUILTY}"}]

@@ -1,0 +1,236 @@
+"""`fcnserve model evaluate`: a folder and a server give the same figures; reports and pictures."""
+
+import asyncio
+import io
+import json
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from PIL import Image
+from safetensors.torch import save_file
+from typer.testing import CliRunner
+
+from handlers.model_config import ModelConfig
+from handlers.net import ARCHITECTURES
+from handlers.shared import photo
+from model_store.tools.dataset.labelled import DataError, Labels, Legend, Pair, find_pairs
+from model_store.tools.evaluate.counting import count, encoded
+from model_store.tools.evaluate.predict import in_process
+from model_store.tools.evaluate.report import Subject
+from model_store.tools.evaluate.run import evaluate
+from model_store.tools.train.data.toy import CLASSES, draw
+from model_store.tools.train.folder import in_file, write_model
+from service.cli.main import app
+from tests.support.toys import randomised
+
+CONFIG = ModelConfig(
+    name="discs",
+    architecture="fcn32s-lite0",
+    classes=CLASSES,
+    palette=((0, 0, 0), (255, 255, 0)),
+    working_max_side=256,
+)
+LEGEND = Legend.of(CONFIG)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    draw(tmp_path / "discs", photos=3)
+    return tmp_path / "discs"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_model(
+        tmp_path / "model", CONFIG, randomised(ARCHITECTURES["fcn32s-lite0"](2)).state_dict()
+    )
+    return tmp_path / "model"
+
+
+def perfect(pairs: list[Pair], sizes: list[tuple[int, ...]] | None = None) -> object:
+    """A predictor that knows the masks, and notes the sizes of the photos that it sees."""
+
+    def predict(bodies: Iterable[bytes]) -> Iterator[Labels]:
+        for pair, body in zip(pairs, bodies, strict=True):
+            header = photo.read_header(body)
+            if sizes is not None:
+                sizes.append((header.height, header.width))
+            with Image.open(pair.mask) as mask:
+                again = mask.resize((header.width, header.height), Image.Resampling.NEAREST)
+                yield np.asarray(again)
+
+    return predict
+
+
+def test_a_perfect_predictor_scores_one_at_every_size(data: Path, tmp_path: Path) -> None:
+    pairs = find_pairs(data)
+    sizes: list[tuple[int, ...]] = []
+    subject = Subject(LEGEND, "1.0", "here", "discs")
+    found = evaluate(pairs, subject, perfect(pairs, sizes), [1, 2, 8], tmp_path / "out")  # type: ignore[arg-type]  # an object
+    assert {times: each.mean_iou.value for times, each in found.items()} == {1: 1, 2: 1, 8: 1}
+    assert sizes == [(192, 256)] * 3 + [(384, 512)] * 3 + [(1536, 2048)] * 3
+
+
+def test_at_its_own_size_a_photo_is_sent_as_it_is(data: Path) -> None:
+    (pair, *_) = find_pairs(data)
+    assert encoded(pair, 1) == pair.photo.read_bytes()
+    enlarged = photo.decode(large := encoded(pair, 2), photo.read_header(large))
+    assert enlarged.shape == (384, 512, 3)
+
+
+def test_labels_of_another_size_are_refused(data: Path) -> None:
+    pairs = find_pairs(data)
+    too_small = lambda bodies: (np.zeros((9, 9), np.uint8) for _ in bodies)  # noqa: E731
+    with pytest.raises(DataError, match="a mask has its photo's size"):
+        list(count(pairs, LEGEND, too_small))
+
+
+def test_the_report_has_every_figure_with_its_interval(data: Path, tmp_path: Path) -> None:
+    pairs = find_pairs(data)
+    subject = Subject(LEGEND, "1.0", "here", "discs")
+    evaluate(pairs, subject, perfect(pairs), [1, 2], tmp_path)  # type: ignore[arg-type]  # an object
+    report = json.loads((tmp_path / "evaluation.json").read_text())
+    assert report["photos"] == 3
+    assert report["sizes"]["2x"]["mean_iou"] == {"value": 1, "low": 1, "high": 1}
+    assert report["sizes"]["1x"]["common_mean_iou"]["value"] is None  # three photos are few
+    assert report["sizes"]["1x"]["classes"]["disc"] == {"photos": 3, "accuracy": 1, "iou": 1}
+    table = (tmp_path / "evaluation.md").read_text()
+    assert "| mean IoU | 1.000 (1.000-1.000) | 1.000 (1.000-1.000) |" in table
+    assert "| disc | 3 | 1.000 | 1.000 | 1.000 | 1.000 |" in table
+
+
+def test_the_pictures_show_truth_and_mask_in_the_models_colours(data: Path, tmp_path: Path) -> None:
+    pairs = find_pairs(data)
+    evaluate(pairs, Subject(LEGEND, "1", "", ""), perfect(pairs), [1], tmp_path)  # type: ignore[arg-type]  # an object
+    with Image.open(tmp_path / "sheet.png") as image:
+        sheet = np.asarray(image.convert("RGB")).astype(int)
+    yellow = (abs(sheet - (255, 255, 0)).sum(2) < 30).sum(0)  # by column
+    truth, mask = yellow[200:400].sum(), yellow[400:600].sum()
+    assert truth == mask > 0
+    with Image.open(tmp_path / "confusion.png") as matrix:
+        assert min(matrix.size) > 100
+
+
+class Served:
+    """Answers as the service does, with the model in `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._predict = in_process(folder)
+        self.keys: set[str | None] = set()
+
+    async def segment(self, request: web.Request) -> web.Response:
+        assert request.query["output"] == "labels"
+        self.keys.add(request.headers.get("Authorization"))
+        (labels,) = self._predict([await request.read()])
+        buffer = io.BytesIO()
+        Image.fromarray(labels).save(buffer, "PNG")
+        return web.Response(body=buffer.getvalue(), content_type="image/png")
+
+    async def card(self, request: web.Request) -> web.Response:
+        if request.match_info["name"] != "discs":
+            problem = {"detail": "no model 'x' here", "code": "model_not_found"}
+            return web.json_response(problem, status=404)
+        palette = [list(colour) for colour in CONFIG.palette]
+        card = {"name": "discs", "version": "1.0", "digest": "d", "classes": CLASSES}
+        return web.json_response(card | {"palette": palette})
+
+
+@asynccontextmanager
+async def serving(served: Served) -> AsyncIterator[str]:
+    site = web.Application()
+    site.router.add_post("/v1/segment", served.segment)
+    site.router.add_get("/v1/models/{name}", served.card)
+    async with TestServer(site) as server:
+        yield str(server.make_url("/"))
+
+
+async def run(*arguments: str) -> tuple[int, str]:
+    result = await asyncio.to_thread(CliRunner().invoke, app, ["model", "evaluate", *arguments])
+    return result.exit_code, result.output
+
+
+async def test_a_server_is_scored_as_the_folder_that_it_serves(
+    data: Path, folder: Path, tmp_path: Path
+) -> None:
+    served = Served(folder)
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    code, told = await run(str(folder), "--data", str(data), "--size", "2", "-o", str(ours))
+    assert code == 0, told
+    async with serving(served) as url:
+        options = ("--server", url, "--model", "discs", "--key", "k", "--size", "2")
+        code, told = await run(*options, "--data", str(data), "-o", str(theirs))
+    assert code == 0, told
+    assert "# discs 1.0 (d) on 3 photos" in told
+    assert served.keys == {"Bearer k"}
+    assert np.array_equal(np.load(ours / "counts.npy"), np.load(theirs / "counts.npy"))
+
+
+async def test_a_server_may_be_named_by_the_environment(
+    data: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = ("--data", str(data), "-o", str(tmp_path / "out"))
+    async with serving(Served(folder)) as url:
+        monkeypatch.setenv("FCNSERVE_URL", url)
+        code, told = await run(*out, "--model", "discs")
+        assert (code, "through http" in told) == (0, True), told
+        code, told = await run(str(folder), *out)  # a folder that is named comes first
+        assert (code, "through cpu" in told) == (0, True), told
+
+
+async def test_a_model_that_the_server_lacks_is_told_in_a_line(data: Path, folder: Path) -> None:
+    async with serving(Served(folder)) as url:
+        code, told = await run("--server", url, "--model", "other", "--data", str(data))
+    assert (code, told.count("\n")) == (1, 1)
+    assert "no model 'x' here [model_not_found]" in told
+
+
+async def test_a_server_that_is_not_there_is_told_in_a_line(data: Path) -> None:
+    code, told = await run("--server", "http://127.0.0.1:9", "--data", str(data))
+    assert (code, told.count("\n")) == (1, 1)
+    assert "no fcnserve answers at http://127.0.0.1:9" in told
+
+
+async def test_wrong_data_and_wrong_weights_are_told_in_a_line(
+    data: Path, folder: Path, tmp_path: Path
+) -> None:
+    net = ARCHITECTURES["fcn32s-lite0"](3)
+    save_file(in_file(net.state_dict(), CONFIG), folder / "weights.safetensors")
+    code, told = await run(str(folder), "--data", str(data), "-o", str(tmp_path / "out"))
+    assert code == 1
+    assert "size mismatch for score_fr" in told
+    code, told = await run(str(folder), "--data", str(tmp_path / "nowhere"))
+    assert code == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        pytest.param(
+            *(("--device", "cuda"), "--device cuda: torch sees no such device here"),
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is one"),
+        ),
+        (("--device", "foo"), "--device foo is no device; say cpu"),
+        (("--against", "nowhere"), "nowhere holds no evaluation"),
+    ],
+)
+async def test_what_cannot_be_is_told_before_anything_is_scored(
+    data: Path, folder: Path, tmp_path: Path, options: tuple[str, ...], told: str
+) -> None:
+    out = tmp_path / "out"
+    code, output = await run(str(folder), "--data", str(data), "-o", str(out), *options)
+    assert (code, output.count("\n")) == (1, 1)
+    assert told in output
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("arguments", [("--data", "d"), ("f", "--data", "d", "--server", "s")])
+async def test_either_a_folder_or_a_server_is_named(arguments: tuple[str, ...]) -> None:
+    code, told = await run(*arguments)
+    assert code == 2
+    assert "name a model's folder, or a --server" in told

@@ -1,0 +1,94 @@
+"""Rates that several processes keep together, for real: none lost, none held up by a dead one."""
+
+import fcntl
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Event
+from typing import Any
+
+import pytest
+
+from service.auth.rate_limit import Rates
+from service.auth.shared_table import SharedTable
+from service.errors import RateLimitedError
+
+SPAWN = get_context("spawn")  # as uvicorn starts its processes
+WAIT_S = 60.0
+PER_S, BURST = 1e-6, 500  # none comes back while a test runs
+
+
+def spend_all(table: SharedTable, tries: int, done: "Queue[int]") -> None:
+    """Try so often; tell how often it was let in."""
+    rates = Rates(PER_S, BURST, table)
+    let_in = 0
+    for _ in range(tries):
+        try:
+            rates.spend("a")
+        except RateLimitedError:
+            continue
+        let_in += 1
+    done.put(let_in)
+
+
+def hold(table: SharedTable, holding: Event) -> None:
+    """Be in the midst of a change for ever."""
+    with table.changing("a", time.monotonic()):
+        holding.set()
+        signal.pause()
+
+
+@contextmanager
+def spawned(target: Any, *arguments: object) -> Iterator[BaseProcess]:
+    process = SPAWN.Process(target=target, args=arguments)
+    process.start()
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.join(WAIT_S)
+
+
+def test_processes_let_in_a_burst_together_and_not_one_more() -> None:
+    table = SharedTable()
+    done: Queue[int] = SPAWN.Queue()
+    with (
+        spawned(spend_all, table, 400, done),
+        spawned(spend_all, table, 400, done),
+        spawned(spend_all, table, 400, done),
+    ):
+        let_in = [done.get(timeout=WAIT_S) for _ in range(3)]
+    assert sum(let_in) == BURST
+    with pytest.raises(RateLimitedError):
+        Rates(PER_S, BURST, table).spend("a")
+
+
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_process_that_is_killed_or_stopped_amid_a_change_holds_no_other_up(
+    signum: signal.Signals,
+) -> None:
+    table = SharedTable()
+    rates = Rates(PER_S, 3, table)
+    rates.spend("a")
+    holding = SPAWN.Event()
+    with spawned(hold, table, holding) as process:
+        assert holding.wait(WAIT_S)
+        assert process.pid
+        os.kill(process.pid, signum)
+        rates.spend("a")
+        rates.spend("a")
+        with pytest.raises(RateLimitedError):
+            rates.spend("a")
+
+
+def test_a_table_has_no_file_and_is_whole_from_the_start() -> None:
+    descriptor = SharedTable()._descriptor
+    there = os.fstat(descriptor)
+    assert there.st_nlink == 0
+    assert there.st_blocks * 512 >= there.st_size
+    assert not fcntl.fcntl(descriptor, fcntl.F_GETFD) & ~fcntl.FD_CLOEXEC

@@ -1,0 +1,215 @@
+"""Who waits for a mask outlives a worker's restart."""
+
+import asyncio
+
+import pytest
+from aiohttp import web
+
+from handlers.shared.errors import ImageCrashesWorkerError
+from service.backend.retry import LONGEST_PAUSE_S, PAUSE_S, pause_s
+from tests.support.fakes import CAT, FakeTorchServe, Gateway, gateway_at, running, until
+from tests.support.photos import jpeg, photo
+
+ATTEMPTS = "fcnserve_upstream_attempts_total"
+RETRIES = "fcnserve_upstream_retries_total"
+
+
+async def retried(gateway: Gateway, times: int = 1) -> None:
+    await until(lambda: gateway.value(RETRIES) >= times)
+
+
+async def test_a_request_waits_for_a_worker_that_restarts() -> None:
+    async with running() as gateway:
+        await gateway.ready()
+        gateway.torchserve.fault = gateway.torchserve.says(503)
+        asked = asyncio.create_task(gateway.segment())
+        await retried(gateway, 2)
+        gateway.torchserve.fault = None
+        assert (await asked).status_code == 200
+        assert gateway.in_flight == 0
+        assert gateway.value(ATTEMPTS, outcome="not_ready") >= 2
+
+
+async def test_a_request_waits_for_the_card_of_a_worker_that_restarts() -> None:
+    async with running() as gateway:
+        await gateway.ready()
+        gateway.torchserve.fault = gateway.torchserve.says(503)
+        gateway.app.state.models.saw_tag("fcn8s-lite2", "fcn8s-lite2@another")
+        asked = asyncio.create_task(gateway.segment())
+        await retried(gateway)
+        assert not gateway.torchserve.photos
+        gateway.torchserve.fault = None
+        assert (await asked).status_code == 200
+
+
+async def test_a_worker_that_has_been_gone_for_long_is_not_waited_for() -> None:
+    async with running(restart_wait_s=0) as gateway:
+        await gateway.ready()
+        gateway.torchserve.fault = gateway.torchserve.says(503)
+        response = await gateway.segment()
+        assert (response.status_code, response.json()["code"]) == (503, "not_ready")
+        assert gateway.value(RETRIES) == 0
+
+
+async def test_nobody_waits_for_a_worker_that_has_never_been_there() -> None:
+    async with gateway_at(FakeTorchServe(), torchserve_url="http://127.0.0.1:1") as gateway:
+        response = await gateway.segment()
+        assert (response.status_code, response.json()["code"]) == (503, "not_ready")
+
+
+async def test_an_image_that_the_worker_crashed_on_is_a_suspect_from_then_on() -> None:
+    torchserve = FakeTorchServe()
+
+    async def crashes_once(request: web.Request) -> web.StreamResponse:
+        torchserve.fault = None
+        return await torchserve.says(507)(request)
+
+    async with running(torchserve) as gateway:
+        await gateway.ready()
+        torchserve.fault = crashes_once
+        assert (await gateway.segment()).status_code == 200
+        assert ["suspect" in call.options for call in torchserve.photos] == [False, True]
+        assert gateway.value(ATTEMPTS, outcome="crashed") == 1
+        assert (await gateway.segment()).status_code == 200
+        assert "suspect" not in torchserve.photos[-1].options
+
+
+async def test_the_gateway_gives_up_after_five_crashes_and_blames_nobody() -> None:
+    torchserve = FakeTorchServe()
+    async with running(torchserve) as gateway:
+        await gateway.ready()
+        torchserve.fault = torchserve.says(500)
+        response = await gateway.segment()
+        assert (response.status_code, response.json()["code"]) == (502, "worker_crashed")
+        assert len(torchserve.photos) == 5
+        assert gateway.value(RETRIES) == 4
+
+
+async def test_an_image_that_the_workers_refuse_is_not_tried_again() -> None:
+    torchserve = FakeTorchServe()
+    async with running(torchserve) as gateway:
+        await gateway.ready()
+        torchserve.fault = torchserve.finds(ImageCrashesWorkerError("it does"))
+        response = await gateway.segment()
+        assert (response.status_code, response.json()["code"]) == (422, "image_crashes_worker")
+        assert len(torchserve.photos) == 1
+
+
+async def test_others_pass_while_an_image_that_crashes_the_worker_is_tried_again() -> None:
+    torchserve = FakeTorchServe()
+    bomb = jpeg(photo(64, 96))
+
+    async def crashes_on_it(request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        if body == bomb:
+            return await torchserve.says(507)(request)
+        return torchserve.answer("fcn8s-lite2", body, {})
+
+    async with running(torchserve) as gateway:
+        await gateway.ready()
+        torchserve.fault = crashes_on_it
+        crashing = asyncio.create_task(gateway.segment(bomb))
+        await retried(gateway)
+        assert (await gateway.segment(CAT)).status_code == 200
+        assert not crashing.done()
+        assert (await crashing).status_code == 502
+
+
+def test_no_two_images_of_a_batch_wait_equally_long_and_each_longer_after_each_crash() -> None:
+    assert len({pause_s(1) for _ in range(8)}) == 8
+    assert max(pause_s(1) for _ in range(8)) <= PAUSE_S < min(pause_s(4) for _ in range(8))
+    assert pause_s(1000) <= LONGEST_PAUSE_S
+
+
+@pytest.mark.parametrize("fault", [503, 404])
+async def test_who_has_left_is_not_asked_for_again(fault: int) -> None:
+    async with running() as gateway:
+        await gateway.ready()
+        gateway.torchserve.fault = gateway.torchserve.says(fault)
+        asked = asyncio.create_task(gateway.segment(CAT))
+        await retried(gateway)
+        asked.cancel()
+        await until(lambda: gateway.in_flight == 0)
+        assert gateway.app.state.segmenter.handovers["fcn8s-lite2"].images == 0
+        gateway.torchserve.fault = None
+        asked_before = len(gateway.torchserve.photos)
+        assert (await gateway.segment()).status_code == 200
+        assert len(gateway.torchserve.photos) == asked_before + 1
+
+
+async def test_a_deadline_ends_the_waiting() -> None:
+    async with running() as gateway:
+        await gateway.ready()
+        gateway.torchserve.fault = gateway.torchserve.says(503)
+        response = await gateway.segment(timeout_ms=300)
+        assert (response.status_code, response.json()["code"]) == (504, "deadline_exceeded")
+
+
+async def test_an_image_that_is_lost_twice_while_others_are_answered_is_given_up() -> None:
+    torchserve = FakeTorchServe()
+
+    async def is_lost(request: web.Request) -> web.StreamResponse:
+        gateway.app.state.health.saw_answer("fcn8s-lite2")  # somebody else's
+        return await torchserve.hangs(request)
+
+    async with running(torchserve, attempt_timeout_s=0.2) as gateway:
+        await gateway.ready()
+        torchserve.fault = is_lost
+        response = await gateway.segment()
+        assert (response.status_code, response.json()["code"]) == (502, "worker_crashed")
+        assert gateway.value(ATTEMPTS, outcome="timed_out") == 2
+        torchserve.released.set()
+
+
+async def test_an_image_waits_as_long_as_nobody_is_answered() -> None:
+    """A TorchServe that starts takes requests long before its workers do."""
+    async with running(attempt_timeout_s=0.2) as gateway:
+        await gateway.ready()
+        gateway.torchserve.fault = gateway.torchserve.hangs
+        asked = asyncio.create_task(gateway.segment())
+        await until(lambda: gateway.value(ATTEMPTS, outcome="timed_out") >= 3)
+        gateway.torchserve.fault = None
+        gateway.torchserve.released.set()
+        assert (await asked).status_code == 200
+
+
+async def test_nobody_waits_for_a_worker_that_has_been_silent_for_long() -> None:
+    async with running(attempt_timeout_s=0.2, restart_wait_s=0) as gateway:
+        await gateway.ready()
+        gateway.torchserve.fault = gateway.torchserve.hangs
+        assert (await gateway.segment()).status_code == 502
+        assert gateway.value(ATTEMPTS, outcome="timed_out") == 1
+        gateway.torchserve.released.set()
+
+
+async def test_a_crash_after_a_silence_is_the_first_that_the_image_may_be_to_blame_for() -> None:
+    """A hung TorchServe is silent, then killed by its supervisor, then there again."""
+    torchserve = FakeTorchServe()
+
+    async def is_killed(request: web.Request) -> web.StreamResponse:
+        torchserve.fault = None
+        return await torchserve.breaks_off(request)
+
+    async def is_silent(request: web.Request) -> web.StreamResponse:
+        torchserve.fault = is_killed
+        return await torchserve.hangs(request)
+
+    async with running(torchserve, attempt_timeout_s=0.2) as gateway:
+        await gateway.ready()
+        torchserve.fault = is_silent
+        assert (await gateway.segment()).status_code == 200
+        assert gateway.value(ATTEMPTS, outcome="timed_out") == 1
+        assert gateway.value(ATTEMPTS, outcome="crashed") == 1
+        torchserve.released.set()
+
+
+async def test_an_image_whose_connection_breaks_again_and_again_is_given_up_and_no_suspect() -> (
+    None
+):
+    async with running() as gateway:
+        await gateway.ready()
+        gateway.torchserve.fault = gateway.torchserve.breaks_off
+        response = await gateway.segment()
+        assert (response.status_code, response.json()["code"]) == (502, "worker_crashed")
+        assert not any("suspect" in call.options for call in gateway.torchserve.photos)
+        assert gateway.value(ATTEMPTS, outcome="crashed") == 5

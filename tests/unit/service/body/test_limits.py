@@ -1,0 +1,290 @@
+"""Bodies that are arriving cost nobody a place; the slowest leaves where there is no room."""
+
+import asyncio
+import math
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from handlers.shared.errors import ProblemError
+from service.app import reading_of as reading_of_process
+from service.body.limits import GRACE_S, Reading
+from service.deadline import Deadline
+from service.errors import BusyError, ReadTimeoutError
+from service.metrics.gateway import Metrics
+from service.metrics.queue import LineMetrics
+from service.settings import Settings
+from tests.support.fakes import CAT, Gateway, running, until
+from tests.unit.service.server.test_connections import POST, connected, on_uvloop
+
+NEVER = Deadline(math.inf, "")
+
+
+def reading_of(max_bytes: int = 1000, min_bytes_per_s: int = 10) -> Reading:
+    return Reading(max_bytes, min_bytes_per_s, LineMetrics(CollectorRegistry()))
+
+
+async def test_the_slowest_of_those_that_arrive_leaves_first() -> None:
+    reading, ended = reading_of(), []
+    is_full = asyncio.Event()
+
+    async def arrive(name: str, body_bytes: int) -> None:
+        try:
+            async with reading.arriving(NEVER) as arrival:
+                arrival.take(body_bytes)
+                await is_full.wait()
+        except ProblemError as problem:
+            ended.append((name, problem.code))
+
+    async with asyncio.TaskGroup() as group:
+        for name, body_bytes in (("slow", 300), ("slower", 200), ("fast", 500)):
+            group.create_task(arrive(name, body_bytes))
+        await asyncio.sleep(0)
+        assert ended == []
+        group.create_task(arrive("newcomer", 400))
+        await until(lambda: len(ended) == 2)
+        is_full.set()
+    assert sorted(ended) == [("slow", "busy"), ("slower", "busy")]
+
+
+async def test_a_body_that_stalls_is_slower_than_one_that_comes() -> None:
+    """However much of it had come."""
+    reading = reading_of()
+
+    async def stall() -> None:
+        async with reading.arriving(NEVER) as stalled:
+            stalled.take(900)
+            stalled._last -= 10  # s ago, by the loop's clock
+            async with reading.arriving(NEVER) as coming:
+                coming.take(200)
+            await asyncio.sleep(10)
+
+    with pytest.raises(BusyError):
+        await stall()
+
+
+async def test_the_one_that_comes_slowest_is_refused_itself() -> None:
+    reading = reading_of()
+    async with reading.arriving(NEVER) as fast:
+        fast.take(900)
+        with pytest.raises(BusyError, match="FCNSERVE_MAX_READING_BYTES"):
+            async with reading.arriving(NEVER) as slow:
+                slow.take(101)
+        fast.take(100)
+
+
+@pytest.mark.parametrize("begun_bytes", [0, 1])
+async def test_bodies_that_hold_next_to_nothing_are_left_alone(begun_bytes: int) -> None:
+    """To give them up would free nothing, however slow they are."""
+    reading = reading_of()
+
+    async def stall(stack: AsyncExitStack) -> None:
+        async with reading.arriving(NEVER) as stalled:
+            stalled.take(900)
+            stalled._last -= 5  # s ago, by the loop's clock
+            newcomer = await stack.enter_async_context(reading.arriving(NEVER))
+            newcomer.take(200)
+            await asyncio.sleep(10)
+
+    async with AsyncExitStack() as stack:
+        begun = [await stack.enter_async_context(reading.arriving(NEVER)) for _ in range(5)]
+        for arrival in begun:
+            arrival.take(begun_bytes)
+            arrival._last -= 10
+        with pytest.raises(BusyError):
+            await stall(stack)
+        for arrival in begun:
+            arrival.take(1)
+
+
+async def test_a_lone_body_always_finds_room() -> None:
+    async with reading_of(max_bytes=10).arriving(NEVER) as arrival:
+        arrival.take(1_000_000)
+
+
+async def test_a_body_beside_others_that_hold_nothing_finds_room() -> None:
+    reading = reading_of(max_bytes=10)
+    async with reading.arriving(NEVER) as begun:
+        async with reading.arriving(NEVER) as arrival:
+            arrival.take(1_000_000)
+        begun.take(10)
+
+
+@pytest.mark.parametrize(
+    ("total", "processes", "part"),
+    [(200_000, 1, 200_000), (200_000, 4, 50_000), (200_000, 16, 40_000), (30_000, 16, 30_000)],
+    ids=["one", "an-equal-part", "two-bodies", "no-more-than-all"],
+)
+def test_each_process_has_its_part_of_the_bytes(total: int, processes: int, part: int) -> None:
+    settings = Settings(max_reading_bytes=total, gateway_processes=processes, max_body_bytes=20_000)
+    registry = CollectorRegistry()
+    metrics = Metrics(registry, None, settings.models)
+    assert reading_of_process(settings, metrics).max_bytes == part
+
+
+async def test_bytes_are_given_back_when_a_body_is_complete() -> None:
+    reading = reading_of()
+    async with AsyncExitStack() as stack:
+        first = await stack.enter_async_context(reading.arriving(NEVER))
+        first.take(1000)
+    async with reading.arriving(NEVER) as second, reading.arriving(NEVER) as third:
+        second.take(500)
+        third.take(500)
+
+
+async def test_a_body_has_to_come_at_the_least_rate() -> None:
+    reading = reading_of(min_bytes_per_s=100)
+
+    async def drip() -> None:
+        async with reading.arriving(NEVER) as arrival:
+            began = arrival.due - GRACE_S
+            arrival.take(50)
+            assert arrival.due == pytest.approx(began + GRACE_S + 0.5)
+            arrival._began -= GRACE_S  # by the loop's clock
+            arrival.take(1)
+            await asyncio.sleep(10)
+
+    with pytest.raises(ReadTimeoutError, match="FCNSERVE_MIN_BODY_BYTES_PER_S"):
+        await drip()
+
+
+ANNOUNCED = [
+    pytest.param(b"/v1/segment", b"image/jpeg", 5, b"", id="five-bytes"),
+    pytest.param(b"/v1/segment", b"image/jpeg", 19_000_000, b"", id="19-mb"),
+    pytest.param(b"/v1/segment/batch", b"multipart/form-data", 100_000_000, b"", id="100-mb"),
+    pytest.param(b"/v1/segment", b"image/jpeg", 100_000, b"abc", id="begun"),
+]
+
+
+@pytest.mark.parametrize(("path", "content_type", "length", "begun"), ANNOUNCED)
+@on_uvloop
+async def test_bodies_that_do_not_come_cost_nobody_a_place(
+    path: bytes, content_type: bytes, length: int, begun: bytes
+) -> None:
+    async with running(max_in_flight=2, max_in_flight_bytes=150_000) as gateway:
+        await gateway.ready()
+        head = b"POST %b HTTP/1.1\r\nHost: x\r\nContent-Type: %b\r\nContent-Length: %d\r\n\r\n"
+        async with AsyncExitStack() as stack:
+            for _ in range(20):
+                client = await stack.enter_async_context(connected(gateway))
+                await client.send(head % (path, content_type, length) + begun)
+            await until(lambda: gateway.value("fcnserve_bodies_reading") == 20)
+            assert gateway.in_flight == 0
+            answers = await asyncio.gather(*(gateway.segment() for _ in range(2)))
+            assert [answer.status_code for answer in answers] == [200, 200]
+        await until(lambda: gateway.value("fcnserve_bodies_reading") == 0)
+        assert gateway.value("fcnserve_bytes_reading") == 0
+
+
+async def busy_with_a_photo(gateway: Gateway, group: asyncio.TaskGroup) -> None:
+    await gateway.ready()
+    gateway.torchserve.fault = gateway.torchserve.hangs
+    group.create_task(gateway.segment())
+    await until(lambda: gateway.in_flight == 1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "code"),
+    [({"max_in_flight": 1}, 429), ({"max_in_flight_bytes": 40_000}, 429), ({}, 413)],
+    ids=["places", "bytes", "limit"],
+)
+@on_uvloop
+async def test_a_body_that_will_find_no_room_need_not_be_sent(
+    settings: dict[str, Any], code: int
+) -> None:
+    asks = b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n"
+    async with (
+        running(max_body_bytes=100_000, **settings) as gateway,
+        asyncio.TaskGroup() as group,
+        connected(gateway) as client,
+    ):
+        await busy_with_a_photo(gateway, group)
+        await client.send(POST + asks % (len(CAT) if code == 429 else 100_001))
+        answer = await client.answer()
+        assert answer.status_code == code
+        assert answer.headers["connection"] == "close"
+        assert await client.closed() == b""
+        gateway.torchserve.released.set()
+
+
+@on_uvloop
+async def test_who_finds_room_is_asked_to_send() -> None:
+    async with running() as gateway, connected(gateway) as client:
+        await client.send(POST + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(CAT))
+        async with asyncio.timeout(10):
+            top = await client.reader.readuntil(b"\r\n\r\n")
+        assert top == b"HTTP/1.1 100 Continue\r\n\r\n"
+        await client.send(CAT)
+        assert (await client.answer()).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("version", "length", "body"),
+    [(b"1.0", b"Content-Length: 5\r\n", b"hello"), (b"1.1", b"", b"")],
+    ids=["in-1.0", "no-body"],
+)
+@on_uvloop
+async def test_who_cannot_be_asked_to_send_is_not(
+    version: bytes, length: bytes, body: bytes
+) -> None:
+    head = b"POST /v1/segment HTTP/%b\r\nHost: x\r\nExpect: 100-continue\r\n%b\r\n"
+    async with running() as gateway, connected(gateway) as client:
+        await gateway.ready()
+        await client.send(head % (version, length) + body)
+        async with asyncio.timeout(10):
+            top = await client.reader.readuntil(b"\r\n")
+        assert top.startswith(b"HTTP/1.1 400 ")
+
+
+PARTS = b'--b\r\nContent-Disposition: form-data; name="images"; filename="f"\r\n\r\n'
+
+
+@pytest.mark.parametrize(
+    ("path", "content_type", "before", "after"),
+    [
+        (b"", b"image/jpeg", b"", b""),
+        (b"/batch", b"multipart/form-data; boundary=b", PARTS, b"\r\n--b--\r\n"),
+    ],
+    ids=["one", "batch"],
+)
+@pytest.mark.parametrize(
+    ("option", "status"), [(b"", 200), (b"?timeout_ms=600", 408)], ids=["own", "asked"]
+)
+@on_uvloop
+async def test_a_body_may_take_longer_than_the_servers_own_deadline(
+    path: bytes, content_type: bytes, before: bytes, after: bytes, option: bytes, status: int
+) -> None:
+    """As long as it comes as fast as it has to; what a request asks for counts from its start."""
+    body = before + CAT + after
+    head = POST.replace(b" HTTP", b"%b%b HTTP") + b"Content-Type: %b\r\nContent-Length: %d\r\n\r\n"
+    async with running(timeout_ms=600) as gateway, connected(gateway) as client:
+        await gateway.ready()
+        await client.send(head % (path, option, content_type, len(body)) + body[:-100])
+        await asyncio.sleep(1.0)
+        await client.send(body[-100:])
+        assert (await client.answer()).status_code == status
+
+
+@on_uvloop
+async def test_the_servers_own_deadline_holds_when_the_body_is_complete() -> None:
+    async with running(timeout_ms=300) as gateway:
+        await gateway.ready()
+        gateway.torchserve.fault = gateway.torchserve.hangs
+        answer = await gateway.segment()
+        assert (answer.status_code, answer.json()["code"]) == (504, "deadline_exceeded")
+
+
+@on_uvloop
+async def test_a_slow_body_makes_room_for_one_that_comes() -> None:
+    async with running(max_reading_bytes=200_000) as gateway:
+        await gateway.ready()
+        async with connected(gateway) as slow:
+            await slow.send(POST + b"Content-Length: 190000\r\n\r\n" + bytes(180_000))
+            await until(lambda: gateway.value("fcnserve_bytes_reading") == 180_000)
+            await asyncio.sleep(0.5)
+            assert (await gateway.segment()).status_code == 200
+            answer = await slow.answer()
+            assert (answer.status_code, answer.json()["code"]) == (429, "busy")
+            assert "FCNSERVE_MAX_READING_BYTES" in answer.json()["detail"]

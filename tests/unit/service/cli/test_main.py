@@ -1,0 +1,70 @@
+"""The command line as a whole: help, release, and what `serve` suggests to paste."""
+
+import shlex
+import subprocess
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+import typer.main
+from typer.testing import CliRunner
+
+from service.all_in_one.run import suggestion
+from service.cli.main import app
+
+
+def commands(command: object, *names: str) -> Iterator[tuple[str, ...]]:
+    yield names
+    for name, each in getattr(command, "commands", {}).items():
+        yield from commands(each, *names, name)
+
+
+COMMANDS = list(commands(typer.main.get_command(app)))
+
+
+@pytest.mark.parametrize("names", COMMANDS, ids=" ".join)
+def test_every_command_has_its_help_under_both_names(names: tuple[str, ...]) -> None:
+    short, long = (CliRunner().invoke(app, [*names, name]) for name in ("-h", "--help"))
+    assert (short.exit_code, short.output) == (0, long.output)
+    assert "Usage: " in short.output
+
+
+def test_the_release_is_told() -> None:
+    assert len(COMMANDS) > 10
+    told = CliRunner().invoke(app, ["--version"])
+    assert (told.exit_code, told.output) == (0, f"fcnserve {version('fcnserve')}\n")
+
+
+def test_a_server_suggests_a_line_with_its_own_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FCNSERVE_API_KEYS_FILE", raising=False)
+    words = shlex.split(suggestion("http://127.0.0.1:8001"))
+    assert words[1] == "segment"
+    assert words[-2:] == ["--url", "http://127.0.0.1:8001"]
+    assert Path(words[2]).is_file()
+
+
+@pytest.mark.parametrize(
+    ("environment", "told"),
+    [
+        pytest.param({}, "FCNSERVE_KEY: set it to an API key", id="without"),
+        pytest.param({"FCNSERVE_KEY": "fcns_x"}, "runs with fcns_x", id="with"),
+    ],
+)
+def test_with_keys_the_suggested_line_takes_the_shells_own_or_says_so(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], told: str
+) -> None:
+    monkeypatch.setenv("FCNSERVE_API_KEYS_FILE", "keys.txt")
+    line, sentence = suggestion("http://127.0.0.1:8001").split("\n\n")
+    assert "keys.txt" in sentence
+    words = line.split(" ")
+    place = next(place for place, word in enumerate(words) if word.endswith("fcnserve"))
+    words[place] = "/bin/sh -c 'echo runs with $FCNSERVE_KEY'"
+    run = subprocess.run(
+        ["/bin/sh", "-c", " ".join(words)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told in run.stdout + run.stderr

@@ -1,0 +1,199 @@
+"""Several models behind one gateway: each has its line, its part of the bounds, and its figures."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import web
+
+from handlers.shared.wire import OPTIONS_HEADER
+from service.pipeline.admission import Limits
+from tests.support.fakes import CAT, CLASSES, FakeTorchServe, Fault, Gateway, running, until
+
+WINDOW_S = 0.8
+
+
+class House(FakeTorchServe):
+    """Model `a`, and a `b` which has bad days of its own."""
+
+    def breaks(self, how: str) -> None:
+        b_only: Fault = self.hangs if how == "hangs" else self.says(int(how))
+
+        async def fault(request: web.Request) -> web.StreamResponse:
+            name = request.match_info["name"]
+            if name == "b":
+                return await b_only(request)
+            options = json.loads(request.headers[OPTIONS_HEADER])
+            return self.answer(name, await request.read(), options)
+
+        self.fault = fault
+
+
+@asynccontextmanager
+async def house(**settings: object) -> AsyncIterator[Gateway]:
+    async with running(House(), models="a,b", ready_window_s=WINDOW_S, **settings) as gateway:
+        yield gateway
+
+
+async def ready(gateway: Gateway, model: str = "") -> int:
+    query = f"?model={model}" if model else ""
+    return (await gateway.http.get(f"/readyz{query}")).status_code
+
+
+async def listed(gateway: Gateway) -> list[str]:
+    return [card["name"] for card in (await gateway.http.get("/v1/models")).json()]
+
+
+async def test_the_first_is_the_default_and_any_can_be_chosen() -> None:
+    async with house() as gateway:
+        await gateway.ready()
+        assert (await gateway.segment()).headers["x-model"].startswith("a@")
+        assert (await gateway.segment(model="b")).headers["x-model"].startswith("b@")
+        assert await listed(gateway) == ["a", "b"]
+        answer = await gateway.segment(model="c")
+        assert (answer.status_code, answer.json()["code"]) == (404, "model_not_found")
+        assert "this server has a, b" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("fault", ["404", "503", "hangs"])
+async def test_one_without_workers_takes_no_other_along(fault: str) -> None:
+    async with house(restart_wait_s=1) as gateway:
+        torchserve = gateway.torchserve
+        assert isinstance(torchserve, House)
+        await gateway.ready()
+        torchserve.breaks(fault)
+
+        async def falls_silent() -> bool:
+            assert await ready(gateway) == 200
+            return await ready(gateway, "b") == 503
+
+        await until(falls_silent)
+        assert (await gateway.http.get("/readyz")).json() == {"status": "ready", "silent": ["b"]}
+        assert gateway.value("fcnserve_model_ready", model="a") == 1
+        assert gateway.value("fcnserve_model_ready", model="b") == 0
+        assert gateway.value("fcnserve_ready") == 1
+        assert (await gateway.segment()).status_code == 200
+        torchserve.released.set()
+
+
+async def test_a_gateway_is_not_ready_while_one_is_still_starting() -> None:
+    torchserve = House()
+    torchserve.breaks("503")
+    async with running(torchserve, models="a,b", ready_window_s=WINDOW_S) as gateway:
+        await until(lambda: gateway.app.state.health.is_alive("a"))
+        assert await ready(gateway) == 503
+        assert await ready(gateway, "a") == 200
+        torchserve.fault = None
+        await gateway.ready()
+
+
+@pytest.mark.parametrize("fault", ["404", "503"])
+async def test_one_that_never_comes_is_not_waited_for_for_ever(fault: str) -> None:
+    """One that TorchServe was not given, not at all; else as long as a restart may take."""
+    torchserve = House()
+    torchserve.breaks(fault)
+    wait_s = 60 if fault == "404" else 1
+    settings = {"ready_window_s": WINDOW_S, "restart_wait_s": wait_s}
+    async with running(torchserve, models="a,b", **settings) as gateway:
+        await gateway.ready()
+        assert await listed(gateway) == ["a"]
+        answer = await gateway.segment(model="b")
+        assert (answer.status_code, answer.json()["code"]) == (503, "not_ready")
+        if fault == "404":
+            assert "was left out" in answer.json()["detail"]
+
+
+async def test_the_list_has_those_that_answer_and_is_an_error_without_any() -> None:
+    torchserve = House()
+    torchserve.breaks("hangs")
+    async with running(torchserve, models="a,b", ready_window_s=WINDOW_S) as gateway:
+        assert await listed(gateway) == ["a"]
+        torchserve.released.set()
+    torchserve = House()
+    torchserve.fault = torchserve.says(503)
+    async with running(torchserve, models="a,b") as gateway:
+        answer = await gateway.http.get("/v1/models")
+        assert (answer.status_code, answer.json()["code"]) == (503, "not_ready")
+
+
+async def test_one_that_hangs_leaves_places_for_the_others() -> None:
+    async with house(max_in_flight=8) as gateway:
+        torchserve = gateway.torchserve
+        assert isinstance(torchserve, House)
+        await gateway.ready()
+        torchserve.breaks("hangs")
+        async with asyncio.TaskGroup() as group:
+            asked = [group.create_task(gateway.segment(model="b")) for _ in range(8)]
+            await until(lambda: gateway.in_flight == 6 and sum(task.done() for task in asked) == 2)
+            refused = next(task for task in asked if task.done()).result()
+            assert (refused.status_code, refused.json()["code"]) == (429, "busy")
+            assert "6 requests are in flight for b; the limit is 6" in refused.json()["detail"]
+            assert gateway.value("fcnserve_images_handed_over", model="b") == 6
+            for _ in range(2):
+                assert (await gateway.segment()).status_code == 200
+            torchserve.released.set()
+
+
+async def test_one_that_is_busy_leaves_canaries_for_the_others() -> None:
+    async with house() as gateway:
+        torchserve = gateway.torchserve
+        assert isinstance(torchserve, House)
+        await gateway.ready()
+        torchserve.breaks("hangs")
+        asked = asyncio.create_task(gateway.segment(model="b"))
+        await until(lambda: gateway.in_flight == 1)
+        seen = len([call for call in torchserve.canaries if call.model == "a"])
+
+        async def three_more() -> bool:  # takes longer than the window
+            assert await ready(gateway, "a") == 200
+            return len([call for call in torchserve.canaries if call.model == "a"]) >= seen + 3
+
+        await until(three_more)
+        torchserve.released.set()
+        assert (await asked).status_code == 200
+
+
+async def test_the_documentation_offers_the_models() -> None:
+    async with house() as gateway:
+        made = (await gateway.http.get("/openapi.json")).json()
+    for path, method in (
+        ("/v1/segment", "post"),
+        ("/v1/segment/batch", "post"),
+        ("/readyz", "get"),
+    ):
+        parameters = made["paths"][path][method]["parameters"]
+        (model,) = (each for each in parameters if each["name"] == "model")
+        assert model["schema"] == {"type": "string", "enum": ["a", "b"]}
+
+
+async def test_figures_tell_the_models_apart() -> None:
+    async with house() as gateway:
+        await gateway.ready()
+        for model in ("a", "b", "b"):
+            await gateway.segment(CAT, model=model)
+        for name in (
+            "fcnserve_batch_images_count",
+            "fcnserve_group_images_sum",
+            "fcnserve_upstream_attempts_total",
+        ):
+            assert [gateway.value(name, model=model) for model in ("a", "b")] == [1, 2]
+        stage = {"stage": "forward"}
+        assert gateway.value("fcnserve_stage_duration_seconds_count", model="b", **stage) == 2
+        seen = {"class": CLASSES[0]}
+        pixels = gateway.value("fcnserve_predicted_pixels_total", model="a", **seen)
+        assert gateway.value("fcnserve_predicted_pixels_total", model="b", **seen) == 2 * pixels > 0
+
+
+@pytest.mark.parametrize(
+    ("models", "limits"),
+    [
+        (1, Limits(64, 1000, 2000)),
+        (2, Limits(48, 750, 1500)),
+        (4, Limits(40, 625, 1250)),
+        (200, Limits(64, 602, 1005)),  # too few places to keep one for each
+    ],
+)
+def test_each_is_kept_a_part_of_every_bound(models: int, limits: Limits) -> None:
+    assert Limits(64, 1000, 2000).of_one(models) == limits

@@ -1,0 +1,102 @@
+"""While one model takes another's place, an answer has the legend of the model that it is from."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from service.pipeline.segment import MOST_MODELS
+from tests.support.fakes import CLASSES, FakeTorchServe, Gateway, running
+
+OLD, NEW = "0" * 16, "f" * 16
+# cat, 8 of the fake's label map, is another class in the new model, and dog, 12, another still
+SHUFFLED = [f"{name}2" if name != "cat" else "dog" for name in CLASSES]
+
+
+@dataclass
+class Exchange(FakeTorchServe):
+    """Two models under one name; `photo_of` and `card_of` say which of them answers what."""
+
+    photo_of: Callable[[int], str] = lambda _: NEW
+    card_of: Callable[[int], str] = lambda _: NEW
+
+    def answer(self, name: str, body: bytes, options: dict[str, object]) -> web.Response:
+        told = self.photo_of(len(self.photos))
+        if options.get("output") == "describe":
+            told = self.card_of(len(self.describes))
+        elif self.calls[-1].is_canary:
+            told = OLD
+        self.digest = told
+        self.classes = SHUFFLED if told == NEW else CLASSES
+        return super().answer(name, body, options)
+
+
+@asynccontextmanager
+async def exchanged(**answers: Callable[[int], str]) -> AsyncIterator[Gateway]:
+    """A gateway that has read the old model's card."""
+    async with running(Exchange(card_of=lambda _: OLD)) as gateway:
+        await gateway.ready()
+        for name, answer in answers.items():
+            setattr(gateway.torchserve, name, answer)
+        yield gateway
+
+
+async def names(gateway: Gateway, **options: Any) -> tuple[str, set[str]]:
+    answer = await gateway.segment(output="rle", **options)
+    assert answer.status_code == 200, answer.text
+    found = {segment["class_name"] for segment in answer.json()["segments"]}
+    return answer.headers["x-model"].partition("@")[2], found
+
+
+async def test_the_new_models_answer_has_the_new_names() -> None:
+    async with exchanged(card_of=lambda _: NEW) as gateway:
+        assert await names(gateway) == (NEW, {"dog", "dog2"})
+
+
+async def test_a_late_answer_of_the_old_model_has_the_old_names() -> None:
+    async with exchanged(card_of=lambda _: NEW) as gateway:
+        assert (await names(gateway))[0] == NEW
+        gateway.torchserve.photo_of = lambda _: OLD  # type: ignore[attr-defined]  # an Exchange
+        assert await names(gateway) == (OLD, {"cat", "dog"})
+
+
+async def test_where_both_tell_their_cards_in_turn_each_answer_finds_its_own() -> None:
+    async with exchanged(
+        photo_of=lambda count: (OLD, NEW)[count % 2], card_of=lambda count: (OLD, NEW)[count % 2]
+    ) as gateway:
+        for _ in range(6):
+            model, found = await names(gateway)
+            assert found == ({"cat", "dog"} if model == OLD else {"dog", "dog2"})
+
+
+async def test_a_model_that_went_before_it_told_its_card_has_its_images_segmented_again() -> None:
+    async with exchanged(
+        photo_of=lambda count: NEW if count == 1 else OLD, card_of=lambda _: OLD
+    ) as gateway:
+        assert await names(gateway) == (OLD, {"cat", "dog"})
+        assert len(gateway.torchserve.photos) == 2
+
+
+async def test_models_that_always_went_are_no_defect_but_a_reason_to_come_again() -> None:
+    async with exchanged(card_of=lambda _: OLD) as gateway:
+        answer = await gateway.segment(output="summary")
+        assert (answer.status_code, answer.json()["code"]) == (503, "not_ready")
+        assert answer.headers["retry-after"] == "1"
+        assert len(gateway.torchserve.photos) == MOST_MODELS
+
+
+async def test_classes_are_those_of_the_model_that_answers() -> None:
+    async with exchanged(card_of=lambda _: NEW) as gateway:
+        assert await names(gateway, classes="dog") == (NEW, {"dog"})
+        answer = await gateway.segment(output="rle", classes="cat")
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_option")
+
+
+@pytest.mark.parametrize("output", ["mask", "confidence"])
+async def test_what_needs_no_legend_waits_for_none(output: str) -> None:
+    async with exchanged(card_of=lambda _: OLD) as gateway:
+        answer = await gateway.segment(output=output)
+        assert (answer.status_code, answer.headers["x-model"][-16:]) == (200, NEW)

@@ -1,0 +1,101 @@
+"""HTTP as nobody should send it: refused at once, in words, and never read as something else."""
+
+import asyncio
+
+import pytest
+import uvloop
+
+from service.server.connection import Connection
+from tests.support.fakes import CAT, Gateway, running
+from tests.support.http_abuse import CHUNKED, CORPUS, GET, H2C, POST, Abuse, fine, talk
+from tests.unit.service.server.test_connections import connected, on_uvloop
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, tuple[tuple[int, ...], bool, bytes]]:
+    """What each of the corpus gets, from one gateway."""
+
+    async def send_all() -> dict[str, tuple[tuple[int, ...], bool, bytes]]:
+        async with running(timeout_ms=60_000, max_timeout_ms=60_000) as gateway:
+            await gateway.ready()
+            talks = {abuse.name: await talk(gateway.port, abuse) for abuse in CORPUS}
+            assert gateway.in_flight == 0
+            return {name: (one.statuses, one.closed, one.said) for name, one in talks.items()}
+
+    return uvloop.run(send_all())
+
+
+@pytest.mark.parametrize("abuse", CORPUS, ids=str)
+def test_odd_http_is_answered_once_and_at_once(
+    found: dict[str, tuple[tuple[int, ...], bool, bytes]], abuse: Abuse
+) -> None:
+    statuses, closed, said = found[abuse.name]
+    assert statuses == abuse.statuses + (200,) * abuse.stays
+    assert closed is not abuse.stays
+    assert b"smuggled" not in said
+
+
+def test_each_of_the_corpus_has_a_name_of_its_own() -> None:
+    assert len({abuse.name for abuse in CORPUS}) == len(CORPUS)
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["one-packet", "two-packets"])
+@on_uvloop
+async def test_a_photo_with_a_wish_for_http_2_gets_its_mask(at_once: bool) -> None:
+    """As curl's `--http2` and Java's client send it."""
+    head = POST + H2C + b"Content-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(CAT)
+    packets = (head + CAT,) if at_once else (head, CAT)
+    async with running() as gateway:
+        await gateway.ready()
+        found = await talk(gateway.port, fine("photo", *packets, statuses=(200,)))
+        assert found.statuses == (200, 200)
+        assert [call.body for call in gateway.torchserve.photos] == [CAT]
+
+
+@pytest.mark.parametrize("target", ["/livez/", "/v1/models/", "/docs/", "/v1/segment/"])
+async def test_no_answer_leads_to_the_host_that_a_client_named(target: str) -> None:
+    async with running() as gateway:
+        answer = await gateway.http.get(target, headers={"Host": "elsewhere.example"})
+        assert answer.status_code == 404
+        assert target.rstrip("/") in answer.json()["detail"]
+        root = await gateway.http.get("/", headers={"Host": "elsewhere.example"})
+        assert root.headers["location"] == "docs"
+
+
+def held_bytes(gateway: Gateway) -> int:
+    """What has come over all connections, and has not been looked at or read by a route."""
+    held = 0
+    for connection in gateway.server.server_state.connections:
+        assert isinstance(connection, Connection)
+        held += len(connection._come)
+        held += len(connection._cycle.body) if connection._cycle else 0
+    return held
+
+
+@pytest.mark.parametrize(
+    ("name", "begin", "more"),
+    [
+        ("trailers", POST + CHUNKED + b"0\r\n", b"A: " + b"a" * 1000 + b"\r\n"),
+        ("pipelined", b"", GET),
+        ("behind-a-refusal", b"nonsense\r\n\r\n", GET),
+        ("behind-404", b"POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 90000000\r\n\r\n", b"a"),
+        ("behind-404-in-chunks", b"POST /x HTTP/1.1\r\nHost: x\r\n" + CHUNKED, b"1\r\na\r\n"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+@on_uvloop
+async def test_a_connection_holds_little_whatever_is_sent(
+    name: str, begin: bytes, more: bytes
+) -> None:
+    """The most that it may hold is one read of the loop's, and a few requests."""
+    async with running(write_timeout_s=1.0) as gateway, connected(gateway, limit=1) as client:
+        most = 0
+        client.writer.write(begin + more * (3_000_000 // len(more)))
+        for _ in range(300):
+            most = max(most, held_bytes(gateway))
+            if not gateway.server.server_state.connections:
+                break
+            client.writer.write(more * (100_000 // len(more)))
+            client.writer.transport.set_write_buffer_limits(high=1 << 30)  # what is not taken waits
+            await asyncio.sleep(0.001)
+        assert most < 400_000
