@@ -5,7 +5,7 @@
 Without `LOADTEST_*` (`loadtest.traffic.environment`), users wait for each answer (closed loop).
 With `LOADTEST_LOOP=open` a user stands for one arrival a second, whatever becomes of those before,
 and latency counts from when the request was due: a queue cannot hide. Run by the `locust` services
-of docker-compose.yml (profile `load`) and by `loadtest.traffic.locust_run`; it needs Locust and
+of docker-compose.yml (profile `load`) and by `loadtest.capacity.locust_run`; it needs Locust and
 nothing else.
 """
 

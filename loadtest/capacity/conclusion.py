@@ -10,7 +10,7 @@ from math import ceil
 
 from loadtest.capacity.figures import Figures
 from loadtest.capacity.knee import saturates_first
-from loadtest.traffic.locust_run import Ran
+from loadtest.capacity.locust_run import Ran
 
 QUIET_SHARE = 0.1  # of the cores; more that others use is told
 PATIENCE_STEP_MS = 10  # a p99 is named rounded up to this

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from loadtest.capacity.figures import Figures
-from loadtest.traffic.locust_run import Ran
+from loadtest.capacity.locust_run import Ran
 
 INCHES, DOTS_PER_INCH = (13, 8.5), 90
 A_CURVE = 4  # so many steps make one

@@ -16,10 +16,10 @@ from typing import Annotated, Literal
 import typer
 
 from loadtest.benchmark.run import MODEL, RESULTS
+from loadtest.capacity.locust_run import RAW, Place, run_locust
 from loadtest.measure.service import served
 from loadtest.traffic.album import ALBUM, INDEX
 from loadtest.traffic.environment import Traffic
-from loadtest.traffic.locust_run import RAW, Place, run_locust
 from loadtest.traffic.make_album import make_album
 from loadtest.traffic.shapes import SHAPES
 

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loadtest.benchmark.rows import percentile
+from loadtest.capacity.locust_run import Place, run_locust
 from loadtest.measure.service import GATEWAY, Served
 from loadtest.traffic.album import Picture
 from loadtest.traffic.concurrent_clients import Target, burst
 from loadtest.traffic.environment import Traffic
-from loadtest.traffic.locust_run import Place, run_locust
 
 LUA = Path(__file__).with_name("wrk.lua")
 LOCUST, AIOHTTP, WRK = "Locust", "aiohttp", "wrk"

@@ -1,7 +1,7 @@
 """What the machine did meanwhile, second by second: CPU, memory, and what `/metrics` counts.
 
 Process ids by name and a gateway's address in, samples out. Where the service is elsewhere, the
-client's own processes are all there is to see. Called by `loadtest.traffic.locust_run`.
+client's own processes are all there is to see. Called by `loadtest.capacity.locust_run`.
 """
 
 import threading

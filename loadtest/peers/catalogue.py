@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from loadtest.benchmark.strategies import ONE_BY_ONE, OURS, PAD_TO_LARGEST
+from loadtest.peers.servers.setup import PLAIN
 from loadtest.peers.servers.triton_answer import RAW_REQUEST, read_element
-from loadtest.peers.setup import PLAIN
 from loadtest.traffic.concurrent_clients import Read, read_png
 
 OCTETS = "application/octet-stream"

@@ -23,7 +23,7 @@ from loadtest.measure.counters import opener
 from loadtest.measure.service import GRACE_S, LOG_CHARACTERS, POLL_S, START_TIMEOUT_S, NotReadyError
 from loadtest.peers.catalogue import OUR_NAME, Entry
 from loadtest.peers.install import python_of
-from loadtest.peers.setup import Setup
+from loadtest.peers.servers.setup import Setup
 from loadtest.traffic.concurrent_clients import Burst, Target, burst
 from service.settings import ROOT
 from service.subprocesses import Child, running

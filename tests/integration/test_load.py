@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.traffic import locust_run
+from loadtest.capacity import locust_run
+from loadtest.capacity.locust_run import Place, run_locust
 from loadtest.traffic.environment import Traffic
-from loadtest.traffic.locust_run import Place, run_locust
 from loadtest.traffic.make_album import draw_album, save_album
 from loadtest.traffic.record import RIGHT
 from loadtest.traffic.requests import MIX

@@ -16,7 +16,7 @@ from bentoml.validators import ContentType
 from circus.sockets import CircusSocket
 
 from loadtest.peers.servers.photo_work import PNG, work_for
-from loadtest.peers.setup import Setup
+from loadtest.peers.servers.setup import Setup
 
 setup = Setup.read()
 Photo = Annotated[bytes, ContentType("image/jpeg")]

@@ -13,7 +13,7 @@ from anyio.to_thread import run_sync
 from fastapi import FastAPI, Request, Response
 
 from loadtest.peers.servers.photo_work import PNG, work_for
-from loadtest.peers.setup import Setup
+from loadtest.peers.servers.setup import Setup
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ import litserve
 from fastapi import Body, Response
 
 from loadtest.peers.servers.photo_work import PNG, work_for
-from loadtest.peers.setup import Setup
+from loadtest.peers.servers.setup import Setup
 
 
 class SegmentAPI(litserve.LitAPI):

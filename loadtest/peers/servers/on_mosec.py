@@ -5,7 +5,7 @@ import sys
 from mosec import Server, Worker
 
 from loadtest.peers.servers.photo_work import PNG, work_for
-from loadtest.peers.setup import Setup
+from loadtest.peers.servers.setup import Setup
 
 SHORTEST_WAIT_MS = 1
 

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from loadtest.peers.servers.photo_work import PNG, work_for
-from loadtest.peers.setup import Setup
+from loadtest.peers.servers.setup import Setup
 
 setup = Setup.read()
 

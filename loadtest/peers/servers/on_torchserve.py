@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from zipfile import ZipFile
 
-from loadtest.peers.setup import Setup
+from loadtest.peers.servers.setup import Setup
 from service.worker.java import find_java
 
 MODEL = "segment"

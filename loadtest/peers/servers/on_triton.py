@@ -16,7 +16,7 @@ from pytriton.model_config import DynamicBatcher, ModelConfig, Tensor
 from pytriton.triton import Triton, TritonConfig
 
 from loadtest.peers.servers.photo_work import work_for
-from loadtest.peers.setup import Setup
+from loadtest.peers.servers.setup import Setup
 
 Bytes = NDArray[np.object_]  # (photos, 1)
 

@@ -14,7 +14,7 @@ from handlers.runtime.network import Network
 from handlers.shared.wire import Job
 from loadtest.benchmark.strategies import GROUPINGS, PhotoLoop, networks_of
 from loadtest.peers.servers.plain_work import PlainWork
-from loadtest.peers.setup import PLAIN, Setup
+from loadtest.peers.servers.setup import PLAIN, Setup
 
 PNG = "image/png"
 

@@ -18,7 +18,7 @@ from torch.nn import functional as F  # noqa: N812 - everybody's name for it
 from handlers.model_config import load_config
 from handlers.runtime.device import choose_device
 from handlers.runtime.network import load_net
-from loadtest.peers.setup import Setup
+from loadtest.peers.servers.setup import Setup
 
 
 class PlainWork:

@@ -6,7 +6,7 @@ Packed into an archive by `on_torchserve`; an exception fails the whole batch, a
 from typing import Any
 
 from loadtest.peers.servers.photo_work import PNG, work_for
-from loadtest.peers.setup import Setup
+from loadtest.peers.servers.setup import Setup
 
 
 class StockHandler:

@@ -29,7 +29,7 @@ def check(
         raise typer.BadParameter("there is no mask without --photo")
     if out is not None and out.suffix.lower() != ".png" and (out.is_file() or not out.exists()):
         raise typer.BadParameter(f"{out}: a mask is written as .png, such as -o mask.png")
-    from model_store.tools.archive.check import check
+    from model_store.tools.check.check import check
 
     found = check(folder)
     for doubt in found.doubts:
@@ -50,7 +50,7 @@ def check(
 
 def run_trial(folder: Path, config: "ModelConfig", photo: Path, out: Path | None) -> None:
     from handlers.shared.errors import ProblemError
-    from model_store.tools.archive.try_photo import try_photo
+    from model_store.tools.check.try_photo import try_photo
 
     with told_in_a_line(ProblemError):
         trial = try_photo(folder, config, photo.read_bytes())

@@ -19,8 +19,8 @@ from model_store.tools.archive.package import checked_config
 from model_store.tools.convert.architecture import Recognised, Wish, compare
 from model_store.tools.convert.layouts import recognise
 from model_store.tools.convert.state_dict import CheckpointError, Tensors, read_checkpoint
-from model_store.tools.create import voc
-from model_store.tools.create.palette import class_colours
+from model_store.tools.dataset import voc
+from model_store.tools.dataset.palette import class_colours
 
 WEIGHTS_FILE = "weights.safetensors"
 

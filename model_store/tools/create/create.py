@@ -24,8 +24,9 @@ from model_store.tools.convert.architecture import SCORE
 from model_store.tools.convert.convert import WEIGHTS_FILE, config_beside, document_of
 from model_store.tools.convert.layouts import recognise
 from model_store.tools.convert.state_dict import Tensors, read_checkpoint
-from model_store.tools.create import template, voc
-from model_store.tools.create.palette import class_colours
+from model_store.tools.create import template
+from model_store.tools.dataset import voc
+from model_store.tools.dataset.palette import class_colours
 from model_store.tools.train.folder import in_file
 from model_store.tools.train.start import IMAGENET, begin, read_start
 

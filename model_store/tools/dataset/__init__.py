@@ -1,1 +1,1 @@
-"""Masks of training sets: photos with masks in, pairs of (photo, labels) out; classes and colours."""
+"""Training sets: photos with masks in, pairs of (photo, labels) out; classes and their colours."""

@@ -14,10 +14,10 @@ from model_store.tools.dataset.labelled import Legend, check_photos
 from model_store.tools.dataset.survey import Survey, check_present, check_scored, survey
 from model_store.tools.train import checkpoint as states
 from model_store.tools.train.checkpoint import State
-from model_store.tools.train.data.examples import Examples
 from model_store.tools.train.data.prefetch import made_ahead
 from model_store.tools.train.data.sampler import Census
 from model_store.tools.train.data.split import Split
+from model_store.tools.train.examples import Examples
 from model_store.tools.train.folder import Tensors
 from model_store.tools.train.log import Log, Loss, Row
 from model_store.tools.train.options import Options

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from loadtest.benchmark.run import RESULTS
+from loadtest.capacity.locust_run import RAW
 from loadtest.traffic.album import ALBUM
-from loadtest.traffic.locust_run import RAW
 
 ROOT = Path(__file__).parents[3]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

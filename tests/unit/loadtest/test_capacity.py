@@ -12,11 +12,11 @@ from loadtest.capacity.conclusion import Drive, disturbed
 from loadtest.capacity.figures import Figures, Meanwhile, figures_of
 from loadtest.capacity.html_page import write_html
 from loadtest.capacity.knee import find_knee, saturates_first
+from loadtest.capacity.locust_run import Ran
 from loadtest.capacity.report import save
 from loadtest.measure.gauges import Gauge, Gauges
 from loadtest.measure.series import early_and_late, series_of
 from loadtest.traffic.environment import Traffic
-from loadtest.traffic.locust_run import Ran
 from loadtest.traffic.record import RIGHT, Row
 from loadtest.traffic.shapes import SHAPES, Stage
 

@@ -22,8 +22,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from loadtest.capacity.locust_run import LOCUSTFILE
 from loadtest.traffic.environment import Traffic
-from loadtest.traffic.locust_run import LOCUSTFILE
 from loadtest.traffic.record import RIGHT, Row, read_rows
 from loadtest.traffic.requests import ROUNDS
 from service.settings import ROOT

@@ -28,8 +28,8 @@ from loadtest.peers.run import (
     quietest,
 )
 from loadtest.peers.servers.photo_work import work_for
+from loadtest.peers.servers.setup import PLAIN, Setup
 from loadtest.peers.servers.triton_answer import JSON_BYTES, read_element
-from loadtest.peers.setup import PLAIN, Setup
 from loadtest.peers.tuning import HEADINGS as TUNING_HEADINGS
 from loadtest.peers.tuning import Tried, cells_of, variants
 from loadtest.traffic.concurrent_clients import Burst, read_png

@@ -14,8 +14,8 @@ from handlers.runtime.network import load_net
 from model_store.tools.archive.package import ModelFolderError
 from model_store.tools.convert.state_dict import CheckpointError
 from model_store.tools.create.create import SHIPPED, new
-from model_store.tools.create.palette import AVOIDED, CLOSE, distinct_colours, look_alikes, to_lab
-from model_store.tools.create.voc import NAMES
+from model_store.tools.dataset.palette import AVOIDED, CLOSE, distinct_colours, look_alikes, to_lab
+from model_store.tools.dataset.voc import NAMES
 from model_store.tools.train.start import IMAGENET
 from service.settings import Settings
 from tests.support.published import NARROW, filled, torchvision_shapes

@@ -22,10 +22,10 @@ from model_store.tools.dataset.labelled import (
 from model_store.tools.dataset.survey import survey
 from model_store.tools.train.data.copy_paste import paste
 from model_store.tools.train.data.crops import Example, crop, lay_out, one_axis, tint
-from model_store.tools.train.data.examples import nearest
 from model_store.tools.train.data.sampler import Census
 from model_store.tools.train.data.split import split
 from model_store.tools.train.data.toy import CLASSES, draw
+from model_store.tools.train.examples import nearest
 
 LEGEND = Legend("discs", CLASSES, ((0, 0, 0), (255, 255, 0)))
 SOME = np.zeros((20, 30), np.uint8)

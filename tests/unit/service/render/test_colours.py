@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from model_store.tools.create.palette import distinct_colours
-from model_store.tools.create.voc import palette
+from model_store.tools.dataset.palette import distinct_colours
+from model_store.tools.dataset.voc import palette
 from service.render import overlay_palette
 
 

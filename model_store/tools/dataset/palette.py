@@ -2,7 +2,7 @@
 
 Each next colour is the one that is farthest from all before it in CIELAB, where distances are about
 what an eye sees. Called by `model_store.tools.create.create`, and by
-`model_store.tools.archive.check` to find look-alikes.
+`model_store.tools.check.check` to find look-alikes.
 """
 
 from collections.abc import Sequence

@@ -17,8 +17,8 @@ from model_store.tools.convert.architecture import SCORE
 from model_store.tools.convert.convert import of_config
 from model_store.tools.convert.state_dict import CheckpointError, Tensors, read_checkpoint
 from model_store.tools.create.create import CARD_FILE, unlearned
-from model_store.tools.create.palette import look_alikes
 from model_store.tools.create.template import BLANK
+from model_store.tools.dataset.palette import look_alikes
 
 
 @dataclass(slots=True)

@@ -12,9 +12,9 @@ from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from handlers.model_config import MODEL_FILE, load_config
-from model_store.tools.archive.check import check
 from model_store.tools.archive.listing import CURRENT, OTHER_CODE, STALE, UNPACKED, models_in
 from model_store.tools.archive.package import package
+from model_store.tools.check.check import check
 from model_store.tools.create.create import new
 from service.cli.main import app
 from tests.support.worker import MODEL, SAMPLES, change_model
