@@ -194,7 +194,7 @@ def close(**_: Any) -> None:
 if shape := TRAFFIC.wanted_shape():
     STAGES = shape.stages(TRAFFIC.capacity, TRAFFIC.seconds)
 
-    class Stages(LoadTestShape):
+    class StageTimes(LoadTestShape):
         """The shape that `LOADTEST_SHAPE` names."""
 
         def tick(self) -> tuple[int, float] | None:

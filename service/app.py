@@ -25,19 +25,19 @@ from service.api import routes
 from service.api.head_requests import HeadRequests
 from service.api.openapi import DESCRIPTION, problems
 from service.api.openapi_schemas import document
-from service.api.overload import Door
+from service.api.overload import OverloadMiddleware
 from service.api.telemetry import Telemetry
-from service.auth.dependencies import Gate, in_front
+from service.auth.dependencies import Authenticator, in_front
 from service.auth.shared_table import SharedTable
-from service.backend.client import Upstream
-from service.backend.dispatcher import Handover
+from service.backend.client import TorchServeClient
+from service.backend.dispatcher import Dispatcher
 from service.backend.health import Health
-from service.backend.registry import Models
-from service.body.content_encoding import Unpacking
-from service.body.limits import Reading
+from service.backend.registry import ModelRegistry
+from service.body.content_encoding import Decompression
+from service.body.limits import BodyBudget
 from service.metrics.gateway import Metrics
 from service.metrics.scrape import Scrape
-from service.pipeline.admission import Admission, Limits
+from service.pipeline.admission import Admission, AdmissionLimits
 from service.pipeline.segment import Segmenter
 from service.settings import Settings
 
@@ -57,7 +57,7 @@ def create_app(
     """
     ignore_decoder_warnings()
     metrics = Metrics(registry, scraped, settings.models)
-    gate = Gate.of(settings, rates)
+    gate = Authenticator.of(settings, rates)
     admission = admission_of(settings, metrics)
     make = FastAPIOffline if settings.open_docs else partial(FastAPI, openapi_url=None)
     app = make(  # offline: /docs without a CDN
@@ -73,7 +73,7 @@ def create_app(
     app.add_exception_handler(ProblemError, errors.on_problem)
     app.add_exception_handler(RequestValidationError, errors.on_invalid_option)
     app.add_exception_handler(HTTPException, errors.on_http_exception)
-    app.add_middleware(Door, admission=admission)
+    app.add_middleware(OverloadMiddleware, admission=admission)
     app.add_middleware(HeadRequests)
     app.add_middleware(Telemetry, metrics=metrics)  # around the door
     if settings.cors_origins:  # outermost: a browser may read each answer, failures too
@@ -87,7 +87,7 @@ def create_app(
     return app
 
 
-def add_routes(app: FastAPI, settings: Settings, gate: Gate | None) -> None:
+def add_routes(app: FastAPI, settings: Settings, gate: Authenticator | None) -> None:
     """Open what the settings open to all, and put the gate in front of the rest."""
     if gate is None:
         app.include_router(routes.v1)
@@ -106,20 +106,20 @@ def add_routes(app: FastAPI, settings: Settings, gate: Gate | None) -> None:
 
 
 def admission_of(settings: Settings, metrics: Metrics) -> Admission:
-    limits = Limits(
+    limits = AdmissionLimits(
         settings.max_in_flight, settings.max_in_flight_bytes, settings.max_in_flight_seconds
     )
     share = limits.share(settings.gateway_processes)
     return Admission(share, metrics.line, settings.models)
 
 
-def reading_of(settings: Settings, metrics: Metrics) -> Reading:
+def reading_of(settings: Settings, metrics: Metrics) -> BodyBudget:
     """Give this process its part of the bytes that may be arriving, with room for two bodies."""
     part_bytes = max(
         settings.max_reading_bytes // settings.gateway_processes, 2 * settings.max_body_bytes
     )
     max_bytes = min(settings.max_reading_bytes, part_bytes)
-    return Reading(max_bytes, settings.min_body_bytes_per_s, metrics.line)
+    return BodyBudget(max_bytes, settings.min_body_bytes_per_s, metrics.line)
 
 
 def rendering_threads() -> ThreadPoolExecutor:
@@ -131,14 +131,18 @@ def rendering_threads() -> ThreadPoolExecutor:
 
 @asynccontextmanager
 async def lifespan(
-    app: FastAPI, settings: Settings, metrics: Metrics, gate: Gate | None, admission: Admission
+    app: FastAPI,
+    settings: Settings,
+    metrics: Metrics,
+    gate: Authenticator | None,
+    admission: Admission,
 ) -> AsyncIterator[None]:
     """Connect to TorchServe and watch over it for as long as the gateway runs."""
-    upstream = Upstream(settings.torchserve_url, settings.attempt_timeout_s)
-    models = Models(settings.models, upstream, settings.timeout_ms, metrics.reports.show)
-    handovers = {name: Handover(metrics.line.of(name)) for name in settings.models}
+    upstream = TorchServeClient(settings.torchserve_url, settings.attempt_timeout_s)
+    models = ModelRegistry(settings.models, upstream, settings.timeout_ms, metrics.reports.show)
+    dispatchers = {name: Dispatcher(metrics.line.of(name)) for name in settings.models}
     reading = reading_of(settings, metrics)
-    unpacking = Unpacking()
+    unpacking = Decompression()
     renderers = rendering_threads()
     health = Health(upstream, models, settings, metrics, admission.is_idle)
     app.state.models, app.state.health = models, health
@@ -150,7 +154,7 @@ async def lifespan(
         admission,
         reading,
         unpacking,
-        handovers,
+        dispatchers,
         health,
         metrics,
         renderers,
@@ -163,8 +167,8 @@ async def lifespan(
         watch.cancel()
         with suppress(asyncio.CancelledError):
             await watch
-        for handover in handovers.values():
-            await handover.close()
+        for dispatcher in dispatchers.values():
+            await dispatcher.close()
         await upstream.close()
         unpacking.close()
         renderers.shutdown(wait=False)

@@ -14,7 +14,7 @@ POLL_S = 0.05
 KILL_WAIT_S = 5.0
 
 
-class Child:
+class Subprocess:
     """A running command, the leader of its own session: a Ctrl-C reaches its parent alone."""
 
     def __init__(self, process: "subprocess.Popen[bytes]", grace_s: float) -> None:
@@ -59,7 +59,7 @@ def running(
     stdout: int | None = None,
     nice: int = 0,
     keep_open: Sequence[int] = (),
-) -> Iterator[Child]:
+) -> Iterator[Subprocess]:
     """Run `command` in `folder`, as far behind others as `nice` says, with the files `keep_open`;
     on leaving it gets `grace_s` seconds to end, and is then killed.
     """
@@ -79,7 +79,7 @@ def running(
         pass_fds=keep_open,
         preexec_fn=begin,  # noqa: PLW1509 - a few system calls, no lock is taken
     )
-    child = Child(process, grace_s)
+    child = Subprocess(process, grace_s)
     try:
         yield child
     finally:

@@ -23,7 +23,7 @@ from loadtest.traffic.concurrent_clients import Burst, Target, burst
 from service.all_in_one.run import child_environment, is_ready
 from service.all_in_one.subservices import command
 from service.settings import ROOT, Settings
-from service.subprocesses import Child, running
+from service.subprocesses import Subprocess, running
 from service.worker.torchserve import free_ports
 
 START_TIMEOUT_S = 300.0
@@ -52,7 +52,9 @@ class Load:
 class Served:
     """A running service."""
 
-    def __init__(self, model: str, urls: Mapping[str, str], halves: Mapping[str, Child]) -> None:
+    def __init__(
+        self, model: str, urls: Mapping[str, str], halves: Mapping[str, Subprocess]
+    ) -> None:
         self.gateway_url = urls[GATEWAY]
         self.targets = {
             GATEWAY: Target(
@@ -150,7 +152,7 @@ def logging_to(log: Path, name: str) -> list[str]:
     return ["sh", "-c", 'exec "$@" 2>>"$0"', str(log), *command(name)]
 
 
-def wait_until_ready(url: str, halves: Mapping[str, Child], log: Path) -> None:
+def wait_until_ready(url: str, halves: Mapping[str, Subprocess], log: Path) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     while not is_ready(url):
         ended = [name for name, child in halves.items() if child.exit_code() is not None]

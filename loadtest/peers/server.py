@@ -26,7 +26,7 @@ from loadtest.peers.install import python_of
 from loadtest.peers.servers.setup import Setup
 from loadtest.traffic.concurrent_clients import Burst, Target, burst
 from service.settings import ROOT
-from service.subprocesses import Child, running
+from service.subprocesses import Subprocess, running
 from service.worker.torchserve import free_ports
 
 SERVER = "server"
@@ -36,7 +36,7 @@ PROCESSORS = os.cpu_count() or 1
 class Hosted:
     """A running server."""
 
-    def __init__(self, entry: Entry, port: int, child: Child) -> None:
+    def __init__(self, entry: Entry, port: int, child: Subprocess) -> None:
         self._child = child
         url = f"http://127.0.0.1:{port}{entry.peer.path}"
         headers = {"Content-Type": entry.peer.media_type, **entry.peer.headers}
@@ -155,7 +155,7 @@ def environment(entry: Entry, setup: Setup, folder: str) -> dict[str, str]:
     )
 
 
-def wait_until_answered(target: Target, child: Child, photo: bytes, log: Path) -> None:
+def wait_until_answered(target: Target, child: Subprocess, photo: bytes, log: Path) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     while not answers(target, photo):
         if child.exit_code() is not None or time.monotonic() > deadline:

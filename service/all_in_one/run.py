@@ -18,9 +18,9 @@ from pathlib import Path
 from rich.console import Console
 
 from service import logs
-from service.all_in_one.subservices import Half, HalfEndedError
+from service.all_in_one.subservices import Subservice, SubserviceEndedError
 from service.settings import ROOT, Settings
-from service.subprocesses import Child
+from service.subprocesses import Subprocess
 from service.worker.run import START_TIMEOUT_S, STOP_SIGNALS, stop_on_signals
 from service.worker.torchserve import STOP_GRACE_S as TORCHSERVE_GRACE_S
 from service.worker.torchserve import free_ports, local_name
@@ -60,13 +60,15 @@ def serve(port: int | None) -> int:
             f"starting TorchServe and loading {', '.join(settings.models)}: some seconds, longer "
             "for a large model ..."
         )
-        halves = {name: Half(name, environment, grace_s) for name, grace_s in graces_s.items()}
+        halves = {
+            name: Subservice(name, environment, grace_s) for name, grace_s in graces_s.items()
+        }
         for half in halves.values():
             stack.callback(half.stop)
             half.start()
         try:
             run(halves, url_of(host, port), stopping)
-        except HalfEndedError as error:
+        except SubserviceEndedError as error:
             console.print(str(error), style="red")
             return 1
         console.print("stopping ...")
@@ -76,7 +78,7 @@ def serve(port: int | None) -> int:
     return 0
 
 
-def hurry_on_signals(gateway: Child) -> None:
+def hurry_on_signals(gateway: Subprocess) -> None:
     """Pass a second Ctrl-C on to the gateway, which then waits for nobody."""
     for signum in STOP_SIGNALS:
         signal.signal(signum, lambda _signum, _frame: gateway.tell())
@@ -124,7 +126,7 @@ def url_of(host: str, port: int) -> str:
     return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
 
 
-def run(halves: Mapping[str, Half], url: str, stopping: threading.Event) -> None:
+def run(halves: Mapping[str, Subservice], url: str, stopping: threading.Event) -> None:
     """Announce readiness, and keep both halves running; returns when asked to stop, raises
     HalfEndedError.
     """
@@ -137,7 +139,9 @@ def run(halves: Mapping[str, Half], url: str, stopping: threading.Event) -> None
             announce(url, time.monotonic() - started, silent_models(url))
             announced = True
         if not announced and time.monotonic() - started > START_TIMEOUT_S + START_MARGIN_S:
-            raise HalfEndedError(f"not ready after {time.monotonic() - started:.0f} s; see above")
+            raise SubserviceEndedError(
+                f"not ready after {time.monotonic() - started:.0f} s; see above"
+            )
 
 
 def is_ready(url: str) -> bool:

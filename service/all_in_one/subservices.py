@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import structlog
 
 from service.settings import ROOT
-from service.subprocesses import Child, running
+from service.subprocesses import Subprocess, running
 
 MOST_RESTARTS = 5
 FIRST_PAUSE_S = 1.0
@@ -23,7 +23,7 @@ HEALTHY_S = 300.0
 logger = structlog.get_logger("fcnserve.serve")
 
 
-class HalfEndedError(RuntimeError):
+class SubserviceEndedError(RuntimeError):
     """Worker or gateway ended by itself; its last log lines say why."""
 
 
@@ -39,13 +39,13 @@ class Restarts:
         return FIRST_PAUSE_S * 2 ** (self.ends - 1) if self.ends <= MOST_RESTARTS else None
 
 
-class Half:
+class Subservice:
     """One `fcnserve` command, kept running."""
 
     def __init__(self, name: str, environment: Mapping[str, str], grace_s: float) -> None:
         """Take the command's name, and how long it may take to end when it is told to."""
         self.name = name
-        self.child: Child | None = None
+        self.child: Subprocess | None = None
         self._environment = environment
         self._grace_s = grace_s
         self._restarts = Restarts()
@@ -77,7 +77,7 @@ class Half:
         pause_s = self._restarts.pause_s(time.monotonic() - self._starts_at)
         if pause_s is None or not may_restart:
             times = f" {self._restarts.ends} times" if may_restart else ""
-            raise HalfEndedError(
+            raise SubserviceEndedError(
                 f"the {self.name} ended by itself{times} (exit code {code}); see above"
             )
         logger.error(

@@ -10,7 +10,7 @@ from service.api.telemetry import IMAGE_ROUTES
 from service.pipeline.admission import Admission
 
 
-class Door:
+class OverloadMiddleware:
     """ASGI middleware, inside Telemetry, which answers with the BusyError that is raised here."""
 
     def __init__(self, app: ASGIApp, admission: Admission) -> None:

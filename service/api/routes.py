@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from service.api import openapi
 from service.backend.health import Health
-from service.backend.registry import ModelCard, Models
+from service.backend.registry import ModelCard, ModelRegistry
 from service.errors import DrainingError, NotReadyError
 from service.metrics.scrape import Scrape
 from service.pipeline.batch import segment_batch
@@ -73,7 +73,7 @@ async def list_models(request: Request) -> list[ModelCard]:
     """The default model comes first. One whose workers are gone, and whose card is not known, is
     left out.
     """
-    models: Models = request.app.state.models
+    models: ModelRegistry = request.app.state.models
     return await models.cards()
 
 
@@ -85,7 +85,7 @@ async def list_models(request: Request) -> list[ModelCard]:
 )
 async def describe_model(request: Request, name: str) -> ModelCard:
     """Classes, palette, limits, precision and digest."""
-    models: Models = request.app.state.models
+    models: ModelRegistry = request.app.state.models
     return await models.card(models.resolve(name))
 
 
@@ -108,7 +108,7 @@ async def readyz(request: Request, model: str | None = None) -> Readiness:
     if getattr(request.state, DRAINING, False):
         raise DrainingError("this gateway is about to stop; send new requests to another")
     health: Health = request.app.state.health
-    models: Models = request.app.state.models
+    models: ModelRegistry = request.app.state.models
     if health.is_ready() if model is None else health.is_alive(models.resolve(model)):
         return Readiness(silent=health.silent())
     raise NotReadyError("no worker has answered lately; it may be starting: try again shortly")

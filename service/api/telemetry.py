@@ -16,7 +16,7 @@ from handlers.shared.errors import ProblemError
 from service.errors import DrainingError, InternalError, problem_response
 from service.metrics.gateway import CLIENT_GONE as CLIENT_GONE_REASON
 from service.metrics.gateway import Metrics
-from service.metrics.stage_times import Stages
+from service.metrics.stage_times import StageTimes
 from service.server.request_cycle import REFUSAL
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
@@ -72,7 +72,7 @@ class Exchange:
         self._send = send
         self._started = time.perf_counter()
         self.request_id = request_id(Headers(scope=scope).get("x-request-id"))
-        self.stages = Stages()
+        self.stages = StageTimes()
         self.status = CLIENT_GONE
         self.model = ""
         scope["state"] = {

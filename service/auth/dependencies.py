@@ -16,7 +16,7 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 
 from service.auth.keys import Key
 from service.auth.keys_file import KeysFile
-from service.auth.rate_limit import Rates
+from service.auth.rate_limit import RateLimiter
 from service.auth.shared_table import SharedTable
 from service.errors import UnauthorizedError
 from service.settings import Settings
@@ -24,15 +24,15 @@ from service.settings import Settings
 HOW = "send it as `Authorization: Bearer KEY` or as `X-API-Key: KEY`"
 
 
-class Gate:
+class Authenticator:
     """Keys, and what each may do."""
 
-    def __init__(self, keys: KeysFile, rates: Rates | None) -> None:
+    def __init__(self, keys: KeysFile, rates: RateLimiter | None) -> None:
         self._keys = keys
         self._rates = rates
 
     @classmethod
-    def of(cls, settings: Settings, table: SharedTable | None = None) -> "Gate | None":
+    def of(cls, settings: Settings, table: SharedTable | None = None) -> "Authenticator | None":
         """Make the gate that the settings ask for: none where they name no keys. Several processes
         share a table, so that a key's rate holds for all of them together.
         """
@@ -41,7 +41,7 @@ class Gate:
         rates = None
         if settings.key_rate_per_s:
             burst = settings.key_burst or settings.key_rate_per_s
-            rates = Rates(settings.key_rate_per_s, burst, table)
+            rates = RateLimiter(settings.key_rate_per_s, burst, table)
         return cls(KeysFile(Path(settings.api_keys_file)), rates)
 
     def check(self) -> None:

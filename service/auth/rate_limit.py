@@ -20,7 +20,7 @@ from service.errors import RateLimitedError
 ROUNDING_S = 1e-5
 
 
-class Rates:
+class RateLimiter:
     """A bucket for each key that has been seen lately."""
 
     def __init__(

@@ -63,7 +63,7 @@ class WorkerAnswer:
         return "problem" if self.media_type == PROBLEM_MEDIA_TYPE else "answered"
 
 
-class Upstream:
+class TorchServeClient:
     """TorchServe's inference API, over connections that stay open.
 
     As many as are wanted: how much is sent at a time is the caller's to bound.

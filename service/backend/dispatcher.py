@@ -12,9 +12,9 @@ from functools import partial
 from itertools import count
 from typing import Any, TypeVar
 
-from service.backend.exclusive import LongImages
-from service.backend.queue import Bounds, Frame, Line, Parcel
-from service.metrics.queue import ModelLine
+from service.backend.exclusive import ExclusiveImages
+from service.backend.queue import Bounds, Frame, ImageQueue, QueueEntry
+from service.metrics.queue import ModelQueueMetrics
 
 T = TypeVar("T")
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 class Waiter:
     """An image in the line; `turn` brings its job when that has begun, or is cancelled."""
 
-    parcel: Parcel
+    entry: QueueEntry
     job: Callable[[], Coroutine[Any, Any, Any]]
     overtaken: int = 0
     turn: "asyncio.Future[asyncio.Task[Any]]" = field(
@@ -35,34 +35,34 @@ class Waiter:
         return self.turn.cancelled()
 
 
-class Handover:
+class Dispatcher:
     """One model's line and gate: who waits for another model's workers is in another line."""
 
-    def __init__(self, metrics: ModelLine) -> None:
+    def __init__(self, metrics: ModelQueueMetrics) -> None:
         self._metrics = metrics
-        self._line: Line[Waiter] = Line()
+        self._line: ImageQueue[Waiter] = ImageQueue()
         self._tickets = count()
         self._jobs: set[asyncio.Task[Any]] = set()
-        self._long = LongImages(self._advance)
+        self._long = ExclusiveImages(self._advance)
         self._short_images = 0
         self._short_seconds = 0.0
         self.images = 0
         self.seconds = 0.0
 
-    def parcel(self, frame: Frame, seconds: float, bounds: Bounds) -> Parcel:
+    def entry(self, frame: Frame, seconds: float, bounds: Bounds) -> QueueEntry:
         """Draw a ticket: an image keeps its place in the order however often it is tried."""
-        return Parcel(next(self._tickets), frame, seconds, bounds)
+        return QueueEntry(next(self._tickets), frame, seconds, bounds)
 
-    async def run(self, parcel: Parcel, job: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    async def run(self, entry: QueueEntry, job: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Wait for room, then have `job` done and return what it returns.
 
         A caller that is cancelled leaves the line; once its job has begun that goes on to its end,
         and holds its room until then.
         """
-        waiter = Waiter(parcel, job)
+        waiter = Waiter(entry, job)
         self._line.add(waiter)
         self._advance()
-        with self._metrics.waiting(parcel.seconds):
+        with self._metrics.waiting(entry.seconds):
             try:
                 task: asyncio.Task[T] = await waiter.turn
             except asyncio.CancelledError:
@@ -87,39 +87,39 @@ class Handover:
 
     def _begin(self, waiter: Waiter) -> "asyncio.Task[Any]":
         """Here and not in `run`, which goes on a moment later: jobs begin in the line's order."""
-        self._count(1, waiter.parcel)
+        self._count(1, waiter.entry)
         task = asyncio.create_task(waiter.job())
         self._jobs.add(task)
-        self._long.begun(waiter.parcel, task)
-        task.add_done_callback(partial(self._done, waiter.parcel))
+        self._long.begun(waiter.entry, task)
+        task.add_done_callback(partial(self._done, waiter.entry))
         return task
 
-    def _has_room(self, parcel: Parcel) -> bool:
-        if parcel.is_long:
+    def _has_room(self, entry: QueueEntry) -> bool:
+        if entry.is_long:
             return not self._long.would_share()
         if self._short_images == 0:
             return True
-        bounds = parcel.bounds
-        has_seconds = self._short_seconds + parcel.seconds <= bounds.seconds
+        bounds = entry.bounds
+        has_seconds = self._short_seconds + entry.seconds <= bounds.seconds
         return has_seconds and self._short_images < bounds.images
 
-    def _is_held_back(self, parcel: Parcel) -> bool:
-        if not parcel.is_long:  # nearly all: the line is not looked through for them
+    def _is_held_back(self, entry: QueueEntry) -> bool:
+        if not entry.is_long:  # nearly all: the line is not looked through for them
             return False
-        return self._long.is_held_back(parcel.bounds, has_short=self._line.has_short())
+        return self._long.is_held_back(entry.bounds, has_short=self._line.has_short())
 
-    def _done(self, parcel: Parcel, task: "asyncio.Task[Any]") -> None:
+    def _done(self, entry: QueueEntry, task: "asyncio.Task[Any]") -> None:
         self._jobs.discard(task)
         if not task.cancelled():
             task.exception()  # looked at: where the caller has left it is nobody's
-        self._count(-1, parcel)
-        self._long.done(parcel, task)
+        self._count(-1, entry)
+        self._long.done(entry, task)
         self._advance()
 
-    def _count(self, images: int, parcel: Parcel) -> None:
+    def _count(self, images: int, entry: QueueEntry) -> None:
         self.images += images
-        self.seconds += images * parcel.seconds
-        if not parcel.is_long:
+        self.seconds += images * entry.seconds
+        if not entry.is_long:
             self._short_images += images
-            self._short_seconds += images * parcel.seconds
-        self._metrics.hand_over(images, images * parcel.seconds)
+            self._short_seconds += images * entry.seconds
+        self._metrics.hand_over(images, images * entry.seconds)

@@ -13,13 +13,13 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from service.backend.queue import Bounds, Parcel
+from service.backend.queue import Bounds, QueueEntry
 
 # for a long image to reach an idle worker before anything else does
 SETTLE_S = 0.02
 
 
-class LongImages:
+class ExclusiveImages:
     """What of one model's long images is handed over, and when the next may be."""
 
     def __init__(self, advance: Callable[[], None]) -> None:
@@ -43,9 +43,9 @@ class LongImages:
         """Tell whether a long image would get into a batch with others."""
         return self._last_short is not None
 
-    def begun(self, parcel: Parcel, job: "asyncio.Task[Any]") -> None:
+    def begun(self, entry: QueueEntry, job: "asyncio.Task[Any]") -> None:
         """Take note of an image that is handed over."""
-        if not parcel.is_long:
+        if not entry.is_long:
             self._last_short = job
             return
         loop = asyncio.get_running_loop()
@@ -53,14 +53,14 @@ class LongImages:
         self.is_settling = True
         loop.call_later(SETTLE_S, self._settle)
 
-    def done(self, parcel: Parcel, job: "asyncio.Task[Any]") -> None:
+    def done(self, entry: QueueEntry, job: "asyncio.Task[Any]") -> None:
         """Take note of an image that has been answered."""
         if job is self._last_short:
             self._last_short = None
-        if parcel.is_long:
+        if entry.is_long:
             loop = asyncio.get_running_loop()
             now = loop.time()
-            rest_s = min(parcel.seconds, now - self._begun_at.pop(job))
+            rest_s = min(entry.seconds, now - self._begun_at.pop(job))
             self._rests_until = max(self._rests_until, now + rest_s)
             loop.call_later(rest_s, self._advance)
 

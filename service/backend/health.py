@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable
 
 from handlers.shared.errors import ProblemError
-from service.backend.client import Upstream
-from service.backend.registry import Models
+from service.backend.client import TorchServeClient
+from service.backend.registry import ModelRegistry
 from service.errors import ModelMissingError
 from service.metrics.gateway import Metrics
 from service.settings import ROOT, Settings
@@ -28,8 +28,8 @@ class Health:
 
     def __init__(
         self,
-        upstream: Upstream,
-        models: Models,
+        upstream: TorchServeClient,
+        models: ModelRegistry,
         settings: Settings,
         metrics: Metrics,
         is_idle: Callable[[str], bool],

@@ -64,12 +64,12 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
+class QueueEntry:
     """What the line knows of an image: when it came, its size, what it costs (predicted seconds),
     and the bounds that hold for it.
     """
 
-    ticket: int
+    sequence: int
     frame: Frame
     seconds: float
     bounds: Bounds
@@ -88,7 +88,7 @@ class Parcel:
 class Waiter(Protocol):
     """Somebody with a parcel, who may have left."""
 
-    parcel: Parcel
+    entry: QueueEntry
     overtaken: int
 
     @property
@@ -98,7 +98,7 @@ class Waiter(Protocol):
 W = TypeVar("W", bound=Waiter)
 
 
-class Line(Generic[W]):
+class ImageQueue(Generic[W]):
     """The images that wait, by the tickets that they drew when they came."""
 
     def __init__(self) -> None:
@@ -107,35 +107,35 @@ class Line(Generic[W]):
 
     def add(self, waiter: W) -> None:
         """Put one where its ticket belongs: who comes back from a crash goes to the front."""
-        insort(self._waiters, waiter, key=lambda each: each.parcel.ticket)
+        insort(self._waiters, waiter, key=lambda each: each.entry.sequence)
 
     def take(
-        self, has_room: Callable[[Parcel], bool], is_held_back: Callable[[Parcel], bool]
+        self, has_room: Callable[[QueueEntry], bool], is_held_back: Callable[[QueueEntry], bool]
     ) -> W | None:
         """Take the next one out; none while there is no room for the first that is not held back
         for a reason of its own.
         """
         self._waiters = [each for each in self._waiters if not each.has_left]
-        ready = [each for each in self._waiters if not is_held_back(each.parcel)]
-        if not ready or not has_room(ready[0].parcel):
+        ready = [each for each in self._waiters if not is_held_back(each.entry)]
+        if not ready or not has_room(ready[0].entry):
             return None
         chosen = self._best(ready, has_room)
         for overtaken in ready[: ready.index(chosen)]:
             overtaken.overtaken += 1
         self._waiters.remove(chosen)
-        self._last = chosen.parcel.frame
+        self._last = chosen.entry.frame
         return chosen
 
     def has_short(self) -> bool:
         """Tell whether an image waits that is not long."""
-        return any(not each.parcel.is_long for each in self._waiters if not each.has_left)
+        return any(not each.entry.is_long for each in self._waiters if not each.has_left)
 
-    def _best(self, ready: list[W], has_room: Callable[[Parcel], bool]) -> W:
+    def _best(self, ready: list[W], has_room: Callable[[QueueEntry], bool]) -> W:
         """Find the one that fits the last one best, of the first few."""
         first = ready[0]
-        if first.parcel.is_next or first.overtaken >= MOST_OVERTAKEN:
+        if first.entry.is_next or first.overtaken >= MOST_OVERTAKEN:
             return first
         fitting = (
-            each for each in ready[:LOOK_AHEAD] if not each.parcel.is_next and has_room(each.parcel)
+            each for each in ready[:LOOK_AHEAD] if not each.entry.is_next and has_room(each.entry)
         )
-        return min(fitting, key=lambda each: self._last.padding_beside(each.parcel.frame))
+        return min(fitting, key=lambda each: self._last.padding_beside(each.entry.frame))

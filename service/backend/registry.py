@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, computed_fie
 
 from handlers.shared.cost import CostRates
 from handlers.shared.errors import PROBLEM_MEDIA_TYPE, ProblemError, WorkerFailedError, read_problem
-from service.backend.client import Upstream
+from service.backend.client import TorchServeClient
 from service.backend.queue import Bounds
 from service.errors import DeadlineError, ModelNotFoundError
 from service.render import Legend, overlay_palette
@@ -88,7 +88,7 @@ class ModelCard(BaseModel):
         return min(allowed_s, self.slowest_batch_s or math.inf)
 
     @property
-    def handover_bounds(self) -> Bounds:
+    def dispatch_bounds(self) -> Bounds:
         """How much TorchServe may have of this model at a time: all of it may end up in one batch,
         and takes half of the time after which a worker counts as hanging.
         """
@@ -97,13 +97,13 @@ class ModelCard(BaseModel):
         return Bounds.of(self.workers, self.batch_size, seconds, long_s)
 
 
-class Models:
+class ModelRegistry:
     """The configured models, the first being the default."""
 
     def __init__(
         self,
         names: tuple[str, ...],
-        upstream: Upstream,
+        upstream: TorchServeClient,
         timeout_ms: int,
         on_card: Callable[[ModelCard], None],
     ) -> None:

@@ -44,7 +44,7 @@ def coding_of(headers: Headers) -> str:
     )
 
 
-class Unpacking:
+class Decompression:
     """Unpacks all bodies of one process, a piece of each in turn.
 
     It has a thread of its own: however much there is to unpack, it takes one processor at most, and

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from handlers.shared.errors import ProblemError
 from service.deadline import Deadline
 from service.errors import BusyError, ReadTimeoutError
-from service.metrics.queue import LineMetrics
+from service.metrics.queue import QueueMetrics
 
 # before the least rate holds: a connection's start is slow
 GRACE_S = 5.0
@@ -24,22 +24,22 @@ RATE_WINDOW_S = 1.0
 MIN_AGE_S = 0.001
 
 
-class Reading:
+class BodyBudget:
     """All bodies that are arriving at one process."""
 
-    def __init__(self, max_bytes: int, min_bytes_per_s: int, metrics: LineMetrics) -> None:
+    def __init__(self, max_bytes: int, min_bytes_per_s: int, metrics: QueueMetrics) -> None:
         self.max_bytes = max_bytes
         self._metrics = metrics
-        self._arrivals: set[Arrival] = set()
+        self._arrivals: set[ArrivingBody] = set()
         self._held_bytes = 0
         self.min_bytes_per_s = min_bytes_per_s
 
     @asynccontextmanager
-    async def arriving(self, deadline: Deadline) -> AsyncIterator["Arrival"]:
+    async def arriving(self, deadline: Deadline) -> AsyncIterator["ArrivingBody"]:
         """Hold what arrives inside; raises ReadTimeoutError where that takes too long, BusyError
         where others need the room.
         """
-        arrival = Arrival(self, deadline)
+        arrival = ArrivingBody(self, deadline)
         self._arrivals.add(arrival)
         self._count(0)
         try:
@@ -51,25 +51,25 @@ class Reading:
             self._arrivals.discard(arrival)
             self._count(-arrival.body_bytes)
 
-    def take(self, arrival: "Arrival", more_bytes: int) -> None:
+    def take(self, arrival: "ArrivingBody", more_bytes: int) -> None:
         """Count bytes that have arrived; a body always finds room where no other holds any."""
         self._count(more_bytes)
         arrival.body_bytes += more_bytes
         while self.max_bytes < self._held_bytes > arrival.body_bytes:
-            slowest = min([arrival, *self._holders()], key=Arrival.present_rate)
+            slowest = min([arrival, *self._holders()], key=ArrivingBody.present_rate)
             if slowest is arrival:
                 raise self._no_room()
             self._arrivals.discard(slowest)
             slowest.give_up(self._no_room())
 
-    def _holders(self) -> list["Arrival"]:
+    def _holders(self) -> list["ArrivingBody"]:
         """Find the bodies that hold half of the mean or more. To give up others frees next to
         nothing, however slow they are; these hold half of all bytes at least.
         """
         least_bytes = self._held_bytes / (2 * len(self._arrivals))
         return [arrival for arrival in self._arrivals if arrival.body_bytes >= least_bytes]
 
-    def release(self, arrival: "Arrival") -> None:
+    def release(self, arrival: "ArrivingBody") -> None:
         self._count(-arrival.body_bytes)
         arrival.body_bytes = 0
 
@@ -86,12 +86,12 @@ class Reading:
         self._metrics.show_reading(len(self._arrivals), self._held_bytes)
 
 
-class Arrival:
+class ArrivingBody:
     """One body that is arriving."""
 
     timeout: asyncio.Timeout
 
-    def __init__(self, reading: Reading, deadline: Deadline) -> None:
+    def __init__(self, reading: BodyBudget, deadline: Deadline) -> None:
         self._reading = reading
         self._deadline = deadline
         self._began = self._last = asyncio.get_running_loop().time()

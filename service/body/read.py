@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from handlers.shared.errors import BrokenImageError, UnsupportedMediaTypeError
 from handlers.shared.photo import DEFAULT_FORMATS, sniff
 from service.body.base64_text import from_base64
-from service.body.limits import Arrival
+from service.body.limits import ArrivingBody
 from service.body.multipart import IMAGES, Upload, from_multipart, read_form
 from service.errors import BadBase64Error, BadJsonError, BodyTooLargeError, ContentTypeError
 
@@ -116,7 +116,7 @@ def announced_bytes(request: Request, max_body_bytes: int, advice: str = IMAGE_A
 
 
 async def read_body(
-    request: Request, max_body_bytes: int, arrival: Arrival, advice: str = IMAGE_ADVICE
+    request: Request, max_body_bytes: int, arrival: ArrivingBody, advice: str = IMAGE_ADVICE
 ) -> bytes:
     """Read all bytes; raises BodyTooLargeError as soon as there are more than the limit."""
     body = bytearray()  # and no list: of a byte each, pieces would take forty times their size

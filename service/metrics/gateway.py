@@ -12,8 +12,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 import service.errors  # noqa: F401 - fills ProblemError's family
 from handlers.shared.errors import ProblemError
-from service.metrics.queue import LineMetrics
-from service.metrics.stage_times import Stages
+from service.metrics.queue import QueueMetrics
+from service.metrics.stage_times import StageTimes
 from service.metrics.worker_reports import ReportMetrics
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 1.5, 2, 2.5, 5, 10, 30, 60)
@@ -39,7 +39,7 @@ class Metrics:
         """
         self.registry = registry
         self.scraped = registry if scraped is None else scraped
-        self.line = LineMetrics(registry)
+        self.line = QueueMetrics(registry)
         self.reports = ReportMetrics(registry)
         self.scraped.register(self.reports.models)
         counter = partial(Counter, registry=registry)
@@ -111,7 +111,7 @@ class Metrics:
         self.requests.labels(route, str(status), code).inc()
         self.request_seconds.labels(route).observe(seconds)
 
-    def observe_stages(self, stages: Stages, model: str) -> None:
+    def observe_stages(self, stages: StageTimes, model: str) -> None:
         for verb, ms in stages.ms.items():
             self.stage_seconds.labels(model, verb).observe(ms / 1000)
 

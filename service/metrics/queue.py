@@ -15,7 +15,7 @@ MODEL = ("model",)
 
 
 @dataclass(frozen=True, slots=True)
-class ModelLine:
+class ModelQueueMetrics:
     """The gauges of one model's line."""
 
     images_waiting: Gauge
@@ -40,7 +40,7 @@ class ModelLine:
         self.seconds_handed_over.inc(seconds)
 
 
-class LineMetrics:
+class QueueMetrics:
     """Gauges in images and, since images differ by a factor of 100,000, in predicted seconds."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -83,9 +83,9 @@ class LineMetrics:
         self.bodies_reading.set(bodies)
         self.bytes_reading.set(body_bytes)
 
-    def of(self, model: str) -> ModelLine:
+    def of(self, model: str) -> ModelQueueMetrics:
         """Give one model's part."""
-        return ModelLine(
+        return ModelQueueMetrics(
             self.images_waiting.labels(model),
             self.seconds_waiting.labels(model),
             self.images_handed_over.labels(model),

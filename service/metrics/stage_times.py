@@ -8,7 +8,7 @@ TOTAL = "total"  # of a batch request: its images' verbs overlap
 VERBS = ("read", "admit", "wait", "decode", "plan", "forward", "encode", "hold", "render")
 
 
-class Stages:
+class StageTimes:
     """One request's milliseconds by verb."""
 
     def __init__(self) -> None:

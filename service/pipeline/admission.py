@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from service.errors import BusyError
-from service.metrics.queue import LineMetrics
+from service.metrics.queue import QueueMetrics
 
 RECENT_ANSWERS = 50
 # of an answer's cost, beside what is predicted of its image
@@ -24,29 +24,29 @@ MAX_RETRY_AFTER_S = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class AdmissionLimits:
     """How much may be in flight."""
 
     images: int
     body_bytes: int
     seconds: float
 
-    def share(self, processes: int) -> "Limits":
+    def share(self, processes: int) -> "AdmissionLimits":
         """Take one process's part; never nothing."""
         images, body_bytes = (max(1, part // processes) for part in (self.images, self.body_bytes))
-        return Limits(images, body_bytes, self.seconds / processes)
+        return AdmissionLimits(images, body_bytes, self.seconds / processes)
 
-    def of_one(self, models: int) -> "Limits":
+    def of_one(self, models: int) -> "AdmissionLimits":
         """What one of several models may have: half of all is kept in equal parts, one for each."""
         others = models - 1
         images, body_bytes = (
             part - others * (part // (2 * models)) for part in (self.images, self.body_bytes)
         )
-        return Limits(images, body_bytes, self.seconds * (models + 1) / (2 * models))
+        return AdmissionLimits(images, body_bytes, self.seconds * (models + 1) / (2 * models))
 
 
 @dataclass(slots=True)
-class Held:
+class InFlight:
     """What is in flight, of all models or of one."""
 
     images: int = 0
@@ -64,15 +64,17 @@ class Admission:
     was last idle.
     """
 
-    def __init__(self, limits: Limits, metrics: LineMetrics, models: Sequence[str]) -> None:
+    def __init__(
+        self, limits: AdmissionLimits, metrics: QueueMetrics, models: Sequence[str]
+    ) -> None:
         """Take the bounds of all models together."""
         self._limits = limits
         self._metrics = metrics
         metrics.in_flight_limit.set(limits.images)
         # when the first request since idleness came in, then when each was done with, and its cost
         self._done: deque[tuple[float, float]] = deque(maxlen=RECENT_ANSWERS + 1)
-        self.held = Held()
-        self._of_model = {model: Held() for model in models}
+        self.held = InFlight()
+        self._of_model = {model: InFlight() for model in models}
 
     @property
     def in_flight(self) -> int:
@@ -84,24 +86,24 @@ class Admission:
 
     def knock(self) -> None:
         """Ask whether there is a place; raises BusyError when all are taken."""
-        self._check(Held(images=1), "", self.held, self._limits)
+        self._check(InFlight(images=1), "", self.held, self._limits)
 
     def check(self, model: str, body_bytes: int) -> None:
         """Ask whether there is room for a request as it announces itself: if there is none, it need
         not be sent. Takes nothing; raises BusyError.
         """
-        self._check_all(model, Held(1, body_bytes))
+        self._check_all(model, InFlight(1, body_bytes))
 
     @contextmanager
-    def slot(self, model: str) -> Iterator["Place"]:
+    def slot(self, model: str) -> Iterator["Permit"]:
         """Hold one place for a request that has arrived; raises BusyError when all are taken, or
         all that one model may have.
         """
-        self._check_all(model, Held(images=1))
+        self._check_all(model, InFlight(images=1))
         if self.in_flight == 0:
             self._done.clear()
             self._done.append((time.monotonic(), 0.0))
-        place = Place(self, model)
+        place = Permit(self, model)
         self._count(model, 1)
         try:
             yield place
@@ -115,7 +117,7 @@ class Admission:
         One that is alone is never turned away: it would not fit any better later. A negative number
         gives back.
         """
-        self._check_all(model, Held(0, body_bytes, seconds))
+        self._check_all(model, InFlight(0, body_bytes, seconds))
         self._count(model, 0, body_bytes, seconds)
 
     def retry_after_s(self) -> int:
@@ -129,13 +131,13 @@ class Admission:
         wait_s = (time.monotonic() - since) * left_s / sum(seconds for _, seconds in done)
         return min(MAX_RETRY_AFTER_S, max(1, math.ceil(wait_s)))
 
-    def _check_all(self, model: str, more: Held) -> None:
+    def _check_all(self, model: str, more: InFlight) -> None:
         self._check(more, "", self.held, self._limits)
         if len(self._of_model) > 1:
             limits = self._limits.of_one(len(self._of_model))
             self._check(more, f" for {model}", self._of_model[model], limits)
 
-    def _check(self, more: Held, whose: str, held: Held, limits: Limits) -> None:
+    def _check(self, more: InFlight, whose: str, held: InFlight, limits: AdmissionLimits) -> None:
         """Raise BusyError for what does not fit beside the others."""
         if held.images + more.images > limits.images:
             raise self._busy(
@@ -169,7 +171,7 @@ class Admission:
 
 
 @dataclass(slots=True)
-class Place:
+class Permit:
     """One request's place, and what it holds beside; all is given back with the place."""
 
     admission: Admission

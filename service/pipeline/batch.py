@@ -28,12 +28,12 @@ from service.body.read import (
 )
 from service.deadline import Deadline
 from service.errors import InternalError, error_headers, problem_response
-from service.metrics.stage_times import TOTAL, Stages
-from service.pipeline.admission import Place
+from service.metrics.stage_times import TOTAL, StageTimes
+from service.pipeline.admission import Permit
 from service.pipeline.disconnect import while_connected
-from service.pipeline.options import Wanted
+from service.pipeline.options import RequestOptions
 from service.pipeline.query import BATCH_MEDIA_OUTPUTS, SegmentQuery
-from service.pipeline.segment import Answered, Segmenter, content_digest
+from service.pipeline.segment import SegmentAnswer, Segmenter, content_digest
 from service.render import Output
 
 JSON_OUTPUTS = {Output.rle, Output.polygons, Output.summary}
@@ -46,8 +46,8 @@ class Outcome:
     """What became of one image: its answer or its problem."""
 
     filename: str
-    result: Answered | ProblemError
-    stages: Stages
+    result: SegmentAnswer | ProblemError
+    stages: StageTimes
 
     @property
     def body(self) -> bytes:
@@ -78,18 +78,20 @@ class Batch:
     """One request's images, and what is the same for all of them."""
 
     segmenter: Segmenter
-    wanted: Wanted
+    wanted: RequestOptions
     deadline: Deadline
     read_ms: float
     request_id: str
 
-    async def outcome(self, upload: Upload, slot: AbstractContextManager[Place]) -> Outcome:
+    async def outcome(self, upload: Upload, slot: AbstractContextManager[Permit]) -> Outcome:
         """See one image through; whatever goes wrong is its own."""
-        stages = Stages()
+        stages = StageTimes()
         stages.add("read", self.read_ms)
         try:
             with slot as place:
-                result: Answered | ProblemError = await self._answer(upload.body, place, stages)
+                result: SegmentAnswer | ProblemError = await self._answer(
+                    upload.body, place, stages
+                )
         except ProblemError as problem:
             result = problem
         except Exception as error:
@@ -97,7 +99,7 @@ class Batch:
             result = InternalError("the gateway failed on this image; its log has the reason")
         return Outcome(upload.filename, result, stages)
 
-    async def _answer(self, body: bytes, place: Place, stages: Stages) -> Answered:
+    async def _answer(self, body: bytes, place: Permit, stages: StageTimes) -> SegmentAnswer:
         max_body_bytes = self.segmenter.settings.max_body_bytes
         if len(body) > max_body_bytes:
             raise too_large(len(body), max_body_bytes, IMAGE_ADVICE)
@@ -107,7 +109,7 @@ class Batch:
 
 async def segment_batch(segmenter: Segmenter, request: Request, query: SegmentQuery) -> Response:
     """Answer a request of several images; raises ProblemError for what concerns all of them."""
-    stages: Stages = request.state.stages
+    stages: StageTimes = request.state.stages
     deadline = Deadline.of(request, query.timeout_ms, segmenter.settings)
     admission = segmenter.admission
     model = segmenter.models.resolve(query.model)
@@ -165,7 +167,7 @@ def headers_of_all(body: bytes, outcomes: Sequence[Outcome]) -> dict[str, str]:
     no place.
     """
     headers = {"Content-Digest": content_digest(body)}
-    answered = [outcome.result for outcome in outcomes if isinstance(outcome.result, Answered)]
+    answered = [outcome.result for outcome in outcomes if isinstance(outcome.result, SegmentAnswer)]
     if answered:
         headers["X-Model"] = ", ".join(dict.fromkeys(answer.model for answer in answered))
     if waits := [int(outcome.retry_after) for outcome in outcomes if outcome.retry_after]:

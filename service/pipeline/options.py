@@ -13,7 +13,7 @@ from service.render import Output, RenderOptions
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RequestOptions:
     """Options that a model can fulfil."""
 
     model: str
@@ -33,7 +33,7 @@ class Wanted:
         *,
         accept_jpeg: bool,
         request_id: str,
-    ) -> "Wanted":
+    ) -> "RequestOptions":
         """Check classes and sizes; raises InvalidOptionError."""
         return cls(
             model,

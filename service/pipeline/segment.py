@@ -19,14 +19,14 @@ from fastapi import Request, Response
 
 from handlers.shared import photo
 from handlers.shared.errors import PROBLEM_MEDIA_TYPE, ProblemError, read_problem
-from service.backend.client import Upstream, WorkerAnswer
-from service.backend.dispatcher import Handover
+from service.backend.client import TorchServeClient, WorkerAnswer
+from service.backend.dispatcher import Dispatcher
 from service.backend.health import Health
-from service.backend.queue import Bounds, Frame, Parcel
-from service.backend.registry import Models
+from service.backend.queue import Bounds, Frame, QueueEntry
+from service.backend.registry import ModelRegistry
 from service.backend.retry import Retry
-from service.body.content_encoding import Unpacking, coding_of
-from service.body.limits import Reading
+from service.body.content_encoding import Decompression, coding_of
+from service.body.limits import BodyBudget
 from service.body.read import IMAGE_ADVICE, announced_bytes, image_taker, read_body
 from service.deadline import Deadline
 from service.errors import (
@@ -37,10 +37,10 @@ from service.errors import (
     WorkerSilentError,
 )
 from service.metrics.gateway import Metrics
-from service.metrics.stage_times import Stages
-from service.pipeline.admission import Admission, Place
+from service.metrics.stage_times import StageTimes
+from service.pipeline.admission import Admission, Permit
 from service.pipeline.disconnect import while_connected
-from service.pipeline.options import Wanted
+from service.pipeline.options import RequestOptions
 from service.pipeline.query import MEDIA_OUTPUTS, SegmentQuery, negotiate
 from service.render import Output, Rendered, passes_through, render
 from service.settings import Settings
@@ -74,7 +74,7 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class SegmentAnswer:
     """One image's answer, and the model (name@digest) that it comes from."""
 
     rendered: Rendered
@@ -91,19 +91,19 @@ class Segmenter:
     """What the main job needs of the house."""
 
     settings: Settings
-    upstream: Upstream
-    models: Models
+    upstream: TorchServeClient
+    models: ModelRegistry
     admission: Admission
-    reading: Reading
-    unpacking: Unpacking
-    handovers: Mapping[str, Handover]
+    reading: BodyBudget
+    unpacking: Decompression
+    dispatchers: Mapping[str, Dispatcher]
     health: Health
     metrics: Metrics
     renderers: Executor
 
     async def segment(self, request: Request, query: SegmentQuery) -> Response:
         """Answer one request; raises ProblemError, or ClientDisconnect."""
-        stages: Stages = request.state.stages
+        stages: StageTimes = request.state.stages
         deadline = Deadline.of(request, query.timeout_ms, self.settings)
         model = self.models.resolve(query.model)
         take, coding = image_taker(request), coding_of(request.headers)
@@ -132,16 +132,20 @@ class Segmenter:
         request: Request,
         query: SegmentQuery,
         media_outputs: Mapping[str, Output] = MEDIA_OUTPUTS,
-    ) -> Wanted:
+    ) -> RequestOptions:
         """Check a request's options, which are the same for all of its images."""
         model = self.models.resolve(query.model)
         accept = ",".join(request.headers.getlist("accept"))
         output, accept_jpeg = negotiate(query.output, accept, media_outputs)
         card = await self._retry.until_answered(model, lambda _: self.models.card(model))
         request_id: str = request.state.request_id
-        return Wanted.of(query, model, card, output, accept_jpeg=accept_jpeg, request_id=request_id)
+        return RequestOptions.of(
+            query, model, card, output, accept_jpeg=accept_jpeg, request_id=request_id
+        )
 
-    async def answer(self, body: bytes, wanted: Wanted, place: Place, stages: Stages) -> Answered:
+    async def answer(
+        self, body: bytes, wanted: RequestOptions, place: Permit, stages: StageTimes
+    ) -> SegmentAnswer:
         """Answer for one image; raises ProblemError. Deadlines are the caller's."""
         with stages.timing("admit"):
             image = await self._admit(body, wanted)
@@ -152,13 +156,13 @@ class Segmenter:
                 rendered = await self._render(answer, image, wanted)
             if rendered is not None:
                 self.metrics.observe_stages(stages, wanted.model)
-                return Answered(rendered, answer.model)
+                return SegmentAnswer(rendered, answer.model)
         raise NotReadyError(
             f"the model {wanted.model} is being exchanged, and was again while this image was "
             "segmented; send it again"
         )
 
-    async def _admit(self, body: bytes, wanted: Wanted) -> Image:
+    async def _admit(self, body: bytes, wanted: RequestOptions) -> Image:
         """Check all that can be checked without a worker; return what it would work on."""
         if len(body) > INLINE_HEADER_BYTES:
             header = await asyncio.to_thread(self._check_photo, body)
@@ -173,19 +177,19 @@ class Segmenter:
         photo.check_pixels(header, self.settings.max_pixels)
         return header
 
-    async def _ask(self, image: Image, wanted: Wanted, stages: Stages) -> WorkerAnswer:
+    async def _ask(self, image: Image, wanted: RequestOptions, stages: StageTimes) -> WorkerAnswer:
         """Have the worker segment the photo, and account for its time and that in the line.
 
         After a crash the worker is told so: it runs what may be to blame with nothing beside it.
         """
         started = time.perf_counter()
-        handover = self.handovers[wanted.model]
-        parcel = handover.parcel(image.frame, image.cost_s, self._bounds(wanted))
+        dispatcher = self.dispatchers[wanted.model]
+        entry = dispatcher.entry(image.frame, image.cost_s, self._bounds(wanted))
         for put_off in count():
-            is_long = parcel.is_long
+            is_long = entry.is_long
             job = partial(self._hand_over, image, wanted, is_long=is_long, put_off=put_off)
             answer = await self._retry.until_answered(
-                wanted.model, partial(run_job, handover, parcel, job)
+                wanted.model, partial(run_job, dispatcher, entry, job)
             )
             if not answer.is_put_off:
                 break
@@ -194,15 +198,15 @@ class Segmenter:
             raise read_problem(answer.body)
         return answer
 
-    def _bounds(self, wanted: Wanted) -> Bounds:
-        return wanted.card.handover_bounds.share(self.settings.gateway_processes)
+    def _bounds(self, wanted: RequestOptions) -> Bounds:
+        return wanted.card.dispatch_bounds.share(self.settings.gateway_processes)
 
     @property
     def _retry(self) -> Retry:
         return Retry(self.health, self.metrics, self.settings.restart_wait_s)
 
     async def _hand_over(
-        self, image: Image, wanted: Wanted, *, is_long: bool, suspect: bool, put_off: int
+        self, image: Image, wanted: RequestOptions, *, is_long: bool, suspect: bool, put_off: int
     ) -> WorkerAnswer:
         """Goes on when the client has gone: the answer tells of its whole batch."""
         options = wanted.worker_options() | {"cost_s": image.cost_s}
@@ -220,7 +224,9 @@ class Segmenter:
         self.metrics.reports.observe(answer.report, answer.model)
         return answer
 
-    async def _render(self, answer: WorkerAnswer, image: Image, wanted: Wanted) -> Rendered | None:
+    async def _render(
+        self, answer: WorkerAnswer, image: Image, wanted: RequestOptions
+    ) -> Rendered | None:
         """Render with the legend of the model that the answer is from; None where that model went
         before it told it.
         """
@@ -238,13 +244,13 @@ class Segmenter:
 
 
 def run_job(
-    handover: Handover,
-    parcel: Parcel,
+    dispatcher: Dispatcher,
+    entry: QueueEntry,
     job: Callable[..., Coroutine[Any, Any, WorkerAnswer]],
     crashed: bool,
 ) -> Coroutine[Any, Any, WorkerAnswer]:
     """Hand an image over when it is its turn, `crashed` where a worker has crashed with it."""
-    return handover.run(parcel, partial(job, suspect=crashed))
+    return dispatcher.run(entry, partial(job, suspect=crashed))
 
 
 def content_digest(body: bytes) -> str:

@@ -26,7 +26,7 @@ class Entry:
     colour: tuple[int, int, int]
 
 
-def draw_key(pixels: NDArray[np.uint8], entries: Sequence[Entry]) -> NDArray[np.uint8]:
+def draw_legend(pixels: NDArray[np.uint8], entries: Sequence[Entry]) -> NDArray[np.uint8]:
     """Draw as many entries as there is room for on a photo (H, W, 3), at the lower left."""
     height, width = pixels.shape[:2]
     line = int(min(max(LINE_SHARE * min(height, width), LEAST_LINE), MOST_LINE))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from handlers.shared.photo import DEFAULT_FORMATS, OPTIONAL_FORMATS, decode, read_header
 from handlers.shared.png import write_rgb
 from service.render.colours import overlay_palette
-from service.render.legend import Entry, draw_key
+from service.render.legend import Entry, draw_legend
 from service.render.regions import shown_classes
 from service.render.types import LabelMap, Legend, Rendered, RenderOptions
 
@@ -31,7 +31,7 @@ def overlay(labels: LabelMap, photo: bytes, options: RenderOptions, legend: Lege
         decode(photo, header, options.orientation), labels, palette, shown, options.alpha
     )
     if options.legend:
-        painted = draw_key(painted, entries(labels, shown, palette, legend))
+        painted = draw_legend(painted, entries(labels, shown, palette, legend))
     if options.accept_jpeg:
         return Rendered(simplejpeg.encode_jpeg(painted, quality=JPEG_QUALITY), "image/jpeg")
     return Rendered(write_rgb(painted), "image/png")

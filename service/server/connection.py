@@ -37,12 +37,12 @@ from service.server.connection_limits import (
     MAX_PENDING_BYTES,
     PARTING_S,
     TAKEN_BYTES,
-    Limits,
+    ConnectionLimits,
 )
 from service.server.framing import Framing
 from service.server.open_connections import OpenConnections
-from service.server.request_cycle import REFUSAL, Cycle
-from service.server.request_head import Head, HeadReader
+from service.server.request_cycle import REFUSAL, RequestCycle
+from service.server.request_head import HeadReader, RequestHead
 
 # key of the state that a request is given
 DRAINING = "draining"
@@ -58,7 +58,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(
         self,
-        limits: Limits,
+        limits: ConnectionLimits,
         crowd: OpenConnections,
         config: Config,
         server_state: ServerState,
@@ -71,7 +71,7 @@ class Connection(asyncio.Protocol):
         self._server_state = server_state
         self._app_state = app_state
         self._loop = _loop or asyncio.get_event_loop()
-        self._cycle: Cycle | None = None
+        self._cycle: RequestCycle | None = None
         self._head = HeadReader()
         self._framing: Framing | None = None  # of a body that has not come to its end
         self._come = bytearray()  # and not been looked at
@@ -246,7 +246,7 @@ class Connection(asyncio.Protocol):
 
     # what goes
 
-    def _scope(self, head: Head | None) -> dict[str, Any]:
+    def _scope(self, head: RequestHead | None) -> dict[str, Any]:
         """Describe a request to the application; None: one that it is to refuse."""
         return {
             "type": "http",
@@ -267,7 +267,7 @@ class Connection(asyncio.Protocol):
         """Have the application answer."""
         self._stop_reading()
         self._is_idle = False
-        self._cycle = Cycle(
+        self._cycle = RequestCycle(
             scope,
             self._outgoing,
             self.flow,

@@ -22,7 +22,7 @@ PARTING_BYTES = 20_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ConnectionLimits:
     """What one gateway process grants its connections."""
 
     header_timeout_s: float
@@ -34,7 +34,7 @@ class Limits:
     min_body_bytes_per_s: int
 
     @classmethod
-    def of(cls, settings: Settings) -> "Limits":
+    def of(cls, settings: Settings) -> "ConnectionLimits":
         connections = max(1, settings.max_connections // settings.gateway_processes)
         return cls(
             settings.header_timeout_s,

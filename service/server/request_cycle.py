@@ -33,7 +33,7 @@ class Outgoing(Protocol):
     def on_response_complete(self) -> None: ...
 
 
-class Cycle(RequestResponseCycle):
+class RequestCycle(RequestResponseCycle):
     """A request that is being read or answered."""
 
     def __init__(

@@ -30,7 +30,7 @@ ABSOLUTE = re.compile(rb"https?://" + AUTHORITY + rb"(?=[/?]|$)", re.IGNORECASE)
 Headers = list[tuple[bytes, bytes]]
 
 
-class Head(NamedTuple):
+class RequestHead(NamedTuple):
     """A request without its body."""
 
     method: str
@@ -66,7 +66,7 @@ class HeadReader:
     def has_begun(self) -> bool:
         return self._read_bytes > 0
 
-    def read(self, come: bytearray) -> Head | None:
+    def read(self, come: bytearray) -> RequestHead | None:
         """Take the head off what has come, once it is whole; raises ProblemError as soon as it is
         none.
         """
@@ -125,7 +125,7 @@ class HeadReader:
         self._is_complete = True
         self._keep_alive = self._parser.should_keep_alive()
 
-    def _head(self, raw: bytes) -> Head:
+    def _head(self, raw: bytes) -> RequestHead:
         assert self._parser is not None  # noqa: S101 - it has read this
         method, version = self._parser.get_method(), self._parser.get_http_version()
         line = b"%b %b HTTP/%b\r\n" % (method, self._url, version.encode())
@@ -136,7 +136,7 @@ class HeadReader:
         check_host(self.headers, version)
         raw_path, query = split_target(method, self._url)
         framing = framing_of(self.headers, version) if self._is_framed else None
-        return Head(
+        return RequestHead(
             method.decode("ascii"),
             raw_path,
             query,

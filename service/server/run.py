@@ -5,9 +5,9 @@ from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTO
 
 from service import logs
 from service.app import create_app
-from service.auth.dependencies import Gate
+from service.auth.dependencies import Authenticator
 from service.server.server import Server, shorten_collections, uvicorn_options, within_open_files
-from service.server.supervisor import run_processes
+from service.server.supervisor import supervise
 from service.settings import Settings
 
 
@@ -19,11 +19,11 @@ def run() -> int:
     """
     settings = Settings()
     logs.configure(settings)
-    if gate := Gate.of(settings):
+    if gate := Authenticator.of(settings):
         gate.check()  # here alone: what breaks later must not end who serves already
     settings = within_open_files(settings)
     if settings.gateway_processes > 1:
-        return run_processes(settings, uvicorn_options(settings))
+        return supervise(settings, uvicorn_options(settings))
     registry = CollectorRegistry()
     for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
         registry.register(collector)

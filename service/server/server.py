@@ -25,7 +25,7 @@ import structlog
 import uvicorn
 
 from service.server.connection import DRAINING, Connection
-from service.server.connection_limits import Limits
+from service.server.connection_limits import ConnectionLimits
 from service.server.open_connections import OpenConnections
 from service.settings import Settings
 
@@ -40,7 +40,7 @@ logger = structlog.get_logger("fcnserve.gateway")
 
 
 def uvicorn_options(settings: Settings) -> dict[str, Any]:
-    limits = Limits.of(settings)
+    limits = ConnectionLimits.of(settings)
     return {
         "host": settings.host,
         "port": settings.port,
@@ -166,7 +166,7 @@ def within_open_files(settings: Settings) -> Settings:
     fewer connections.
     """
     processes = settings.gateway_processes
-    asked = Limits.of(settings).max_connections
+    asked = ConnectionLimits.of(settings).max_connections
     enough = allow_open_files(asked)
     if enough == asked:
         return settings

@@ -67,7 +67,7 @@ class GatewayProcess(Process):
         super().target(sockets)
 
 
-class Processes:
+class Supervisor:
     """Starts the processes, replaces those that die or hang, and has all of them drain."""
 
     def __init__(self, config: uvicorn.Config, settings: Settings, metrics: Path | None) -> None:
@@ -137,7 +137,7 @@ class Processes:
         self._is_told.set()
 
 
-def run_processes(settings: Settings, options: dict[str, Any]) -> int:
+def supervise(settings: Settings, options: dict[str, Any]) -> int:
     """Serve; returns the exit code."""
     application = partial(create, SharedTable())
     config = uvicorn.Config(
@@ -147,7 +147,7 @@ def run_processes(settings: Settings, options: dict[str, Any]) -> int:
         os.environ.pop(METRICS_FOLDER, None)
         if folder:
             os.environ[METRICS_FOLDER] = str(folder)
-        return Processes(config, settings, folder).run()
+        return Supervisor(config, settings, folder).run()
 
 
 def create(rates: SharedTable) -> FastAPI:

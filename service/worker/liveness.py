@@ -26,7 +26,7 @@ FIRST_INTERVAL_S = 0.5
 HEADERS = {OPTIONS_HEADER: json.dumps(DESCRIBE), "Content-Type": "application/octet-stream"}
 
 
-class Canary:
+class LivenessProbe:
     """Remembers, for each model, when its workers last answered."""
 
     def __init__(
@@ -92,7 +92,7 @@ class Canary:
 
 
 @contextmanager
-def asking(canary: Canary) -> Iterator[None]:
+def asking(canary: LivenessProbe) -> Iterator[None]:
     """Have a thread a model ask again and again; on leaving they are told to stop, and not waited
     for. One that hangs keeps no other from being asked.
     """

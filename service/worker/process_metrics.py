@@ -11,13 +11,13 @@ import psutil
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from service.worker.liveness import Canary
+from service.worker.liveness import LivenessProbe
 
 Birth = tuple[int, float]  # a process: its id, and when it began, since ids are used again
 
 
 @dataclass(slots=True)
-class Processes:
+class WorkerProcesses:
     """TorchServe's process and those that it has started so far."""
 
     java_pid: int
@@ -60,7 +60,7 @@ def resident_bytes(process: psutil.Process) -> int:
 class WorkerCollector(Collector):
     """The figures of one TorchServe and its Python workers."""
 
-    def __init__(self, processes: Processes, expected: int, canary: Canary) -> None:
+    def __init__(self, processes: WorkerProcesses, expected: int, canary: LivenessProbe) -> None:
         """Take how many Python workers there are meant to be, all models together."""
         self._processes = processes
         self._expected = expected

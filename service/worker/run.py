@@ -16,8 +16,8 @@ from service.settings import Settings
 from service.worker.archives import in_a_line, pack_models
 from service.worker.exporter import application, exporting
 from service.worker.gpu_metrics import gpu_collector
-from service.worker.liveness import INTERVAL_S, Canary, asking
-from service.worker.process_metrics import Processes, WorkerCollector
+from service.worker.liveness import INTERVAL_S, LivenessProbe, asking
+from service.worker.process_metrics import WorkerCollector, WorkerProcesses
 from service.worker.torchserve import (
     JavaMissingError,
     TorchServe,
@@ -81,7 +81,7 @@ def attend(server: TorchServe, settings: Settings, stopping: threading.Event) ->
     does.
     """
     left_out = [model for model in settings.models if model not in server.models]
-    canary = Canary(
+    canary = LivenessProbe(
         *server.address,
         server.models,
         settings.worker_silence_s,
@@ -91,7 +91,7 @@ def attend(server: TorchServe, settings: Settings, stopping: threading.Event) ->
     registry = CollectorRegistry()
     registry.register(PROCESS_COLLECTOR)
     workers = server.workers * len(server.models)
-    registry.register(WorkerCollector(Processes(server.child.pid), workers, canary))
+    registry.register(WorkerCollector(WorkerProcesses(server.child.pid), workers, canary))
     if gpus := gpu_collector():
         registry.register(gpus)
     app = application(registry, lambda: canary.is_well(MISSED_CANARIES * INTERVAL_S))
@@ -99,7 +99,9 @@ def attend(server: TorchServe, settings: Settings, stopping: threading.Event) ->
         return watch(server, canary, settings.worker_silence_s, stopping)
 
 
-def watch(server: TorchServe, canary: Canary, silence_s: float, stopping: threading.Event) -> int:
+def watch(
+    server: TorchServe, canary: LivenessProbe, silence_s: float, stopping: threading.Event
+) -> int:
     """Wait until TorchServe is told to stop, dies, or turns out to be of no use.
 
     Raises ModelFailedError and ModelSilentError where only one of several models is of none.
@@ -125,7 +127,7 @@ def watch(server: TorchServe, canary: Canary, silence_s: float, stopping: thread
     return 0
 
 
-def too_silent(canary: Canary, silence_s: float) -> dict[str, float]:
+def too_silent(canary: LivenessProbe, silence_s: float) -> dict[str, float]:
     """Find the models that have been silent for longer than they may, and for how long."""
     silent_s = canary.silent_s()
     longest_s = {

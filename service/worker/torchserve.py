@@ -21,7 +21,7 @@ from zipfile import ZipFile
 
 from model_store.tools.archive.package import packed_config
 from service.settings import ROOT, Settings
-from service.subprocesses import Child, running
+from service.subprocesses import Subprocess, running
 from service.temporary_folders import temporary_folder
 from service.worker.java import OLDEST_JAVA, find_java
 from service.worker.worker_count import gpu_count, worker_count
@@ -55,7 +55,7 @@ class TorchServeMissingError(RuntimeError):
 class TorchServe:
     """TorchServe while it runs."""
 
-    child: Child
+    child: Subprocess
     models: Sequence[str]
     load_reports: Path
     flight_records: Path  # of its workers, in a folder a model

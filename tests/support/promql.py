@@ -14,8 +14,8 @@ from prometheus_client import CollectorRegistry
 from deploy.grafana.ask import Prometheus
 from service.metrics.gateway import Metrics
 from service.worker.gpu_metrics import FIGURES
-from service.worker.liveness import Canary
-from service.worker.process_metrics import Processes, WorkerCollector
+from service.worker.liveness import LivenessProbe
+from service.worker.process_metrics import WorkerCollector, WorkerProcesses
 
 RULES = Path(__file__).parents[2] / "deploy" / "prometheus" / "rules"
 SAMPLES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "gauge": ("",)}
@@ -43,7 +43,9 @@ def known_metrics() -> set[str]:
     """Name every sample that gateway, worker and recording rules give, and the foreign ones."""
     registry = CollectorRegistry()
     Metrics(registry)
-    registry.register(WorkerCollector(Processes(os.getpid()), 1, Canary("", 0, ["any"], 1)))
+    registry.register(
+        WorkerCollector(WorkerProcesses(os.getpid()), 1, LivenessProbe("", 0, ["any"], 1))
+    )
     own = {family.name + ending for family in registry.collect() for ending in SAMPLES[family.type]}
     recorded = {rule["record"] for rule in rules() if "record" in rule}
     return own | recorded | {figure.name for figure in FIGURES} | FOREIGN

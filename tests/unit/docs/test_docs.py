@@ -19,8 +19,8 @@ from service.pipeline.query import SegmentQuery
 from service.render import Output
 from service.settings import Settings
 from service.worker.gpu_metrics import FIGURES
-from service.worker.liveness import Canary
-from service.worker.process_metrics import Processes, WorkerCollector
+from service.worker.liveness import LivenessProbe
+from service.worker.process_metrics import WorkerCollector, WorkerProcesses
 
 ROOT = Path(__file__).parents[3]
 README = (ROOT / "README.md").read_text()
@@ -66,7 +66,9 @@ def test_the_table_of_metrics_is_what_a_scrape_shows() -> None:
 
 def test_the_table_of_the_workers_metrics_is_what_its_scrape_shows() -> None:
     registry = CollectorRegistry()
-    registry.register(WorkerCollector(Processes(os.getpid()), 1, Canary("", 0, ["any"], 1)))
+    registry.register(
+        WorkerCollector(WorkerProcesses(os.getpid()), 1, LivenessProbe("", 0, ["any"], 1))
+    )
     found = [(each.name, each.type, each.documentation) for each in registry.collect()]
     found += [(figure.name, "gauge", figure.documentation) for figure in FIGURES]
     expected = {

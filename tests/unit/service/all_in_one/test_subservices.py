@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 from service.all_in_one import subservices as halves
-from service.all_in_one.subservices import HEALTHY_S, MOST_RESTARTS, Half, HalfEndedError, Restarts
+from service.all_in_one.subservices import (
+    HEALTHY_S,
+    MOST_RESTARTS,
+    Restarts,
+    Subservice,
+    SubserviceEndedError,
+)
 
 WITHIN_S = 20.0
 
@@ -28,38 +34,40 @@ def test_what_has_run_for_long_begins_to_count_anew() -> None:
 
 
 @pytest.fixture
-def half(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Half:
+def half(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Subservice:
     """A command that ends at once, with exit code 3."""
     program = tmp_path / "python"
     program.write_text("#!/bin/sh\nexit 3\n")
     program.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(program))
     monkeypatch.setattr(halves, "FIRST_PAUSE_S", 0.01)
-    return Half("worker", {}, 1.0)
+    return Subservice("worker", {}, 1.0)
 
 
-def keep_until(half: Half, holds: Callable[[], bool], *, may_restart: bool = True) -> None:
+def keep_until(half: Subservice, holds: Callable[[], bool], *, may_restart: bool = True) -> None:
     deadline = time.monotonic() + WITHIN_S
     while not holds():
         assert time.monotonic() < deadline
         half.keep(may_restart=may_restart)
 
 
-def test_a_half_that_ends_is_started_again_a_bounded_number_of_times(half: Half) -> None:
+def test_a_half_that_ends_is_started_again_a_bounded_number_of_times(half: Subservice) -> None:
     half.start()
-    with pytest.raises(HalfEndedError, match=r"the worker ended by itself 6 times \(exit code 3\)"):
+    with pytest.raises(
+        SubserviceEndedError, match=r"the worker ended by itself 6 times \(exit code 3\)"
+    ):
         keep_until(half, lambda: False)
     assert half.child is None
 
 
-def test_a_half_that_ends_before_it_was_ever_ready_stays_ended(half: Half) -> None:
+def test_a_half_that_ends_before_it_was_ever_ready_stays_ended(half: Subservice) -> None:
     half.start()
-    with pytest.raises(HalfEndedError, match=r"the worker ended by itself \(exit code 3\)"):
+    with pytest.raises(SubserviceEndedError, match=r"the worker ended by itself \(exit code 3\)"):
         keep_until(half, lambda: False, may_restart=False)
 
 
 def test_between_two_starts_nothing_runs_and_stopping_is_harmless(
-    half: Half, monkeypatch: pytest.MonkeyPatch
+    half: Subservice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(halves, "FIRST_PAUSE_S", 60.0)
     half.start()

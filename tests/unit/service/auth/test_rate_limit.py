@@ -3,7 +3,7 @@
 import pytest
 
 from service.auth.keys import MAX_KEYS
-from service.auth.rate_limit import Rates
+from service.auth.rate_limit import RateLimiter
 from service.auth.shared_table import SLOTS
 from service.errors import RateLimitedError
 
@@ -23,7 +23,7 @@ def clock() -> Clock:
     return Clock()
 
 
-def spent(rates: Rates, key: str, tries: int = 100) -> int:
+def spent(rates: RateLimiter, key: str, tries: int = 100) -> int:
     """How many of so many tries are let in."""
     done = 0
     for _ in range(tries):
@@ -36,7 +36,7 @@ def spent(rates: Rates, key: str, tries: int = 100) -> int:
 
 
 def test_a_burst_is_let_in_and_then_the_rate(clock: Clock) -> None:
-    rates = Rates(2, 5, now=clock)
+    rates = RateLimiter(2, 5, now=clock)
     assert spent(rates, "a") == 5
     clock.now_s += 3
     assert spent(rates, "a") == 5  # six have come back, a burst is kept
@@ -45,13 +45,13 @@ def test_a_burst_is_let_in_and_then_the_rate(clock: Clock) -> None:
 
 
 def test_one_keys_haste_costs_no_other_key(clock: Clock) -> None:
-    rates = Rates(1, 3, now=clock)
+    rates = RateLimiter(1, 3, now=clock)
     spent(rates, "a")
     assert spent(rates, "b") == 3
 
 
 def test_a_burst_lets_one_in_however_small_it_is(clock: Clock) -> None:
-    rates = Rates(0.25, 0.25, now=clock)
+    rates = RateLimiter(0.25, 0.25, now=clock)
     assert spent(rates, "a") == 1
     clock.now_s += 4
     assert spent(rates, "a") == 1
@@ -64,7 +64,7 @@ def test_a_burst_lets_one_in_however_small_it_is(clock: Clock) -> None:
 def test_retry_after_is_when_the_next_token_is_there(
     clock: Clock, per_s: float, passed_s: float, wait_s: int
 ) -> None:
-    rates = Rates(per_s, 1, now=clock)
+    rates = RateLimiter(per_s, 1, now=clock)
     rates.spend("a")
     clock.now_s += passed_s
     with pytest.raises(RateLimitedError) as error:
@@ -75,7 +75,7 @@ def test_retry_after_is_when_the_next_token_is_there(
 
 
 def test_a_batchs_images_are_paid_for_before_the_next_request(clock: Clock) -> None:
-    rates = Rates(2, 4, now=clock)
+    rates = RateLimiter(2, 4, now=clock)
     rates.spend("a")
     rates.charge("a", 31)
     with pytest.raises(RateLimitedError) as error:
@@ -89,24 +89,24 @@ def test_a_batchs_images_are_paid_for_before_the_next_request(clock: Clock) -> N
 @pytest.mark.parametrize("up_s", [0, 1e7], ids=["fresh", "after-months"])
 def test_a_burst_is_let_in_to_the_last_token(clock: Clock, per_s: float, up_s: float) -> None:
     clock.now_s = up_s
-    assert spent(Rates(per_s, 50, now=clock), "a", 50) == 50
+    assert spent(RateLimiter(per_s, 50, now=clock), "a", 50) == 50
 
 
 def test_keys_that_come_no_more_make_room_for_others(clock: Clock) -> None:
-    rates = Rates(1, 1, now=clock)
+    rates = RateLimiter(1, 1, now=clock)
     for number in range(SLOTS + 100):
         rates.spend(str(number))
         clock.now_s += 1
 
 
 def test_a_full_table_refuses_nobody_who_has_sent_nothing(clock: Clock) -> None:
-    rates = Rates(0.001, 1, now=clock)
+    rates = RateLimiter(0.001, 1, now=clock)
     for number in range(SLOTS + 3):
         rates.spend(str(number))
     assert spent(rates, str(SLOTS + 2)) == 0
 
 
 def test_keys_share_no_bucket(clock: Clock) -> None:
-    rates = Rates(0.001, 2, now=clock)
+    rates = RateLimiter(0.001, 2, now=clock)
     keys = [str(number) for number in range(2 * MAX_KEYS)]
     assert [spent(rates, key, 3) for key in keys] == [2] * len(keys)

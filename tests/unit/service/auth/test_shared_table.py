@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from service.auth.rate_limit import Rates
+from service.auth.rate_limit import RateLimiter
 from service.auth.shared_table import SharedTable
 from service.errors import RateLimitedError
 
@@ -25,7 +25,7 @@ PER_S, BURST = 1e-6, 500  # none comes back while a test runs
 
 def spend_all(table: SharedTable, tries: int, done: "Queue[int]") -> None:
     """Try so often; tell how often it was let in."""
-    rates = Rates(PER_S, BURST, table)
+    rates = RateLimiter(PER_S, BURST, table)
     let_in = 0
     for _ in range(tries):
         try:
@@ -65,7 +65,7 @@ def test_processes_let_in_a_burst_together_and_not_one_more() -> None:
         let_in = [done.get(timeout=WAIT_S) for _ in range(3)]
     assert sum(let_in) == BURST
     with pytest.raises(RateLimitedError):
-        Rates(PER_S, BURST, table).spend("a")
+        RateLimiter(PER_S, BURST, table).spend("a")
 
 
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGSTOP])
@@ -73,7 +73,7 @@ def test_a_process_that_is_killed_or_stopped_amid_a_change_holds_no_other_up(
     signum: signal.Signals,
 ) -> None:
     table = SharedTable()
-    rates = Rates(PER_S, 3, table)
+    rates = RateLimiter(PER_S, 3, table)
     rates.spend("a")
     holding = SPAWN.Event()
     with spawned(hold, table, holding) as process:

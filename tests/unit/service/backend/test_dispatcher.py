@@ -13,20 +13,20 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from service.backend import queue as line_module
-from service.backend.dispatcher import Handover
+from service.backend.dispatcher import Dispatcher
 from service.backend.queue import Bounds, Frame
-from service.metrics.queue import LineMetrics
+from service.metrics.queue import QueueMetrics
 from tests.support.fakes import CAT, FAKE_PIXELS_PER_S, FakeTorchServe, Gateway, running, until
 
 MOST_OVERTAKEN = 2
 TURNS = 6  # of the loop: more than any step of the line needs
 
 
-def handover() -> Handover:
-    return Handover(LineMetrics(CollectorRegistry()).of("any"))
+def dispatcher() -> Dispatcher:
+    return Dispatcher(QueueMetrics(CollectorRegistry()).of("any"))
 
 
-def gauges(line: Handover) -> tuple[float, float, float, float]:
+def gauges(line: Dispatcher) -> tuple[float, float, float, float]:
     shown = line._metrics
     return (
         shown.images_waiting._value.get(),
@@ -48,7 +48,7 @@ class Scene:
     images: int
     most_seconds: float
     long_s: float = math.inf
-    line: Handover = field(default_factory=handover)
+    line: Dispatcher = field(default_factory=dispatcher)
     callers: list["asyncio.Task[int]"] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     begun: list[int] = field(default_factory=list)
@@ -69,8 +69,8 @@ class Scene:
             await self.ends[number].wait()
             return number
 
-        parcel = self.line.parcel(Frame(1, int(seconds)), seconds, self.bounds)
-        self.callers.append(asyncio.create_task(self.line.run(parcel, job)))
+        entry = self.line.entry(Frame(1, int(seconds)), seconds, self.bounds)
+        self.callers.append(asyncio.create_task(self.line.run(entry, job)))
 
     @property
     def underway(self) -> list[int]:
@@ -164,7 +164,7 @@ async def test_a_costly_image_waits_for_room_and_is_not_overtaken() -> None:
 
 async def test_who_comes_back_keeps_the_place_of_the_first_time() -> None:
     scene = Scene(1, 10)
-    parcel = scene.line.parcel(Frame(1, 1), 1, scene.bounds)
+    entry = scene.line.entry(Frame(1, 1), 1, scene.bounds)
     for _ in range(3):
         scene.arrive(1)
     await settle()
@@ -173,7 +173,7 @@ async def test_who_comes_back_keeps_the_place_of_the_first_time() -> None:
     async def job() -> None:
         begun.append(scene.begun == [0])
 
-    again = asyncio.create_task(scene.line.run(parcel, job))
+    again = asyncio.create_task(scene.line.run(entry, job))
     await settle()
     scene.ends[0].set()
     await again
@@ -237,14 +237,14 @@ async def test_a_job_goes_on_when_its_caller_leaves_and_holds_its_room() -> None
 
 @pytest.mark.parametrize("leaves", [True, False])
 async def test_a_job_that_fails_gives_its_room_back(leaves: bool) -> None:
-    line, go = handover(), asyncio.Event()
+    line, go = dispatcher(), asyncio.Event()
 
     async def job() -> int:
         await go.wait()
         return 1 // 0
 
-    parcel = line.parcel(Frame(1, 5), 5, Bounds(1, 10))
-    caller = asyncio.create_task(line.run(parcel, job))
+    entry = line.entry(Frame(1, 5), 5, Bounds(1, 10))
+    caller = asyncio.create_task(line.run(entry, job))
     await settle()
     if leaves:
         caller.cancel()

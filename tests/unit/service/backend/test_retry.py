@@ -130,7 +130,7 @@ async def test_who_has_left_is_not_asked_for_again(fault: int) -> None:
         await retried(gateway)
         asked.cancel()
         await until(lambda: gateway.in_flight == 0)
-        assert gateway.app.state.segmenter.handovers["fcn8s-lite2"].images == 0
+        assert gateway.app.state.segmenter.dispatchers["fcn8s-lite2"].images == 0
         gateway.torchserve.fault = None
         asked_before = len(gateway.torchserve.photos)
         assert (await gateway.segment()).status_code == 200

@@ -10,11 +10,11 @@ from prometheus_client import CollectorRegistry
 
 from handlers.shared.errors import ProblemError
 from service.app import reading_of as reading_of_process
-from service.body.limits import GRACE_S, Reading
+from service.body.limits import GRACE_S, BodyBudget
 from service.deadline import Deadline
 from service.errors import BusyError, ReadTimeoutError
 from service.metrics.gateway import Metrics
-from service.metrics.queue import LineMetrics
+from service.metrics.queue import QueueMetrics
 from service.settings import Settings
 from tests.support.fakes import CAT, Gateway, running, until
 from tests.unit.service.server.test_connections import POST, connected, on_uvloop
@@ -22,8 +22,8 @@ from tests.unit.service.server.test_connections import POST, connected, on_uvloo
 NEVER = Deadline(math.inf, "")
 
 
-def reading_of(max_bytes: int = 1000, min_bytes_per_s: int = 10) -> Reading:
-    return Reading(max_bytes, min_bytes_per_s, LineMetrics(CollectorRegistry()))
+def reading_of(max_bytes: int = 1000, min_bytes_per_s: int = 10) -> BodyBudget:
+    return BodyBudget(max_bytes, min_bytes_per_s, QueueMetrics(CollectorRegistry()))
 
 
 async def test_the_slowest_of_those_that_arrive_leaves_first() -> None:

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from handlers.shared.wire import OPTIONS_HEADER
-from service.pipeline.admission import Limits
+from service.pipeline.admission import AdmissionLimits
 from tests.support.fakes import CAT, CLASSES, FakeTorchServe, Fault, Gateway, running, until
 
 WINDOW_S = 0.8
@@ -189,11 +189,11 @@ async def test_figures_tell_the_models_apart() -> None:
 @pytest.mark.parametrize(
     ("models", "limits"),
     [
-        (1, Limits(64, 1000, 2000)),
-        (2, Limits(48, 750, 1500)),
-        (4, Limits(40, 625, 1250)),
-        (200, Limits(64, 602, 1005)),  # too few places to keep one for each
+        (1, AdmissionLimits(64, 1000, 2000)),
+        (2, AdmissionLimits(48, 750, 1500)),
+        (4, AdmissionLimits(40, 625, 1250)),
+        (200, AdmissionLimits(64, 602, 1005)),  # too few places to keep one for each
     ],
 )
-def test_each_is_kept_a_part_of_every_bound(models: int, limits: Limits) -> None:
-    assert Limits(64, 1000, 2000).of_one(models) == limits
+def test_each_is_kept_a_part_of_every_bound(models: int, limits: AdmissionLimits) -> None:
+    assert AdmissionLimits(64, 1000, 2000).of_one(models) == limits

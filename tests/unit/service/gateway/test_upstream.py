@@ -14,10 +14,10 @@ from prometheus_client import CollectorRegistry
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
 
-from service.backend.client import MODEL_HEADER, REPORT_HEADER, Upstream
+from service.backend.client import MODEL_HEADER, REPORT_HEADER, TorchServeClient
 from service.errors import BusyError, WorkerCrashedError
-from service.metrics.queue import LineMetrics
-from service.pipeline.admission import MAX_RETRY_AFTER_S, Admission, Held, Limits
+from service.metrics.queue import QueueMetrics
+from service.pipeline.admission import MAX_RETRY_AFTER_S, Admission, AdmissionLimits, InFlight
 from service.pipeline.disconnect import while_connected
 from tests.support.fakes import CAT, FakeTorchServe, running, until
 
@@ -223,9 +223,9 @@ ANSWER = (
 
 
 @asynccontextmanager
-async def upstream_to(line: Line) -> AsyncIterator[Upstream]:
+async def upstream_to(line: Line) -> AsyncIterator[TorchServeClient]:
     server = await asyncio.start_server(line.connected, "127.0.0.1", 0)
-    upstream = Upstream(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", 10)
+    upstream = TorchServeClient(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", 10)
     async with server:
         try:
             yield upstream
@@ -327,8 +327,8 @@ async def test_a_deadline_inside_a_connection_is_still_a_deadline() -> None:
 
 
 def admission(max_in_flight: int = 4) -> Admission:
-    limits = Limits(max_in_flight, body_bytes=100, seconds=1000)
-    return Admission(limits, LineMetrics(CollectorRegistry()), [MODEL])
+    limits = AdmissionLimits(max_in_flight, body_bytes=100, seconds=1000)
+    return Admission(limits, QueueMetrics(CollectorRegistry()), [MODEL])
 
 
 def test_without_experience_retry_after_is_a_second() -> None:
@@ -387,11 +387,11 @@ def test_what_requests_hold_is_bounded_and_given_back(hold: str) -> None:
         getattr(first, hold)(limit // 2)
         getattr(second, hold)(limit // 2)
         assert (line.held.body_bytes, line.held.seconds).count(limit) == 1
-    assert line.held == Held()
+    assert line.held == InFlight()
 
 
 def test_a_process_takes_its_part_of_what_may_be_in_flight() -> None:
-    limits = Limits(64, 1000, 2000)
+    limits = AdmissionLimits(64, 1000, 2000)
     assert limits.share(1) == limits
-    assert limits.share(4) == Limits(16, 250, 500)
-    assert limits.share(5000) == Limits(1, 1, 0.4)
+    assert limits.share(4) == AdmissionLimits(16, 250, 500)
+    assert limits.share(5000) == AdmissionLimits(1, 1, 0.4)

@@ -24,8 +24,8 @@ from service.subprocesses import running
 from service.worker import run as worker
 from service.worker.exporter import KEPT_S, Figures, application, exporting
 from service.worker.gpu_metrics import FIGURES, GpuCollector
-from service.worker.liveness import Canary, asking
-from service.worker.process_metrics import Processes, WorkerCollector
+from service.worker.liveness import LivenessProbe, asking
+from service.worker.process_metrics import WorkerCollector, WorkerProcesses
 from service.worker.torchserve import TorchServe
 
 WITHIN_S = 10.0
@@ -64,8 +64,8 @@ def port() -> Iterator[int]:
         server.shutdown()
 
 
-def canary_for(port: int, *models: str) -> Canary:
-    return Canary("127.0.0.1", port, models, patience_s=5)
+def canary_for(port: int, *models: str) -> LivenessProbe:
+    return LivenessProbe("127.0.0.1", port, models, patience_s=5)
 
 
 def test_a_canary_that_is_answered_is_no_longer_silent(port: int) -> None:
@@ -94,7 +94,7 @@ def test_a_model_that_hangs_keeps_no_other_from_being_asked(port: int) -> None:
 
 
 def test_a_model_that_was_left_out_is_told_of_and_not_waited_for(port: int) -> None:
-    canary = Canary("127.0.0.1", port, ["well"], 5, left_out=["broken"])
+    canary = LivenessProbe("127.0.0.1", port, ["well"], 5, left_out=["broken"])
     assert canary.ask("well")
     assert canary.is_well(WITHIN_S)
     assert canary.silent_s().keys() == {"well", "broken"}
@@ -112,7 +112,7 @@ def test_any_answer_of_a_worker_counts_and_torchserves_own_does_not(port: int) -
 
 def test_an_answer_to_anybody_is_a_sign_of_life(port: int, tmp_path: Path) -> None:
     """The canary shares its batch, and the end of it, with an image that ends its worker."""
-    canary = Canary("127.0.0.1", port, ["killed"], 5, flight_records=tmp_path)
+    canary = LivenessProbe("127.0.0.1", port, ["killed"], 5, flight_records=tmp_path)
     guard = Guard.at(tmp_path / "killed")
     with guard.batch({}, TimeLimits(WITHIN_S)):
         pass
@@ -138,7 +138,7 @@ def test_an_answer_to_anybody_is_a_sign_of_life(port: int, tmp_path: Path) -> No
 
 
 def test_a_worker_that_has_loaded_its_model_is_a_sign_of_life(port: int, tmp_path: Path) -> None:
-    canary = Canary("127.0.0.1", port, ["killed"], 5, flight_records=tmp_path)
+    canary = LivenessProbe("127.0.0.1", port, ["killed"], 5, flight_records=tmp_path)
     canary._started -= 100
     assert canary.silent_s()["killed"] >= 100
     guard = Guard.at(tmp_path / "killed")
@@ -242,7 +242,7 @@ def test_workers_are_counted_and_so_are_those_that_began_anew(port: int) -> None
     command = [sys.executable, "-c", PARENT]
     with subprocess.Popen(command, stdin=subprocess.PIPE, text=True) as java:
         try:
-            collector = WorkerCollector(Processes(java.pid), 1, canary_for(port, "well"))
+            collector = WorkerCollector(WorkerProcesses(java.pid), 1, canary_for(port, "well"))
             registry.register(collector)
 
             def value(name: str, **labels: str) -> float:
@@ -261,13 +261,13 @@ def test_workers_are_counted_and_so_are_those_that_began_anew(port: int) -> None
             assert abs(answered - time.time()) < WITHIN_S
         finally:
             java.terminate()
-            for child in Processes(java.pid).look():
+            for child in WorkerProcesses(java.pid).look():
                 child.kill()
 
 
 def test_what_is_gone_has_no_workers(port: int) -> None:
     registry = CollectorRegistry()
-    registry.register(WorkerCollector(Processes(2**22 - 1), 1, canary_for(port, "well")))
+    registry.register(WorkerCollector(WorkerProcesses(2**22 - 1), 1, canary_for(port, "well")))
     assert registry.get_sample_value("fcnserve_worker_processes") == 0
 
 
