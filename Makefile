@@ -20,7 +20,7 @@ serve: ## install what is missing and serve on http://127.0.0.1:8000 (PORT= chan
 	$(INSTALL) worker
 	@exec .venv/bin/fcnserve serve $(if $(PORT),--port $(PORT))
 
-test: lint ## lint, check types and run all tests
+test: lint ## check style, types and imports, and run all tests
 	@exec .venv/bin/python -m pytest $(ARGS)
 
 test-stack: ## build the images, bring the stack up, break it; needs Docker with Compose
@@ -35,11 +35,12 @@ test-faults: ## break a running service in a dozen ways under load
 	$(INSTALL) worker test
 	@exec .venv/bin/python -m pytest tests/faults $(ARGS)
 
-lint: ## ruff and mypy; changes nothing
+lint: ## ruff, mypy and the directions of imports; changes nothing
 	$(INSTALL) worker test
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+	.venv/bin/lint-imports --no-logo --no-cache
 
 format: ## let ruff format the code and fix what it can
 	$(INSTALL) test
