@@ -1,4 +1,4 @@
-"""What the commands of the docs and of make write is nothing that git would want to add."""
+"""Git ignores every file that the commands in the docs and the benchmarks write."""
 
 import re
 import shlex
@@ -15,9 +15,9 @@ from loadtest.traffic.album import ALBUM
 
 ROOT = Path(__file__).parents[3]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-# options and commands whose next word is what is written
-WRITING = {"-o", "--out", "--output-dir", "--to", "--run"}
-MAKING = {"new", "train", "toy"}
+# options and commands whose next word is a file or folder to write
+WRITING_OPTIONS = {"-o", "--out", "--output-dir", "--to", "--run"}
+WRITING_COMMANDS = {"new", "train", "toy"}
 
 
 def commands(page: Path) -> Iterator[list[str]]:
@@ -34,7 +34,7 @@ def commands(page: Path) -> Iterator[list[str]]:
 def outputs(words: list[str]) -> Iterator[str]:
     """The files and folders that a command writes to."""
     for word, following in pairwise(words):
-        if word in WRITING or (word in MAKING and "model" in words):
+        if word in WRITING_OPTIONS or (word in WRITING_COMMANDS and "model" in words):
             yield following.rstrip("/")
 
 
@@ -42,33 +42,33 @@ WRITTEN = sorted({path for page in PAGES for words in commands(page) for path in
 
 
 def is_ignored(path: Path | str) -> bool:
-    """Whether git leaves it alone, be it a file or a folder."""
+    """Whether git ignores the path, as a file or as a folder."""
     command = ["git", "check-ignore", f"{path}", f"{path}/"]
-    answer = subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode
-    if answer not in {0, 1}:
-        pytest.skip("this is no clone")
-    return answer == 0
+    status = subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode
+    if status not in {0, 1}:
+        pytest.skip("not a git clone")
+    return status == 0
 
 
 @pytest.mark.parametrize("path", WRITTEN)
-def test_what_a_command_of_the_docs_writes_is_not_seen_by_git(path: str) -> None:
+def test_git_ignores_what_a_command_of_the_docs_writes(path: str) -> None:
     assert is_ignored(path)
 
 
-def test_the_docs_write_something() -> None:
+def test_the_outputs_of_the_commands_are_found() -> None:
     assert {"cat.png", "overlays", "model_store/pets", "evaluation"} <= set(WRITTEN)
 
 
 @pytest.mark.parametrize("path", [RESULTS, RAW, ALBUM], ids=lambda path: path.name)
-def test_what_a_benchmark_writes_is_not_seen_by_git(path: Path) -> None:
+def test_git_ignores_what_a_benchmark_writes(path: Path) -> None:
     assert is_ignored(path)
 
 
-def test_every_benchmark_writes_where_git_does_not_look_unless_told() -> None:
-    """Only a run that is to be recorded goes to loadtest/results."""
-    named = [
+def test_no_benchmark_writes_recorded_results_by_default() -> None:
+    """Only a run with `--out` goes to loadtest/results."""
+    writers = [
         file.name
-        for file in [*(ROOT / "loadtest").glob("*.py"), *(ROOT / "loadtest/peers").glob("*.py")]
+        for file in (ROOT / "loadtest").rglob("*.py")
         if re.search(r"loadtest.{1,5}results", re.sub(r"#.*", "", file.read_text()))
     ]
-    assert named == []
+    assert writers == []

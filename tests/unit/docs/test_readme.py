@@ -1,4 +1,4 @@
-"""The README's tables and commands say what the code does."""
+"""The tables, commands and links of README.md and docs/ agree with the code."""
 
 import os
 import re
@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from typer.testing import CliRunner
 
-import service.errors  # noqa: F401 - fills ProblemError's family
+import service.errors  # noqa: F401 - defines the subclasses of ProblemError
 from handlers.shared.errors import ProblemError
 from service.auth.keys_file import LOOK_EVERY_S, STALE_S
 from service.cli.main import app
@@ -33,12 +33,12 @@ def rows(first_header: str) -> Iterator[list[str]]:
         yield [cell.strip() for cell in line.strip("|").split("|")]
 
 
-def test_the_table_of_codes_is_the_family_of_problems() -> None:
+def test_the_table_of_codes_lists_every_problem() -> None:
     written = {(row[0].strip("`"), int(row[1])) for row in rows("code")}
     assert written == {(kind.code, kind.status) for kind in ProblemError.__subclasses__()}
 
 
-def test_the_table_of_settings_has_every_setting_with_its_default_and_description() -> None:
+def test_the_table_of_settings_lists_each_with_its_default_and_description() -> None:
     written = {row[0].strip("`"): (row[1].strip("`"), row[2]) for row in rows("variable")}
     expected = {}
     for name, field in Settings.model_fields.items():
@@ -51,7 +51,7 @@ def test_the_table_of_settings_has_every_setting_with_its_default_and_descriptio
     assert written == expected
 
 
-def test_the_table_of_metrics_is_what_a_scrape_shows() -> None:
+def test_the_table_of_metrics_equals_a_scrape() -> None:
     registry = CollectorRegistry()
     Metrics(registry)
     expected = {
@@ -64,7 +64,7 @@ def test_the_table_of_metrics_is_what_a_scrape_shows() -> None:
     assert {row[0].strip("`"): (row[1], row[2]) for row in rows("metric")} == expected
 
 
-def test_the_table_of_the_workers_metrics_is_what_its_scrape_shows() -> None:
+def test_the_table_of_worker_metrics_equals_a_scrape() -> None:
     registry = CollectorRegistry()
     registry.register(
         WorkerCollector(WorkerProcesses(os.getpid()), 1, LivenessProbe("", 0, ["any"], 1))
@@ -78,11 +78,11 @@ def test_the_table_of_the_workers_metrics_is_what_its_scrape_shows() -> None:
     assert {row[0].strip("`"): (row[1], row[2]) for row in rows("worker metric")} == expected
 
 
-def test_the_table_of_options_is_the_query() -> None:
+def test_the_table_of_options_equals_the_query_parameters() -> None:
     assert {row[0].strip("`") for row in rows("option")} == set(SegmentQuery.model_fields)
 
 
-def test_the_table_of_outputs_has_all_of_them() -> None:
+def test_the_table_of_outputs_lists_every_output() -> None:
     assert [row[0].strip("`") for row in rows("output")] == [
         *("mask", "labels", "confidence", "overlay", "rle", "polygons", "summary")
     ]
@@ -115,22 +115,22 @@ MODEL_COMMANDS = re.findall(r"^fcnserve (model .*)$", TRAINING, re.MULTILINE)
 @pytest.mark.parametrize("command", MODEL_COMMANDS)
 def test_a_command_of_the_training_page_has_only_options_that_exist(command: str) -> None:
     group, name, *arguments = shlex.split(command)
-    told = CliRunner().invoke(app, [group, name, "--help"], env={"COLUMNS": "200"})
-    assert told.exit_code == 0
+    help_page = CliRunner().invoke(app, [group, name, "--help"], env={"COLUMNS": "200"})
+    assert help_page.exit_code == 0
     for argument in arguments:
         if argument.startswith("-"):
-            assert argument in told.output
+            assert argument in help_page.output
 
 
-def test_how_long_a_removed_key_stays_valid_is_told() -> None:
-    most_s = f"{2 * LOOK_EVERY_S + STALE_S:.0f}"  # a look begins within two periods
-    threats = (ROOT / "docs/threat-model.md").read_text()
+def test_the_docs_state_how_long_a_removed_key_stays_valid() -> None:
+    most_s = f"{2 * LOOK_EVERY_S + STALE_S:.0f}"  # the file is read within two periods
+    threat_model = (ROOT / "docs/threat-model.md").read_text()
     assert f"no key is valid after {most_s} seconds" in README
-    assert f"({most_s} where the file system hangs" in threats
+    assert f"({most_s} where the file system hangs" in threat_model
 
 
 def test_each_curl_that_sends_a_photo_as_its_body_names_its_type() -> None:
-    """Curl itself says that it is a form, and the gateway refuses that."""
+    """Without a header, curl declares a form, which the gateway refuses."""
     commands = [shlex.split(line) for line in README.splitlines() if line.startswith("curl ")]
     bodies = [command for command in commands if "--data-binary" in command]
     assert len(bodies) >= 2

@@ -1,5 +1,5 @@
-"""What docstrings and docs name of this repository is there: files, modules, their members, and
-who is said to call whom.
+"""Files, modules and members that docstrings and docs name exist, and a module is used where its
+docstring claims.
 """
 
 import ast
@@ -20,24 +20,26 @@ PAGES = sorted(
     file
     for pattern in ("*.md", "docs/*.md", "loadtest/*.md", "loadtest/peers/*.md", "service/**/*.md")
     for file in ROOT.glob(pattern)
-    if file.name != "CHANGELOG.md"  # it tells of what was, too
+    if file.name != "CHANGELOG.md"  # names earlier files, too
 )
 OTHERS = ("*.yml", "*.toml", "*.txt", "Makefile", ".env.example", "deploy/**/*", "loadtest/*.lua")
 
 OWN = re.compile(rf"`((?:{'|'.join(FOLDERS)})(?:\.\w+)+)(?:\(\))?`")
-# with an underscore, a dot or parentheses; a plain word may be anybody's program
+# with an underscore, a dot or parentheses; a plain word may be the name of any program
 NAME = re.compile(r"`((?=\w*[_.(])[A-Za-z_][\w.]*)(?:\(\))?`")
 PATH = re.compile(rf"(?<![\w./-])((?:{'|'.join(FOLDERS)}|docs)/[\w./-]+\.\w+)")
-CALLERS = re.compile(r"\b(?:[Cc]alled|[Rr]ead|[Rr]un|[Aa]sked|[Uu]sed) by ((?:[^.;]|\.(?=\w))*)")
+CALLER_LIST = re.compile(
+    r"\b(?:[Cc]alled|[Rr]ead|[Rr]un|[Aa]sked|[Uu]sed) by ((?:[^.;]|\.(?=\w))*)"
+)
 
-# of others' programs, which nothing here names but in words
+# names in other programs, which no code here uses
 FOREIGN = {
     *("LOAD_TRUNCATED_IMAGES", "Z_RLE", "chelsea", "fast_queue", "max_queue_delay"),
     *("run_in_threadpool", "skimage", "surgery", "torch_handler", "use_mkldnn"),
-    "on_NAME",  # stands for several
+    "on_NAME",  # a pattern of names
 }
-# made by the commands that are shown
-MADE = {"model_store/pets/training/val.txt"}
+# written by the commands that the pages show
+WRITTEN = {"model_store/pets/training/val.txt"}
 
 
 def docs_of(source: Path) -> Iterator[str]:
@@ -57,7 +59,7 @@ def is_docstring(token: tokenize.TokenInfo) -> bool:
 
 @cache
 def known_words() -> frozenset[str]:
-    """All that code, configuration and files are called by."""
+    """All names in code, configuration and file paths."""
     words = set(dir(builtins)) | FOREIGN
     for source in SOURCES:
         for token in tokens(source):
@@ -71,17 +73,17 @@ def known_words() -> frozenset[str]:
 
 
 def module_of(dotted: str) -> tuple[Path | None, list[str]]:
-    """The file of a dotted name's module, and what is named in it."""
-    parts, place = dotted.split("."), ROOT
-    while parts and (place / parts[0]).is_dir():
-        place /= parts.pop(0)
-    if parts and (place / f"{parts[0]}.py").exists():
-        return place / f"{parts.pop(0)}.py", parts
-    package = place / "__init__.py"
+    """Split a dotted name into its module's file and the members named after it."""
+    parts, folder = dotted.split("."), ROOT
+    while parts and (folder / parts[0]).is_dir():
+        folder /= parts.pop(0)
+    if parts and (folder / f"{parts[0]}.py").exists():
+        return folder / f"{parts.pop(0)}.py", parts
+    package = folder / "__init__.py"
     return (package if package.exists() else None), parts
 
 
-def is_there(dotted: str) -> bool:
+def exists(dotted: str) -> bool:
     if (ROOT / dotted.replace(".", "/")).is_dir() or dotted.endswith((".py", ".md")):
         return True
     file, members = module_of(dotted)
@@ -90,16 +92,16 @@ def is_there(dotted: str) -> bool:
 
 
 @pytest.mark.parametrize("file", [*SOURCES, *PAGES], ids=lambda file: str(file.relative_to(ROOT)))
-def test_what_a_file_names_of_this_repository_is_there(file: Path) -> None:
+def test_each_name_that_a_file_mentions_exists(file: Path) -> None:
     texts = list(docs_of(file)) if file.suffix == ".py" else [file.read_text()]
     missing: set[str] = set()
     for text in texts:
-        missing |= {name for name in OWN.findall(text) if not is_there(name)}
+        missing |= {name for name in OWN.findall(text) if not exists(name)}
         missing |= {
             name for name in NAME.findall(text) if not known_words().issuperset(words(name))
         }
         missing |= {path for path in PATH.findall(text) if not (ROOT / path.rstrip(".")).exists()}
-    assert missing - MADE == set(), "mend the name, or add another program's to FOREIGN"
+    assert missing - WRITTEN == set(), "correct the name, or add one of another program to FOREIGN"
 
 
 def words(name: str) -> set[str]:
@@ -107,9 +109,9 @@ def words(name: str) -> set[str]:
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda file: str(file.relative_to(ROOT)))
-def test_who_is_said_to_call_a_module_does(source: Path) -> None:
-    said = ast.get_docstring(ast.parse(source.read_text())) or ""
-    for callers in CALLERS.findall(said):
+def test_a_module_is_used_where_its_docstring_claims(source: Path) -> None:
+    docstring = ast.get_docstring(ast.parse(source.read_text())) or ""
+    for callers in CALLER_LIST.findall(docstring):
         for caller in re.findall(r"`([\w./]+)`", callers):
             files = files_of(caller.removesuffix(".py").replace("/", "."))
             assert not files or any(uses(file, source) for file in files), caller
@@ -137,9 +139,9 @@ def code_of(source: Path) -> str:
     return code.replace(" . ", ".")
 
 
-def test_a_name_that_is_nowhere_is_found_missing() -> None:
-    assert not is_there("service.auth.keys.no_such_function")
-    assert not is_there("loadtest.no_such_module")
-    assert is_there("service.auth.keys.read_keys")
+def test_a_name_that_does_not_exist_is_reported() -> None:
+    assert not exists("service.auth.keys.no_such_function")
+    assert not exists("loadtest.no_such_module")
+    assert exists("service.auth.keys.read_keys")
     assert not known_words().issuperset(words("no_such" + "_name_at_all"))
-    assert not uses(ROOT / "service" / "keys.py", ROOT / "service" / "rate.py")
+    assert not uses(ROOT / "service/auth/keys.py", ROOT / "service/auth/rate_limit.py")
