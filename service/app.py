@@ -21,7 +21,7 @@ from starlette.middleware.cors import CORSMiddleware
 from handlers.shared.errors import ProblemError
 from handlers.shared.photo import ignore_decoder_warnings
 from service import errors
-from service.api import routes
+from service.api import components, routes
 from service.api.head_requests import HeadRequests
 from service.api.openapi import DESCRIPTION, problems
 from service.api.openapi_schemas import document
@@ -145,9 +145,7 @@ async def lifespan(
     unpacking = Decompression()
     renderers = rendering_threads()
     health = Health(upstream, models, settings, metrics, admission.is_idle)
-    app.state.models, app.state.health = models, health
-    app.state.scrape = Scrape(metrics.scraped)
-    app.state.segmenter = Segmenter(
+    segmenter = Segmenter(
         settings,
         upstream,
         models,
@@ -159,6 +157,8 @@ async def lifespan(
         metrics,
         renderers,
     )
+    scrape = Scrape(metrics.scraped)
+    components.install(app, components.Components(segmenter, models, health, scrape))
     watch = asyncio.create_task(health.watch())
     try:
         with gate.watching() if gate is not None else nullcontext():

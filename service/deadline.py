@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from fastapi import Request
 
 from handlers.shared.errors import ProblemError
+from service.context import context_of
 from service.errors import DeadlineError, InvalidOptionError
 from service.settings import Settings
 
@@ -35,7 +36,7 @@ class Deadline:
         )
         if timeout_ms is None:
             return cls(math.inf, within, checked_ms / 1000)
-        return cls(request.state.arrived + checked_ms / 1000, within)
+        return cls(context_of(request).arrived_s + checked_ms / 1000, within)
 
     def with_body(self) -> "Deadline":
         """Return what holds from now on, when the body is complete."""

@@ -41,6 +41,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from handlers.shared.errors import PROBLEM_MEDIA_TYPE, ProblemError
+from service.context import context_of
 
 MAX_FINDINGS = 5
 
@@ -321,7 +322,7 @@ async def on_problem(request: Request, error: Exception) -> Response:
     """Answer a ProblemError; anything else is a defect."""
     if not isinstance(error, ProblemError):
         error = InternalError("the gateway failed on this request; its log has the reason")
-    request.state.problem = error.code
+    context_of(request).problem_code = error.code
     return problem_response(error)
 
 

@@ -10,14 +10,12 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 
 from service.api import openapi
-from service.backend.health import Health
-from service.backend.registry import ModelCard, ModelRegistry
+from service.api.components import components_of
+from service.backend.registry import ModelCard
+from service.context import context_of
 from service.errors import DrainingError, NotReadyError
-from service.metrics.scrape import Scrape
 from service.pipeline.batch import segment_batch
 from service.pipeline.query import SegmentOptions, refuse_repeats
-from service.pipeline.segment import Segmenter
-from service.server.connection import DRAINING
 
 
 class Readiness(BaseModel):
@@ -45,8 +43,7 @@ docs = APIRouter()
 )
 async def segment(request: Request, options: SegmentOptions) -> Response:
     """Send a photo, get its mask: same size, pixel for pixel."""
-    segmenter: Segmenter = request.app.state.segmenter
-    return await segmenter.segment(request, options)
+    return await components_of(request.app).segmenter.segment(request, options)
 
 
 @v1.post(
@@ -59,8 +56,7 @@ async def segment(request: Request, options: SegmentOptions) -> Response:
 )
 async def batch(request: Request, options: SegmentOptions) -> Response:
     """Send up to 32 photos, get each one's mask or problem, in order: the same bytes as alone."""
-    segmenter: Segmenter = request.app.state.segmenter
-    return await segment_batch(segmenter, request, options)
+    return await segment_batch(components_of(request.app).segmenter, request, options)
 
 
 @v1.get(
@@ -73,8 +69,7 @@ async def list_models(request: Request) -> list[ModelCard]:
     """The default model comes first. One whose workers are gone, and whose card is not known, is
     left out.
     """
-    models: ModelRegistry = request.app.state.models
-    return await models.cards()
+    return await components_of(request.app).models.cards()
 
 
 @v1.get(
@@ -85,7 +80,7 @@ async def list_models(request: Request) -> list[ModelCard]:
 )
 async def describe_model(request: Request, name: str) -> ModelCard:
     """Classes, palette, limits, precision and digest."""
-    models: ModelRegistry = request.app.state.models
+    models = components_of(request.app).models
     return await models.card(models.resolve(name))
 
 
@@ -105,10 +100,10 @@ async def readyz(request: Request, model: str | None = None) -> Readiness:
     """200 while workers of any model have answered anything lately (with `model=`: of that one),
     none is still starting, and the gateway has not been told to stop; else 503.
     """
-    if getattr(request.state, DRAINING, False):
+    if context_of(request).is_draining:
         raise DrainingError("this gateway is about to stop; send new requests to another")
-    health: Health = request.app.state.health
-    models: ModelRegistry = request.app.state.models
+    components = components_of(request.app)
+    health, models = components.health, components.models
     if health.is_ready() if model is None else health.is_alive(models.resolve(model)):
         return Readiness(silent=health.silent())
     raise NotReadyError("no worker has answered lately; it may be starting: try again shortly")
@@ -123,8 +118,8 @@ async def readyz(request: Request, model: str | None = None) -> Readiness:
 )
 async def metrics(request: Request) -> Response:
     """Text in Prometheus' exposition format."""
-    kept: Scrape = request.app.state.scrape
-    return Response(await kept.text(), media_type=CONTENT_TYPE_LATEST)
+    text = await components_of(request.app).scrape.text()
+    return Response(text, media_type=CONTENT_TYPE_LATEST)
 
 
 @docs.get("/", include_in_schema=False)

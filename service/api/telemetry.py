@@ -3,23 +3,19 @@ may.
 """
 
 import asyncio
-import re
 import time
-import uuid
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from handlers.shared.errors import ProblemError
+from service.context import context_of
 from service.errors import DrainingError, InternalError, problem_response
 from service.metrics.gateway import CLIENT_GONE as CLIENT_GONE_REASON
 from service.metrics.gateway import Metrics
-from service.metrics.stage_times import StageTimes
-from service.server.request_cycle import REFUSAL
 
-REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 # what nginx calls it when a client leaves before its answer
 CLIENT_GONE = 499
 # what uvicorn cancels, at the end of shutdown_grace_s
@@ -31,10 +27,7 @@ logger = structlog.get_logger("fcnserve.access")
 
 
 class Telemetry:
-    """ASGI middleware; routes find `request_id`, `arrived` (loop time) and `stages` in the
-    state, and leave there `problem`, a code, `key`, an API key's name, and how many `images` a
-    request has.
-    """
+    """ASGI middleware around every request."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self.app = app
@@ -46,7 +39,7 @@ class Telemetry:
             return
         exchange = Exchange(scope, send)
         try:
-            if refusal := scope["state"].get(REFUSAL):
+            if refusal := exchange.context.refusal:
                 await exchange.refuse(refusal, receive)
             else:
                 await self.app(scope, receive, exchange.send)
@@ -57,7 +50,9 @@ class Telemetry:
         except asyncio.CancelledError:
             await exchange.refuse(DrainingError(TOO_LATE), receive)
         except Exception as error:
-            logger.exception("request failed", request_id=exchange.request_id, exc_info=error)
+            logger.exception(
+                "request failed", request_id=exchange.context.request_id, exc_info=error
+            )
             await exchange.fail(receive)
         finally:
             exchange.log()
@@ -71,27 +66,17 @@ class Exchange:
         self._scope = scope
         self._send = send
         self._started = time.perf_counter()
-        self.request_id = request_id(Headers(scope=scope).get("x-request-id"))
-        self.stages = StageTimes()
+        self.context = context_of(scope)
         self.status = CLIENT_GONE
         self.model = ""
-        scope["state"] = {
-            **scope.get("state", {}),
-            "request_id": self.request_id,
-            "arrived": asyncio.get_running_loop().time(),
-            "stages": self.stages,
-            "problem": "",
-            "key": "",
-            "images": 1,
-        }
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
-            headers["X-Request-ID"] = self.request_id
+            headers["X-Request-ID"] = self.context.request_id
             self.model = headers.get("X-Model", "")
-            if timing := self.stages.server_timing():
+            if timing := self.context.stages.server_timing():
                 headers["Server-Timing"] = timing
         await self._send(message)
 
@@ -102,7 +87,7 @@ class Exchange:
 
     async def refuse(self, problem: ProblemError, receive: Receive) -> None:
         """Answer for a request that no route could, if nothing has been sent yet."""
-        self._scope["state"]["problem"] = problem.code
+        self.context.problem_code = problem.code
         if self.status == CLIENT_GONE:
             await problem_response(problem)(self._scope, receive, self.send)
 
@@ -115,9 +100,9 @@ class Exchange:
             route=self.route,
             status=self.status,
             ms=round(self.seconds * 1000, 1),
-            request_id=self.request_id,
+            request_id=self.context.request_id,
             **{name: value for name, value in self._seldom.items() if value},
-            **{verb: round(ms, 1) for verb, ms in self.stages.ms.items()},
+            **{verb: round(ms, 1) for verb, ms in self.context.stages.ms.items()},
         )
 
     def count(self, metrics: Metrics) -> None:
@@ -127,12 +112,12 @@ class Exchange:
         metrics.observe_answer(self.route, self.status, self.code, self.seconds)
         reason = self.code or (CLIENT_GONE_REASON if self.status == CLIENT_GONE else "")
         if reason and self.route in IMAGE_ROUTES and self._scope["method"] == "POST":
-            metrics.reject(reason, self._scope["state"]["images"])
+            metrics.reject(reason, self.context.image_count)
 
     @property
     def _seldom(self) -> dict[str, str]:
         """What only some log lines have."""
-        return {"code": self.code, "key": self._scope["state"]["key"], "model": self.model}
+        return {"code": self.code, "key": self.context.key_name, "model": self.model}
 
     @property
     def route(self) -> str:
@@ -144,14 +129,8 @@ class Exchange:
 
     @property
     def code(self) -> str:
-        code: str = self._scope["state"]["problem"]
-        return code
+        return self.context.problem_code
 
     @property
     def seconds(self) -> float:
         return time.perf_counter() - self._started
-
-
-def request_id(sent: str | None) -> str:
-    """Keep a client's id if it is fit for headers and logs, or else make one."""
-    return sent if sent and REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex

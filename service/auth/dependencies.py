@@ -2,7 +2,7 @@
 is sent behind a refusal is thrown away by `service.server.connection`, so that its sender reads it.
 
 `create_app` puts `admit` in front of every route of `/v1`, where there are keys. The log finds the
-key's name in the request's state.
+key's name in the request's context.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,6 +18,7 @@ from service.auth.keys import Key
 from service.auth.keys_file import KeysFile
 from service.auth.rate_limit import RateLimiter
 from service.auth.shared_table import SharedTable
+from service.context import context_of
 from service.errors import UnauthorizedError
 from service.settings import Settings
 
@@ -59,7 +60,7 @@ class Authenticator:
         key = self._identify(request)
         if self._rates is not None:
             self._rates.spend(key.digest)
-            request.state.charge = partial(self._rates.charge, key.digest)
+            context_of(request).charge_key = partial(self._rates.charge, key.digest)
 
     async def identify(self, request: Request) -> None:
         """Let a request in that has a key, however often; raises UnauthorizedError."""
@@ -74,7 +75,7 @@ class Authenticator:
         key = self._keys.find(sent.pop())
         if key is None:
             raise UnauthorizedError(f"the API key is none that is known here; {HOW}")
-        request.state.key = key.name
+        context_of(request).key_name = key.name
         return key
 
 
@@ -97,6 +98,6 @@ def in_front(check: Callable[[Request], Awaitable[None]]) -> Sequence[Any]:
 
 def charge_others(request: Request, images: int) -> None:
     """Charge a batch's images but the first, which `admit` has charged, to the request's key."""
-    charge: Callable[[int], None] | None = getattr(request.state, "charge", None)
-    if charge is not None:
-        charge(images - 1)
+    charge_key = context_of(request).charge_key
+    if charge_key is not None:
+        charge_key(images - 1)

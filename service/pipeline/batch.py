@@ -26,6 +26,7 @@ from service.body.read import (
     read_body,
     too_large,
 )
+from service.context import context_of
 from service.deadline import Deadline
 from service.errors import InternalError, error_headers, problem_response
 from service.metrics.stage_times import TOTAL, StageTimes
@@ -109,7 +110,8 @@ class Batch:
 
 async def segment_batch(segmenter: Segmenter, request: Request, query: SegmentQuery) -> Response:
     """Answer a request of several images; raises ProblemError for what concerns all of them."""
-    stages: StageTimes = request.state.stages
+    context = context_of(request)
+    stages = context.stages
     deadline = Deadline.of(request, query.timeout_ms, segmenter.settings)
     admission = segmenter.admission
     model = segmenter.models.resolve(query.model)
@@ -130,11 +132,11 @@ async def segment_batch(segmenter: Segmenter, request: Request, query: SegmentQu
                         body, coding, max_bytes, place.hold_bytes, BATCH_ADVICE
                     )
                     uploads = await images_of(request, body)
-            request.state.images = len(uploads)
+            context.image_count = len(uploads)
             charge_others(request, len(uploads))
             async with deadline.for_mask():
                 wanted = await segmenter.wanted(request, query, BATCH_MEDIA_OUTPUTS)
-            batch = Batch(segmenter, wanted, deadline, stages.ms["read"], request.state.request_id)
+            batch = Batch(segmenter, wanted, deadline, stages.ms["read"], context.request_id)
             first, *others = uploads
             outcomes = await asyncio.gather(
                 batch.outcome(first, nullcontext(place)),
@@ -143,7 +145,7 @@ async def segment_batch(segmenter: Segmenter, request: Request, query: SegmentQu
     for outcome in outcomes:
         if isinstance(outcome.result, ProblemError):
             segmenter.metrics.reject(outcome.result.code)
-    stages.add(TOTAL, (asyncio.get_running_loop().time() - request.state.arrived) * 1000)
+    stages.add(TOTAL, (asyncio.get_running_loop().time() - context.arrived_s) * 1000)
     return respond(outcomes, as_json=wanted.render.output in JSON_OUTPUTS)
 
 

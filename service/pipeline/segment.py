@@ -28,6 +28,7 @@ from service.backend.retry import Retry
 from service.body.content_encoding import Decompression, coding_of
 from service.body.limits import BodyBudget
 from service.body.read import IMAGE_ADVICE, announced_bytes, image_taker, read_body
+from service.context import context_of
 from service.deadline import Deadline
 from service.errors import (
     ConnectionBrokeError,
@@ -103,7 +104,7 @@ class Segmenter:
 
     async def segment(self, request: Request, query: SegmentQuery) -> Response:
         """Answer one request; raises ProblemError, or ClientDisconnect."""
-        stages: StageTimes = request.state.stages
+        stages = context_of(request).stages
         deadline = Deadline.of(request, query.timeout_ms, self.settings)
         model = self.models.resolve(query.model)
         take, coding = image_taker(request), coding_of(request.headers)
@@ -138,7 +139,7 @@ class Segmenter:
         accept = ",".join(request.headers.getlist("accept"))
         output, accept_jpeg = negotiate(query.output, accept, media_outputs)
         card = await self._retry.until_answered(model, lambda _: self.models.card(model))
-        request_id: str = request.state.request_id
+        request_id = context_of(request).request_id
         return RequestOptions.of(
             query, model, card, output, accept_jpeg=accept_jpeg, request_id=request_id
         )

@@ -31,6 +31,7 @@ from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 from uvicorn.server import ServerState
 
 from handlers.shared.errors import ProblemError
+from service.context import context_of
 from service.server.connection_limits import (
     KEPT_REST_BYTES,
     LAST_WORD_S,
@@ -41,11 +42,14 @@ from service.server.connection_limits import (
 )
 from service.server.framing import Framing
 from service.server.open_connections import OpenConnections
-from service.server.request_cycle import REFUSAL, RequestCycle
+from service.server.request_cycle import RequestCycle
 from service.server.request_head import HeadReader, RequestHead
 
-# key of the state that a request is given
-DRAINING = "draining"
+
+class GatewayState(ServerState):
+    """What the connections of one process share, and whether the process is about to stop."""
+
+    is_draining = False
 
 
 class Connection(asyncio.Protocol):
@@ -61,7 +65,7 @@ class Connection(asyncio.Protocol):
         limits: ConnectionLimits,
         crowd: OpenConnections,
         config: Config,
-        server_state: ServerState,
+        server_state: GatewayState,
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
@@ -248,7 +252,7 @@ class Connection(asyncio.Protocol):
 
     def _scope(self, head: RequestHead | None) -> dict[str, Any]:
         """Describe a request to the application; None: one that it is to refuse."""
-        return {
+        scope = {
             "type": "http",
             "asgi": {"version": self._config.asgi_version, "spec_version": "2.3"},
             "http_version": head.http_version if head else "1.1",
@@ -262,6 +266,8 @@ class Connection(asyncio.Protocol):
             "headers": head.headers if head else [],
             "state": self._app_state.copy(),
         }
+        context_of(scope).is_draining = self._server_state.is_draining
+        return scope
 
     def _begin(self, scope: dict[str, Any], *, asks_first: bool, keep_alive: bool) -> None:
         """Have the application answer."""
@@ -293,7 +299,7 @@ class Connection(asyncio.Protocol):
             self.part()
         else:
             scope = self._scope(None)
-            scope["state"][REFUSAL] = problem
+            context_of(scope).refusal = problem
             self._begin(scope, asks_first=False, keep_alive=False)
 
     def _tell_to_go(self) -> None:
@@ -325,7 +331,7 @@ class Connection(asyncio.Protocol):
         """
         if self._is_parting:
             return False
-        if (self._is_going or self._app_state.get(DRAINING)) and not self._come:
+        if (self._is_going or self._server_state.is_draining) and not self._come:
             return False
         if self._framing is None:
             return True

@@ -11,9 +11,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from handlers.shared.errors import ProblemError
-
-# key of the state that a request is given: the problem that it is to be answered with
-REFUSAL = "refusal"
+from service.context import context_of
 
 logger = logging.getLogger("uvicorn.error")
 
@@ -60,6 +58,7 @@ class RequestCycle(RequestResponseCycle):
             on_response=outgoing.on_response_complete,
         )
         self._outgoing = outgoing
+        self._context = context_of(scope)
         self._problem: ProblemError | None = None
 
     def end_body(self) -> None:
@@ -71,7 +70,7 @@ class RequestCycle(RequestResponseCycle):
         """Answer with a problem instead: before the application has begun, or when it reads on."""
         self._problem = problem
         self.keep_alive = False
-        self.scope["state"][REFUSAL] = problem
+        self._context.refusal = problem
         self.message_event.set()
 
     async def receive(self) -> Any:

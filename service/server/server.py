@@ -24,7 +24,7 @@ from typing import Any
 import structlog
 import uvicorn
 
-from service.server.connection import DRAINING, Connection
+from service.server.connection import Connection, GatewayState
 from service.server.connection_limits import ConnectionLimits
 from service.server.open_connections import OpenConnections
 from service.settings import Settings
@@ -73,6 +73,7 @@ class Server(uvicorn.Server):
         signals: Sequence[signal.Signals] = STOP_SIGNALS,
     ) -> None:
         super().__init__(config)
+        self.server_state: GatewayState = GatewayState()
         self._drain_delay_s = drain_delay_s
         self._signals = signals
         self._drained_at = float("inf")
@@ -97,7 +98,7 @@ class Server(uvicorn.Server):
 
     def drain(self) -> None:
         """Say that this gateway goes, to whoever asks; it stops listening after the delay."""
-        self.lifespan.state[DRAINING] = True
+        self.server_state.is_draining = True
         self._drained_at = time.monotonic() + self._drain_delay_s
 
     async def on_tick(self, counter: int) -> bool:
@@ -106,7 +107,7 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let in who has connected already, then nobody; wait for the answers under way."""
         logger.info("draining", connections=len(self.server_state.connections))
-        self.lifespan.state[DRAINING] = True
+        self.server_state.is_draining = True
         loop = asyncio.get_running_loop()
         for client in self._stop_listening(sockets or []):
             await loop.connect_accepted_socket(self._connection, client)

@@ -39,6 +39,7 @@ from handlers.shared.wire import (
     GroupFigures,
     Report,
 )
+from service.api.components import Components, components_of
 from service.app import create_app
 from service.backend.health import CANARY_PHOTO
 from service.server.server import Server, uvicorn_options
@@ -309,14 +310,18 @@ class Gateway:
         )
 
     @property
+    def components(self) -> Components:
+        return components_of(self.app)
+
+    @property
     def in_flight(self) -> int:
-        found: int = self.app.state.segmenter.admission.in_flight
+        found = self.components.segmenter.admission.in_flight
         assert found == self.value("fcnserve_images_in_flight")
         return found
 
     async def ready(self) -> None:
         """Wait until a canary has been answered."""
-        await until(self.app.state.health.is_ready)
+        await until(self.components.health.is_ready)
 
 
 @asynccontextmanager

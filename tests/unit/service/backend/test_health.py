@@ -115,7 +115,7 @@ async def test_a_slow_model_may_be_silent_while_it_does_a_batch() -> None:
     async with running(torchserve, ready_window_s=0.1) as gateway:
         await gateway.ready()
         torchserve.fault = torchserve.hangs
-        silent_s = gateway.app.state.health.silent_s
+        silent_s = gateway.components.health.silent_s
         async with asyncio.TaskGroup() as group:
             group.create_task(gateway.segment())
             await until(lambda: silent_s("fcn8s-lite2") > 5 * 0.1)
@@ -125,9 +125,9 @@ async def test_a_slow_model_may_be_silent_while_it_does_a_batch() -> None:
 
 async def test_a_problem_with_a_photo_is_a_sign_of_life(gateway: Gateway) -> None:
     gateway.torchserve.fault = gateway.torchserve.finds(BrokenImageError("cut short"))
-    before = gateway.app.state.health.silent_s("fcn8s-lite2")
+    before = gateway.components.health.silent_s("fcn8s-lite2")
     assert (await gateway.segment()).status_code == 400
-    assert gateway.app.state.health.silent_s("fcn8s-lite2") < before + WINDOW_S
+    assert gateway.components.health.silent_s("fcn8s-lite2") < before + WINDOW_S
     assert await status(gateway) == 200
 
 
@@ -167,7 +167,7 @@ async def test_the_watch_goes_on_after_what_nobody_foresaw(
 ) -> None:
     async with running(models="a,b", ready_window_s=WINDOW_S) as gateway:
         await gateway.ready()
-        upstream = gateway.app.state.segmenter.upstream
+        upstream = gateway.components.segmenter.upstream
         send = upstream.send
         failures: list[str] = []
 

@@ -34,7 +34,7 @@ async def test_a_request_waits_for_the_card_of_a_worker_that_restarts() -> None:
     async with running() as gateway:
         await gateway.ready()
         gateway.torchserve.fault = gateway.torchserve.says(503)
-        gateway.app.state.models.saw_tag("fcn8s-lite2", "fcn8s-lite2@another")
+        gateway.components.models.saw_tag("fcn8s-lite2", "fcn8s-lite2@another")
         asked = asyncio.create_task(gateway.segment())
         await retried(gateway)
         assert not gateway.torchserve.photos
@@ -130,7 +130,7 @@ async def test_who_has_left_is_not_asked_for_again(fault: int) -> None:
         await retried(gateway)
         asked.cancel()
         await until(lambda: gateway.in_flight == 0)
-        assert gateway.app.state.segmenter.dispatchers["fcn8s-lite2"].images == 0
+        assert gateway.components.segmenter.dispatchers["fcn8s-lite2"].images == 0
         gateway.torchserve.fault = None
         asked_before = len(gateway.torchserve.photos)
         assert (await gateway.segment()).status_code == 200
@@ -149,7 +149,7 @@ async def test_an_image_that_is_lost_twice_while_others_are_answered_is_given_up
     torchserve = FakeTorchServe()
 
     async def is_lost(request: web.Request) -> web.StreamResponse:
-        gateway.app.state.health.saw_answer("fcn8s-lite2")  # somebody else's
+        gateway.components.health.saw_answer("fcn8s-lite2")  # somebody else's
         return await torchserve.hangs(request)
 
     async with running(torchserve, attempt_timeout_s=0.2) as gateway:

@@ -226,7 +226,7 @@ async def test_the_real_process_logs_requests_and_never_their_bytes(log_format: 
             cwd=ROOT,
             env={
                 "FCNSERVE_PORT": str(port),
-                "FCNSERVE_TORCHSERVE_URL": gateway.app.state.segmenter.settings.torchserve_url,
+                "FCNSERVE_TORCHSERVE_URL": gateway.components.segmenter.settings.torchserve_url,
                 "FCNSERVE_LOG_FORMAT": log_format,
             },
         )

@@ -462,4 +462,4 @@ async def test_the_workers_problems_are_relayed_as_they_are(kind: type[ProblemEr
         answer = await gateway.segment()
         assert answer.status_code == kind.status
         assert answer.json() == kind("as the worker said").problem()
-        assert gateway.app.state.health.is_ready()
+        assert gateway.components.health.is_ready()

@@ -82,7 +82,7 @@ async def test_a_gateway_is_not_ready_while_one_is_still_starting() -> None:
     torchserve = House()
     torchserve.breaks("503")
     async with running(torchserve, models="a,b", ready_window_s=WINDOW_S) as gateway:
-        await until(lambda: gateway.app.state.health.is_alive("a"))
+        await until(lambda: gateway.components.health.is_alive("a"))
         assert await ready(gateway) == 503
         assert await ready(gateway, "a") == 200
         torchserve.fault = None

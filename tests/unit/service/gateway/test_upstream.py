@@ -188,8 +188,9 @@ async def test_connections_to_the_worker_stay_open() -> None:
         await gateway.ready()
         for _ in range(5):
             await gateway.segment()
-        pool = gateway.app.state.segmenter.upstream._session.connector._conns
-        assert sum(len(idle) for idle in pool.values()) == 1
+        connector = gateway.components.segmenter.upstream._session.connector
+        assert connector is not None
+        assert sum(len(idle) for idle in connector._conns.values()) == 1
 
 
 @dataclass

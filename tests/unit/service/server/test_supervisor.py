@@ -91,7 +91,7 @@ async def two_processes(
             "FCNSERVE_GATEWAY_PROCESSES": "2",
             "FCNSERVE_MAX_IN_FLIGHT": str(LIMIT),
             "FCNSERVE_PORT": str(port),
-            "FCNSERVE_TORCHSERVE_URL": fake.app.state.segmenter.settings.torchserve_url,
+            "FCNSERVE_TORCHSERVE_URL": fake.components.segmenter.settings.torchserve_url,
             "FCNSERVE_LOG_FORMAT": "json",
         }
         with started(folder / "log", wrapper, **usual | environment) as command:
@@ -252,7 +252,7 @@ async def test_without_room_anywhere_photos_are_served_and_metrics_are_not(tmp_p
     metrics = tmp_path / "metrics"
     metrics.mkdir()
     async with running() as fake:
-        url = fake.app.state.segmenter.settings.torchserve_url
+        url = fake.components.segmenter.settings.torchserve_url
         environment = {"FCNSERVE_TORCHSERVE_URL": url, "FCNSERVE_GATEWAY_PROCESSES": "2"}
         environment |= {"FCNSERVE_PORT": str(port := free_port()), "TMPDIR": str(metrics)}
         wrapper = small(str(metrics), SHARED_MEMORY)

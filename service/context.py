@@ -1,0 +1,56 @@
+"""What is known of one request beside its HTTP: a typed record, in the place of loose state.
+
+The first `context_of` makes it, when the request's head is complete. Written by `service.server`
+(draining, refusal), `service.auth` (the key), `service.errors` and `service.api.telemetry` (the
+problem) and `service.pipeline` (stage times, images); read by these and by the access log.
+"""
+
+import asyncio
+import re
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
+from starlette.types import Scope
+
+from handlers.shared.errors import ProblemError
+from service.metrics.stage_times import StageTimes
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+_STATE_KEY = "context"
+
+
+@dataclass(slots=True)
+class RequestContext:
+    """One request: its id, its times, and what became of it."""
+
+    request_id: str
+    arrived_s: float  # by the event loop's clock
+    stages: StageTimes = field(default_factory=StageTimes)
+    image_count: int = 1
+    key_name: str = ""  # of the API key, for the log
+    charge_key: Callable[[int], None] | None = (
+        None  # for so many images more, where there is a rate
+    )
+    problem_code: str = ""  # of the answer
+    refusal: ProblemError | None = None  # to answer with, in the place of a route's answer
+    is_draining: bool = False  # the gateway was about to stop when the request came
+
+
+def context_of(request: HTTPConnection | Scope) -> RequestContext:
+    """Return the context of a request, given as Starlette's object or as its ASGI scope."""
+    scope = request.scope if isinstance(request, HTTPConnection) else request
+    state = scope.setdefault("state", {})
+    context: RequestContext | None = state.get(_STATE_KEY)
+    if context is None:
+        sent_id = Headers(scope=scope).get("x-request-id")
+        context = RequestContext(checked_request_id(sent_id), asyncio.get_running_loop().time())
+        state[_STATE_KEY] = context
+    return context
+
+
+def checked_request_id(sent_id: str | None) -> str:
+    """Keep a client's id if it is fit for headers and logs; else make one."""
+    return sent_id if sent_id and REQUEST_ID.fullmatch(sent_id) else uuid.uuid4().hex
