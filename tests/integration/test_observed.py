@@ -13,7 +13,7 @@ import pytest
 
 from tests.integration.reading import indices
 from tests.integration.server import CAT, MODEL, START_S, Command, Server, free_port, wait_until
-from tests.unit.docs.test_docs import rows
+from tests.support.readme import rows
 
 CAT_PIXELS = 300 * 451
 PREDICTED = f'fcnserve_predicted_pixels_total{{{{class="{{}}",model="{MODEL}"}}}}'

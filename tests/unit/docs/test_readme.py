@@ -3,7 +3,6 @@
 import os
 import re
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,16 +20,9 @@ from service.settings import Settings
 from service.worker.gpu_metrics import FIGURES
 from service.worker.liveness import LivenessProbe
 from service.worker.process_metrics import WorkerCollector, WorkerProcesses
+from tests.support.readme import README, rows
 
 ROOT = Path(__file__).parents[3]
-README = (ROOT / "README.md").read_text()
-
-
-def rows(first_header: str) -> Iterator[list[str]]:
-    """Cells of the README's table whose first column has that header."""
-    table = README[README.index(f"| {first_header} |") :].split("\n\n")[0]
-    for line in table.splitlines()[2:]:
-        yield [cell.strip() for cell in line.strip("|").split("|")]
 
 
 def test_the_table_of_codes_lists_every_problem() -> None:
