@@ -1,4 +1,4 @@
-"""What an operator sees of the running service: every figure of the README, and every log line."""
+"""What an operator sees of the running service: each metric of docs/metrics.md, each log line."""
 
 import json
 import os
@@ -13,7 +13,7 @@ import pytest
 
 from tests.integration.reading import indices
 from tests.integration.server import CAT, MODEL, START_S, Command, Server, free_port, wait_until
-from tests.support.readme import rows
+from tests.support.pages import rows
 
 CAT_PIXELS = 300 * 451
 PREDICTED = f'fcnserve_predicted_pixels_total{{{{class="{{}}",model="{MODEL}"}}}}'

@@ -20,7 +20,7 @@ from service.settings import Settings
 from service.worker.gpu_metrics import FIGURES
 from service.worker.liveness import LivenessProbe
 from service.worker.process_metrics import WorkerCollector, WorkerProcesses
-from tests.support.readme import README, rows
+from tests.support.pages import PAGES, rows
 
 ROOT = Path(__file__).parents[3]
 
@@ -71,7 +71,7 @@ def test_the_table_of_worker_metrics_equals_a_scrape() -> None:
 
 
 def test_the_table_of_options_equals_the_query_parameters() -> None:
-    assert {row[0].strip("`") for row in rows("option")} == set(SegmentQuery.model_fields)
+    assert {row[0].strip("`") for row in rows("parameter")} == set(SegmentQuery.model_fields)
 
 
 def test_the_table_of_outputs_lists_every_output() -> None:
@@ -81,11 +81,12 @@ def test_the_table_of_outputs_lists_every_output() -> None:
     assert {row[0].strip("`") for row in rows("output")} == set(Output)
 
 
-COMMANDS = re.findall(r"^\.venv/bin/fcnserve (.*)$", README, re.MULTILINE)
+TEXT = "\n".join(page.read_text() for page in PAGES)
+COMMANDS = re.findall(r"^\.venv/bin/fcnserve (.*)$", TEXT, re.MULTILINE)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_command_of_the_readme_has_only_options_that_exist(command: str) -> None:
+def test_a_command_of_the_docs_has_only_options_that_exist(command: str) -> None:
     name, *arguments = shlex.split(command)
     names = [name, arguments[0]] if name == "model" else [name]
     help_text = CliRunner().invoke(app, [*names, "--help"], env={"COLUMNS": "200"}).output
@@ -94,10 +95,10 @@ def test_a_command_of_the_readme_has_only_options_that_exist(command: str) -> No
             assert argument in help_text
 
 
-def test_every_file_that_the_readme_links_to_exists() -> None:
-    links = re.findall(r"\]\((?!http)([^)#]+)\)", README)
-    assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_that_a_page_links_to_exists(page: Path) -> None:
+    links = re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text())
+    assert [link for link in links if not (page.parent / link).exists()] == []
 
 
 TRAINING = (ROOT / "docs" / "training.md").read_text()
@@ -116,14 +117,13 @@ def test_a_command_of_the_training_page_has_only_options_that_exist(command: str
 
 def test_the_docs_state_how_long_a_removed_key_stays_valid() -> None:
     most_s = f"{2 * LOOK_EVERY_S + STALE_S:.0f}"  # the file is read within two periods
-    threat_model = (ROOT / "docs/threat-model.md").read_text()
-    assert f"no key is valid after {most_s} seconds" in README
-    assert f"({most_s} where the file system hangs" in threat_model
+    assert f"no key is valid after {most_s} seconds" in TEXT
+    assert f"({most_s} where the file system hangs" in TEXT
 
 
 def test_each_curl_that_sends_a_photo_as_its_body_names_its_type() -> None:
     """Without a header, curl declares a form, which the gateway refuses."""
-    commands = [shlex.split(line) for line in README.splitlines() if line.startswith("curl ")]
+    commands = [shlex.split(line) for line in TEXT.splitlines() if line.startswith("curl ")]
     bodies = [command for command in commands if "--data-binary" in command]
     assert len(bodies) >= 2
     assert all("Content-Type: image/jpeg" in command for command in bodies)
