@@ -12,29 +12,25 @@ from functools import partial
 from importlib.metadata import version
 
 from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CollectorRegistry
-from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
-from handlers.shared.errors import ProblemError
 from handlers.shared.photo import ignore_decoder_warnings
-from service import errors
-from service.api import components, routes
+from service.api import components, problem_handlers, routes
 from service.api.head_requests import HeadRequests
-from service.api.openapi import DESCRIPTION, problems
-from service.api.openapi_schemas import document
+from service.api.openapi_document import document
+from service.api.openapi_responses import DESCRIPTION, problems
 from service.api.overload import OverloadMiddleware
 from service.api.telemetry import Telemetry
-from service.auth.dependencies import Authenticator, in_front
+from service.auth.authenticator import Authenticator, in_front
 from service.auth.shared_table import SharedTable
 from service.backend.client import TorchServeClient
 from service.backend.dispatcher import Dispatcher
 from service.backend.health import Health
 from service.backend.registry import ModelRegistry
-from service.body.content_encoding import Decompression
-from service.body.limits import BodyBudget
+from service.body.budget import BodyBudget
+from service.body.content_encoding import Decompressor
 from service.metrics.gateway import Metrics
 from service.metrics.scrape import Scrape
 from service.pipeline.admission import Admission, AdmissionLimits
@@ -70,9 +66,8 @@ def create_app(
     )
     add_routes(app, settings, gate)
     app.openapi = partial(document, app, settings.models)  # type: ignore[method-assign]  # FastAPI's way to do it
-    app.add_exception_handler(ProblemError, errors.on_problem)
-    app.add_exception_handler(RequestValidationError, errors.on_invalid_option)
-    app.add_exception_handler(HTTPException, errors.on_http_exception)
+    for kind in problem_handlers.HANDLED_BY_FASTAPI:
+        app.add_exception_handler(kind, problem_handlers.answer)
     app.add_middleware(OverloadMiddleware, admission=admission)
     app.add_middleware(HeadRequests)
     app.add_middleware(Telemetry, metrics=metrics)  # around the door
@@ -142,7 +137,7 @@ async def lifespan(
     models = ModelRegistry(settings.models, upstream, settings.timeout_ms, metrics.reports.show)
     dispatchers = {name: Dispatcher(metrics.line.of(name)) for name in settings.models}
     reading = reading_of(settings, metrics)
-    unpacking = Decompression()
+    unpacking = Decompressor()
     renderers = rendering_threads()
     health = Health(upstream, models, settings, metrics, admission.is_idle)
     segmenter = Segmenter(

@@ -1,7 +1,8 @@
-"""A request's deadline: an option in, and what is raised when it passes.
+"""A request's deadline: `timeout_ms=` comes in, DeadlineError is raised when the time is over.
 
-What a request asks for counts from its arrival. The server's own begins when the body is complete:
-until then the least rate of a body decides (`service.body.limits`), for a slow line is no fault.
+A deadline that the request asks for counts from its arrival. The server's own, the setting
+`timeout_ms`, counts from the end of the body: until then the minimum rate of a body applies
+(`service.body.budget`), because a slow connection is no error. Made by `service.pipeline`.
 """
 
 import asyncio
@@ -10,25 +11,22 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from fastapi import Request
-
-from handlers.shared.errors import ProblemError
-from service.context import context_of
+from service.context import RequestContext
 from service.errors import DeadlineError, InvalidOptionError
 from service.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """A moment of the loop's clock, and the words for having missed it."""
+    """A moment of the event loop's clock, in seconds, and its description for error messages."""
 
-    at: float
+    at_s: float
     within: str
-    after_body_s: float | None = None  # which it begins to count; None: it counts already
+    after_body_s: float | None = None  # counts from the end of the body; None: `at_s` holds
 
     @classmethod
-    def of(cls, request: Request, timeout_ms: int | None, settings: Settings) -> "Deadline":
-        """Count from the request's arrival, if it asks for that; raises InvalidOptionError."""
+    def of(cls, context: RequestContext, timeout_ms: int | None, settings: Settings) -> "Deadline":
+        """Make the deadline of a request; raises InvalidOptionError for too large a timeout."""
         checked_ms = checked_timeout_ms(timeout_ms, settings)
         within = (
             f"within {checked_ms} ms; try again, or allow more with timeout_ms= "
@@ -36,23 +34,28 @@ class Deadline:
         )
         if timeout_ms is None:
             return cls(math.inf, within, checked_ms / 1000)
-        return cls(context_of(request).arrived_s + checked_ms / 1000, within)
+        return cls(context.arrived_s + checked_ms / 1000, within)
 
-    def with_body(self) -> "Deadline":
-        """Return what holds from now on, when the body is complete."""
+    def at_body_end(self) -> "Deadline":
+        """Return the deadline that holds from now on, the end of the body."""
         if self.after_body_s is None:
             return self
         return Deadline(asyncio.get_running_loop().time() + self.after_body_s, self.within)
 
     @asynccontextmanager
-    async def for_mask(self) -> AsyncIterator[None]:
-        """Raise DeadlineError when it passes inside."""
-        async with due(self.at, DeadlineError(f"no mask {self.within}")):
-            yield
+    async def enforced(self) -> AsyncIterator[None]:
+        """Raise DeadlineError when the deadline passes inside the block."""
+        try:
+            async with asyncio.timeout_at(self.at_s):
+                yield
+        except TimeoutError as error:
+            raise DeadlineError(f"no mask {self.within}") from error
 
 
 def checked_timeout_ms(timeout_ms: int | None, settings: Settings) -> int:
-    """Hold `timeout_ms=` to the server's limit; raises InvalidOptionError."""
+    """Return the timeout that applies, in milliseconds; raises InvalidOptionError above the
+    server's limit.
+    """
     if timeout_ms is None:
         return settings.timeout_ms
     if timeout_ms > settings.max_timeout_ms:
@@ -61,13 +64,3 @@ def checked_timeout_ms(timeout_ms: int | None, settings: Settings) -> int:
             "ask for less, or raise FCNSERVE_MAX_TIMEOUT_MS"
         )
     return timeout_ms
-
-
-@asynccontextmanager
-async def due(at: float, problem: ProblemError) -> AsyncIterator[None]:
-    """Raise `problem` when the loop's clock passes `at` inside."""
-    try:
-        async with asyncio.timeout_at(at):
-            yield
-    except TimeoutError as error:
-        raise problem from error

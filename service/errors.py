@@ -5,7 +5,7 @@ ProblemError (handlers.shared.errors: also an image's own problems, found by gat
 +-- BadMultipartError      400  bad_multipart
 +-- BadJsonError           400  bad_json
 +-- BadBase64Error         400  bad_base64
-+-- BadCodingError         400  bad_content_encoding
++-- BadContentCodingError         400  bad_content_encoding
 +-- UnauthorizedError      401  unauthorized
 +-- NotFoundError          404  not_found
 +-- ModelNotFoundError     404  model_not_found
@@ -14,8 +14,8 @@ ProblemError (handlers.shared.errors: also an image's own problems, found by gat
 +-- ReadTimeoutError       408  read_timeout
 +-- BodyTooLargeError      413  body_too_large
 +-- TooManyImagesError     413  too_many_images
-+-- ContentTypeError       415  unsupported_content_type
-+-- CodingError            415  unsupported_content_encoding
++-- UnsupportedContentTypeError       415  unsupported_content_type
++-- UnsupportedContentCodingError            415  unsupported_content_encoding
 +-- InvalidOptionError     422  invalid_option
 +-- BusyError              429  busy
 +-- RateLimitedError       429  rate_limited
@@ -24,7 +24,7 @@ ProblemError (handlers.shared.errors: also an image's own problems, found by gat
 +-- TransferCodingError    501  unsupported_transfer_coding
 +-- WorkerCrashedError     502  worker_crashed
 |   +-- WorkerSilentError  502  worker_crashed
-|   +-- ConnectionBrokeError 502 worker_crashed
+|   +-- ConnectionBrokenError 502 worker_crashed
 +-- NotReadyError          503  not_ready
 |   +-- ModelMissingError  503  not_ready
 +-- DrainingError          503  draining
@@ -32,18 +32,9 @@ ProblemError (handlers.shared.errors: also an image's own problems, found by gat
 +-- DeadlineError          504  deadline_exceeded
 """
 
-from collections.abc import Mapping
 from typing import ClassVar
 
-from fastapi import Request, Response
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
-from starlette.exceptions import HTTPException
-
-from handlers.shared.errors import PROBLEM_MEDIA_TYPE, ProblemError
-from service.context import context_of
-
-MAX_FINDINGS = 5
+from handlers.shared.errors import ProblemError
 
 
 class BadHttpError(ProblemError):
@@ -78,7 +69,7 @@ class BadBase64Error(ProblemError):
     title = "Bad base64"
 
 
-class BadCodingError(ProblemError):
+class BadContentCodingError(ProblemError):
     """The body is not packed as its `Content-Encoding` says."""
 
     status = 400
@@ -154,7 +145,7 @@ class TooManyImagesError(ProblemError):
     title = "Too many images"
 
 
-class ContentTypeError(ProblemError):
+class UnsupportedContentTypeError(ProblemError):
     """The `Content-Type` header names nothing that an image is taken from."""
 
     status = 415
@@ -162,7 +153,7 @@ class ContentTypeError(ProblemError):
     title = "Unsupported content type"
 
 
-class CodingError(ProblemError):
+class UnsupportedContentCodingError(ProblemError):
     """The body is packed in a way that is not unpacked here."""
 
     status = 415
@@ -240,7 +231,7 @@ class WorkerSilentError(WorkerCrashedError):
     """The worker has not answered in the time that an attempt gets."""
 
 
-class ConnectionBrokeError(WorkerCrashedError):
+class ConnectionBrokenError(WorkerCrashedError):
     """TorchServe or the network went while the worker had this image: hardly the image's doing."""
 
 
@@ -284,82 +275,3 @@ class DeadlineError(ProblemError):
     status = 504
     code = "deadline_exceeded"
     title = "Deadline exceeded"
-
-
-def problem_response(error: ProblemError) -> Response:
-    """Write a problem, with the headers that its status calls for."""
-    return JSONResponse(
-        error.problem(), error.status, headers=error_headers(error), media_type=PROBLEM_MEDIA_TYPE
-    )
-
-
-def error_headers(error: ProblemError) -> Mapping[str, str]:
-    """Say when to come again, how to come in, what is allowed, or that no more of the body will be
-    read.
-    """
-    match error:
-        case UnauthorizedError():
-            return {"WWW-Authenticate": "Bearer"}
-        case (
-            BusyError()
-            | RateLimitedError()
-            | NotReadyError()
-            | DrainingError()
-            | TooManyConnectionsError()
-        ):
-            return {"Retry-After": str(error.retry_after_s)}
-        case CodingError():
-            return {"Accept-Encoding": error.accepted}
-        case MethodNotAllowedError():
-            return {"Allow": error.allowed}
-        case ReadTimeoutError():
-            return {"Connection": "close"}
-        case _:
-            return {}
-
-
-async def on_problem(request: Request, error: Exception) -> Response:
-    """Answer a ProblemError; anything else is a defect."""
-    if not isinstance(error, ProblemError):
-        error = InternalError("the gateway failed on this request; its log has the reason")
-    context_of(request).problem_code = error.code
-    return problem_response(error)
-
-
-async def on_invalid_option(request: Request, error: Exception) -> Response:
-    """Translate pydantic's findings on the query: what was seen, what is allowed."""
-    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class alone
-    findings = [finding_text(finding) for finding in error.errors()]
-    if len(findings) > MAX_FINDINGS:
-        findings[MAX_FINDINGS:] = [f"and {len(findings) - MAX_FINDINGS} more"]
-    return await on_problem(request, InvalidOptionError("; ".join(findings)))
-
-
-def finding_text(finding: dict[str, object]) -> str:
-    location = finding["loc"]
-    name = str(location[-1] if isinstance(location, tuple) else location)
-    if finding["type"] == "extra_forbidden":
-        return f"{name[:80]!a}: unknown option; /docs lists them all"
-    return f"{name}: {finding['msg']}, got {str(finding['input'])[:80]!a}"
-
-
-async def on_http_exception(request: Request, error: Exception) -> Response:
-    """Translate the router's own findings."""
-    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class alone
-    path = request.url.path[:80]
-    if error.status_code == MethodNotAllowedError.status:
-        allowed = (error.headers or {}).get("Allow", "GET")  # static files, which give none
-        problem: ProblemError = MethodNotAllowedError(
-            f"{path!a} does not take {request.method}; it takes {allowed}", allowed
-        )
-    else:
-        problem = NotFoundError(f"no route {path!a}; {where_to(path)}")
-    return await on_problem(request, problem)
-
-
-def where_to(path: str) -> str:
-    """Say where else to look; a redirect would follow whatever `Host` a client has sent."""
-    without_slash = path.rstrip("/")
-    if without_slash and without_slash != path:
-        return f"send without the slash at the end: {without_slash!a}"
-    return "/docs lists them all"

@@ -9,7 +9,7 @@ from fastapi.responses import RedirectResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 
-from service.api import openapi
+from service.api import openapi_responses as openapi
 from service.api.components import components_of
 from service.backend.registry import ModelCard
 from service.context import context_of

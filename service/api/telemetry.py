@@ -12,9 +12,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from handlers.shared.errors import ProblemError
 from service.context import context_of
-from service.errors import DrainingError, InternalError, problem_response
+from service.errors import DrainingError, InternalError
 from service.metrics.gateway import CLIENT_GONE as CLIENT_GONE_REASON
 from service.metrics.gateway import Metrics
+from service.problem_response import problem_response
 
 # what nginx calls it when a client leaves before its answer
 CLIENT_GONE = 499

@@ -2,7 +2,7 @@
 
 An empty, missing or unreadable file has no keys, and then every request is refused: a key that was
 removed must not stay valid, and a process that starts later must agree with the others. Called by
-`service.auth.dependencies`.
+`service.auth.authenticator`.
 """
 
 import hashlib
@@ -21,10 +21,10 @@ from service.auth.keys import Key, Keys, KeysFileError, read_keys
 
 MAX_FILE_BYTES = 1_000_000
 MAX_FINDINGS = 10  # told of in one log line
-LOOK_EVERY_S = 1.0
+READ_INTERVAL_S = 1.0
 # a look that takes longer (a file system that hangs) shows that the keys are unknown: long enough
 # for a short disturbance of a network's, which must not turn every request away
-STALE_S = 10.0
+STALE_AFTER_S = 10.0
 
 logger = structlog.get_logger("fcnserve.keys")
 
@@ -60,7 +60,7 @@ class KeysFile:
         ended = threading.Event()
 
         def watch() -> None:
-            while not ended.wait(LOOK_EVERY_S):
+            while not ended.wait(READ_INTERVAL_S):
                 self.look()
 
         threading.Thread(target=watch, name="keys-file", daemon=True).start()
@@ -90,7 +90,7 @@ class KeysFile:
 
     def _current(self) -> tuple[Key, ...]:
         since = self._looking_since
-        if since is not None and self._now() - since > STALE_S:
+        if since is not None and self._now() - since > STALE_AFTER_S:
             return ()
         return self._keys.valid
 

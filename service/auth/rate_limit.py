@@ -1,5 +1,5 @@
 """How many images a key may send a second: a bucket of tokens for each. Called by
-`service.auth.dependencies`.
+`service.auth.authenticator`.
 
 An image takes a token out, and tokens come back at the key's rate, up to the burst. The images of a
 batch are known only when its body has been read; those beyond the first are charged then, if need

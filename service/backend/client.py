@@ -15,7 +15,7 @@ from aiohttp.typedefs import LooseHeaders
 
 from handlers.shared.errors import PROBLEM_MEDIA_TYPE, WorkerFailedError
 from service.errors import (
-    ConnectionBrokeError,
+    ConnectionBrokenError,
     ModelMissingError,
     NotReadyError,
     WorkerCrashedError,
@@ -111,7 +111,7 @@ class TorchServeClient:
                 "lost; try again, or raise FCNSERVE_ATTEMPT_TIMEOUT_S if it is that slow"
             ) from error
         except aiohttp.ClientError as error:
-            raise ConnectionBrokeError(
+            raise ConnectionBrokenError(
                 "the connection to the worker broke while it had this image; try again"
             ) from error
         if MODEL_HEADER not in response.headers:

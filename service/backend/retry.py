@@ -18,7 +18,7 @@ from typing import TypeVar
 from handlers.shared.errors import ProblemError
 from service.backend.health import Health
 from service.errors import (
-    ConnectionBrokeError,
+    ConnectionBrokenError,
     NotReadyError,
     WorkerCrashedError,
     WorkerSilentError,
@@ -30,7 +30,7 @@ LONGEST_PAUSE_S = 2.0
 # of one image; whatever the reason, it is given up then
 MOST_CRASHES: Mapping[type[ProblemError], int] = {
     WorkerSilentError: 2,
-    ConnectionBrokeError: 5,
+    ConnectionBrokenError: 5,
     WorkerCrashedError: 5,
 }
 

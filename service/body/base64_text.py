@@ -1,5 +1,5 @@
 """Base64 as it is met in JSON: with or without line breaks, padding and a `data:` prefix, in the
-usual or the URL's alphabet. Called by `service.body.read`.
+usual or the URL's alphabet. Called by `service.body.json_image`.
 
 What has but one reading is read; anything else is refused, since a letter that is passed over is a
 damaged photo.

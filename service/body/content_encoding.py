@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from starlette.datastructures import Headers
 
-from service.errors import BadCodingError, BodyTooLargeError, CodingError
+from service.errors import BadContentCodingError, BodyTooLargeError, UnsupportedContentCodingError
 
 IDENTITY = frozenset({"", "identity"})
 GZIP = frozenset({"gzip", "x-gzip"})
@@ -28,8 +28,11 @@ GZIP_WINDOW, ZLIB_WINDOW, RAW_WINDOW = zlib.MAX_WBITS + 16, zlib.MAX_WBITS, -zli
 Hold = Callable[[int], None]
 
 
-def coding_of(headers: Headers) -> str:
-    """Read `Content-Encoding`: `gzip`, `deflate`, or nothing; raises CodingError for any other."""
+def content_coding(headers: Headers) -> str:
+    """Read `Content-Encoding`: `gzip`, `deflate`, or nothing.
+
+    Raises UnsupportedContentCodingError for any other.
+    """
     named = [
         word.strip().lower() for word in ",".join(headers.getlist("content-encoding")).split(",")
     ]
@@ -38,13 +41,13 @@ def coding_of(headers: Headers) -> str:
         return ""
     if len(codings) == 1 and codings[0] in GZIP | {DEFLATE}:
         return DEFLATE if codings[0] == DEFLATE else "gzip"
-    raise CodingError(
+    raise UnsupportedContentCodingError(
         f"Content-Encoding is {', '.join(codings)[:80]!a}; send the body as it is, without this "
         "header (photos are compressed already), or packed once by gzip or deflate"
     )
 
 
-class Decompression:
+class Decompressor:
     """Unpacks all bodies of one process, a piece of each in turn.
 
     It has a thread of its own: however much there is to unpack, it takes one processor at most, and
@@ -54,12 +57,13 @@ class Decompression:
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, "unpack")
 
-    async def whole(
+    async def decompress(
         self, body: bytes, coding: str, max_body_bytes: int, hold: Hold, advice: str
     ) -> bytes:
-        """Unpack a body, with `hold` asked before each piece; raises BadCodingError, BusyError,
-        and BodyTooLargeError once there is more than the limit. Ends at the next piece when it is
-        cancelled.
+        """Decompress a body, with a call of `hold` before each piece.
+
+        Raises BadContentCodingError, BusyError, and BodyTooLargeError once there is more than the
+        limit. Ends at the next piece when it is cancelled.
         """
         if not coding or not body:
             return body
@@ -103,7 +107,7 @@ class Packed:
         return self._member.eof and not self._rest
 
     def unpack(self, most_bytes: int) -> bytes:
-        """Unpack the next bytes, which may be none for now; raises BadCodingError."""
+        """Unpack the next bytes, which may be none for now; raises BadContentCodingError."""
         try:
             return self._unpack(most_bytes)
         except zlib.error as error:
@@ -138,8 +142,8 @@ def window_of(body: memoryview, coding: str) -> int:
     return ZLIB_WINDOW if has_frame else RAW_WINDOW
 
 
-def unreadable(coding: str) -> BadCodingError:
-    return BadCodingError(
+def unreadable(coding: str) -> BadContentCodingError:
+    return BadContentCodingError(
         f"Content-Encoding says {coding}, and the body is no whole {coding} data; send the body "
         "as it is and leave the header out, or pack it again"
     )

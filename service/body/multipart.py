@@ -1,4 +1,4 @@
-"""`multipart/form-data` in, the files of its fields out. Called by `service.body.read`.
+"""`multipart/form-data` in, the files of its fields out. Called by `service.body.content_type`.
 
 The body is in memory already. What others read is read (a preamble, fields of text beside the
 files, a file whose name is encoded or missing); what has two readings is refused.
@@ -13,7 +13,7 @@ from python_multipart.exceptions import FormParserError
 from starlette.datastructures import Headers
 
 from service.body.boundary import boundary_of, with_usual_start
-from service.body.multipart_parts import Part, PartReader
+from service.body.multipart_parts import FormPart, PartReader
 from service.errors import BadMultipartError, TooManyImagesError
 
 MAX_BATCH_IMAGES = 32
@@ -87,7 +87,7 @@ class Found:
     uploads: list[Upload] = field(default_factory=list)
     fields: list[str] = field(default_factory=list)  # of text, which are passed over
 
-    def take(self, part: Part) -> None:
+    def take(self, part: FormPart) -> None:
         """Keep a part that is an image; raises BadMultipartError and TooManyImagesError."""
         if part.name in self.form.fields:
             self.uploads.append(Upload(part.body, part.filename or ""))

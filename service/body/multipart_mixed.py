@@ -7,14 +7,14 @@ from urllib.parse import quote
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class MixedPart:
     """One answer, as it would have been sent alone: `headers` are ASCII, one line each."""
 
     headers: Mapping[str, str]
     body: bytes
 
 
-def write_mixed(parts: Sequence[Part]) -> tuple[bytes, str]:
+def write_mixed(parts: Sequence[MixedPart]) -> tuple[bytes, str]:
     """Return the body and its media type. The boundary is random: none of the parts can hold it."""
     boundary = secrets.token_hex(16)
     pieces = []
@@ -25,7 +25,7 @@ def write_mixed(parts: Sequence[Part]) -> tuple[bytes, str]:
     return b"".join(pieces), f"multipart/mixed; boundary={boundary}"
 
 
-def place_headers(index: int, filename: str) -> dict[str, str]:
+def part_headers(index: int, filename: str) -> dict[str, str]:
     """Say which image a part belongs to: its index, from 0, and the name that its sender gave it.
 
     The name is percent-encoded (RFC 8187): nothing of it can end the header.

@@ -25,7 +25,7 @@ PLAIN = frozenset({b"", b"binary", b"8bit", b"7bit"})
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class FormPart:
     """A part's field, the name that its sender gave the file, if it is one, and what it holds."""
 
     name: str
@@ -37,12 +37,12 @@ class Part:
 class PartReader:
     """Puts parts together, and hands each over once it has come to its end."""
 
-    take: Callable[[Part], None]
+    take: Callable[[FormPart], None]
     ended: bool = False  # at the closing boundary
     _headers: dict[bytes, bytes] = field(default_factory=dict)
     _name: bytearray = field(default_factory=bytearray)
     _value: bytearray = field(default_factory=bytearray)
-    _part: Part = field(default_factory=lambda: Part("", None))
+    _part: FormPart = field(default_factory=lambda: FormPart("", None))
     _body: list[bytes] = field(default_factory=list)
 
     def callbacks(self) -> "MultipartCallbacks":
@@ -71,14 +71,14 @@ class PartReader:
         self._body.clear()
 
     def _end(self) -> None:
-        self.take(Part(self._part.name, self._part.filename, b"".join(self._body)))
+        self.take(FormPart(self._part.name, self._part.filename, b"".join(self._body)))
         self._body.clear()
 
     def _close(self) -> None:
         self.ended = True
 
 
-def part_of(headers: dict[bytes, bytes]) -> Part:
+def part_of(headers: dict[bytes, bytes]) -> FormPart:
     """Read what a part says of itself; raises BadMultipartError."""
     transfer = headers.get(TRANSFER, b"").lower()
     if transfer not in PLAIN:
@@ -92,7 +92,7 @@ def part_of(headers: dict[bytes, bytes]) -> Part:
             'a part has no header Content-Disposition: form-data; name="..."; send one with each'
         )
     filename = options.get(b"filename")
-    return Part(options[b"name"], extended_filename(said) if filename is None else filename)
+    return FormPart(options[b"name"], extended_filename(said) if filename is None else filename)
 
 
 def text_of(value: bytes) -> str:

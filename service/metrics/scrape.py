@@ -2,7 +2,7 @@
 
 To render it takes 10 ms, so a hundred scrapes a second would take all of one processor. Scrapes
 that come together share one rendering, which begins after they have come: its figures are never
-older than a scrape. Called by `service.api.routes`.
+older than a scrape. Made by `service.app`; `service.api.routes` sends the text.
 """
 
 import asyncio

@@ -13,28 +13,28 @@ import structlog
 from fastapi import Request, Response
 
 from handlers.shared.errors import PROBLEM_MEDIA_TYPE, ProblemError
-from service.auth.dependencies import charge_others
-from service.body.content_encoding import coding_of
+from service.auth.authenticator import charge_further_images
+from service.body.content_encoding import content_coding
+from service.body.content_type import check_is_multipart, images_of_batch
 from service.body.multipart import Upload
-from service.body.multipart_mixed import Part, place_headers, write_mixed
+from service.body.multipart_mixed import MixedPart, part_headers, write_mixed
 from service.body.read import (
     BATCH_ADVICE,
     IMAGE_ADVICE,
-    announced_bytes,
-    check_is_form,
-    images_of,
+    body_too_large,
+    declared_body_bytes,
     read_body,
-    too_large,
 )
 from service.context import context_of
 from service.deadline import Deadline
-from service.errors import InternalError, error_headers, problem_response
+from service.errors import InternalError
 from service.metrics.stage_times import TOTAL, StageTimes
 from service.pipeline.admission import Permit
 from service.pipeline.disconnect import while_connected
 from service.pipeline.options import RequestOptions
 from service.pipeline.query import BATCH_MEDIA_OUTPUTS, SegmentQuery
 from service.pipeline.segment import SegmentAnswer, Segmenter, content_digest
+from service.problem_response import problem_headers, problem_response
 from service.render import Output
 
 JSON_OUTPUTS = {Output.rle, Output.polygons, Output.summary}
@@ -70,7 +70,7 @@ class Outcome:
     @property
     def retry_after(self) -> str:
         problem = self.result
-        headers = error_headers(problem) if isinstance(problem, ProblemError) else {}
+        headers = problem_headers(problem) if isinstance(problem, ProblemError) else {}
         return headers.get("Retry-After", "")
 
 
@@ -103,8 +103,8 @@ class Batch:
     async def _answer(self, body: bytes, place: Permit, stages: StageTimes) -> SegmentAnswer:
         max_body_bytes = self.segmenter.settings.max_body_bytes
         if len(body) > max_body_bytes:
-            raise too_large(len(body), max_body_bytes, IMAGE_ADVICE)
-        async with self.deadline.for_mask():
+            raise body_too_large(len(body), max_body_bytes, IMAGE_ADVICE)
+        async with self.deadline.enforced():
             return await self.segmenter.answer(body, self.wanted, place, stages)
 
 
@@ -112,29 +112,29 @@ async def segment_batch(segmenter: Segmenter, request: Request, query: SegmentQu
     """Answer a request of several images; raises ProblemError for what concerns all of them."""
     context = context_of(request)
     stages = context.stages
-    deadline = Deadline.of(request, query.timeout_ms, segmenter.settings)
+    deadline = Deadline.of(context, query.timeout_ms, segmenter.settings)
     admission = segmenter.admission
     model = segmenter.models.resolve(query.model)
-    check_is_form(request)
-    coding = coding_of(request.headers)
+    check_is_multipart(request)
+    coding = content_coding(request.headers)
     max_bytes = segmenter.settings.max_batch_body_bytes
-    admission.check(model, announced_bytes(request, max_bytes, BATCH_ADVICE))
+    admission.check(model, declared_body_bytes(request, max_bytes, BATCH_ADVICE))
     with stages.timing("read"):
         async with segmenter.reading.arriving(deadline) as arrival:
             body = await read_body(request, max_bytes, arrival, BATCH_ADVICE)
-    deadline = deadline.with_body()
+    deadline = deadline.at_body_end()
     with admission.slot(model) as place:  # the request's place is that of its first image
         place.hold_bytes(len(body))
         async with while_connected(request):
-            async with deadline.for_mask():
+            async with deadline.enforced():
                 with stages.timing("read"):
-                    body = await segmenter.unpacking.whole(
+                    body = await segmenter.unpacking.decompress(
                         body, coding, max_bytes, place.hold_bytes, BATCH_ADVICE
                     )
-                    uploads = await images_of(request, body)
+                    uploads = await images_of_batch(request, body)
             context.image_count = len(uploads)
-            charge_others(request, len(uploads))
-            async with deadline.for_mask():
+            charge_further_images(request, len(uploads))
+            async with deadline.enforced():
                 wanted = await segmenter.wanted(request, query, BATCH_MEDIA_OUTPUTS)
             batch = Batch(segmenter, wanted, deadline, stages.ms["read"], context.request_id)
             first, *others = uploads
@@ -157,7 +157,9 @@ def respond(outcomes: Sequence[Outcome], *, as_json: bool) -> Response:
     else:
         body, media_type = write_mixed(
             [
-                Part({**outcome.headers, **place_headers(index, outcome.filename)}, outcome.body)
+                MixedPart(
+                    {**outcome.headers, **part_headers(index, outcome.filename)}, outcome.body
+                )
                 for index, outcome in enumerate(outcomes)
             ]
         )

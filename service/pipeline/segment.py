@@ -25,13 +25,14 @@ from service.backend.health import Health
 from service.backend.queue import Bounds, Frame, QueueEntry
 from service.backend.registry import ModelRegistry
 from service.backend.retry import Retry
-from service.body.content_encoding import Decompression, coding_of
-from service.body.limits import BodyBudget
-from service.body.read import IMAGE_ADVICE, announced_bytes, image_taker, read_body
+from service.body.budget import BodyBudget
+from service.body.content_encoding import Decompressor, content_coding
+from service.body.content_type import image_extractor
+from service.body.read import IMAGE_ADVICE, declared_body_bytes, read_body
 from service.context import context_of
 from service.deadline import Deadline
 from service.errors import (
-    ConnectionBrokeError,
+    ConnectionBrokenError,
     ModelMissingError,
     NotReadyError,
     WorkerCrashedError,
@@ -57,7 +58,7 @@ OUTCOMES: Mapping[type[ProblemError], str] = {
     NotReadyError: "not_ready",
     ModelMissingError: "not_ready",
     WorkerCrashedError: "crashed",
-    ConnectionBrokeError: "crashed",
+    ConnectionBrokenError: "crashed",
     WorkerSilentError: "timed_out",
 }
 
@@ -96,7 +97,7 @@ class Segmenter:
     models: ModelRegistry
     admission: Admission
     reading: BodyBudget
-    unpacking: Decompression
+    unpacking: Decompressor
     dispatchers: Mapping[str, Dispatcher]
     health: Health
     metrics: Metrics
@@ -104,21 +105,22 @@ class Segmenter:
 
     async def segment(self, request: Request, query: SegmentQuery) -> Response:
         """Answer one request; raises ProblemError, or ClientDisconnect."""
-        stages = context_of(request).stages
-        deadline = Deadline.of(request, query.timeout_ms, self.settings)
+        context = context_of(request)
+        stages = context.stages
+        deadline = Deadline.of(context, query.timeout_ms, self.settings)
         model = self.models.resolve(query.model)
-        take, coding = image_taker(request), coding_of(request.headers)
+        take, coding = image_extractor(request), content_coding(request.headers)
         max_bytes = self.settings.max_body_bytes
-        self.admission.check(model, announced_bytes(request, max_bytes))
+        self.admission.check(model, declared_body_bytes(request, max_bytes))
         with stages.timing("read"):
             async with self.reading.arriving(deadline) as arrival:
                 body = await read_body(request, max_bytes, arrival)
-        deadline = deadline.with_body()
+        deadline = deadline.at_body_end()
         with self.admission.slot(model) as place:
             place.hold_bytes(len(body))
-            async with while_connected(request), deadline.for_mask():
+            async with while_connected(request), deadline.enforced():
                 with stages.timing("read"):
-                    body = await self.unpacking.whole(
+                    body = await self.unpacking.decompress(
                         body, coding, max_bytes, place.hold_bytes, IMAGE_ADVICE
                     )
                     image = await take(body)

@@ -5,8 +5,9 @@ from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTO
 
 from service import logs
 from service.app import create_app
-from service.auth.dependencies import Authenticator
-from service.server.server import Server, shorten_collections, uvicorn_options, within_open_files
+from service.auth.authenticator import Authenticator
+from service.server.open_files import within_open_files
+from service.server.server import Server, shorten_collections, uvicorn_options
 from service.server.supervisor import supervise
 from service.settings import Settings
 

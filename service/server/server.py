@@ -10,7 +10,6 @@ import asyncio
 import ctypes
 import gc
 import os
-import resource
 import signal
 import socket
 import struct
@@ -30,8 +29,6 @@ from service.server.open_connections import OpenConnections
 from service.settings import Settings
 
 KEEP_ALIVE_S = 75
-# files that a process has open beside connections
-OTHER_FILES = 256
 # linux/filter.h: a packet filter of one instruction, which keeps 0 bytes of each packet
 SO_ATTACH_FILTER, BPF_RET = 26, 0x06
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -160,38 +157,3 @@ def connected(listener: socket.socket) -> Iterator[socket.socket]:
             client, _ = listener.accept()
             client.setblocking(False)
             yield client
-
-
-def within_open_files(settings: Settings) -> Settings:
-    """Allow as many open files as the connections of one process need; where that cannot be, allow
-    fewer connections.
-    """
-    processes = settings.gateway_processes
-    asked = ConnectionLimits.of(settings).max_connections
-    enough = allow_open_files(asked)
-    if enough == asked:
-        return settings
-    return settings.model_copy(update={"max_connections": enough * processes})
-
-
-def allow_open_files(connections: int) -> int:
-    """Raise this process's limit on open files, if it may, to what so many connections need; return
-    how many it is enough for, and say so where these are fewer.
-    """
-    asked = wanted = 2 * connections + OTHER_FILES  # as many again may be told to go
-    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if most != resource.RLIM_INFINITY:
-        wanted = min(wanted, most)
-    if resource.RLIM_INFINITY != allowed < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
-    if wanted >= asked:
-        return connections
-    enough = max(1, (wanted - min(OTHER_FILES, wanted // 2)) // 2)
-    logger.warning(
-        "the limit on open files allows fewer connections; raise it (ulimit -n), or lower "
-        "FCNSERVE_MAX_CONNECTIONS",
-        open_files=wanted,
-        needed=asked,
-        max_connections=enough,
-    )
-    return enough

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import service.errors  # noqa: F401 - defines the subclasses of ProblemError
 from handlers.shared.errors import ProblemError
-from service.auth.keys_file import LOOK_EVERY_S, STALE_S
+from service.auth.keys_file import READ_INTERVAL_S, STALE_AFTER_S
 from service.cli.main import app
 from service.metrics.gateway import Metrics
 from service.pipeline.query import SegmentQuery
@@ -116,7 +116,7 @@ def test_a_command_of_the_training_page_has_only_options_that_exist(command: str
 
 
 def test_the_docs_state_how_long_a_removed_key_stays_valid() -> None:
-    most_s = f"{2 * LOOK_EVERY_S + STALE_S:.0f}"  # the file is read within two periods
+    most_s = f"{2 * READ_INTERVAL_S + STALE_AFTER_S:.0f}"  # the file is read within two periods
     assert f"no key is valid after {most_s} seconds" in TEXT
     assert f"({most_s} where the file system hangs" in TEXT
 

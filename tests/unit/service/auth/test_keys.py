@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
 from service.auth.keys import MAX_KEYS, Key, Keys, KeysFileError, make_key, read_keys
-from service.auth.keys_file import STALE_S, KeysFile
+from service.auth.keys_file import STALE_AFTER_S, KeysFile
 from service.cli.main import app
 
 SECRET, KEY = make_key("camera-7")
@@ -300,7 +300,7 @@ def test_a_file_system_that_hangs_holds_no_request_up_and_lets_none_in_for_ever(
     looking.start()
     assert reached.wait(30)
     assert keys.find(SECRET.encode()) == KEY
-    now_s += STALE_S + 1
+    now_s += STALE_AFTER_S + 1
     assert keys.find(SECRET.encode()) is None
     released.set()
     looking.join(30)

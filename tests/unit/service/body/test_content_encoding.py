@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from service.body.content_encoding import MOST_MEMBERS, PIECE_BYTES, Decompression, Hold
+from service.body.content_encoding import MOST_MEMBERS, PIECE_BYTES, Decompressor, Hold
 from service.body.read import IMAGE_ADVICE
 from service.errors import BodyTooLargeError, BusyError
 from tests.support.fakes import CAT, Gateway, running
@@ -120,8 +120,8 @@ async def test_a_bomb_ends_at_the_limit(gateway: Gateway, members: int) -> None:
 
 
 @pytest.fixture
-def unpacking() -> Iterator[Decompression]:
-    unpacking = Decompression()
+def unpacking() -> Iterator[Decompressor]:
+    unpacking = Decompressor()
     yield unpacking
     unpacking.close()
 
@@ -130,18 +130,18 @@ def counted(more_bytes: int) -> None:
     """Has room for all."""
 
 
-async def unpack(unpacking: Decompression, body: bytes, max_body_bytes: int, hold: Hold) -> bytes:
-    return await unpacking.whole(body, "gzip", max_body_bytes, hold, IMAGE_ADVICE)
+async def unpack(unpacking: Decompressor, body: bytes, max_body_bytes: int, hold: Hold) -> bytes:
+    return await unpacking.decompress(body, "gzip", max_body_bytes, hold, IMAGE_ADVICE)
 
 
-async def test_the_limit_itself_is_unpacked(unpacking: Decompression) -> None:
+async def test_the_limit_itself_is_unpacked(unpacking: Decompressor) -> None:
     body = gzip.compress(bytes(LIMIT))
     assert len(await unpack(unpacking, body, LIMIT, counted)) == LIMIT
     with pytest.raises(BodyTooLargeError):
         await unpack(unpacking, body, LIMIT - 1, counted)
 
 
-async def test_no_more_is_unpacked_than_there_is_room_for(unpacking: Decompression) -> None:
+async def test_no_more_is_unpacked_than_there_is_room_for(unpacking: Decompressor) -> None:
     held = 0
 
     def hold(more_bytes: int) -> None:
@@ -166,7 +166,7 @@ async def test_no_more_is_unpacked_than_there_is_room_for(unpacking: Decompressi
     ],
 )
 async def test_what_is_held_at_the_end_is_what_the_body_has_then(
-    unpacking: Decompression, body: bytes, unpacked_bytes: int
+    unpacking: Decompressor, body: bytes, unpacked_bytes: int
 ) -> None:
     held = [len(body)]
     assert len(await unpack(unpacking, body, BOMB_BYTES, held.append)) == unpacked_bytes
@@ -176,7 +176,7 @@ async def test_what_is_held_at_the_end_is_what_the_body_has_then(
 
 @pytest.mark.parametrize("empty_members", [0, MOST_MEMBERS - 1])
 async def test_neither_what_was_packed_nor_what_comes_out_is_copied_whole(
-    unpacking: Decompression, empty_members: int
+    unpacking: Decompressor, empty_members: int
 ) -> None:
     noise = random.Random(1).randbytes(BOMB_BYTES)
     body = gzip.compress(b"") * empty_members + gzip.compress(noise, 1)
@@ -186,7 +186,7 @@ async def test_neither_what_was_packed_nor_what_comes_out_is_copied_whole(
 
 
 async def test_unpacking_ends_between_two_pieces_when_its_deadline_passes(
-    unpacking: Decompression,
+    unpacking: Decompressor,
 ) -> None:
     asked: list[int] = []
 
@@ -202,7 +202,7 @@ async def test_unpacking_ends_between_two_pieces_when_its_deadline_passes(
     assert await unpack(unpacking, gzip.compress(CAT), LIMIT, counted) == CAT
 
 
-async def test_a_small_body_waits_for_no_large_one(unpacking: Decompression) -> None:
+async def test_a_small_body_waits_for_no_large_one(unpacking: Decompressor) -> None:
     bombs = [asyncio.create_task(unpack(unpacking, BOMB, BOMB_BYTES, counted)) for _ in range(8)]
     await asyncio.sleep(0)
     assert await unpack(unpacking, gzip.compress(CAT), LIMIT, counted) == CAT

@@ -14,8 +14,8 @@ from aiohttp.test_utils import TestServer
 from starlette.datastructures import Headers
 
 from handlers.shared.errors import ProblemError
+from service.body.json_image import MAX_JSON_MARKS, read_json
 from service.body.multipart import IMAGES, ONE_IMAGE, Form, read_form
-from service.body.read import MAX_JSON_MARKS, read_json
 from tests.support.fakes import CAT, Gateway, running
 
 BODY_BYTES = 20_000_000

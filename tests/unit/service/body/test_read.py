@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from starlette.datastructures import Headers
 from starlette.requests import Request
 
+from service.body.json_image import from_json
 from service.body.multipart import from_multipart
-from service.body.read import announced_bytes, from_json, read_body
+from service.body.read import declared_body_bytes, read_body
 from service.deadline import Deadline
 from service.errors import (
     BadBase64Error,
@@ -25,7 +26,7 @@ from service.errors import (
     BodyTooLargeError,
 )
 from tests.support.fakes import CAT, Gateway, running, until
-from tests.unit.service.body.test_limits import reading_of
+from tests.unit.service.body.test_budget import reading_of
 
 LIMIT = 40_000  # the cat has 35,042 bytes, in base64 46,724
 JSON, FORM = "application/json", "multipart/form-data"
@@ -394,7 +395,7 @@ async def test_a_content_length_that_is_no_number_is_refused(
 
 @pytest.mark.parametrize("length", [b"abc", b"", b"\xb2", b"9" * 5000])
 def test_a_server_that_lets_it_through_gets_no_500(length: bytes) -> None:
-    assert announced_bytes(request_of([(b"content-length", length)], None), LIMIT) == 0
+    assert declared_body_bytes(request_of([(b"content-length", length)], None), LIMIT) == 0
 
 
 async def test_a_sender_that_breaks_off_is_no_failure_of_ours(gateway: Gateway) -> None:

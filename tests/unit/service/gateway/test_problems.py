@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
+import service.errors  # noqa: F401 - fills ProblemError's family
 from handlers.isolation.suspects import Suspicion
 from handlers.shared.errors import ProblemError, WorkerFailedError, WorkerOutOfMemoryError
-from service.errors import on_problem  # noqa: F401 - with its module, all kinds of problems
 from tests.support import photos
 from tests.support.fakes import CAT, FakeTorchServe, Gateway, running, until
 
@@ -433,7 +433,7 @@ async def test_a_problem_says_what_was_seen_and_what_to_do(case: Case) -> None:
 
 
 def test_no_code_is_without_a_case() -> None:
-    of_the_gate = {"unauthorized", "rate_limited"}  # tests/unit/service/auth/test_auth.py
+    of_the_gate = {"unauthorized", "rate_limited"}  # tests/unit/service/auth/test_authenticator.py
     assert {case.code for case in CASES} == set(KINDS) - of_the_gate
 
 

@@ -12,7 +12,8 @@ from prometheus_client.registry import Collector
 from structlog.testing import capture_logs
 
 from service.metrics.scrape import MOST_PAUSE_S, MOST_SHARE, Scrape
-from service.server.server import OTHER_FILES, allow_open_files, uvicorn_options, within_open_files
+from service.server.open_files import OTHER_FILES, allow_open_files, within_open_files
+from service.server.server import uvicorn_options
 from service.settings import Settings
 from tests.support.fakes import running
 from tests.unit.service.server.test_connections import connected, on_uvloop

@@ -20,7 +20,7 @@ from PIL import Image
 
 from handlers.shared.errors import BrokenImageError
 from service.body.multipart import MAX_BATCH_IMAGES
-from service.body.multipart_mixed import Part, place_headers, write_mixed
+from service.body.multipart_mixed import MixedPart, part_headers, write_mixed
 from service.metrics.stage_times import VERBS
 from service.render import Output, SummaryAnswer
 from tests.support import photos
@@ -404,7 +404,7 @@ async def test_a_hostile_filename_stays_a_filename(gateway: Gateway, name: str) 
 @given(st.text(st.characters(), max_size=80))
 def test_any_filename_comes_back_as_it_was(name: str) -> None:
     """All of Unicode, lone surrogates, which no UTF-8 can hold, as question marks."""
-    ((found, _),) = read_back([Part({"Content-Type": "x/y", **place_headers(0, name)}, b"")])
+    ((found, _),) = read_back([MixedPart({"Content-Type": "x/y", **part_headers(0, name)}, b"")])
     if name.strip():
         expected = name.encode(errors="replace").decode()
         assert message_from_bytes(found).get_filename() == expected.strip()  # the reader strips
@@ -412,11 +412,11 @@ def test_any_filename_comes_back_as_it_was(name: str) -> None:
 
 @given(st.lists(st.binary(max_size=200) | st.sampled_from([b"\r\n", b"\n--", b"\r"]), min_size=1))
 def test_any_bytes_come_back_as_they_were(bodies: list[bytes]) -> None:
-    read = read_back([Part({"Content-Type": "image/png"}, body) for body in bodies])
+    read = read_back([MixedPart({"Content-Type": "image/png"}, body) for body in bodies])
     assert [body for _, body in read] == bodies
 
 
-def read_back(written: Sequence[Part]) -> list[tuple[bytes, bytes]]:
+def read_back(written: Sequence[MixedPart]) -> list[tuple[bytes, bytes]]:
     """Heads and bodies of the parts, as Python's own library reads them."""
     body, media_type = write_mixed(written)
     message = message_from_bytes(f"Content-Type: {media_type}\r\n\r\n".encode() + body)

@@ -96,7 +96,7 @@ def in_front(check: Callable[[Request], Awaitable[None]]) -> Sequence[Any]:
     return [Depends(check), *(Security(scheme) for scheme in schemes)]
 
 
-def charge_others(request: Request, images: int) -> None:
+def charge_further_images(request: Request, images: int) -> None:
     """Charge a batch's images but the first, which `admit` has charged, to the request's key."""
     charge_key = context_of(request).charge_key
     if charge_key is not None:

@@ -104,7 +104,7 @@ class ArrivingBody:
     def due(self) -> float:
         """When more has to have come."""
         paid_s = self._arrived_bytes / self._reading.min_bytes_per_s
-        return min(self._deadline.at, self._began + GRACE_S + paid_s)
+        return min(self._deadline.at_s, self._began + GRACE_S + paid_s)
 
     def take(self, more_bytes: int) -> None:
         """Take account of bytes that have arrived; raises BusyError."""
@@ -138,7 +138,7 @@ class ArrivingBody:
         if self._given_up is not None:
             return self._given_up
         now = asyncio.get_running_loop().time()
-        if now >= self._deadline.at:
+        if now >= self._deadline.at_s:
             return ReadTimeoutError(f"no whole body {self._deadline.within}")
         return ReadTimeoutError(
             f"{self._arrived_bytes} bytes of the body came in {now - self._began:.1f} s; the least "

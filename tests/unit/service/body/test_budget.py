@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from handlers.shared.errors import ProblemError
 from service.app import reading_of as reading_of_process
-from service.body.limits import GRACE_S, BodyBudget
+from service.body.budget import GRACE_S, BodyBudget
 from service.deadline import Deadline
 from service.errors import BusyError, ReadTimeoutError
 from service.metrics.gateway import Metrics
