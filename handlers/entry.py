@@ -58,7 +58,7 @@ class FcnHandler:
         ignore_decoder_warnings()
         properties = context.system_properties
         self._pipeline = Pipeline.load(Path(properties["model_dir"]), properties.get("gpu_id"))
-        self._model = "{name}@{digest}".format_map(self._pipeline.card)
+        self._model = self._pipeline.card.tag
 
     def _record(self, name: str) -> None:
         """Begin to record what this process works on; here, once it is ready for it."""
@@ -70,19 +70,18 @@ class FcnHandler:
 
     def handle(self, data: list[dict[str, bytearray]], context: Any) -> list[bytes]:
         """Answer a batch: `data` holds one mapping per request, the image under `body`."""
-        from handlers.shared import wire as job
+        from handlers.job import read_job
+        from handlers.shared import wire
 
         jobs = [
-            job.read_job(
-                item.get("body", b""), context.get_request_header(place, job.OPTIONS_HEADER)
-            )
+            read_job(item.get("body", b""), context.get_request_header(place, wire.OPTIONS_HEADER))
             for place, item in enumerate(data)
         ]
         answers = self._pipeline.run(jobs, self._guard)
         for place, answer in enumerate(answers):
             context.set_response_content_type(place, answer.media_type)
-            context.set_response_header(place, job.MODEL_HEADER, self._model)
-            context.set_response_header(place, job.REPORT_HEADER, answer.report.json())
+            context.set_response_header(place, wire.MODEL_HEADER, self._model)
+            context.set_response_header(place, wire.REPORT_HEADER, answer.report.to_json())
         return [answer.body for answer in answers]
 
 

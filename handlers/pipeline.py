@@ -8,7 +8,6 @@ image's own answer; what a process has died on before runs after the others, alo
 (`handlers.isolation.guard`).
 """
 
-import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -18,15 +17,17 @@ from functools import partial
 from pathlib import Path
 
 from handlers.isolation.guard import Guard, TimeLimits
+from handlers.job import Answer, Job
 from handlers.log import with_fields
 from handlers.model_config import ModelConfig, load_config
 from handlers.runtime.cost_rates import measure_rates
 from handlers.runtime.device import choose_device, codec_threads
-from handlers.runtime.model_card import ModelCard, model_card
+from handlers.runtime.model_card import model_card
 from handlers.runtime.network import Network
 from handlers.runtime.warm_up import warm_up
 from handlers.shared.errors import ProblemError, WorkerFailedError
-from handlers.shared.wire import JSON_MEDIA_TYPE, PNG_MEDIA_TYPE, Answer, Job, Report
+from handlers.shared.model_card import WorkerModelCard
+from handlers.shared.wire import JSON_MEDIA_TYPE, PNG_MEDIA_TYPE, Report
 from handlers.stages.decode import Opened, Pixels, decode, open_photo
 from handlers.stages.encode import Mask, encode, labelled
 from handlers.stages.forward import forward
@@ -51,7 +52,7 @@ class Pipeline:
     """A loaded model and the threads around it."""
 
     def __init__(
-        self, config: ModelConfig, network: Network, costs: Costs, card: ModelCard
+        self, config: ModelConfig, network: Network, costs: Costs, card: WorkerModelCard
     ) -> None:
         self.card = card
         self._network = network
@@ -140,7 +141,7 @@ class Pipeline:
         return tracks
 
     def _describe(self) -> Answer:
-        return Answer(json.dumps(self.card).encode(), JSON_MEDIA_TYPE, Report({}))
+        return Answer(self.card.model_dump_json().encode(), JSON_MEDIA_TYPE, Report({}))
 
 
 def wants_card(job: Job | ProblemError) -> bool:

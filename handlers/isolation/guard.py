@@ -19,9 +19,9 @@ from typing import ParamSpec, TypeVar
 
 from handlers.isolation.suspects import CONVICTING, Suspects, Suspicion
 from handlers.isolation.trial_decode import Tried, decode_apart
+from handlers.job import Job
 from handlers.shared.errors import ProblemError
 from handlers.shared.flight_recorder import Active, Ending, Entry, FlightRecorder
-from handlers.shared.wire import Job
 from handlers.stages.share import Jobs
 
 # of TorchServe's patience with a batch: beyond it the worker would be killed without a word

@@ -1,4 +1,4 @@
-"""The model card: what the worker says of itself to the gateway and, through it, to the world."""
+"""Makes the model card, and the digest that names a model's answers; called by `Pipeline.load`."""
 
 import hashlib
 import json
@@ -9,36 +9,37 @@ import handlers
 from handlers.model_config import MODEL_FILE, ModelConfig
 from handlers.runtime.device import Device, from_environment
 from handlers.shared.cost import CostRates
+from handlers.shared.model_card import WorkerModelCard
 
 # the libraries that pixels and scores go through, apart from torch
 CODECS = ("isal", "numpy", "pillow", "simplejpeg")
 DIGEST_CHARACTERS = 16
 
-ModelCard = dict[str, object]
 
-
-def model_card(config: ModelConfig, folder: Path, device: Device, costs: CostRates) -> ModelCard:
+def model_card(
+    config: ModelConfig, folder: Path, device: Device, costs: CostRates
+) -> WorkerModelCard:
     """Describe a loaded model: what a client needs to read its masks, its digest, and how fast it
     is.
     """
-    return {
-        "name": config.name,
-        "version": config.version,
-        "architecture": config.architecture,
-        "digest": model_digest(config, folder, device),
-        "classes": config.classes,
-        "background_id": config.background_id,
-        "palette": config.palette,
-        "working_max_side": config.working_max_side,
-        "max_side_limit": config.max_side_limit,
-        "batch_size": config.batching.batch_size.on(device.kind),
-        "response_timeout_s": config.batching.response_timeout_s,
-        "workers": max(1, from_environment("FCNSERVE_WORKERS")),
-        "device": device.kind,
-        "precision": device.precision,
-        "numerics": device.numerics(),
-        "costs": costs.model_dump(),
-    }
+    return WorkerModelCard(
+        name=config.name,
+        version=config.version,
+        architecture=config.architecture,
+        digest=model_digest(config, folder, device),
+        classes=config.classes,
+        background_id=config.background_id,
+        palette=config.palette,
+        working_max_side=config.working_max_side,
+        max_side_limit=config.max_side_limit,
+        batch_size=config.batching.batch_size.on(device.kind),
+        response_timeout_s=config.batching.response_timeout_s,
+        workers=max(1, from_environment("FCNSERVE_WORKERS")),
+        device=device.kind,
+        precision=device.precision,
+        numerics=device.numerics(),
+        costs=costs,
+    )
 
 
 def model_digest(config: ModelConfig, folder: Path, device: Device) -> str:

@@ -1,66 +1,65 @@
-"""What a worker takes and gives: one `Job` and one `Answer` per image.
+"""The wire between gateway and worker: names of headers, media types, options and report.
 
-The gateway speaks this as JSON headers.
+An image travels through TorchServe as an HTTP body with one JSON header each way. The gateway
+writes `WorkerOptions` (`service.pipeline.options`) and reads `Report` (`service.backend.client`);
+the worker reads the options (`handlers.job`) and writes the report (`handlers.entry`).
 """
 
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from handlers.shared.errors import PROBLEM_MEDIA_TYPE, ProblemError, WorkerFailedError
+from handlers.shared.errors import WorkerFailedError
 
 OPTIONS_HEADER = "X-Fcnserve-Options"
-MODEL_HEADER = "X-Fcnserve-Model"
+MODEL_HEADER = "X-Fcnserve-Model"  # name@digest
 REPORT_HEADER = "X-Fcnserve-Report"
 
+# of every request: TorchServe would decode a body that it takes for JSON or text
+BODY_MEDIA_TYPE = "application/octet-stream"
+# of answers, beside PROBLEM_MEDIA_TYPE of `handlers.shared.errors`
 JSON_MEDIA_TYPE = "application/json"
-# an image that is to be sent again: see handlers/stages/share.py
-PUT_OFF_MEDIA_TYPE = "application/x-put-off"
 PNG_MEDIA_TYPE = "image/png"
+# an image that is to be sent again: see handlers/stages/share.py
+DEFERRED_MEDIA_TYPE = "application/x-put-off"
 
 
-class Options(BaseModel):
-    """What the gateway asks for; `describe` is answered with the model's card and needs no
-    image.
+class WorkerOptions(BaseModel):
+    """What the gateway asks for one image; `describe` is answered with the model's card and needs
+    no image.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     output: Literal["mask", "confidence", "describe"] = "mask"
     orientation: Literal["exif", "stored"] = "exif"
     max_side: int | None = Field(default=None, ge=1)
     # predicted CPU seconds: see handlers/shared/cost.py
     cost_s: float = Field(default=0.0, ge=0, allow_inf_nan=False)
-    # it would hold the answers of others in its batch
+    # the answers of its whole batch would wait for this image
     is_long: bool = False
-    # times that it was put off for the others of its batch
-    put_off: int = Field(default=0, ge=0)
-    # a worker has crashed with this image in hand, perhaps another TorchServe's
+    # times that a worker has deferred it in favour of the rest of its batch
+    deferrals: int = Field(
+        default=0, ge=0, validation_alias="put_off", serialization_alias="put_off"
+    )
+    # a worker has crashed with this image in work, perhaps another TorchServe's
     suspect: bool = False
     request_id: str = Field(default="", max_length=128, pattern=r"^[A-Za-z0-9._:/+=-]*$")
 
+    def to_json(self) -> str:
+        """Write one ASCII line, fit for a header; defaults are left out."""
+        return self.model_dump_json(by_alias=True, exclude_defaults=True)
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One image as it came, and what is wanted of it."""
 
-    body: bytes | bytearray
-    options: Options = field(default_factory=Options)
-
-    @property
-    def request_id(self) -> str:
-        """What the gateway calls the request, for the log."""
-        return self.options.request_id
+DESCRIBE = WorkerOptions(output="describe")
 
 
 @dataclass(frozen=True, slots=True)
 class GroupFigures:
-    """One forward pass: its images, their own pixels, and the pixels of the canvases they lay
-    on.
-    """
+    """One forward pass: its images, their own pixels, and the pixels of all their canvases."""
 
     images: int
     valid_pixels: int
@@ -69,10 +68,10 @@ class GroupFigures:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What happened to an image: milliseconds by pipeline verb, and the company it had.
+    """What happened to an image: milliseconds by pipeline verb, its batch, its forward pass, and
+    the pixels of its mask by class number.
 
-    A batch's and a group's figures ride on their first member only: sums count each once. A mask
-    tells how many of its pixels have which class.
+    The figures of a batch and of a pass ride on their first image only: sums count each once.
     """
 
     stages_ms: Mapping[str, float]
@@ -83,32 +82,34 @@ class Report:
     def with_stages(self, **stages_ms: float) -> "Report":
         return replace(self, stages_ms={**self.stages_ms, **stages_ms})
 
-    def json(self) -> str:
-        """One ASCII line, fit for a header."""
+    def to_json(self) -> str:
+        """Write one ASCII line, fit for a header."""
         fields = asdict(self)
         fields["stages_ms"] = {verb: round(ms, 3) for verb, ms in self.stages_ms.items()}
         return json.dumps(fields, separators=(",", ":"))
 
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The bytes for one image: a mask, a model card, or a problem (RFC 9457)."""
-
-    body: bytes
-    media_type: str
-    report: Report
-
     @classmethod
-    def of_problem(cls, error: ProblemError, report: Report) -> "Answer":
-        return cls(json.dumps(error.problem()).encode(), PROBLEM_MEDIA_TYPE, report)
+    def from_json(cls, line: str) -> "Report":
+        """Parse a worker's report; raises WorkerFailedError for one of another release.
+
+        Plain `json` and dataclasses: this runs once an answer, on the gateway's event loop.
+        """
+        try:
+            report: dict[str, Any] = json.loads(line)
+            return cls(
+                report["stages_ms"],
+                report["batch_images"],
+                read_group(report["group"]),
+                {int(number): pixels for number, pixels in report["class_pixels"].items()},
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise WorkerFailedError(
+                f"{REPORT_HEADER} is not what a worker of this version sends; "
+                "run gateway and worker from the same release"
+            ) from error
 
 
-def read_job(body: bytes | bytearray, options_json: str | None) -> Job | ProblemError:
-    """Read the gateway's options header; one that is not its own is a problem of this job alone."""
-    try:
-        return Job(body, Options.model_validate_json(options_json or "{}"))
-    except ValidationError:
-        return WorkerFailedError(
-            f"{OPTIONS_HEADER} is not what a gateway of this version sends; "
-            "run gateway and worker from the same release"
-        )
+def read_group(group: Mapping[str, int] | None) -> GroupFigures | None:
+    if group is None:
+        return None
+    return GroupFigures(group["images"], group["valid_pixels"], group["padded_pixels"])

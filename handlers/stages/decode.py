@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from handlers.job import Job
 from handlers.runtime.upsample import Wanted
 from handlers.shared import photo
-from handlers.shared.wire import Job
 
 Size = tuple[int, int]  # (height, width)
 Pixels = NDArray[np.uint8]  # (height, width, 3), RGB

@@ -8,8 +8,9 @@ the others' answers, and handed over again, a few times at most. Called by `hand
 
 from collections.abc import Mapping
 
+from handlers.job import Answer, Job
 from handlers.shared.errors import ProblemError
-from handlers.shared.wire import PUT_OFF_MEDIA_TYPE, Answer, Job, Report
+from handlers.shared.wire import DEFERRED_MEDIA_TYPE, Report
 
 # times that an image is put off; then it is worked on with whatever is there
 MOST_PUT_OFF = 4
@@ -23,11 +24,11 @@ def share(images: Jobs) -> tuple[Jobs, dict[int, Answer]]:
     if len(put_off) == len(images):
         put_off = set()
     now = {place: job for place, job in images.items() if place not in put_off}
-    return now, {place: Answer(b"", PUT_OFF_MEDIA_TYPE, Report({})) for place in put_off}
+    return now, {place: Answer(b"", DEFERRED_MEDIA_TYPE, Report({})) for place in put_off}
 
 
 def may_be_put_off(job: Job | ProblemError) -> bool:
     """Tell whether others would wait for an image, and it has not waited too often itself."""
     if not isinstance(job, Job):
         return False
-    return job.options.is_long and job.options.put_off < MOST_PUT_OFF
+    return job.options.is_long and job.options.deferrals < MOST_PUT_OFF

@@ -8,10 +8,10 @@ import numpy as np
 from PIL import Image
 from torch import Tensor, nn
 
+from handlers.job import Job
 from handlers.model_config import ModelConfig
 from handlers.pipeline import Pipeline
 from handlers.runtime.network import Network
-from handlers.shared.wire import Job
 from handlers.stages.decode import Pixels, decode, open_photo
 from loadtest.benchmark.rows import Check
 from loadtest.benchmark.strategies import NetworkLoop, PhotoLoop

@@ -13,11 +13,12 @@ from functools import partial
 
 from torch import Tensor
 
+from handlers.job import Answer, Job
 from handlers.model_config import ModelConfig
 from handlers.pipeline import Track, hold
 from handlers.runtime.device import codec_threads
 from handlers.runtime.network import Network
-from handlers.shared.wire import Answer, Job, Report
+from handlers.shared.wire import Report
 from handlers.stages.decode import Pixels, decode, open_photo
 from handlers.stages.encode import encode, labelled
 from handlers.stages.forward import forward, pass_figures

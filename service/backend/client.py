@@ -3,17 +3,23 @@
 An answer without our own header is TorchServe's own, and says that no worker took the image.
 """
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from types import SimpleNamespace
-from typing import Any
 
 import aiohttp
 from aiohttp.typedefs import LooseHeaders
 
-from handlers.shared.errors import PROBLEM_MEDIA_TYPE, WorkerFailedError
+from handlers.shared.errors import PROBLEM_MEDIA_TYPE
+from handlers.shared.wire import (
+    BODY_MEDIA_TYPE,
+    DEFERRED_MEDIA_TYPE,
+    MODEL_HEADER,
+    OPTIONS_HEADER,
+    REPORT_HEADER,
+    Report,
+    WorkerOptions,
+)
 from service.errors import (
     ConnectionBrokenError,
     ModelMissingError,
@@ -22,23 +28,8 @@ from service.errors import (
     WorkerSilentError,
 )
 
-OPTIONS_HEADER = "X-Fcnserve-Options"
-MODEL_HEADER = "X-Fcnserve-Model"
-REPORT_HEADER = "X-Fcnserve-Report"
-PUT_OFF_MEDIA_TYPE = "application/x-put-off"
-
 SKIPPED_HEADERS = ("Accept", "Accept-Encoding", "User-Agent")  # each costs the worker Python time
 CONNECT_TIMEOUT_S = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What the worker tells of an answer; see handlers/shared/wire.py."""
-
-    stages_ms: dict[str, float]
-    batch_images: int | None
-    group: dict[str, int] | None
-    class_pixels: dict[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +44,7 @@ class WorkerAnswer:
     @property
     def is_put_off(self) -> bool:
         """It is to be sent again: others of its batch went first."""
-        return self.media_type == PUT_OFF_MEDIA_TYPE
+        return self.media_type == DEFERRED_MEDIA_TYPE
 
     @property
     def outcome(self) -> str:
@@ -90,14 +81,14 @@ class TorchServeClient:
     def attempt_s(self, model: str) -> float:
         return max(self._attempt_timeout_s, self._allowed_s.get(model, 0.0))
 
-    async def send(self, model: str, body: bytes, options: Mapping[str, object]) -> WorkerAnswer:
+    async def send(self, model: str, body: bytes, options: WorkerOptions) -> WorkerAnswer:
         """Have `body` answered; raises NotReadyError, WorkerCrashedError or WorkerFailedError.
 
         Deadlines are the caller's; what TorchServe has lost is given up after the attempt's own.
         """
         headers: LooseHeaders = {
-            OPTIONS_HEADER: json.dumps(options, separators=(",", ":")),
-            "Content-Type": "application/octet-stream",
+            OPTIONS_HEADER: options.to_json(),
+            "Content-Type": BODY_MEDIA_TYPE,
         }
         url = f"{self._url}/predictions/{model}"
         seconds = self.attempt_s(model)
@@ -164,25 +155,8 @@ def read_answer(response: aiohttp.ClientResponse, body: bytes) -> WorkerAnswer:
         body,
         response.content_type,
         response.headers[MODEL_HEADER],
-        read_report(response.headers.get(REPORT_HEADER, "")),
+        Report.from_json(response.headers.get(REPORT_HEADER, "")),
     )
-
-
-def read_report(header: str) -> Report:
-    """Read the worker's report; another release may have written another one."""
-    try:
-        report: dict[str, Any] = json.loads(header)
-        return Report(
-            report["stages_ms"],
-            report["batch_images"],
-            report["group"],
-            {int(number): pixels for number, pixels in report["class_pixels"].items()},
-        )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise WorkerFailedError(
-            f"{REPORT_HEADER} is not what a worker of this version sends; "
-            "run gateway and worker from the same release"
-        ) from error
 
 
 def foreign_answer(status: int, model: str) -> NotReadyError | WorkerCrashedError:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 
 from handlers.shared.errors import ProblemError
+from handlers.shared.wire import WorkerOptions
 from service.backend.client import TorchServeClient
 from service.backend.registry import ModelRegistry
 from service.errors import ModelMissingError
@@ -17,7 +18,7 @@ from service.metrics.gateway import Metrics
 from service.settings import ROOT, Settings
 
 CANARY_PHOTO = ROOT / "service" / "samples" / "cat.jpg"
-CANARY_OPTIONS: dict[str, object] = {"max_side": 64}
+CANARY_OPTIONS = WorkerOptions(max_side=64)
 FIRST_POLL_S = 0.2
 
 logger = logging.getLogger(__name__)

@@ -6,10 +6,11 @@ import asyncio
 import math
 from collections.abc import Callable
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, computed_field
+from pydantic import ValidationError, computed_field
 
-from handlers.shared.cost import CostRates
 from handlers.shared.errors import PROBLEM_MEDIA_TYPE, ProblemError, WorkerFailedError, read_problem
+from handlers.shared.model_card import Rgb, WorkerModelCard
+from handlers.shared.wire import DESCRIBE
 from service.backend.client import TorchServeClient
 from service.backend.queue import Bounds
 from service.errors import DeadlineError, ModelNotFoundError
@@ -23,41 +24,9 @@ MOST_CARDS = 8
 # a name has two models while one takes the other's place, and either may tell its card
 MOST_ASKS = 3
 
-Rgb = tuple[int, int, int]
 
-DESCRIBE: dict[str, object] = {"output": "describe"}
-
-
-class ModelCard(BaseModel):
+class ModelCard(WorkerModelCard):
     """What a client needs to know of a model to read its masks."""
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    version: str
-    architecture: str
-    digest: str
-    classes: tuple[str, ...]
-    # workers of releases that say nothing of it took the first for it
-    background_id: int | None = Field(
-        0, description="the class that is none of the others; null where there is none"
-    )
-    palette: tuple[Rgb, ...]
-    working_max_side: int
-    max_side_limit: int
-    batch_size: int = Field(ge=1)
-    # a worker that takes longer for a batch is killed
-    response_timeout_s: float = Field(0.0, ge=0)
-    workers: int = Field(1, ge=1)
-    costs: CostRates
-    device: str
-    precision: str
-    numerics: str
-
-    @property
-    def tag(self) -> str:
-        """What `X-Model` says: name@digest."""
-        return f"{self.name}@{self.digest}"
 
     @property
     def slowest_batch_s(self) -> float:

@@ -6,15 +6,15 @@ Each answer's report comes from `service.pipeline.segment`, each card from
 """
 
 from collections import Counter as Tally
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, Metric
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from service.backend.client import Report
-from service.backend.registry import ModelCard
+from handlers.shared.model_card import WorkerModelCard
+from handlers.shared.wire import GroupFigures, Report
 
 IMAGES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 RATIOS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -66,7 +66,7 @@ class ReportMetrics:
             self._unnamed.setdefault(tag, Tally()).update(report.class_pixels)
             self._name_classes(tag)
 
-    def show(self, card: ModelCard) -> None:
+    def show(self, card: WorkerModelCard) -> None:
         """Show a model as the current one of its name."""
         self.models.show(card)
         for (
@@ -84,9 +84,9 @@ class ReportMetrics:
         for pixels in (self.valid_pixels, self.padded_pixels):
             pixels.labels(model)
 
-    def _observe_group(self, group: Mapping[str, int], model: str) -> None:
-        valid, padded = group["valid_pixels"], group["padded_pixels"]
-        self.group_images.labels(model).observe(group["images"])
+    def _observe_group(self, group: GroupFigures, model: str) -> None:
+        valid, padded = group.valid_pixels, group.padded_pixels
+        self.group_images.labels(model).observe(group.images)
         self.group_fill.labels(model).observe(valid / padded)
         self.valid_pixels.labels(model).inc(valid)
         self.padded_pixels.labels(model).inc(padded)
@@ -107,12 +107,12 @@ class ModelInfo(Collector):
     """The current models, as the process that is scraped knows them: an exchanged one is gone."""
 
     def __init__(self) -> None:
-        self._cards: dict[str, ModelCard] = {}
+        self._cards: dict[str, WorkerModelCard] = {}
 
-    def show(self, card: ModelCard) -> None:
+    def show(self, card: WorkerModelCard) -> None:
         self._cards[card.name] = card
 
-    def by_tag(self, tag: str) -> ModelCard | None:
+    def by_tag(self, tag: str) -> WorkerModelCard | None:
         return next((card for card in self._cards.values() if card.tag == tag), None)
 
     def collect(self) -> Iterable[Metric]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from handlers.shared import photo
 from handlers.shared.cost import Work, check_cost
+from handlers.shared.wire import WorkerOptions
 from service.backend.queue import Frame
 from service.backend.registry import ModelCard
 from service.errors import InvalidOptionError
@@ -58,16 +59,20 @@ class RequestOptions:
         """
         return replace(self.render, classes=class_ids(self.classes, card.classes))
 
-    def worker_options(self) -> dict[str, object]:
-        """Say to the worker what it has to know, and nothing that it takes by itself."""
-        options: dict[str, object] = {"request_id": self.request_id}
-        if self.render.output is Output.confidence:
-            options["output"] = "confidence"
-        if self.render.orientation != "exif":
-            options["orientation"] = self.render.orientation
-        if self.max_side is not None:
-            options["max_side"] = self.max_side
-        return options
+    def worker_options(
+        self, cost_s: float, *, is_long: bool, suspect: bool, deferrals: int
+    ) -> WorkerOptions:
+        """Make the worker's options for an attempt with one image."""
+        return WorkerOptions(
+            output="confidence" if self.render.output is Output.confidence else "mask",
+            orientation=self.render.orientation,
+            max_side=self.max_side,
+            cost_s=cost_s,
+            is_long=is_long,
+            deferrals=deferrals,
+            suspect=suspect,
+            request_id=self.request_id,
+        )
 
     def frame(self, header: photo.Header) -> Frame:
         """Say how large the network will see a photo, its frame's padding included."""

@@ -212,10 +212,9 @@ class Segmenter:
         self, image: Image, wanted: RequestOptions, *, is_long: bool, suspect: bool, put_off: int
     ) -> WorkerAnswer:
         """Goes on when the client has gone: the answer tells of its whole batch."""
-        options = wanted.worker_options() | {"cost_s": image.cost_s}
-        options |= {"is_long": True} if is_long else {}
-        options |= {"suspect": True} if suspect else {}
-        options |= {"put_off": put_off} if put_off else {}
+        options = wanted.worker_options(
+            image.cost_s, is_long=is_long, suspect=suspect, deferrals=put_off
+        )
         try:
             answer = await self.upstream.send(wanted.model, image.body, options)
         except ProblemError as problem:

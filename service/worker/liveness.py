@@ -9,7 +9,6 @@ while its workers are dead. Called by `service.worker.run`, and read by
 """
 
 import http.client
-import json
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -17,13 +16,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from handlers.shared.flight_recorder import last_signs_s
-from service.backend.client import MODEL_HEADER, OPTIONS_HEADER
-from service.backend.registry import DESCRIBE
+from handlers.shared.wire import BODY_MEDIA_TYPE, DESCRIBE, MODEL_HEADER, OPTIONS_HEADER
 
 INTERVAL_S = 5.0
 # until the first answer; somebody waits for it
 FIRST_INTERVAL_S = 0.5
-HEADERS = {OPTIONS_HEADER: json.dumps(DESCRIBE), "Content-Type": "application/octet-stream"}
+HEADERS = {OPTIONS_HEADER: DESCRIBE.to_json(), "Content-Type": BODY_MEDIA_TYPE}
 
 
 class LivenessProbe:

@@ -27,15 +27,15 @@ from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
+from handlers.job import Answer
 from handlers.shared.cost import CostRates, DecodeRate
 from handlers.shared.errors import ProblemError
 from handlers.shared.photo import DEFAULT_FORMATS, OPTIONAL_FORMATS, read_header
 from handlers.shared.png import write_grey_alpha, write_indexed
 from handlers.shared.wire import (
+    DEFERRED_MEDIA_TYPE,
     MODEL_HEADER,
     OPTIONS_HEADER,
-    PUT_OFF_MEDIA_TYPE,
-    Answer,
     GroupFigures,
     Report,
 )
@@ -175,7 +175,7 @@ class FakeTorchServe:
             headers={
                 **FOREIGN_HEADERS,
                 MODEL_HEADER: f"{name}@{self.digest}",
-                "X-Fcnserve-Report": answer.report.json(),
+                "X-Fcnserve-Report": answer.report.to_json(),
             },
         )
 
@@ -207,7 +207,7 @@ class FakeTorchServe:
             name, options = request.match_info["name"], json.loads(request.headers[OPTIONS_HEADER])
             if options.get("output") == "describe" or next(left, None) is None:
                 return self.answer(name, await request.read(), options)
-            return self.sent(name, Answer(b"", PUT_OFF_MEDIA_TYPE, Report({})))
+            return self.sent(name, Answer(b"", DEFERRED_MEDIA_TYPE, Report({})))
 
         return fault
 

@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from handlers.job import Answer, Job
 from handlers.model_config import MODEL_FILE, ModelConfig, load_config
 from handlers.net.exact.geometry import Place
 from handlers.pipeline import Pipeline
 from handlers.runtime.device import Device
 from handlers.runtime.network import Network
 from handlers.shared.errors import ProblemError
-from handlers.shared.wire import Answer, Job
+from handlers.shared.model_card import WorkerModelCard
 from handlers.stages.plan import Costs, Frame
 from tests.support.photos import save
 
@@ -97,7 +98,7 @@ def network(precision: str = "fp32") -> Network:
 
 def pipeline(net: Network, **changes: Any) -> Pipeline:
     config = ModelConfig.model_validate(document(**changes))
-    card: dict[str, object] = {"name": config.name, "digest": "0123456789abcdef"}
+    card = WorkerModelCard.model_construct(name=config.name, digest="0123456789abcdef")
     return Pipeline(config, net, SHARING, card)
 
 

@@ -8,10 +8,10 @@ differs. Called by the `on_*.py` files, inside their own environments. `PLAIN` e
 from collections.abc import Sequence
 from pathlib import Path
 
+from handlers.job import Job
 from handlers.model_config import load_config
 from handlers.runtime.device import choose_device
 from handlers.runtime.network import Network
-from handlers.shared.wire import Job
 from loadtest.benchmark.strategies import GROUPINGS, PhotoLoop, networks_of
 from loadtest.peers.servers.plain_work import PlainWork
 from loadtest.peers.servers.setup import PLAIN, Setup

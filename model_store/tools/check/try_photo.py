@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from handlers.job import Answer, Job
 from handlers.model_config import Batching, Ladder, ModelConfig
 from handlers.pipeline import Pipeline
 from handlers.runtime.cost_rates import measure_rates
@@ -15,7 +16,7 @@ from handlers.runtime.model_card import model_card
 from handlers.runtime.network import Network
 from handlers.runtime.warm_up import warm_up
 from handlers.shared.errors import read_problem
-from handlers.shared.wire import PNG_MEDIA_TYPE, Answer, Job
+from handlers.shared.wire import PNG_MEDIA_TYPE
 
 # of which the fastest counts: others may use the machine too
 REPEATS = 3
@@ -47,9 +48,7 @@ def try_photo(folder: Path, config: ModelConfig, photo: bytes) -> Trial:
     load_s = time.perf_counter() - started
     answer = segment(pipeline, photo)  # the first of a size prepares its kernels
     photo_ms = min(timed_ms(pipeline, photo) for _ in range(REPEATS))
-    return Trial(
-        answer.body, load_s, photo_ms, str(pipeline.card["numerics"]), seen(answer, config)
-    )
+    return Trial(answer.body, load_s, photo_ms, pipeline.card.numerics, seen(answer, config))
 
 
 def timed_ms(pipeline: Pipeline, photo: bytes) -> float:

@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from handlers.job import Job
 from handlers.log import log_to_stderr, with_fields
-from handlers.shared.wire import Job, Options
+from handlers.shared.wire import WorkerOptions
 from tests.support.worker import FakeNetwork, jobs_of, pipeline, plain
 
 
@@ -85,7 +86,10 @@ def test_each_image_has_a_line_with_its_request_and_stages_when_debugging(
     monkeypatch.setenv("FCNSERVE_LOG_FORMAT", "json")
     monkeypatch.setenv("FCNSERVE_LOG_LEVEL", "debug")
     log_to_stderr()
-    jobs = [Job(plain((9, 9), 1), Options(request_id="a")), Job(b"none", Options(request_id="b"))]
+    jobs = [
+        Job(plain((9, 9), 1), WorkerOptions(request_id="a")),
+        Job(b"none", WorkerOptions(request_id="b")),
+    ]
     pipeline(FakeNetwork()).run(jobs)
     good, bad = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert (good["event"], good["request_id"], good["media_type"]) == ("image", "a", "image/png")

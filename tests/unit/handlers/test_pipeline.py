@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from handlers.isolation.guard import Batch, Guard, TimeLimits
+from handlers.job import Job
 from handlers.pipeline import Pipeline
-from handlers.shared.wire import GroupFigures, Job, Options
+from handlers.shared.wire import GroupFigures, WorkerOptions
 from handlers.stages.share import Jobs
 from tests.support.photos import jpeg, save
 from tests.support.reference import reference_labels
@@ -74,10 +75,10 @@ def test_an_empty_batch_has_no_answers(real: Pipeline) -> None:
 
 
 def test_the_card_is_told_beside_photos_and_needs_no_image(real: Pipeline) -> None:
-    describe = Job(b"", Options(output="describe"))
+    describe = Job(b"", WorkerOptions(output="describe"))
     card, mask, last = real.run([describe, Job(plain(SMALL, 0)), describe])
     assert card.media_type == last.media_type == "application/json"
-    assert json.loads(card.body) == json.loads(last.body) == real.card
+    assert json.loads(card.body) == json.loads(last.body) == real.card.model_dump(mode="json")
     assert mask.media_type == "image/png"
     assert [answer.report.batch_images for answer in (card, mask, last)] == [None, 1, None]
 
@@ -91,7 +92,7 @@ def test_max_side_reduces_what_the_network_sees_and_not_the_mask(
 ) -> None:
     seen: list[tuple[int, ...]] = []
     net = FakeNetwork(lambda photos: seen.extend(photo.shape for photo in photos))
-    job = Job(plain(size, 5), Options(max_side=longest))
+    job = Job(plain(size, 5), WorkerOptions(max_side=longest))
     (asked,) = pipeline(net).run([job])
     (default,) = pipeline(net, working_max_side=longest).run(jobs_of(plain(size, 5)))
     assert seen == 2 * [(round(size[0] * longest / 600), round(size[1] * longest / 600), 3)]
@@ -106,7 +107,7 @@ def test_orientation_turns_the_mask_with_the_photo() -> None:
     turned, stored = pipeline(FakeNetwork()).run(
         [
             Job(body),
-            Job(body, Options(orientation="stored")),
+            Job(body, WorkerOptions(orientation="stored")),
         ]
     )
     assert labels_of(turned).shape == (30, 20)
@@ -156,7 +157,7 @@ def test_an_image_without_an_outcome_gets_a_problem_and_not_the_card(
         def batch(self, images: Jobs, limits: TimeLimits) -> Iterator[Batch]:
             yield Batch({place: job for place, job in images.items() if place != 1}, iter(()))
 
-    describe = Job(b"", Options(output="describe"))
+    describe = Job(b"", WorkerOptions(output="describe"))
     jobs = [Job(plain(SMALL, 1)), Job(plain(SMALL, 2)), describe, Job(plain(SMALL, 3))]
     answers = pipeline(FakeNetwork()).run(jobs, Forgetful())
     assert labels_or_codes([answers[0], answers[1], answers[3]]) == [1, "worker_failed", 3]
@@ -168,7 +169,7 @@ def test_suspects_get_the_same_bytes_after_the_others(tmp_path: Path) -> None:
     net = FakeNetwork()
     made = pipeline(net)
     guard = Guard.at(tmp_path)
-    suspect = Job(plain(SMALL, 2), Options(suspect=True))
+    suspect = Job(plain(SMALL, 2), WorkerOptions(suspect=True))
     together = made.run(jobs_of(plain(SMALL, 1), plain(SMALL, 2), plain(SMALL, 3)))
     net.passes.clear()
     answers = made.run([Job(plain(SMALL, 1)), suspect, Job(plain(SMALL, 3))], guard)

@@ -2,15 +2,15 @@
 
 from prometheus_client import CollectorRegistry, generate_latest
 
+from handlers.shared.wire import GroupFigures, Report
 from loadtest.measure.counters import METRICS, sums
-from service.backend.client import Report
 from service.metrics.worker_reports import ReportMetrics
 
 
 def test_counts_of_all_models_are_added_up_and_none_is_missed() -> None:
     registry = CollectorRegistry()
     metrics = ReportMetrics(registry)
-    group = {"images": 2, "valid_pixels": 50, "padded_pixels": 64}
+    group = GroupFigures(images=2, valid_pixels=50, padded_pixels=64)
     for tag in ("cats@0", "dogs@1"):
         metrics.observe(Report({}, 3, group, {}), tag)
     found = sums(generate_latest(registry).decode())

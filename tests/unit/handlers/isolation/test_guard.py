@@ -17,9 +17,10 @@ from handlers.isolation import guard as guard_module
 from handlers.isolation import suspects as suspects_module
 from handlers.isolation.guard import Guard, RecordingGuard, TimeLimits
 from handlers.isolation.suspects import Suspects
+from handlers.job import Job
 from handlers.shared.errors import ProblemError
 from handlers.shared.flight_recorder import Active, Entry, FlightRecorder, last_signs_s, take_ended
-from handlers.shared.wire import Job, Options
+from handlers.shared.wire import WorkerOptions
 from tests.support.crashing_images import copy_of_worker, killer
 from tests.support.photos import jpeg, photo
 
@@ -36,7 +37,8 @@ from itertools import chain
 from pathlib import Path
 from handlers import photo
 from handlers.isolation.guard import Guard, TimeLimits
-from handlers.shared.wire import Job, Options
+from handlers.job import Job
+from handlers.shared.wire import WorkerOptions
 
 def height(job):
     return len(photo.decode(job.body, photo.read_header(job.body)))
@@ -47,7 +49,7 @@ guard.catch_crashes()
 print("ready", flush=True)
 for line in sys.stdin:
     jobs = {
-        place: Job(bytes.fromhex(body), Options(**options))
+        place: Job(bytes.fromhex(body), WorkerOptions(**options))
         for place, (body, options) in enumerate(json.loads(line))
     }
     told = {}
@@ -337,7 +339,7 @@ def test_without_room_for_a_record_everything_is_worked_on(
     guard = Guard.at(folder)
     assert not isinstance(guard, RecordingGuard)
     assert list(folder.iterdir()) == []
-    jobs = {0: Job(GOOD), 1: Job(GOOD, Options(suspect=True))}
+    jobs = {0: Job(GOOD), 1: Job(GOOD, WorkerOptions(suspect=True))}
     with guard.batch(jobs, LIMITS) as batch:
         assert batch.together == jobs
         assert list(batch.later) == []
@@ -349,7 +351,7 @@ def test_a_folder_that_is_cleared_away_stops_nobody(folder: Path) -> None:
         for file in path.iterdir():
             file.unlink() if file.is_file() else file.rmdir()
         path.rmdir() if path.exists() else None
-    with guard.batch({0: Job(GOOD), 1: Job(GOOD, Options(suspect=True))}, LIMITS) as batch:
+    with guard.batch({0: Job(GOOD), 1: Job(GOOD, WorkerOptions(suspect=True))}, LIMITS) as batch:
         assert [list(batch.together), *map(list, batch.later)] == [[0], [1]]
     guard.close()
 
@@ -360,7 +362,7 @@ def test_an_image_whose_trials_are_killed_is_refused_though_nothing_can_be_noted
     monkeypatch.setattr(guard_module, "decode_apart", lambda images, _: ["killed"] * len(images))
     guard = Guard.at(folder)
     (folder / "suspects").rmdir()
-    with guard.batch({0: Job(GOOD, Options(suspect=True))}, LIMITS) as batch:
+    with guard.batch({0: Job(GOOD, WorkerOptions(suspect=True))}, LIMITS) as batch:
         ((place, refused),) = next(batch.later).items()
     guard.close()
     assert place == 0
@@ -373,6 +375,6 @@ def test_a_batch_ends_itself_before_torchserve_ends_the_worker() -> None:
 
 
 def test_a_batch_may_take_three_times_what_is_predicted_of_its_images_on_every_thread() -> None:
-    jobs = [Job(GOOD, Options(cost_s=seconds)) for seconds in (0.5, 1.5)]
+    jobs = [Job(GOOD, WorkerOptions(cost_s=seconds)) for seconds in (0.5, 1.5)]
     assert TimeLimits(10, threads=1, spare_cpu_s=4).cpu_s(jobs) == 4 + 3 * 2
     assert TimeLimits(10, threads=8, spare_cpu_s=4).cpu_s(jobs) == 8 * (4 + 3 * 2)

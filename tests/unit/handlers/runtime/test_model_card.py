@@ -23,7 +23,7 @@ def digest(folder: Path, device: Device | None = None) -> str:
 
 
 def test_a_card_tells_a_client_how_to_read_a_mask(folder: Path) -> None:
-    told = json.loads(json.dumps(model_card(load_config(folder), folder, cpu(), FAKE_COSTS)))
+    told = json.loads(model_card(load_config(folder), folder, cpu(), FAKE_COSTS).model_dump_json())
     assert told["name"] == "fcn8s-lite0"
     assert told["digest"] == digest(folder)
     assert len(told["classes"]) == len(told["palette"]) == CLASSES

@@ -1,4 +1,4 @@
-"""The wire between gateway and worker: headers of one ASCII line, whatever they tell."""
+"""Options and reports between gateway and worker are headers: one line of printable ASCII."""
 
 import json
 
@@ -6,51 +6,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handlers.shared.errors import BrokenImageError, ProblemError, WorkerFailedError, read_problem
-from handlers.shared.wire import Answer, GroupFigures, Job, Options, Report, read_job
+from handlers.shared.errors import WorkerFailedError
+from handlers.shared.wire import DESCRIBE, GroupFigures, Report, WorkerOptions
 
 milliseconds = st.floats(0, 1e9)
 
 
-@pytest.mark.parametrize("header", [None, "", "{}"], ids=["missing", "empty", "no-option"])
-def test_without_options_a_mask_is_meant(header: str | None) -> None:
-    assert read_job(b"photo", header) == Job(b"photo", Options(output="mask", orientation="exif"))
-
-
-def test_options_are_read() -> None:
-    header = (
-        '{"output":"confidence", "orientation": "stored", "max_side": 640, "request_id": "a-1/2"}'
-    )
-    expected = Options(output="confidence", orientation="stored", max_side=640, request_id="a-1/2")
-    assert read_job(bytearray(b"photo"), header) == Job(bytearray(b"photo"), expected)
-
-
 @pytest.mark.parametrize(
-    "header",
+    ("options", "line"),
     [
-        pytest.param("{", id="no-json"),
-        pytest.param("[]", id="list"),
-        pytest.param("null", id="null"),
-        pytest.param('{"otput": "mask"}', id="unknown-option"),
-        pytest.param('{"output": "poem"}', id="unknown-output"),
-        pytest.param('{"max_side": 0}', id="below-range"),
-        pytest.param('{"max_side": 1e400}', id="infinite"),
-        pytest.param('{"output": "m\udcff"}', id="lone-surrogate"),
-        pytest.param('{"request_id": "a\\nb"}', id="id-of-two-lines"),
-        pytest.param('{"request_id": "' + 129 * "a" + '"}', id="endless-id"),
-        pytest.param("[" * 100_000, id="deep"),
+        pytest.param(WorkerOptions(), {}, id="defaults"),
+        pytest.param(DESCRIBE, {"output": "describe"}, id="describe"),
+        pytest.param(
+            WorkerOptions(max_side=64, cost_s=0.25, is_long=True, deferrals=2, suspect=True),
+            {"max_side": 64, "cost_s": 0.25, "is_long": True, "put_off": 2, "suspect": True},
+            id="an-image-sent-again",
+        ),
     ],
 )
-def test_options_that_no_gateway_sends_are_a_problem_and_are_not_quoted(header: str) -> None:
-    problem = read_job(b"photo", header)
-    assert isinstance(problem, WorkerFailedError)
-    assert "X-Fcnserve-Options" in str(problem)
-    assert str(problem).isascii()
-
-
-@given(st.text())
-def test_no_options_header_raises(header: str) -> None:
-    assert isinstance(read_job(b"", header), Job | ProblemError)
+def test_options_are_written_without_defaults_and_read_back(
+    options: WorkerOptions, line: dict[str, object]
+) -> None:
+    assert json.loads(options.to_json()) == line
+    assert WorkerOptions.model_validate_json(options.to_json()) == options
 
 
 @given(
@@ -65,34 +43,33 @@ def test_a_report_is_one_ascii_line_that_reads_back(
     group: GroupFigures | None,
     class_pixels: dict[int, int],
 ) -> None:
-    line = Report(stages_ms, batch_images, group, class_pixels).json()
+    line = Report(stages_ms, batch_images, group, class_pixels).to_json()
     assert line.isascii()
     assert line.isprintable()
-    told = json.loads(line)
-    assert told["stages_ms"] == pytest.approx(stages_ms, abs=1e-3)
-    assert told["batch_images"] == batch_images
-    assert told["class_pixels"] == {str(number): px for number, px in class_pixels.items()}
-    assert told["group"] == (
-        None
-        if group is None
-        else {
-            "images": group.images,
-            "valid_pixels": group.valid_pixels,
-            "padded_pixels": group.padded_pixels,
-        }
-    )
+    report = Report.from_json(line)
+    assert report.stages_ms == pytest.approx(stages_ms, abs=1e-3)
+    assert (report.batch_images, report.group) == (batch_images, group)
+    assert report.class_pixels == class_pixels
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param("", id="missing"),
+        pytest.param("[]", id="list"),
+        pytest.param('{"stages_ms":{}}', id="field-missing"),
+        pytest.param(
+            '{"stages_ms":{},"batch_images":1,"group":{"images":1},"class_pixels":{}}',
+            id="half-a-group",
+        ),
+    ],
+)
+def test_a_report_of_another_release_is_a_problem(line: str) -> None:
+    with pytest.raises(WorkerFailedError, match="X-Fcnserve-Report"):
+        Report.from_json(line)
 
 
 def test_with_stages_leaves_the_report_as_it_was() -> None:
     report = Report({"plan": 1.0}, batch_images=2)
     assert report.with_stages(encode=3.0) == Report({"plan": 1.0, "encode": 3.0}, batch_images=2)
     assert report == Report({"plan": 1.0}, batch_images=2)
-
-
-def test_a_problem_survives_the_way_to_the_gateway() -> None:
-    answer = Answer.of_problem(BrokenImageError("the image ends early"), Report({}))
-    assert answer.media_type == "application/problem+json"
-    assert answer.body.isascii()
-    problem = read_problem(answer.body)
-    assert isinstance(problem, BrokenImageError)
-    assert str(problem) == "the image ends early"

@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 import pytest
 import torch
 
+from handlers.job import Job, read_job
 from handlers.log import fields_of
 from handlers.pipeline import Pipeline
 from handlers.shared.errors import SideTooLongError, TooManyPixelsError, WorkerFailedError
-from handlers.shared.wire import Job, Options, read_job
+from handlers.shared.wire import WorkerOptions
 from tests.support.photos import BROKEN, save
 from tests.support.worker import (
     FakeNetwork,
@@ -133,7 +134,8 @@ def test_what_nobody_foresaw_is_logged_and_not_told(caplog: pytest.LogCaptureFix
     net = FakeNetwork(on_the_guilty(RuntimeError("secret weights")))
     with caplog.at_level(logging.ERROR, "handlers"):
         jobs = [
-            Job(plain(SMALL, label), Options(request_id=f"id-{label}")) for label in (1, GUILTY)
+            Job(plain(SMALL, label), WorkerOptions(request_id=f"id-{label}"))
+            for label in (1, GUILTY)
         ]
         answer = pipeline(net).run(jobs)[1]
     assert b"secret" not in answer.body

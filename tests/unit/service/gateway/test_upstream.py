@@ -14,7 +14,8 @@ from prometheus_client import CollectorRegistry
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
 
-from service.backend.client import MODEL_HEADER, REPORT_HEADER, TorchServeClient
+from handlers.shared.wire import MODEL_HEADER, REPORT_HEADER, WorkerOptions
+from service.backend.client import TorchServeClient
 from service.errors import BusyError, WorkerCrashedError
 from service.metrics.queue import QueueMetrics
 from service.pipeline.admission import MAX_RETRY_AFTER_S, Admission, AdmissionLimits, InFlight
@@ -238,7 +239,7 @@ async def test_a_connection_that_was_closed_meanwhile_is_tried_anew() -> None:
     line = Line()
     async with upstream_to(line) as upstream:
         for _ in range(3):
-            assert (await upstream.send("m", b"photo", {})).body == b"mask"
+            assert (await upstream.send("m", b"photo", WorkerOptions())).body == b"mask"
     assert line.requests == 5  # the second and the third went out twice
 
 
@@ -246,7 +247,7 @@ async def test_a_new_connection_that_breaks_is_not_tried_anew() -> None:
     line = Line(answers_first=False)
     async with upstream_to(line) as upstream:
         with pytest.raises(WorkerCrashedError):
-            await upstream.send("m", b"photo", {})
+            await upstream.send("m", b"photo", WorkerOptions())
     assert line.requests == 1
 
 
@@ -254,19 +255,19 @@ async def test_a_new_connection_that_breaks_is_not_tried_anew() -> None:
 async def test_an_answer_that_breaks_off_is_not_asked_for_anew(begun: bytes) -> None:
     line = Line(then=begun)
     async with upstream_to(line) as upstream:
-        await upstream.send("m", b"photo", {})
+        await upstream.send("m", b"photo", WorkerOptions())
         with pytest.raises(WorkerCrashedError):
-            await upstream.send("m", b"photo", {})
+            await upstream.send("m", b"photo", WorkerOptions())
     assert line.requests == 2
 
 
 async def test_it_is_tried_anew_only_once() -> None:
     line = Line()
     async with upstream_to(line) as upstream:
-        await upstream.send("m", b"photo", {})
+        await upstream.send("m", b"photo", WorkerOptions())
         line.answers_first = False
         with pytest.raises(WorkerCrashedError):
-            await upstream.send("m", b"photo", {})
+            await upstream.send("m", b"photo", WorkerOptions())
     assert line.requests == 3
 
 

@@ -19,7 +19,7 @@ from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.registry import Collector
 
 from handlers.isolation.guard import Guard, TimeLimits
-from service.backend.client import MODEL_HEADER
+from handlers.shared.wire import MODEL_HEADER
 from service.subprocesses import running
 from service.worker import run as worker
 from service.worker.exporter import KEPT_S, Figures, application, exporting
