@@ -24,15 +24,17 @@ from handlers.runtime.cost_rates import measure_rates
 from handlers.runtime.device import choose_device, codec_threads
 from handlers.runtime.model_card import model_card
 from handlers.runtime.network import Network
+from handlers.runtime.pass_costs import PassCosts
 from handlers.runtime.warm_up import warm_up
 from handlers.shared.errors import ProblemError, WorkerFailedError
 from handlers.shared.model_card import WorkerModelCard
+from handlers.shared.photo import Pixels
 from handlers.shared.wire import JSON_MEDIA_TYPE, PNG_MEDIA_TYPE, Report
-from handlers.stages.decode import Opened, Pixels, decode, open_photo
+from handlers.stages.decode import Opened, decode, open_photo
 from handlers.stages.encode import Mask, encode, labelled
 from handlers.stages.forward import forward
 from handlers.stages.outcome import Outcome, attempt
-from handlers.stages.plan import Costs, Group, plan
+from handlers.stages.plan import Group, plan
 from handlers.stages.share import Jobs, share
 
 UNGUARDED = Guard()
@@ -52,7 +54,7 @@ class Pipeline:
     """A loaded model and the threads around it."""
 
     def __init__(
-        self, config: ModelConfig, network: Network, costs: Costs, card: WorkerModelCard
+        self, config: ModelConfig, network: Network, costs: PassCosts, card: WorkerModelCard
     ) -> None:
         self.card = card
         self._network = network

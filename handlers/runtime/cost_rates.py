@@ -15,12 +15,12 @@ import numpy as np
 from PIL import Image
 
 from handlers.runtime.network import Network
+from handlers.runtime.pass_costs import PassCosts
 from handlers.runtime.upsample import Wanted
 from handlers.shared import photo
 from handlers.shared.cost import MEGA, CostRates, DecodeRate
+from handlers.shared.photo import Pixels
 from handlers.shared.png import write_grey_alpha, write_indexed
-from handlers.stages.decode import Pixels
-from handlers.stages.plan import Costs
 
 SIDE = 256
 # a photo is seldom smaller than what the network sees of it, and a large one costs by its own size
@@ -31,7 +31,7 @@ SEED = 0
 WRITER_OPTIONS: dict[str, dict[str, Any]] = {"avif": {"speed": 10}, "jpeg": {"quality": 90}}
 
 
-def measure_rates(network: Network, passes: Costs) -> CostRates:
+def measure_rates(network: Network, passes: PassCosts) -> CostRates:
     """Time every decoder, and the way from scores to a PNG."""
     formats = sorted(photo.DEFAULT_FORMATS | photo.OPTIONAL_FORMATS)
     labels_s, confidence_s = (labels_rate(network, confidence=sure) for sure in (False, True))

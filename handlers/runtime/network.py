@@ -17,8 +17,8 @@ from handlers.net.exact.network import Blanking, ExactNet
 from handlers.net.fcn import FCN
 from handlers.runtime.device import Device, prepare_cpu
 from handlers.runtime.upsample import LabelMap, Wanted, read
-from handlers.stages.decode import Pixels
-from handlers.stages.plan import Frame, Size
+from handlers.shared.frame import Frame, Size
+from handlers.shared.photo import Pixels
 
 BACKBONE = "backbone."
 

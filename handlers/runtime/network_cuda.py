@@ -28,8 +28,8 @@ from handlers.runtime.device import Device, prepare_gpu
 from handlers.runtime.network import Network, Reading
 from handlers.runtime.upsample import LabelMap, Wanted
 from handlers.runtime.upsample_cuda import dense_labels, packed_axes, unpacked_axes
-from handlers.stages.decode import Pixels
-from handlers.stages.plan import Frame, Size
+from handlers.shared.frame import Frame, Size
+from handlers.shared.photo import Pixels
 
 # lone photos that no recorded pass is for lie on canvases of multiples of this: a library takes up
 # to a second to choose the kernels of a shape that it has not seen

@@ -19,8 +19,9 @@ from torch import Tensor
 from handlers.model_config import Batching
 from handlers.runtime.device import lacks_memory
 from handlers.runtime.network import Network
-from handlers.stages.decode import Pixels
-from handlers.stages.plan import Costs, Frame
+from handlers.runtime.pass_costs import PassCosts
+from handlers.shared.frame import Frame
+from handlers.shared.photo import Pixels
 
 logger = logging.getLogger(__name__)
 
@@ -41,17 +42,17 @@ LONGEST_S = {"cpu": 5.0, "cuda": 40.0}
 SEED = 0
 
 
-def warm_up(network: Network, batching: Batching) -> Costs:
+def warm_up(network: Network, batching: Batching) -> PassCosts:
     """Measure lone passes, then try every shared pass that the ladder and the budget allow."""
     started = time.perf_counter()
     small_ms, large_ms = (lone_ms(network, frame) for frame in (SMALL, LARGE))
     ms_per_pixel = max(0.0, large_ms - small_ms) / (LARGE.pixels - SMALL.pixels)
-    lone = Costs(max(0.0, small_ms - ms_per_pixel * SMALL.pixels), ms_per_pixel)
+    lone = PassCosts(max(0.0, small_ms - ms_per_pixel * SMALL.pixels), ms_per_pixel)
     kind = network.device.kind
     trial = Trial(network, lone, exact=batching.exact)
     shared_ms: dict[tuple[Frame, int], float] = {}
     for canvas, images in passes(network, batching):
-        trial_s = lone.lone(canvas) * trial.photos(images) / 1000
+        trial_s = lone.single_ms(canvas) * trial.photos(images) / 1000
         if time.perf_counter() - started + trial_s > LONGEST_S[kind]:
             logger.info("no more time for it: photos on %dx%d and on stay unshared", *canvas)
             break
@@ -66,7 +67,7 @@ def warm_up(network: Network, batching: Batching) -> Costs:
         lone.ms_per_pixel * 1e6,
         len(shared_ms),
     )
-    return Costs(lone.launch_ms, lone.ms_per_pixel, batching.ladder.on(kind), shared_ms)
+    return PassCosts(lone.launch_ms, lone.ms_per_pixel, batching.ladder.on(kind), shared_ms)
 
 
 def passes(network: Network, batching: Batching) -> list[tuple[Frame, int]]:
@@ -104,7 +105,7 @@ def lone_ms(network: Network, frame: Frame) -> float:
 class Trial:
     """Tries passes that photos may share; lone passes to compare with are made once a canvas."""
 
-    def __init__(self, network: Network, lone: Costs, *, exact: bool) -> None:
+    def __init__(self, network: Network, lone: PassCosts, *, exact: bool) -> None:
         self._network, self._lone, self._exact = network, lone, exact
         self._repeats = SHARED_REPEATS[network.device.kind]
         self._alone = lru_cache(None)(self._score_alone)
@@ -125,7 +126,7 @@ class Trial:
         if self._exact and not same:
             logger.warning("not exact, so not used: %d photos on %dx%d", images, *canvas)
             return None
-        return ms if ms < images * self._lone.lone(canvas) else None
+        return ms if ms < images * self._lone.single_ms(canvas) else None
 
     def photos(self, images: int) -> int:
         """Count the photos that a trial puts through the network, alone and together."""

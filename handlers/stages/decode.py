@@ -5,15 +5,10 @@ Runs in threads, without the GIL.
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from handlers.job import Job
 from handlers.runtime.upsample import Wanted
 from handlers.shared import photo
-
-Size = tuple[int, int]  # (height, width)
-Pixels = NDArray[np.uint8]  # (height, width, 3), RGB
+from handlers.shared.frame import Size
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +41,7 @@ def open_photo(job: Job, working_max_side: int) -> Opened:
     return Opened(job, header, size, working_size)
 
 
-def decode(opened: Opened) -> Pixels:
+def decode(opened: Opened) -> photo.Pixels:
     """Decode to (h, w, 3) RGB at the working size; raises ProblemError."""
     pixels = photo.decode(opened.job.body, opened.header, opened.job.options.orientation)
     return photo.reduce(pixels, opened.working_size)

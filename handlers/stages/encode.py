@@ -9,8 +9,9 @@ from PIL import Image
 
 from handlers.runtime.network import Reading
 from handlers.shared.errors import ProblemError
+from handlers.shared.photo import Pixels
 from handlers.shared.png import write_grey_alpha, write_indexed
-from handlers.stages.decode import Opened, Pixels
+from handlers.stages.decode import Opened
 from handlers.stages.forward import Forwarded
 
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from handlers.log import with_fields
 from handlers.runtime.network import Network, Reading
 from handlers.shared.errors import ProblemError
+from handlers.shared.frame import Frame
+from handlers.shared.photo import Pixels
 from handlers.shared.wire import GroupFigures
-from handlers.stages.decode import Opened, Pixels
+from handlers.stages.decode import Opened
 from handlers.stages.outcome import translate
-from handlers.stages.plan import Frame, Group
+from handlers.stages.plan import Group
 
 logger = logging.getLogger(__name__)
 

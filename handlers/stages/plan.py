@@ -5,28 +5,11 @@ decides. What a pass takes is measured at the start (`handlers.runtime.warm_up`)
 everything then runs alone, on a GPU hardly anything, and nobody has to say so.
 """
 
-from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple, Self
+from dataclasses import dataclass
 
-Size = tuple[int, int]  # (height, width)
-
-
-class Frame(NamedTuple):
-    """A canvas: the smallest one for a photo, or one that several share."""
-
-    height: int
-    width: int
-
-    @classmethod
-    def of(cls, size: Size, stride: int) -> Self:
-        """Round (height, width) up to multiples of the network's stride."""
-        return cls(*(-(-side // stride) * stride for side in size))
-
-    @property
-    def pixels(self) -> int:
-        return self.height * self.width
+from handlers.runtime.pass_costs import PassCosts
+from handlers.shared.frame import Frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,44 +20,14 @@ class Group:
     members: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Costs:
-    """What a forward pass takes on this device, in milliseconds, as measured.
-
-    A lone photo's pass is a straight line over its frame's pixels. `shared_ms` has the passes that
-    photos may share, by canvas and number of photos; each was found to give the same bits as lone
-    passes, and fits the budget. `ladder` has the heights and widths of their canvases.
-    """
-
-    launch_ms: float
-    ms_per_pixel: float
-    ladder: tuple[int, ...] = ()
-    shared_ms: Mapping[tuple[Frame, int], float] = field(default_factory=dict)
-
-    def shared_images(self) -> frozenset[int]:
-        """The numbers of photos that may share some pass."""
-        return frozenset(images for _, images in self.shared_ms)
-
-    def lone(self, frame: Frame) -> float:
-        """Predict a photo's pass on its own frame."""
-        return self.shared_ms.get((frame, 1), self.launch_ms + self.ms_per_pixel * frame.pixels)
-
-    def rung(self, height: int, width: int) -> Frame | None:
-        """Find the smallest shared canvas for (height, width); None above the ladder's top."""
-        row, column = bisect_left(self.ladder, height), bisect_left(self.ladder, width)
-        if max(row, column) == len(self.ladder):
-            return None
-        return Frame(self.ladder[row], self.ladder[column])
-
-
-def plan(frames: Mapping[int, Frame], costs: Costs) -> list[Group]:
+def plan(frames: Mapping[int, Frame], costs: PassCosts) -> list[Group]:
     """Split a batch into groups so that the predicted time is smallest.
 
     A photo above the ladder runs alone. The others are lined up by size, and a group is a run of
     neighbours in that line: the best of all such splits is found by dynamic programming. One by
     one, and all on one canvas, are among them.
     """
-    above = [place for place, frame in frames.items() if costs.rung(*frame) is None]
+    above = [place for place, frame in frames.items() if costs.shared_canvas(*frame) is None]
     alone = [Group(frames[place], (place,)) for place in above]
     line = sorted(set(frames).difference(above), key=lambda place: (frames[place].pixels, place))
     shapes = [frames[place] for place in line]
@@ -92,7 +45,7 @@ def plan(frames: Mapping[int, Frame], costs: Costs) -> list[Group]:
 
 
 def endings(
-    shapes: Sequence[Frame], costs: Costs, company: frozenset[int]
+    shapes: Sequence[Frame], costs: PassCosts, company: frozenset[int]
 ) -> Iterator[tuple[float, Frame, int]]:
     """Name every group that the last of `shapes` may end: its time, canvas, and first photo.
 
@@ -101,11 +54,11 @@ def endings(
     """
     end = len(shapes)
     height, width = shapes[-1]
-    yield costs.lone(shapes[-1]), shapes[-1], end - 1
+    yield costs.single_ms(shapes[-1]), shapes[-1], end - 1
     for images in range(1, min(end, max(company, default=0)) + 1):
         first = end - images
         height, width = max(height, shapes[first].height), max(width, shapes[first].width)
-        if images in company and (canvas := costs.rung(height, width)):
+        if images in company and (canvas := costs.shared_canvas(height, width)):
             ms = costs.shared_ms.get((canvas, images))
             if ms is not None:
                 yield ms, canvas, first

@@ -12,7 +12,8 @@ from handlers.job import Job
 from handlers.model_config import ModelConfig
 from handlers.pipeline import Pipeline
 from handlers.runtime.network import Network
-from handlers.stages.decode import Pixels, decode, open_photo
+from handlers.shared.photo import Pixels
+from handlers.stages.decode import decode, open_photo
 from loadtest.benchmark.rows import Check
 from loadtest.benchmark.strategies import NetworkLoop, PhotoLoop
 from loadtest.measure.usage import frame_flops

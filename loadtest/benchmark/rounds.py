@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from handlers.runtime.device import Device
-from handlers.stages.plan import Costs
+from handlers.runtime.pass_costs import PassCosts
 from loadtest.benchmark.candidates import LONE, Contenders, Key, Measurement
 from loadtest.benchmark.data_set import Course
 from loadtest.benchmark.rows import Row, Slice, row_of
@@ -64,7 +64,7 @@ class Result:
 
     wanted: Wanted
     device: Device
-    costs: Costs
+    costs: PassCosts
     flops_per_s: float
     sets: Mapping[str, SetResult]
 

@@ -18,12 +18,14 @@ from handlers.model_config import ModelConfig
 from handlers.pipeline import Track, hold
 from handlers.runtime.device import codec_threads
 from handlers.runtime.network import Network
+from handlers.shared.frame import Frame
+from handlers.shared.photo import Pixels
 from handlers.shared.wire import Report
-from handlers.stages.decode import Pixels, decode, open_photo
+from handlers.stages.decode import decode, open_photo
 from handlers.stages.encode import encode, labelled
 from handlers.stages.forward import forward, pass_figures
 from handlers.stages.outcome import attempt
-from handlers.stages.plan import Frame, Group
+from handlers.stages.plan import Group
 
 Grouping = Callable[[Mapping[int, Frame]], list[Group]]
 

@@ -24,7 +24,7 @@ from handlers.net.options import ARCHITECTURE_PARTS
 from handlers.runtime.device import choose_device, lacks_memory
 from handlers.runtime.network import BACKBONE, Network, build_net
 from handlers.runtime.warm_up import canvases, pass_ms, passes, photo_of, rounds, trial_frames
-from handlers.stages.plan import Frame
+from handlers.shared.frame import Frame
 from loadtest.benchmark.report import number, table
 from loadtest.benchmark.run import MODEL, RESULTS
 from loadtest.measure.machine import hardware, revision, versions

@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from handlers.runtime.device import Device
-from handlers.stages.plan import Frame
+from handlers.shared.frame import Frame
 from service.worker.gpu_metrics import connect_nvml
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")

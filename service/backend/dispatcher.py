@@ -12,8 +12,9 @@ from functools import partial
 from itertools import count
 from typing import Any, TypeVar
 
+from handlers.shared.frame import Frame
 from service.backend.exclusive import ExclusiveImages
-from service.backend.queue import Bounds, Frame, ImageQueue, QueueEntry
+from service.backend.queue import Bounds, ImageQueue, QueueEntry
 from service.metrics.queue import ModelQueueMetrics
 
 T = TypeVar("T")

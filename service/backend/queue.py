@@ -11,32 +11,13 @@ import math
 from bisect import insort
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
-FRAME_STRIDE = 32  # the worker's canvases have sides that this divides
+from handlers.shared.frame import Frame
+
 BATCHES = 2  # per worker: the one in hand and the next
 LOOK_AHEAD = 16
 MOST_OVERTAKEN = 16
-
-
-class Frame(NamedTuple):
-    """The smallest canvas that the worker can put a photo on."""
-
-    height: int
-    width: int
-
-    @classmethod
-    def of(cls, height: int, width: int) -> "Frame":
-        return cls(*(-(-side // FRAME_STRIDE) * FRAME_STRIDE for side in (height, width)))
-
-    @property
-    def pixels(self) -> int:
-        return self.height * self.width
-
-    def padding_beside(self, other: "Frame") -> int:
-        """Count the pixels that two photos leave empty on a canvas that holds either."""
-        canvas = max(self.height, other.height) * max(self.width, other.width)
-        return 2 * canvas - self.pixels - other.pixels
 
 
 @dataclass(frozen=True, slots=True)

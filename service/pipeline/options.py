@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 from handlers.shared import photo
 from handlers.shared.cost import Work, check_cost
+from handlers.shared.frame import Frame
 from handlers.shared.wire import WorkerOptions
-from service.backend.queue import Frame
 from service.backend.registry import ModelCard
 from service.errors import InvalidOptionError
 from service.pipeline.query import SegmentQuery, class_ids
@@ -77,7 +77,7 @@ class RequestOptions:
     def frame(self, header: photo.Header) -> Frame:
         """Say how large the network will see a photo, its frame's padding included."""
         size = header.size(self.render.orientation)
-        return Frame.of(*photo.fit(*size, self.max_side or self.card.working_max_side))
+        return Frame.of(photo.fit(*size, self.max_side or self.card.working_max_side))
 
     def cost_s(self, header: photo.Header, body_bytes: int, max_image_seconds: float) -> float:
         """Predict a photo's cost; raises ImageTooCostlyError."""

@@ -19,10 +19,11 @@ from fastapi import Request, Response
 
 from handlers.shared import photo
 from handlers.shared.errors import PROBLEM_MEDIA_TYPE, ProblemError, read_problem
+from handlers.shared.frame import Frame
 from service.backend.client import TorchServeClient, WorkerAnswer
 from service.backend.dispatcher import Dispatcher
 from service.backend.health import Health
-from service.backend.queue import Bounds, Frame, QueueEntry
+from service.backend.queue import Bounds, QueueEntry
 from service.backend.registry import ModelRegistry
 from service.backend.retry import Retry
 from service.body.budget import BodyBudget

@@ -22,9 +22,10 @@ from handlers.net.exact.geometry import Place
 from handlers.pipeline import Pipeline
 from handlers.runtime.device import Device
 from handlers.runtime.network import Network
+from handlers.runtime.pass_costs import PassCosts
 from handlers.shared.errors import ProblemError
+from handlers.shared.frame import Frame
 from handlers.shared.model_card import WorkerModelCard
-from handlers.stages.plan import Costs, Frame
 from tests.support.photos import save
 
 ROOT = Path(__file__).parents[2]
@@ -34,7 +35,7 @@ SAMPLES = ROOT / "service" / "samples"
 CLASSES = 21
 
 # passes of up to eight photos on small canvases, so cheap that they are always taken
-SHARING = Costs(
+SHARING = PassCosts(
     10.0,
     1e-4,
     (64, 128, 192, 256),

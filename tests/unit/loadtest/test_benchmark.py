@@ -13,7 +13,8 @@ from PIL import Image
 
 from handlers.model_config import Ladder, Precision
 from handlers.runtime.device import Device
-from handlers.stages.plan import Costs, Frame
+from handlers.runtime.pass_costs import PassCosts
+from handlers.shared.frame import Frame
 from loadtest.benchmark.candidates import LONE, NETWORK, PIPELINE, STREAM
 from loadtest.benchmark.report import compare, number, save, table
 from loadtest.benchmark.rounds import Result, SetResult, Wanted, length_text
@@ -202,7 +203,7 @@ def result() -> Result:
 
     wanted = Wanted("net", "cpu", ("one", "mix"), 1, 8, 16, 2, 1.0, 0, "samples", served=True)
     device = Device(torch.device("cpu"), "fp32", 2)
-    return Result(wanted, device, Costs(1, 0), 1e10, {"one": found(100), "mix": found(50)})
+    return Result(wanted, device, PassCosts(1, 0), 1e10, {"one": found(100), "mix": found(50)})
 
 
 def test_the_service_is_compared_with_bare_loops_and_mixed_sizes_with_one(result: Result) -> None:

@@ -7,10 +7,10 @@ import pytest
 from handlers.model_config import load_config
 from handlers.runtime.cost_rates import decode_rate, decode_s, measure_rates, noise, smooth, write
 from handlers.runtime.network import Network
+from handlers.runtime.pass_costs import PassCosts
 from handlers.shared import photo
 from handlers.shared.cost import CostRates, DecodeRate, Work, check_cost
 from handlers.shared.errors import ImageTooCostlyError
-from handlers.stages.plan import Costs
 from tests.support.bitmaps import RLE8, bmp
 from tests.support.fakes import CAT, FAKE_COSTS, FAKE_PIXELS_PER_S, FakeTorchServe, running, until
 from tests.support.photos import save
@@ -96,7 +96,7 @@ def network() -> Network:
 
 
 def test_a_worker_measures_what_it_needs_to_predict_any_photo(network: Network) -> None:
-    rates = measure_rates(network, Costs(10.0, 1e-4))
+    rates = measure_rates(network, PassCosts(10.0, 1e-4))
     assert sorted(rates.decode) == ALL_FORMATS
     assert (rates.pass_s, rates.forward_s_per_megapixel) == (0.01, 0.1)
     assert rates.labels_s_per_megapixel > 0
@@ -105,7 +105,7 @@ def test_a_worker_measures_what_it_needs_to_predict_any_photo(network: Network) 
 
 def test_a_prediction_is_of_the_size_of_what_is_measured(network: Network) -> None:
     """Of a photo ten times as large as those that are timed; other programs may double a time."""
-    rates = measure_rates(network, Costs(0.0, 0.0))
+    rates = measure_rates(network, PassCosts(0.0, 0.0))
     body = save(noise_of((1000, 1400)), "JPEG", quality=80)
     header = photo.read_header(body)
     asked = Work.of(header, len(body), 0, confidence=False)

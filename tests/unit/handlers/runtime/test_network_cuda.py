@@ -18,8 +18,8 @@ from handlers.runtime.network_cuda import GpuNetwork
 from handlers.runtime.upsample import LabelMap, Surface, Wanted
 from handlers.runtime.upsample_cuda import dense_labels, packed_axes, unpacked_axes
 from handlers.runtime.warm_up import warm_up
+from handlers.shared.frame import Frame
 from handlers.stages.outcome import EX_SOFTWARE, translate
-from handlers.stages.plan import Frame
 from tests.support.photos import save
 from tests.support.worker import (
     CLASSES,
@@ -160,7 +160,7 @@ def test_warm_up_tries_lone_photos_on_the_ladder_too(net: GpuNetwork) -> None:
     )
     costs = warm_up(net, batching)
     assert set(costs.shared_ms) <= {(Frame(64, 64), 1), (Frame(64, 64), 2)}
-    assert costs.lone(Frame(64, 64)) > 0
+    assert costs.single_ms(Frame(64, 64)) > 0
 
 
 @pytest.mark.parametrize(

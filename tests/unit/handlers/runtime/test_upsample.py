@@ -12,7 +12,7 @@ from handlers.net.exact.geometry import PHOTO, Place
 from handlers.runtime import confidence as confidence_module
 from handlers.runtime import upsample as labels_module
 from handlers.runtime.upsample import Surface
-from handlers.stages.plan import Frame
+from handlers.shared.frame import Frame
 from tests.support.reference import reference_scores, upsample
 from tests.support.worker import CLASSES, WEIGHTS, sample
 

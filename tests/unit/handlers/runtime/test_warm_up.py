@@ -10,7 +10,7 @@ from torch import Tensor
 from handlers.model_config import Batching, GroupPixels, Ladder
 from handlers.runtime import warm_up as warm_up_module
 from handlers.runtime.warm_up import warm_up
-from handlers.stages.plan import Frame
+from handlers.shared.frame import Frame
 from tests.support.worker import FakeNetwork, Pixels
 
 PASS_S = 0.005
@@ -40,7 +40,7 @@ def test_passes_that_cost_no_more_than_a_lone_one_are_admitted() -> None:
     costs = warm_up(TimedNetwork(lambda photos: PASS_S), batching())
     assert set(costs.shared_ms) == {(Frame(64, 64), photos) for photos in (2, 4, 8)}
     assert costs.ladder == (64,)
-    assert costs.lone(Frame(64, 64)) == pytest.approx(1000 * PASS_S, rel=1)
+    assert costs.single_ms(Frame(64, 64)) == pytest.approx(1000 * PASS_S, rel=1)
 
 
 def test_a_pass_that_differs_in_the_last_bits_is_not_admitted(

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handlers.stages.plan import Costs, Frame, Group, plan
+from handlers.runtime.pass_costs import PassCosts
+from handlers.shared.frame import Frame
+from handlers.stages.plan import Group, plan
 
 Size = tuple[int, int]
 STRIDE = 32
@@ -20,7 +22,7 @@ batches = st.dictionaries(st.integers(0, 63), frames, max_size=24)
 
 
 @st.composite
-def costs(draw: st.DrawFn) -> Costs:
+def costs(draw: st.DrawFn) -> PassCosts:
     """Any measured device: some passes are cheap, some dear, some were not admitted."""
     ladder = tuple(sorted(draw(st.sets(st.sampled_from([64, 128, 192, 256, 384]), max_size=4))))
     passes = st.sampled_from(
@@ -32,14 +34,14 @@ def costs(draw: st.DrawFn) -> Costs:
     )
     times = st.floats(0, 500, allow_nan=False)
     shared = draw(st.dictionaries(passes, times, max_size=30)) if ladder else {}
-    return Costs(draw(st.floats(0, 50)), draw(st.floats(0, 1e-3)), ladder, shared)
+    return PassCosts(draw(st.floats(0, 50)), draw(st.floats(0, 1e-3)), ladder, shared)
 
 
-def predicted_ms(groups: Sequence[Group], costs: Costs) -> float:
+def predicted_ms(groups: Sequence[Group], costs: PassCosts) -> float:
     return sum(
         costs.shared_ms[group.canvas, len(group.members)]
         if (group.canvas, len(group.members)) in costs.shared_ms
-        else costs.lone(group.canvas)
+        else costs.single_ms(group.canvas)
         for group in groups
     )
 
@@ -58,14 +60,14 @@ def test_a_frame_is_the_smallest_canvas_of_stride_multiples(size: Size, frame: F
 
 
 @given(batches, costs())
-def test_every_photo_is_in_exactly_one_group(batch: dict[int, Frame], costs: Costs) -> None:
+def test_every_photo_is_in_exactly_one_group(batch: dict[int, Frame], costs: PassCosts) -> None:
     members = [place for group in plan(batch, costs) for place in group.members]
     assert sorted(members) == sorted(batch)
 
 
 @given(batches, costs())
 def test_a_group_is_a_lone_frame_or_an_admitted_pass_that_holds_it(
-    batch: dict[int, Frame], costs: Costs
+    batch: dict[int, Frame], costs: PassCosts
 ) -> None:
     for group in plan(batch, costs):
         if len(group.members) == 1:
@@ -78,18 +80,18 @@ def test_a_group_is_a_lone_frame_or_an_admitted_pass_that_holds_it(
 
 
 @given(batches, costs())
-def test_a_plan_is_never_slower_than_one_by_one(batch: dict[int, Frame], costs: Costs) -> None:
-    one_by_one = sum(costs.lone(frame) for frame in batch.values())
+def test_a_plan_is_never_slower_than_one_by_one(batch: dict[int, Frame], costs: PassCosts) -> None:
+    one_by_one = sum(costs.single_ms(frame) for frame in batch.values())
     assert predicted_ms(plan(batch, costs), costs) <= one_by_one + 1e-9
 
 
 @given(batches, costs())
 def test_a_plan_is_never_slower_than_all_on_the_largest(
-    batch: dict[int, Frame], costs: Costs
+    batch: dict[int, Frame], costs: PassCosts
 ) -> None:
     tallest = max((frame.height for frame in batch.values()), default=0)
     widest = max((frame.width for frame in batch.values()), default=0)
-    canvas = costs.rung(tallest, widest)
+    canvas = costs.shared_canvas(tallest, widest)
     together = costs.shared_ms.get((canvas, len(batch))) if canvas else None
     if together is not None:
         assert predicted_ms(plan(batch, costs), costs) <= together + 1e-9
@@ -97,7 +99,7 @@ def test_a_plan_is_never_slower_than_all_on_the_largest(
 
 @given(batches, costs())
 def test_groups_and_their_members_keep_the_order_of_the_batch(
-    batch: dict[int, Frame], costs: Costs
+    batch: dict[int, Frame], costs: PassCosts
 ) -> None:
     groups = plan(batch, costs)
     assert [group.members for group in groups] == sorted(group.members for group in groups)
@@ -105,13 +107,13 @@ def test_groups_and_their_members_keep_the_order_of_the_batch(
 
 
 def test_a_lone_photo_takes_a_larger_canvas_where_that_is_faster() -> None:
-    costs = Costs(10, 1e-4, (64, 128), {(Frame(128, 128), 1): 1.0})
+    costs = PassCosts(10, 1e-4, (64, 128), {(Frame(128, 128), 1): 1.0})
     batch = {0: Frame(96, 128), 1: Frame(160, 64)}
     assert plan(batch, costs) == [Group(Frame(128, 128), (0,)), Group(Frame(160, 64), (1,))]
 
 
 def test_a_photo_above_the_ladder_runs_alone() -> None:
-    costs = Costs(10, 1e-4, (64, 128), {(Frame(128, 128), 2): 1.0})
+    costs = PassCosts(10, 1e-4, (64, 128), {(Frame(128, 128), 2): 1.0})
     batch = {0: Frame(160, 64), 1: Frame(64, 64), 2: Frame(96, 128)}
     assert plan(batch, costs) == [
         Group(Frame(160, 64), (0,)),
@@ -120,7 +122,7 @@ def test_a_photo_above_the_ladder_runs_alone() -> None:
 
 
 def test_nothing_is_shared_where_sharing_costs_more() -> None:
-    costs = Costs(1, 1e-4, (64,), {(Frame(64, 64), 2): 100.0})
+    costs = PassCosts(1, 1e-4, (64,), {(Frame(64, 64), 2): 100.0})
     assert [group.members for group in plan(dict.fromkeys(range(4), Frame(64, 64)), costs)] == [
         (0,),
         (1,),
@@ -131,12 +133,12 @@ def test_nothing_is_shared_where_sharing_costs_more() -> None:
 
 def test_seven_photos_take_the_passes_for_four_and_two() -> None:
     passes = {(Frame(64, 64), 2): 11.0, (Frame(64, 64), 4): 13.0}
-    groups = plan(dict.fromkeys(range(7), Frame(64, 64)), Costs(10, 0, (64,), passes))
+    groups = plan(dict.fromkeys(range(7), Frame(64, 64)), PassCosts(10, 0, (64,), passes))
     assert sorted(len(group.members) for group in groups) == [1, 2, 4]
 
 
 def test_no_photos_make_no_groups() -> None:
-    assert plan({}, Costs(1, 1)) == []
+    assert plan({}, PassCosts(1, 1)) == []
 
 
 def test_sixty_four_photos_are_planned_without_trying_every_split() -> None:
@@ -146,5 +148,5 @@ def test_sixty_four_photos_are_planned_without_trying_every_split() -> None:
     }
     batch = {place: Frame(32 * (1 + place % 8), 32 * (1 + place % 7)) for place in range(64)}
     started = time.process_time()
-    plan(batch, Costs(10, 1e-4, ladder, passes))
+    plan(batch, PassCosts(10, 1e-4, ladder, passes))
     assert time.process_time() - started < 1  # 2^63 splits would never end

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
+from handlers.shared.frame import Frame
 from service.backend import queue as line_module
 from service.backend.dispatcher import Dispatcher
-from service.backend.queue import Bounds, Frame
+from service.backend.queue import Bounds
 from service.metrics.queue import QueueMetrics
 from tests.support.fakes import CAT, FAKE_PIXELS_PER_S, FakeTorchServe, Gateway, running, until
 
@@ -270,7 +271,7 @@ async def test_closing_ends_what_nobody_waits_for() -> None:
     [((1, 1), 1024), ((32, 32), 1024), ((33, 32), 2048), ((375, 500), 384 * 512)],
 )
 def test_a_frame_has_sides_that_32_divides(size: tuple[int, int], pixels: int) -> None:
-    assert Frame.of(*size).pixels == pixels
+    assert Frame.of(size).pixels == pixels
 
 
 def test_the_bound_is_two_batches_a_worker_and_the_seconds_of_one() -> None:
