@@ -23,6 +23,7 @@ from handlers.pipeline import Pipeline
 from handlers.runtime.device import Device
 from handlers.runtime.network import Network
 from handlers.runtime.pass_costs import PassCosts
+from handlers.shared.cost import CostRates
 from handlers.shared.errors import ProblemError
 from handlers.shared.frame import Frame
 from handlers.shared.model_card import WorkerModelCard
@@ -45,6 +46,14 @@ SHARING = PassCosts(
         for width in (64, 128, 192, 256)
         for photos in range(2, 9)
     },
+)
+
+NO_COSTS = CostRates(
+    decode={},
+    pass_s=0,
+    forward_s_per_megapixel=0,
+    labels_s_per_megapixel=0,
+    confidence_s_per_megapixel=0,
 )
 
 Pixels = NDArray[np.uint8]
@@ -99,8 +108,18 @@ def network(precision: str = "fp32") -> Network:
 
 def pipeline(net: Network, **changes: Any) -> Pipeline:
     config = ModelConfig.model_validate(document(**changes))
-    card = WorkerModelCard.model_construct(name=config.name, digest="0123456789abcdef")
-    return Pipeline(config, net, SHARING, card)
+    return Pipeline(config, net, SHARING, card_of(config))
+
+
+def card_of(config: ModelConfig) -> WorkerModelCard:
+    """Make a card as `handlers.runtime.model_card` does, of a worker that was not measured."""
+    copied = ("name", "version", "architecture", "classes", "palette", "background_id")
+    limits = ("working_max_side", "max_side_limit")
+    return WorkerModelCard.model_validate(
+        {name: getattr(config, name) for name in (*copied, *limits)}
+        | {"digest": "0123456789abcdef", "batch_size": config.batching.batch_size.cpu}
+        | {"device": "cpu", "precision": "fp32", "numerics": "fake", "costs": NO_COSTS}
+    )
 
 
 class FakeNetwork(Network):
