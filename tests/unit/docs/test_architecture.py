@@ -81,3 +81,14 @@ def test_a_room_holds_about_a_dozen_files(folder: str) -> None:
     packages = [path.parent for path in (ROOT / folder).rglob("__init__.py")]
     sizes = {str(path.relative_to(ROOT)): len(list(path.glob("*.py"))) for path in packages}
     assert {room: size for room, size in sizes.items() if size > MAX_FILES} == {}
+
+
+def test_unit_tests_mirror_the_tree() -> None:
+    """Except the tests of the whole gateway; those of the model tools omit `tools`."""
+    unit = ROOT / "tests/unit"
+    folders = {str(path.parent.relative_to(unit)) for path in unit.rglob("test_*.py")}
+    sources = {
+        name: re.sub("^model_store/(?!tools)", "model_store/tools/", name) for name in folders
+    }
+    missing = {name for name, source in sources.items() if not (ROOT / source).is_dir()}
+    assert missing <= {"service/gateway"}
