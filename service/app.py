@@ -25,15 +25,23 @@ from service.api.overload import OverloadMiddleware
 from service.api.telemetry import Telemetry
 from service.auth.authenticator import Authenticator, in_front
 from service.auth.shared_table import SharedTable
+from service.backend.attempt import Attempts
 from service.backend.client import TorchServeClient
 from service.backend.dispatcher import Dispatcher
 from service.backend.health import Health
 from service.backend.registry import ModelRegistry
+from service.backend.retry import Retry
 from service.body.budget import BodyBudget
 from service.body.content_encoding import Decompressor
 from service.metrics.gateway import Metrics
 from service.metrics.scrape import Scrape
-from service.pipeline.admission import Admission, AdmissionLimits
+from service.pipeline.admission import Admission
+from service.pipeline.admit import AdmitStep
+from service.pipeline.dispatch import DispatchStep
+from service.pipeline.limits import AdmissionLimits
+from service.pipeline.options import OptionsReader
+from service.pipeline.read import ReadStep
+from service.pipeline.render import RenderStep
 from service.pipeline.segment import Segmenter
 from service.settings import Settings
 
@@ -105,7 +113,7 @@ def admission_of(settings: Settings, metrics: Metrics) -> Admission:
         settings.max_in_flight, settings.max_in_flight_bytes, settings.max_in_flight_seconds
     )
     share = limits.share(settings.gateway_processes)
-    return Admission(share, metrics.line, settings.models)
+    return Admission(share, metrics.queue, settings.models)
 
 
 def reading_of(settings: Settings, metrics: Metrics) -> BodyBudget:
@@ -114,7 +122,7 @@ def reading_of(settings: Settings, metrics: Metrics) -> BodyBudget:
         settings.max_reading_bytes // settings.gateway_processes, 2 * settings.max_body_bytes
     )
     max_bytes = min(settings.max_reading_bytes, part_bytes)
-    return BodyBudget(max_bytes, settings.min_body_bytes_per_s, metrics.line)
+    return BodyBudget(max_bytes, settings.min_body_bytes_per_s, metrics.queue)
 
 
 def rendering_threads() -> ThreadPoolExecutor:
@@ -133,24 +141,28 @@ async def lifespan(
     admission: Admission,
 ) -> AsyncIterator[None]:
     """Connect to TorchServe and watch over it for as long as the gateway runs."""
-    upstream = TorchServeClient(settings.torchserve_url, settings.attempt_timeout_s)
-    models = ModelRegistry(settings.models, upstream, settings.timeout_ms, metrics.reports.show)
-    dispatchers = {name: Dispatcher(metrics.line.of(name)) for name in settings.models}
-    reading = reading_of(settings, metrics)
-    unpacking = Decompressor()
+    client = TorchServeClient(settings.torchserve_url)
+    models = ModelRegistry(
+        settings.models,
+        client,
+        settings.timeout_ms,
+        settings.attempt_timeout_s,
+        metrics.reports.show,
+    )
+    dispatchers = {name: Dispatcher(metrics.queue.of(name)) for name in settings.models}
+    decompressor = Decompressor()
     renderers = rendering_threads()
-    health = Health(upstream, models, settings, metrics, admission.is_idle)
+    health = Health(client, models, settings, metrics, admission.is_idle)
+    retry = Retry(health, metrics, settings.restart_wait_s)
+    attempts = Attempts(client, models, health, metrics)
     segmenter = Segmenter(
         settings,
-        upstream,
         models,
-        admission,
-        reading,
-        unpacking,
-        dispatchers,
-        health,
-        metrics,
-        renderers,
+        OptionsReader(models, retry),
+        ReadStep(admission, reading_of(settings, metrics), decompressor),
+        AdmitStep(settings, metrics),
+        DispatchStep(attempts, models, dispatchers, retry, settings.gateway_processes),
+        RenderStep(renderers, metrics),
     )
     scrape = Scrape(metrics.scraped)
     components.install(app, components.Components(segmenter, models, health, scrape))
@@ -164,6 +176,6 @@ async def lifespan(
             await watch
         for dispatcher in dispatchers.values():
             await dispatcher.close()
-        await upstream.close()
-        unpacking.close()
+        await client.close()
+        decompressor.close()
         renderers.shutdown(wait=False)

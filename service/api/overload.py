@@ -19,5 +19,5 @@ class OverloadMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in IMAGE_ROUTES:
-            self.admission.knock()
+            self.admission.check_capacity()
         await self.app(scope, receive, send)

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from service.api import openapi_responses as openapi
 from service.api.components import components_of
-from service.backend.registry import ModelCard
+from service.backend.model_card import ModelCard
 from service.context import context_of
 from service.errors import DrainingError, NotReadyError
 from service.pipeline.batch import segment_batch

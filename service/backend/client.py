@@ -1,8 +1,12 @@
-"""The way to TorchServe and back: an image's bytes out, the worker's answer in.
+"""The client of TorchServe: an image's bytes and options out, the worker's answer in.
 
-An answer without our own header is TorchServe's own, and says that no worker took the image.
+An answer without the worker's model header is TorchServe's own: no worker took the image. Called by
+`service.backend.attempt` (images), `service.backend.registry` (cards) and `service.backend.health`
+(liveness probes).
 """
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from types import SimpleNamespace
@@ -10,7 +14,7 @@ from types import SimpleNamespace
 import aiohttp
 from aiohttp.typedefs import LooseHeaders
 
-from handlers.shared.errors import PROBLEM_MEDIA_TYPE
+from handlers.shared.errors import PROBLEM_MEDIA_TYPE, ProblemError
 from handlers.shared.wire import (
     BODY_MEDIA_TYPE,
     DEFERRED_MEDIA_TYPE,
@@ -31,6 +35,21 @@ from service.errors import (
 SKIPPED_HEADERS = ("Accept", "Accept-Encoding", "User-Agent")  # each costs the worker Python time
 CONNECT_TIMEOUT_S = 2.0
 
+NO_CONNECTION = "the worker is starting or gone; try again shortly"
+NO_ANSWER = (
+    "the worker has not answered within {timeout_s:g} s: this image is lost; try again, or raise "
+    "FCNSERVE_ATTEMPT_TIMEOUT_S if it is that slow"
+)
+CONNECTION_BROKE = "the connection to the worker broke while it had this image; try again"
+# what each failure of a request means; an exception's own class counts before its bases
+TRANSLATIONS: Mapping[type[Exception], tuple[type[ProblemError], str]] = {
+    aiohttp.ClientConnectorError: (NotReadyError, NO_CONNECTION),
+    aiohttp.ConnectionTimeoutError: (NotReadyError, NO_CONNECTION),
+    aiohttp.ServerTimeoutError: (WorkerSilentError, NO_ANSWER),
+    TimeoutError: (WorkerSilentError, NO_ANSWER),
+    aiohttp.ClientError: (ConnectionBrokenError, CONNECTION_BROKE),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerAnswer:
@@ -42,87 +61,66 @@ class WorkerAnswer:
     report: Report
 
     @property
-    def is_put_off(self) -> bool:
-        """It is to be sent again: others of its batch went first."""
+    def is_deferred(self) -> bool:
+        """Whether to send the image again: the worker put others of its batch first."""
         return self.media_type == DEFERRED_MEDIA_TYPE
 
     @property
     def outcome(self) -> str:
-        """What to count it as; one of `service.metrics.gateway.OUTCOMES`."""
-        if self.is_put_off:
+        """One of `service.metrics.gateway.OUTCOMES`."""
+        if self.is_deferred:
             return "put_off"
         return "problem" if self.media_type == PROBLEM_MEDIA_TYPE else "answered"
 
 
 class TorchServeClient:
-    """TorchServe's inference API, over connections that stay open.
-
-    As many as are wanted: how much is sent at a time is the caller's to bound.
+    """TorchServe's inference API, over kept connections, whose number is not limited here: callers
+    limit how much is sent at a time.
     """
 
-    def __init__(self, url: str, attempt_timeout_s: float) -> None:
+    def __init__(self, url: str) -> None:
         self._url = url
-        self._attempt_timeout_s = attempt_timeout_s
-        self._allowed_s: dict[str, float] = {}
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),
             skip_auto_headers=SKIPPED_HEADERS,
             auto_decompress=False,
-            trace_configs=[noting_reuse()],
+            trace_configs=[reuse_tracing()],
         )
 
     async def close(self) -> None:
         await self._session.close()
 
-    def allow(self, model: str, seconds: float) -> None:
-        """Let an attempt with this model take so long: it is slow, and not gone before that."""
-        self._allowed_s[model] = seconds
+    async def send(
+        self, model: str, body: bytes, options: WorkerOptions, timeout_s: float
+    ) -> WorkerAnswer:
+        """Send `body` to a worker and return its answer.
 
-    def attempt_s(self, model: str) -> float:
-        return max(self._attempt_timeout_s, self._allowed_s.get(model, 0.0))
-
-    async def send(self, model: str, body: bytes, options: WorkerOptions) -> WorkerAnswer:
-        """Have `body` answered; raises NotReadyError, WorkerCrashedError or WorkerFailedError.
-
-        Deadlines are the caller's; what TorchServe has lost is given up after the attempt's own.
+        Raises NotReadyError, WorkerCrashedError, or WorkerFailedError; WorkerSilentError after
+        `timeout_s`, since TorchServe may lose a request. A request's deadline is the caller's.
         """
-        headers: LooseHeaders = {
-            OPTIONS_HEADER: options.to_json(),
-            "Content-Type": BODY_MEDIA_TYPE,
-        }
+        headers = {OPTIONS_HEADER: options.to_json(), "Content-Type": BODY_MEDIA_TYPE}
         url = f"{self._url}/predictions/{model}"
-        seconds = self.attempt_s(model)
-        try:
-            response, answer = await self._post(url, body, headers, seconds)
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise NotReadyError("the worker is starting or gone; try again shortly") from error
-        except TimeoutError as error:
-            raise WorkerSilentError(
-                f"the worker has not answered within {seconds:g} s: this image is "
-                "lost; try again, or raise FCNSERVE_ATTEMPT_TIMEOUT_S if it is that slow"
-            ) from error
-        except aiohttp.ClientError as error:
-            raise ConnectionBrokenError(
-                "the connection to the worker broke while it had this image; try again"
-            ) from error
+        with translated_errors(timeout_s):
+            response, answer = await self._post(url, body, headers, timeout_s)
         if MODEL_HEADER not in response.headers:
-            raise foreign_answer(response.status, model)
-        return read_answer(response, answer)
+            raise problem_of_torchserve(response.status, model)
+        report = Report.from_json(response.headers.get(REPORT_HEADER, ""))
+        return WorkerAnswer(answer, response.content_type, response.headers[MODEL_HEADER], report)
 
     async def _post(
         self,
         url: str,
         body: bytes,
         headers: LooseHeaders,
-        seconds: float,
+        timeout_s: float,
         *,
-        may_retry: bool = True,
+        may_repeat: bool = True,
     ) -> tuple[aiohttp.ClientResponse, bytes]:
-        """Send and read. A connection that had been open for a while may turn out to have been
-        closed at the other end: then, and before any byte of an answer, it is tried once more.
+        """Send and read. A kept connection may turn out to have been closed by TorchServe: then,
+        and before any byte of an answer, the request is repeated once.
         """
-        connection = SimpleNamespace(reused=False)
-        timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_TIMEOUT_S)
+        connection = SimpleNamespace(is_reused=False)
+        timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_TIMEOUT_S)
         try:
             async with self._session.post(
                 url, data=body, headers=headers, timeout=timeout, trace_request_ctx=connection
@@ -130,38 +128,40 @@ class TorchServeClient:
                 return response, await response.read()
         except aiohttp.ServerDisconnectedError as error:
             has_begun_to_answer = not isinstance(error.message, str)
-            if has_begun_to_answer or not (connection.reused and may_retry):
+            if has_begun_to_answer or not (connection.is_reused and may_repeat):
                 raise
-        return await self._post(url, body, headers, seconds, may_retry=False)
+        return await self._post(url, body, headers, timeout_s, may_repeat=False)
 
 
-def noting_reuse() -> aiohttp.TraceConfig:
-    """Set `reused` on the context of a request that goes over a connection with a past."""
+def reuse_tracing() -> aiohttp.TraceConfig:
+    """Make aiohttp set `is_reused` on the context of a request that uses a kept connection."""
 
-    async def note(
+    async def on_reuse(
         _session: aiohttp.ClientSession,
         context: SimpleNamespace,
         _parameters: aiohttp.TraceConnectionReuseconnParams,
     ) -> None:
-        context.trace_request_ctx.reused = True
+        context.trace_request_ctx.is_reused = True
 
     trace = aiohttp.TraceConfig()
-    trace.on_connection_reuseconn.append(note)
+    trace.on_connection_reuseconn.append(on_reuse)
     return trace
 
 
-def read_answer(response: aiohttp.ClientResponse, body: bytes) -> WorkerAnswer:
-    return WorkerAnswer(
-        body,
-        response.content_type,
-        response.headers[MODEL_HEADER],
-        Report.from_json(response.headers.get(REPORT_HEADER, "")),
-    )
+@contextmanager
+def translated_errors(timeout_s: float) -> Iterator[None]:
+    """Raise aiohttp's exceptions as the problems of TRANSLATIONS."""
+    try:
+        yield
+    except tuple(TRANSLATIONS) as error:
+        kind = next(each for each in type(error).__mro__ if each in TRANSLATIONS)
+        problem, detail = TRANSLATIONS[kind]
+        raise problem(detail.format(timeout_s=timeout_s)) from error
 
 
-def foreign_answer(status: int, model: str) -> NotReadyError | WorkerCrashedError:
-    """Read an answer that is not the worker's: TorchServe says 404 for a model that it was not
-    given, 503 for want of a worker.
+def problem_of_torchserve(status: int, model: str) -> NotReadyError | WorkerCrashedError:
+    """Translate an answer of TorchServe's own: 404 is a model that it was not given, 503 the lack
+    of a worker.
     """
     if status == HTTPStatus.NOT_FOUND:
         return ModelMissingError(

@@ -1,10 +1,10 @@
-"""Who is next: the images that wait for TorchServe, in order of arrival but for sizes that fit
+"""The queue in front of TorchServe: in order of arrival, except that photos of similar sizes go
 together.
 
-What is handed over one after the other shares batches, and in a batch photos of like sizes share
-canvases with little padding. So of the first few that wait, the one goes next that fits the last
-one best; none is overtaken more than a few times. Pure bookkeeping; called by
-`service.backend.dispatcher`.
+Images that are dispatched one after the other share batches, and in a batch photos of similar sizes
+share canvases with little padding. So of the first few entries the one that pads least beside the
+last one is next; no entry is overtaken more than a few times. Entries come in, the next one goes
+out: no I/O. Called by `service.backend.dispatcher`.
 """
 
 import math
@@ -15,88 +15,95 @@ from typing import Generic, Protocol, TypeVar
 
 from handlers.shared.frame import Frame
 
-BATCHES = 2  # per worker: the one in hand and the next
+FRAME_STRIDE = 32  # the worker's canvases have sides that this divides
+BATCHES_PER_WORKER = 2  # the one that it computes and the next
 LOOK_AHEAD = 16
-MOST_OVERTAKEN = 16
+MAX_OVERTAKEN = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
-    """How much may be handed over at a time: images, and predicted seconds of a worker. Images of
-    more than `long_s` are long: they do not count here, and each takes one of the `workers`.
+class DispatchLimits:
+    """How much TorchServe may have at a time: images, and predicted seconds of a worker.
+
+    Images of more than `exclusive_s` are exclusive: they do not count here, and each takes one of
+    the `workers` (see `service.backend.exclusive`).
     """
 
     images: int
     seconds: float
     workers: int = 1
-    long_s: float = math.inf
+    exclusive_s: float = math.inf
 
     @classmethod
-    def of(cls, workers: int, batch_size: int, seconds: float, long_s: float) -> "Bounds":
-        """Two batches a worker; TorchServe may put any of them into one batch, so all of them
+    def of(
+        cls, workers: int, batch_size: int, seconds: float, exclusive_s: float
+    ) -> "DispatchLimits":
+        """Allow two batches a worker; TorchServe may put any of their images into one batch, so all
         together take no more `seconds` than one batch may.
         """
-        return cls(BATCHES * workers * batch_size, seconds, workers, long_s)
+        return cls(BATCHES_PER_WORKER * workers * batch_size, seconds, workers, exclusive_s)
 
-    def share(self, processes: int) -> "Bounds":
-        """Take one process's part of what all of a gateway's may hand over; never nothing."""
+    def share(self, processes: int) -> "DispatchLimits":
+        """Return one gateway process's part; at least one image and one worker."""
         images, workers = (max(1, count // processes) for count in (self.images, self.workers))
         return replace(self, images=images, seconds=self.seconds / processes, workers=workers)
 
 
 @dataclass(frozen=True, slots=True)
 class QueueEntry:
-    """What the line knows of an image: when it came, its size, what it costs (predicted seconds),
-    and the bounds that hold for it.
+    """An image as the queue sees it: its number in order of arrival, its size, its predicted cost,
+    and the limits that hold for it.
     """
 
     sequence: int
     frame: Frame
-    seconds: float
-    bounds: Bounds
+    cost_s: float
+    limits: DispatchLimits
 
     @property
-    def is_long(self) -> bool:
-        """Others in its batch would wait for it."""
-        return self.seconds > self.bounds.long_s
+    def is_exclusive(self) -> bool:
+        """Whether the others in its batch would wait for it."""
+        return self.cost_s > self.limits.exclusive_s
 
     @property
-    def is_next(self) -> bool:
-        """Once there is room for it, nothing may take that room: there is hardly ever any."""
-        return self.is_long or self.seconds > self.bounds.seconds
+    def is_never_overtaken(self) -> bool:
+        """Whether it takes the next room that is large enough: there rarely is any."""
+        return self.is_exclusive or self.cost_s > self.limits.seconds
 
 
 class Waiter(Protocol):
-    """Somebody with a parcel, who may have left."""
+    """An entry, how often it has been overtaken, and whether its caller has been cancelled."""
 
     entry: QueueEntry
     overtaken: int
 
     @property
-    def has_left(self) -> bool: ...
+    def is_cancelled(self) -> bool: ...
 
 
 W = TypeVar("W", bound=Waiter)
 
 
 class ImageQueue(Generic[W]):
-    """The images that wait, by the tickets that they drew when they came."""
+    """The waiting images, sorted by their sequence numbers."""
 
     def __init__(self) -> None:
         self._waiters: list[W] = []
-        self._last = Frame(0, 0)
+        self._last_frame = Frame(0, 0)
 
     def add(self, waiter: W) -> None:
-        """Put one where its ticket belongs: who comes back from a crash goes to the front."""
+        """Insert by sequence number: an image that is sent again goes before those that arrived
+        after it.
+        """
         insort(self._waiters, waiter, key=lambda each: each.entry.sequence)
 
     def take(
         self, has_room: Callable[[QueueEntry], bool], is_held_back: Callable[[QueueEntry], bool]
     ) -> W | None:
-        """Take the next one out; none while there is no room for the first that is not held back
-        for a reason of its own.
+        """Remove and return the next one; None while there is no room for the first that is not
+        held back.
         """
-        self._waiters = [each for each in self._waiters if not each.has_left]
+        self._waiters = [each for each in self._waiters if not each.is_cancelled]
         ready = [each for each in self._waiters if not is_held_back(each.entry)]
         if not ready or not has_room(ready[0].entry):
             return None
@@ -104,19 +111,21 @@ class ImageQueue(Generic[W]):
         for overtaken in ready[: ready.index(chosen)]:
             overtaken.overtaken += 1
         self._waiters.remove(chosen)
-        self._last = chosen.entry.frame
+        self._last_frame = chosen.entry.frame
         return chosen
 
-    def has_short(self) -> bool:
-        """Tell whether an image waits that is not long."""
-        return any(not each.entry.is_long for each in self._waiters if not each.has_left)
+    def has_shared(self) -> bool:
+        """Return whether an image waits that is not exclusive."""
+        return any(not each.entry.is_exclusive for each in self._waiters if not each.is_cancelled)
 
     def _best(self, ready: list[W], has_room: Callable[[QueueEntry], bool]) -> W:
-        """Find the one that fits the last one best, of the first few."""
+        """Return the one of the first few that pads least beside the last one."""
         first = ready[0]
-        if first.entry.is_next or first.overtaken >= MOST_OVERTAKEN:
+        if first.entry.is_never_overtaken or first.overtaken >= MAX_OVERTAKEN:
             return first
         fitting = (
-            each for each in ready[:LOOK_AHEAD] if not each.entry.is_next and has_room(each.entry)
+            each
+            for each in ready[:LOOK_AHEAD]
+            if not each.entry.is_never_overtaken and has_room(each.entry)
         )
-        return min(fitting, key=lambda each: self._last.padding_beside(each.entry.frame))
+        return min(fitting, key=lambda each: self._last_frame.padding_beside(each.entry.frame))

@@ -1,10 +1,11 @@
-"""Asking again: an image whose worker has gone is asked of the next one, while that is expected.
+"""Retries: an image whose worker has crashed or is restarting is sent again, while recovery is
+expected.
 
-A worker that restarts is back within seconds, and segmenting a photo twice does no harm. So whoever
-waits for a mask outlives a restart, and a model is changed by restarting its worker. Which image a
-worker has crashed on is not known here, where many are on their way: the workers find out
-(`handlers.isolation.guard`), and answer it with a problem. Called by `service.pipeline.segment` for
-each image; deadlines are the caller's.
+A worker restarts within seconds, and segmenting a photo twice is harmless. So a request survives a
+restart, and a model is exchanged by restarting its worker. The gateway cannot determine which of
+many images in flight crashed a worker: the workers do (`handlers.isolation.guard`), and answer that
+image with a problem. An attempt comes in, its result goes out. Called by
+`service.pipeline.dispatch` for each image; deadlines are the caller's.
 """
 
 import asyncio
@@ -26,9 +27,9 @@ from service.errors import (
 from service.metrics.gateway import Metrics
 
 PAUSE_S = 0.25
-LONGEST_PAUSE_S = 2.0
-# of one image; whatever the reason, it is given up then
-MOST_CRASHES: Mapping[type[ProblemError], int] = {
+MAX_PAUSE_S = 2.0
+# failed attempts at one image, of each kind, after which its problem is the answer
+MAX_FAILURES: Mapping[type[ProblemError], int] = {
     WorkerSilentError: 2,
     ConnectionBrokenError: 5,
     WorkerCrashedError: 5,
@@ -39,46 +40,46 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """How long to go on asking: as long as the worker was well less than `restart_wait_s` ago."""
+    """Attempts until one succeeds, or the model's workers have been silent for `restart_wait_s`."""
 
     health: Health
     metrics: Metrics
     restart_wait_s: float
 
     async def until_answered(self, model: str, attempt: Callable[[bool], Awaitable[T]]) -> T:
-        """Return what `attempt` returns; raises what it raises once there is no hope left.
+        """Return what `attempt` returns; raises its last error once no retry is left.
 
-        `attempt` is told whether an earlier one ended in a worker's crash.
+        The argument of `attempt` is whether an earlier one ended in a worker's crash.
         """
-        crashes: Counter[type[ProblemError]] = Counter()
+        failures: Counter[type[ProblemError]] = Counter()
         while True:
             started = time.monotonic()
             try:
-                return await attempt(WorkerCrashedError in crashes)
+                return await attempt(WorkerCrashedError in failures)
             except (NotReadyError, WorkerCrashedError) as error:
-                if self._is_everybodys(error, model, started):
+                if self._affects_all(error, model, started):
                     if self.health.silent_s(model) > self.restart_wait_s:
                         raise
                 else:
-                    crashes[type(error)] += 1
-                    if crashes[type(error)] == MOST_CRASHES[type(error)]:
+                    failures[type(error)] += 1
+                    if failures[type(error)] == MAX_FAILURES[type(error)]:
                         raise
             self.metrics.retry(model)
-            await asyncio.sleep(pause_s(crashes.total()))
+            await asyncio.sleep(pause_s(failures.total()))
 
-    def _is_everybodys(self, error: Exception, model: str, started: float) -> bool:
-        """Tell whether nobody else was answered either: TorchServe hangs, or takes requests while
-        its workers are still starting, and no image is to blame.
+    def _affects_all(self, error: Exception, model: str, started: float) -> bool:
+        """Return whether no image was answered meanwhile: TorchServe hangs, or accepts requests
+        while its workers are still starting, and no single image is the cause.
         """
         if isinstance(error, WorkerSilentError):
             return self.health.silent_s(model) >= time.monotonic() - started
         return isinstance(error, NotReadyError)
 
 
-def pause_s(crashes: int) -> float:
-    """Seconds until the next attempt, longer after each crash; no two images wait equally long, so
-    that those of one batch do not all come back at once.
+def pause_s(failures: int) -> float:
+    """Return the seconds until the next attempt: longer after each failure, and random, so that the
+    images of one batch are not sent again all at once.
     """
-    doublings: int = max(0, crashes - 1)
-    longest = min(LONGEST_PAUSE_S, PAUSE_S * 2.0**doublings)
+    doublings: int = max(0, failures - 1)
+    longest = min(MAX_PAUSE_S, PAUSE_S * 2.0**doublings)
     return longest * random.uniform(0.5, 1.0)  # noqa: S311 - nothing secret

@@ -1,7 +1,8 @@
-"""What Prometheus sees of the gateway. The registry is a parameter, so that tests have their own.
+"""The gateway's metrics: requests here, the queue's and the workers' in files of their own.
 
-With several processes each keeps its own, and a scrape of any of them shows their sums; what a
-gauge means then is its `multiprocess_mode`.
+Called by every stage that counts something. The registry is a parameter, so that tests have their
+own. With several processes each has one, and a scrape of any of them shows the sums; a gauge's
+`multiprocess_mode` is how it adds up.
 """
 
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-import service.errors  # noqa: F401 - fills ProblemError's family
+import service.errors  # noqa: F401 - defines ProblemError's other subclasses
 from handlers.shared.errors import ProblemError
 from service.metrics.queue import QueueMetrics
 from service.metrics.stage_times import StageTimes
@@ -18,15 +19,14 @@ from service.metrics.worker_reports import ReportMetrics
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 1.5, 2, 2.5, 5, 10, 30, 60)
 PIXELS = (1e4, 3e4, 1e5, 3e5, 1e6, 3e6, 1e7, 3e7, 1e8)
-# a client that leaves has no problem code
+# the reason of a rejection without a problem code: the client has disconnected
 CLIENT_GONE = "client_gone"
+# of an attempt
 OUTCOMES = ("answered", "problem", "put_off", "not_ready", "crashed", "timed_out")
 
 
 class Metrics:
-    """All metrics of one gateway process: requests here, the line and the workers' reports in parts
-    of their own.
-    """
+    """All metrics of one gateway process; `queue` and `reports` are parts of their own."""
 
     def __init__(
         self,
@@ -34,12 +34,12 @@ class Metrics:
         scraped: CollectorRegistry | None = None,
         models: Sequence[str] = (),
     ) -> None:
-        """Take where metrics are kept, with several processes what adds up those of all, and the
-        models whose figures are to be there from the start.
+        """Take the registry, with several processes the one that adds up all of them, and the
+        models whose metrics exist from the start.
         """
         self.registry = registry
         self.scraped = registry if scraped is None else scraped
-        self.line = QueueMetrics(registry)
+        self.queue = QueueMetrics(registry)
         self.reports = ReportMetrics(registry)
         self.scraped.register(self.reports.models)
         counter = partial(Counter, registry=registry)
@@ -71,12 +71,12 @@ class Metrics:
         )
         self.attempts = counter(
             "fcnserve_upstream_attempts",
-            "Times that an image was sent to TorchServe, by what came of it",
+            "Times that an image was sent to TorchServe, by outcome",
             ["model", "outcome"],
         )
         self.retries = counter(
             "fcnserve_upstream_retries",
-            "Times that TorchServe was asked again, for want of a worker or after a crash",
+            "Requests to TorchServe that were repeated, for lack of a worker or after a crash",
             ["model"],
         )
         self.ready = Gauge(
@@ -100,9 +100,9 @@ class Metrics:
             multiprocess_mode="livemax",
         )
         build_info.labels(version("fcnserve")).set(1)
-        # there from the start: a rate needs a value before the first event
+        # at zero from the start: a rate needs a value before the first event
         for model in models:
-            self._begin(model)
+            self._start(model)
         for problem in ProblemError.__subclasses__():
             self.rejections.labels(problem.code)
         self.rejections.labels(CLIENT_GONE)
@@ -120,7 +120,7 @@ class Metrics:
         self.image_pixels.observe(pixels)
 
     def reject(self, reason: str, images: int = 1) -> None:
-        """Count images that get no result; `reason` is a problem's code, or CLIENT_GONE."""
+        """Count images without a result; `reason` is a problem's code, or CLIENT_GONE."""
         self.rejections.labels(reason).inc(images)
 
     def attempt(self, model: str, outcome: str) -> None:
@@ -128,13 +128,13 @@ class Metrics:
         self.attempts.labels(model, outcome).inc()
 
     def retry(self, model: str) -> None:
-        """Count what is about to be asked of TorchServe once more."""
+        """Count a request to TorchServe that is about to be repeated."""
         self.retries.labels(model).inc()
 
-    def _begin(self, model: str) -> None:
+    def _start(self, model: str) -> None:
         for outcome in OUTCOMES:
             self.attempts.labels(model, outcome)
         self.retries.labels(model)
         self.model_ready.labels(model)
-        self.line.of(model)
-        self.reports.begin(model)
+        self.queue.of(model)
+        self.reports.start(model)

@@ -1,7 +1,8 @@
-"""How full the gateway is: images in flight, in the line in front of TorchServe, and handed over.
+"""The gauges of how full the gateway is: bodies arriving, images in flight, waiting in the queue,
+and dispatched to TorchServe.
 
-Called by `service.pipeline.admission` and `service.backend.dispatcher`. What fills up is shared by
-all processes of a gateway, so a scrape shows the sum of those that live.
+Called by `service.body.budget`, `service.pipeline.admission` and `service.backend.dispatcher`. A
+gateway's processes share these bounds, so a scrape shows the sum over the live ones.
 """
 
 from collections.abc import Iterator
@@ -16,16 +17,16 @@ MODEL = ("model",)
 
 @dataclass(frozen=True, slots=True)
 class ModelQueueMetrics:
-    """The gauges of one model's line."""
+    """The gauges of one model's queue."""
 
     images_waiting: Gauge
     seconds_waiting: Gauge
-    images_handed_over: Gauge
-    seconds_handed_over: Gauge
+    images_dispatched: Gauge
+    seconds_dispatched: Gauge
 
     @contextmanager
     def waiting(self, seconds: float) -> Iterator[None]:
-        """Count an image as waiting for as long as the block runs."""
+        """Count an image as waiting while the block runs."""
         self.images_waiting.inc()
         self.seconds_waiting.inc(seconds)
         try:
@@ -34,10 +35,10 @@ class ModelQueueMetrics:
             self.images_waiting.dec()
             self.seconds_waiting.dec(seconds)
 
-    def hand_over(self, images: int, seconds: float) -> None:
-        """Count images that TorchServe now has; negative ones are those that it had."""
-        self.images_handed_over.inc(images)
-        self.seconds_handed_over.inc(seconds)
+    def dispatched(self, images: int, seconds: float) -> None:
+        """Add images that have been sent to TorchServe; negative numbers for answered ones."""
+        self.images_dispatched.inc(images)
+        self.seconds_dispatched.inc(seconds)
 
 
 class QueueMetrics:
@@ -55,7 +56,7 @@ class QueueMetrics:
             "fcnserve_seconds_in_flight", "Predicted CPU seconds of the images in flight"
         )
         self.in_flight_limit = gauge(
-            "fcnserve_in_flight_limit", "Images in flight beyond which more are turned away"
+            "fcnserve_in_flight_limit", "Images in flight beyond which requests are rejected"
         )
         self.images_waiting = gauge(
             "fcnserve_images_waiting",
@@ -65,10 +66,10 @@ class QueueMetrics:
         self.seconds_waiting = gauge(
             "fcnserve_seconds_waiting", "Predicted CPU seconds of the images that wait", MODEL
         )
-        self.images_handed_over = gauge(
+        self.images_dispatched = gauge(
             "fcnserve_images_handed_over", "Images that TorchServe has and has not answered", MODEL
         )
-        self.seconds_handed_over = gauge(
+        self.seconds_dispatched = gauge(
             "fcnserve_seconds_handed_over",
             "Predicted CPU seconds of the images that TorchServe has",
             MODEL,
@@ -84,10 +85,10 @@ class QueueMetrics:
         self.bytes_reading.set(body_bytes)
 
     def of(self, model: str) -> ModelQueueMetrics:
-        """Give one model's part."""
+        """Return one model's gauges."""
         return ModelQueueMetrics(
             self.images_waiting.labels(model),
             self.seconds_waiting.labels(model),
-            self.images_handed_over.labels(model),
-            self.seconds_handed_over.labels(model),
+            self.images_dispatched.labels(model),
+            self.seconds_dispatched.labels(model),
         )

@@ -1,8 +1,9 @@
-"""The text of `/metrics`: made in a thread, and seldom enough to leave the loop to the photos.
+"""The text of `/metrics`: rendered in a thread, at a bounded share of a processor's time.
 
-To render it takes 10 ms, so a hundred scrapes a second would take all of one processor. Scrapes
-that come together share one rendering, which begins after they have come: its figures are never
-older than a scrape. Made by `service.app`; `service.api.routes` sends the text.
+A rendering takes 10 ms, so a hundred scrapes a second would take all of one processor. Concurrent
+scrapes share one rendering, which begins after they have arrived: its values are never older than a
+scrape. A registry goes in, text comes out. Made by `service.app`; `service.api.routes` sends the
+text.
 """
 
 import asyncio
@@ -11,10 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-# of a processor's time that rendering may take; the next one waits as long as that asks for, or
-# for MOST_PAUSE_S: Prometheus gives up after 10 s
-MOST_SHARE = 0.05
-MOST_PAUSE_S = 1.0
+# the share of a processor's time that rendering may take; the next rendering waits for it, for
+# MAX_PAUSE_S at most: Prometheus gives up after 10 s
+MAX_SHARE = 0.05
+MAX_PAUSE_S = 1.0
 
 
 class Scrape:
@@ -23,28 +24,28 @@ class Scrape:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
         self._rendering = asyncio.Lock()
-        self._next: asyncio.Task[bytes] | None = None  # which has not begun
-        self._free_at = 0.0
-        self._thread = ThreadPoolExecutor(1, "metrics")  # the others may all be rendering photos
+        self._next: asyncio.Task[bytes] | None = None  # a rendering that has not begun
+        self._next_at = 0.0
+        self._thread = ThreadPoolExecutor(1, "metrics")  # all others may be busy with photos
 
     async def text(self) -> bytes:
-        """Return all figures in Prometheus' format."""
+        """Return all metrics in Prometheus' format."""
         if self._next is None:
             self._next = asyncio.create_task(self._render())
-        return await asyncio.shield(self._next)  # others may wait for it, too
+        return await asyncio.shield(self._next)  # other scrapes may wait for it, too
 
     async def _render(self) -> bytes:
         async with self._rendering:
-            await asyncio.sleep(max(0.0, self._free_at - time.monotonic()))
+            await asyncio.sleep(max(0.0, self._next_at - time.monotonic()))
             self._next = None
             loop = asyncio.get_running_loop()
             text, taken_s = await loop.run_in_executor(self._thread, self._text)
-            self._free_at = time.monotonic() + min(MOST_PAUSE_S, taken_s / MOST_SHARE)
+            self._next_at = time.monotonic() + min(MAX_PAUSE_S, taken_s / MAX_SHARE)
             return text
 
     def _text(self) -> tuple[bytes, float]:
-        """Render; return the processor's time that it took as well. What passes while others have
-        the processor, or the disk is waited for, is not paid for.
+        """Render; return the text, and the processor time that it took: time spent waiting for the
+        processor or the disk does not count.
         """
         began = time.thread_time()
         text = generate_latest(self._registry)

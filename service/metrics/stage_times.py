@@ -1,4 +1,8 @@
-"""Where a request's time went: one figure per pipeline verb, in the order in which they happen."""
+"""The stage times of a request: milliseconds per pipeline verb, in the verbs' order.
+
+Each stage adds its own; `service.api.telemetry` writes `Server-Timing` and the log from them, and
+`service.metrics.gateway` the histograms.
+"""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -27,7 +31,9 @@ class StageTimes:
         self.ms[verb] = self.ms.get(verb, 0.0) + ms
 
     def add_upstream(self, total_ms: float, worker_ms: Mapping[str, float]) -> None:
-        """Split the time of an upstream request: what the worker cannot account for is waiting."""
+        """Split the time of an upstream request: the part that the worker does not report is
+        waiting.
+        """
         for verb, ms in worker_ms.items():
             self.add(verb, ms)
         self.add("wait", max(0.0, total_ms - sum(worker_ms.values())))

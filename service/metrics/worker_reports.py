@@ -1,11 +1,11 @@
-"""What the workers tell: the figures that ride on their answers, and the card of the model they
-run.
+"""The workers' metrics: batches, forward passes and class pixels from the reports in their answers,
+and the models from their cards.
 
-Each answer's report comes from `service.pipeline.segment`, each card from
-`service.backend.registry`. Made by `service.metrics.gateway`.
+Reports come from `service.backend.attempt`, cards from `service.backend.registry`. MixedPart of
+`service.metrics.gateway`.
 """
 
-from collections import Counter as Tally
+import collections
 from collections.abc import Iterable
 from functools import partial
 
@@ -23,7 +23,7 @@ CARD_LABELS = ("name", "version", "digest", "architecture", "precision", "device
 
 
 class ReportMetrics:
-    """Batches, passes, and what was seen in the photos."""
+    """Batches, forward passes, and the classes predicted in photos."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         counter = partial(Counter, registry=registry)
@@ -53,34 +53,30 @@ class ReportMetrics:
         )
         self.models = ModelInfo()
         # by tag: pixels of a model whose card has not been read yet
-        self._unnamed: dict[str, Tally[int]] = {}
+        self._unnamed: dict[str, collections.Counter[int]] = {}
 
     def observe(self, report: Report, tag: str) -> None:
-        """Count a batch and a group once: the worker tells of each with one answer only."""
+        """Count one answer; the worker reports a batch and a group with one answer each."""
         model = model_of(tag)
         if report.batch_images is not None:
             self.batch_images.labels(model).observe(report.batch_images)
         if report.group is not None:
             self._observe_group(report.group, model)
         if report.class_pixels:
-            self._unnamed.setdefault(tag, Tally()).update(report.class_pixels)
+            self._unnamed.setdefault(tag, collections.Counter()).update(report.class_pixels)
             self._name_classes(tag)
 
     def show(self, card: WorkerModelCard) -> None:
         """Show a model as the current one of its name."""
         self.models.show(card)
-        for (
-            each
-        ) in card.classes:  # there before the first pixel: a rate needs a value to start from
-            self.predicted_pixels.labels(card.name, each)
+        for class_name in card.classes:  # at zero from the start, as in `start`
+            self.predicted_pixels.labels(card.name, class_name)
         self._name_classes(card.tag)
 
-    def begin(self, model: str) -> None:
-        """Have a model's figures there before its first answer: a rate needs a value to start
-        from.
-        """
-        for figure in (self.batch_images, self.group_images, self.group_fill):
-            figure.labels(model)
+    def start(self, model: str) -> None:
+        """Create a model's metrics before its first answer: a rate needs a value to start from."""
+        for histogram in (self.batch_images, self.group_images, self.group_fill):
+            histogram.labels(model)
         for pixels in (self.valid_pixels, self.padded_pixels):
             pixels.labels(model)
 
@@ -92,19 +88,19 @@ class ReportMetrics:
         self.padded_pixels.labels(model).inc(padded)
 
     def _name_classes(self, tag: str) -> None:
-        """Count by name what is known by id, once the card that has the names is there."""
+        """Move pixels that were counted by class id to the class names, once their card is read."""
         if card := self.models.by_tag(tag):
-            for number, pixels in self._unnamed.pop(tag, {}).items():
-                self.predicted_pixels.labels(card.name, card.classes[number]).inc(pixels)
+            for class_id, pixels in self._unnamed.pop(tag, {}).items():
+                self.predicted_pixels.labels(card.name, card.classes[class_id]).inc(pixels)
 
 
 def model_of(tag: str) -> str:
-    """Take the name out of name@digest."""
+    """Return the name of name@digest."""
     return tag.partition("@")[0]
 
 
 class ModelInfo(Collector):
-    """The current models, as the process that is scraped knows them: an exchanged one is gone."""
+    """The current models, as the scraped process has read their cards; exchanged ones are gone."""
 
     def __init__(self) -> None:
         self._cards: dict[str, WorkerModelCard] = {}

@@ -1,98 +1,56 @@
-"""Several images in one request: each is answered as if it had been sent alone.
+"""A request of several images: each passes the same steps, and gets the same answer, as if it were
+sent alone.
 
-A form comes in; `multipart/mixed` or, for outputs in JSON, one list goes out, with one outcome an
-image, in order. Called by `service.api.routes`.
+A multipart form goes in; `multipart/mixed` or, for outputs in JSON, one list comes out, with one
+outcome an image, in order. Called by `service.api.routes`.
 """
 
 import asyncio
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from fastapi import Request, Response
 
-from handlers.shared.errors import PROBLEM_MEDIA_TYPE, ProblemError
+from handlers.shared.errors import ProblemError
 from service.auth.authenticator import charge_further_images
-from service.body.content_encoding import content_coding
 from service.body.content_type import check_is_multipart, images_of_batch
 from service.body.multipart import Upload
-from service.body.multipart_mixed import MixedPart, part_headers, write_mixed
-from service.body.read import (
-    BATCH_ADVICE,
-    IMAGE_ADVICE,
-    body_too_large,
-    declared_body_bytes,
-    read_body,
-)
+from service.body.read import BATCH_ADVICE, IMAGE_ADVICE, body_too_large
 from service.context import context_of
 from service.deadline import Deadline
 from service.errors import InternalError
+from service.metrics.gateway import Metrics
 from service.metrics.stage_times import TOTAL, StageTimes
 from service.pipeline.admission import Permit
-from service.pipeline.disconnect import while_connected
+from service.pipeline.batch_response import ImageAnswer, Outcome, respond
 from service.pipeline.options import RequestOptions
 from service.pipeline.query import BATCH_MEDIA_OUTPUTS, SegmentQuery
-from service.pipeline.segment import SegmentAnswer, Segmenter, content_digest
-from service.problem_response import problem_headers, problem_response
-from service.render import Output
-
-JSON_OUTPUTS = {Output.rle, Output.polygons, Output.summary}
+from service.pipeline.read import BodyLimit, Received
+from service.pipeline.segment import Segmenter
 
 logger = structlog.get_logger("fcnserve.batch")
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one image: its answer or its problem."""
-
-    filename: str
-    result: SegmentAnswer | ProblemError
-    stages: StageTimes
-
-    @property
-    def body(self) -> bytes:
-        """The same bytes that the image would have been answered with alone."""
-        if isinstance(self.result, ProblemError):
-            return bytes(problem_response(self.result).body)
-        return self.result.rendered.body
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """The headers that the image would have been answered with alone."""
-        timing = {"Server-Timing": self.stages.server_timing()}
-        if isinstance(self.result, ProblemError):
-            digest = {"Content-Digest": content_digest(self.body)}
-            retry = {"Retry-After": self.retry_after} if self.retry_after else {}
-            return {"Content-Type": PROBLEM_MEDIA_TYPE, **digest, **retry, **timing}
-        return {"Content-Type": self.result.rendered.media_type, **self.result.headers, **timing}
-
-    @property
-    def retry_after(self) -> str:
-        problem = self.result
-        headers = problem_headers(problem) if isinstance(problem, ProblemError) else {}
-        return headers.get("Retry-After", "")
-
-
-@dataclass(frozen=True, slots=True)
 class Batch:
-    """One request's images, and what is the same for all of them."""
+    """What is the same for all images of a request."""
 
     segmenter: Segmenter
-    wanted: RequestOptions
+    options: RequestOptions
     deadline: Deadline
     read_ms: float
     request_id: str
 
-    async def outcome(self, upload: Upload, slot: AbstractContextManager[Permit]) -> Outcome:
-        """See one image through; whatever goes wrong is its own."""
+    async def outcome(self, upload: Upload, permit: AbstractContextManager[Permit]) -> Outcome:
+        """Segment one image; a failure concerns this image alone."""
         stages = StageTimes()
         stages.add("read", self.read_ms)
         try:
-            with slot as place:
-                result: SegmentAnswer | ProblemError = await self._answer(
-                    upload.body, place, stages
-                )
+            with permit as held:
+                result: ImageAnswer | ProblemError = await self._segment(upload.body, held, stages)
         except ProblemError as problem:
             result = problem
         except Exception as error:
@@ -100,80 +58,50 @@ class Batch:
             result = InternalError("the gateway failed on this image; its log has the reason")
         return Outcome(upload.filename, result, stages)
 
-    async def _answer(self, body: bytes, place: Permit, stages: StageTimes) -> SegmentAnswer:
-        max_body_bytes = self.segmenter.settings.max_body_bytes
+    async def _segment(self, body: bytes, permit: Permit, stages: StageTimes) -> ImageAnswer:
+        steps = self.segmenter
+        max_body_bytes = steps.settings.max_body_bytes
         if len(body) > max_body_bytes:
             raise body_too_large(len(body), max_body_bytes, IMAGE_ADVICE)
         async with self.deadline.enforced():
-            return await self.segmenter.answer(body, self.wanted, place, stages)
+            image = await steps.admit(body, self.options, permit, stages)
+            mask = await steps.dispatch(image, self.options, stages)
+            rendered = await steps.render(mask, image, self.options, stages)
+        return ImageAnswer(rendered, mask.model)
 
 
 async def segment_batch(segmenter: Segmenter, request: Request, query: SegmentQuery) -> Response:
     """Answer a request of several images; raises ProblemError for what concerns all of them."""
     context = context_of(request)
-    stages = context.stages
     deadline = Deadline.of(context, query.timeout_ms, segmenter.settings)
-    admission = segmenter.admission
     model = segmenter.models.resolve(query.model)
     check_is_multipart(request)
-    coding = content_coding(request.headers)
-    max_bytes = segmenter.settings.max_batch_body_bytes
-    admission.check(model, declared_body_bytes(request, max_bytes, BATCH_ADVICE))
-    with stages.timing("read"):
-        async with segmenter.reading.arriving(deadline) as arrival:
-            body = await read_body(request, max_bytes, arrival, BATCH_ADVICE)
-    deadline = deadline.at_body_end()
-    with admission.slot(model) as place:  # the request's place is that of its first image
-        place.hold_bytes(len(body))
-        async with while_connected(request):
-            async with deadline.enforced():
-                with stages.timing("read"):
-                    body = await segmenter.unpacking.decompress(
-                        body, coding, max_bytes, place.hold_bytes, BATCH_ADVICE
-                    )
-                    uploads = await images_of_batch(request, body)
-            context.image_count = len(uploads)
-            charge_further_images(request, len(uploads))
-            async with deadline.enforced():
-                wanted = await segmenter.wanted(request, query, BATCH_MEDIA_OUTPUTS)
-            batch = Batch(segmenter, wanted, deadline, stages.ms["read"], context.request_id)
-            first, *others = uploads
-            outcomes = await asyncio.gather(
-                batch.outcome(first, nullcontext(place)),
-                *(batch.outcome(upload, admission.slot(model)) for upload in others),
-            )
+    limit = BodyLimit(segmenter.settings.max_batch_body_bytes, BATCH_ADVICE)
+    parse = partial(images_of_batch, request)
+    async with segmenter.read(request, model, deadline, limit, parse) as received:
+        context.image_count = len(received.content)
+        charge_further_images(request, len(received.content))
+        async with received.deadline.enforced():
+            options = await segmenter.options.read(request, query, model, BATCH_MEDIA_OUTPUTS)
+        read_ms = context.stages.ms["read"]
+        batch = Batch(segmenter, options, received.deadline, read_ms, context.request_id)
+        outcomes = await outcomes_of(batch, received)
+    count_rejections(outcomes, segmenter.admit.metrics)
+    context.stages.add(TOTAL, (asyncio.get_running_loop().time() - context.arrived_s) * 1000)
+    return respond(outcomes, options.render.output)
+
+
+async def outcomes_of(batch: Batch, received: Received[list[Upload]]) -> list[Outcome]:
+    """Segment all images at once, each with a permit; the request's own is that of the first."""
+    admission, model = batch.segmenter.read.admission, batch.options.model
+    first, *others = received.content
+    return await asyncio.gather(
+        batch.outcome(first, nullcontext(received.permit)),
+        *(batch.outcome(upload, admission.permit(model)) for upload in others),
+    )
+
+
+def count_rejections(outcomes: Sequence[Outcome], metrics: Metrics) -> None:
     for outcome in outcomes:
         if isinstance(outcome.result, ProblemError):
-            segmenter.metrics.reject(outcome.result.code)
-    stages.add(TOTAL, (asyncio.get_running_loop().time() - context.arrived_s) * 1000)
-    return respond(outcomes, as_json=wanted.render.output in JSON_OUTPUTS)
-
-
-def respond(outcomes: Sequence[Outcome], *, as_json: bool) -> Response:
-    """Write all outcomes in order."""
-    if as_json:
-        body = b"[" + b",".join(outcome.body for outcome in outcomes) + b"]"
-        media_type = "application/json"
-    else:
-        body, media_type = write_mixed(
-            [
-                MixedPart(
-                    {**outcome.headers, **part_headers(index, outcome.filename)}, outcome.body
-                )
-                for index, outcome in enumerate(outcomes)
-            ]
-        )
-    return Response(body, media_type=media_type, headers=headers_of_all(body, outcomes))
-
-
-def headers_of_all(body: bytes, outcomes: Sequence[Outcome]) -> dict[str, str]:
-    """Name the model (both, where it was exchanged in between), and when to send again what found
-    no place.
-    """
-    headers = {"Content-Digest": content_digest(body)}
-    answered = [outcome.result for outcome in outcomes if isinstance(outcome.result, SegmentAnswer)]
-    if answered:
-        headers["X-Model"] = ", ".join(dict.fromkeys(answer.model for answer in answered))
-    if waits := [int(outcome.retry_after) for outcome in outcomes if outcome.retry_after]:
-        headers["Retry-After"] = str(max(waits))
-    return headers
+            metrics.reject(outcome.result.code)

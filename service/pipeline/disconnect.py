@@ -1,4 +1,8 @@
-"""Is anybody still there? A client that has gone needs no mask."""
+"""The end of work whose client has disconnected.
+
+A request goes in; inside the context ClientDisconnect is raised once its connection is closed.
+Called by `service.pipeline.receive`.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,23 +14,25 @@ from starlette.requests import ClientDisconnect
 
 @asynccontextmanager
 async def while_connected(request: Request) -> AsyncIterator[None]:
-    """Raise ClientDisconnect inside as soon as the client has left; its body has to be read."""
+    """Raise ClientDisconnect inside as soon as the client disconnects; the request's body has been
+    read before.
+    """
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - a coroutine runs in a task
-    has_left = False
+    is_disconnected = False
 
     async def watch() -> None:
-        nonlocal has_left
+        nonlocal is_disconnected
         while (await request.receive())["type"] != "http.disconnect":
             pass
-        has_left = True
+        is_disconnected = True
         task.cancel()
 
     watcher = asyncio.create_task(watch())
     try:
         yield
     except asyncio.CancelledError as error:
-        if has_left and task.uncancel() == 0:  # else somebody else has cancelled it too
+        if is_disconnected and task.uncancel() == 0:  # else it has been cancelled elsewhere, too
             raise ClientDisconnect from error
         raise
     finally:

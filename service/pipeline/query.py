@@ -1,4 +1,7 @@
-"""What a request asks for: the query string (and `Accept`) in, checked options out."""
+"""The options of a request: the query string (and `Accept`) in, checked values out.
+
+Called by `service.api.routes`, `service.pipeline.segment` and `service.pipeline.options`.
+"""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,14 +14,14 @@ from service.errors import InvalidOptionError, NotAcceptableError
 from service.pipeline.accept import accepted_ranges, prefers, quality_of
 from service.render import Output
 
-# what an Accept header chooses where the query does not; of equally welcome ones the first is had
+# the output that an Accept header chooses where the query has none; of equal qualities the first
 MEDIA_OUTPUTS = {
     "image/png": Output.mask,
     "image/jpeg": Output.overlay,
     "application/geo+json": Output.polygons,
     "application/json": Output.rle,
 }
-# a batch's parts, unless more is said, are what a single mask is
+# a batch without a more specific choice has a mask in each part
 BATCH_MEDIA_OUTPUTS = MEDIA_OUTPUTS | {"multipart/mixed": Output.mask}
 
 
@@ -72,7 +75,7 @@ class SegmentQuery(BaseModel):
 
 
 SegmentOptions = Annotated[SegmentQuery, Query()]
-# what is given several times adds up; of all other options that would leave one unread
+# options that may be given several times and add up; all others would leave a value unread
 LISTS = frozenset({"classes"})
 
 
@@ -90,17 +93,17 @@ def negotiate(
     accept: str | None,
     media_outputs: Mapping[str, Output] = MEDIA_OUTPUTS,
 ) -> tuple[Output, bool]:
-    """Choose the output, and whether an overlay is to be JPEG; the query outranks `Accept`.
+    """Choose the output, and whether an overlay is a JPEG; the query outranks `Accept`.
 
-    Raises NotAcceptableError where the header alone would have to choose and cannot.
+    Raises NotAcceptableError where the query has no output and the header allows none.
     """
     ranges = accepted_ranges(accept)
     jpeg = prefers(ranges, "image/jpeg", "image/png")
     if query_output is not None:
         return query_output, jpeg
-    welcome = {media_type: quality_of(media_type, ranges) for media_type in media_outputs}
-    best = max(welcome, key=welcome.__getitem__)
-    if not welcome[best] > 0:
+    qualities = {media_type: quality_of(media_type, ranges) for media_type in media_outputs}
+    best = max(qualities, key=qualities.__getitem__)
+    if not qualities[best] > 0:
         raise NotAcceptableError(
             f"Accept is {str(accept)[:80]!a}, which allows none of {', '.join(media_outputs)}; "
             "leave it out, or choose with output="
@@ -109,20 +112,20 @@ def negotiate(
 
 
 def class_ids(classes: Sequence[str] | None, class_names: Sequence[str]) -> frozenset[int] | None:
-    """Resolve `classes=`, each of them a list, against a model's names; raises InvalidOptionError
-    for an unknown one.
+    """Resolve `classes=`, each value a comma-separated list, against a model's class names; raises
+    InvalidOptionError for an unknown one.
     """
     if classes is None:
         return None
     ids = set()
-    for word in (part.strip() for each in classes for part in each.split(",")):
-        if word in class_names:
-            ids.add(class_names.index(word))
-        elif word.isascii() and word.isdigit() and int(word) < len(class_names):
-            ids.add(int(word))
+    for name in (part.strip() for each in classes for part in each.split(",")):
+        if name in class_names:
+            ids.add(class_names.index(name))
+        elif name.isascii() and name.isdigit() and int(name) < len(class_names):
+            ids.add(int(name))
         else:
             raise InvalidOptionError(
-                f"classes: this model has no class {word[:40]!a}; it has "
+                f"classes: this model has no class {name[:40]!a}; it has "
                 f"{', '.join(class_names)} (ids 0 to {len(class_names) - 1})"
             )
     return frozenset(ids)

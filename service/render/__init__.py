@@ -1,7 +1,7 @@
-"""Everything that can be drawn from a label map, each output in its own file.
+"""Every output that is made from a label map, each in its own file.
 
-The worker's PNG comes in, the body of an answer goes out. All functions are pure and
-synchronous; the gateway calls `render` in a thread.
+The worker's PNG comes in, the body of a response goes out. All functions are pure and
+synchronous; `service.pipeline` calls `render` in a thread.
 """
 
 from service.render.colours import overlay_palette

@@ -1,9 +1,10 @@
-"""Colours that are seen on a photo, made of a mask's palette: bright, and none like another.
+"""The colours of an overlay, made from a mask's palette: bright, and each unlike the others.
 
-PASCAL VOC's own are for files: a cat's (64, 0, 0) is nearly black, and with a chair's (192, 0, 0)
-and an aeroplane's (128, 0, 0) differs in brightness alone. Here each class takes, of all bright
-colours that are far enough from those of the classes before it, the one nearest to its own hue.
-Called by `service.render.overlay` and for the model's card.
+PASCAL VOC's palette is made for files: a cat's (64, 0, 0) is nearly black, and differs from a
+chair's (192, 0, 0) and an aeroplane's (128, 0, 0) in brightness alone. Here each class gets, of all
+bright colours that are far enough from those of the classes before it, the one nearest to its own
+hue. A palette comes in, a palette goes out. Called by `service.render.overlay` and for the model
+card.
 """
 
 from functools import lru_cache
@@ -14,39 +15,39 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 
-# values of a channel that are tried: 17^3 colours
+# candidate values of a channel: 17^3 colours
 LEVELS = np.linspace(0, 255, 17).round().astype(np.uint8)
-# what is bright and colourful, in CIELAB
+# the bounds of bright and colourful, in CIELAB
 LEAST_LIGHTNESS, MOST_LIGHTNESS, LEAST_CHROMA = 60, 92, 45
-# how far apart two classes are in CIELAB at first, and how much less is tried where none is left
-DISTANCE, LESS = 36.0, 0.9
-# degrees of hue that a colour may be off for being so much more colourful in CIELAB
+# the distance of two classes in CIELAB at first, and its factor once no colour is left at it
+DISTANCE, DISTANCE_FACTOR = 36.0, 0.9
+# degrees of hue that outweigh one unit of chroma in CIELAB
 DEGREES_PER_CHROMA = 0.5
 
 
 @lru_cache(maxsize=32)
 def overlay_palette(palette: bytes, background: int | None) -> bytes:
-    """RGB triples by class id; the background keeps its own."""
+    """Return RGB triples by class id; the background keeps its own."""
     colours = np.frombuffer(palette, np.uint8).reshape(-1, 3).copy()
     bright, lab = _bright()
     hues, chroma = _hues(bright), _chroma(lab)
-    nearest = np.full(len(bright), np.inf, np.float32)  # distance to a colour that is taken
-    apart = DISTANCE
-    for place, hue in enumerate(_hues(colours)):
-        if place == background:
+    nearest = np.full(len(bright), np.inf, np.float32)  # distance to the nearest chosen colour
+    least_distance = DISTANCE
+    for class_id, hue in enumerate(_hues(colours)):
+        if class_id == background:
             continue
-        while not (free := nearest >= apart).any():
-            apart *= LESS
-        turned = np.abs((hues - hue + 180) % 360 - 180)
-        unlike = np.where(free, turned - DEGREES_PER_CHROMA * chroma, np.inf)
-        chosen = int(unlike.argmin())
-        colours[place] = bright[chosen]
+        while not (free := nearest >= least_distance).any():
+            least_distance *= DISTANCE_FACTOR
+        hue_difference = np.abs((hues - hue + 180) % 360 - 180)
+        penalty = np.where(free, hue_difference - DEGREES_PER_CHROMA * chroma, np.inf)
+        chosen = int(penalty.argmin())
+        colours[class_id] = bright[chosen]
         nearest = np.minimum(nearest, np.linalg.norm(lab - lab[chosen], axis=1))
     return colours.tobytes()
 
 
 def _bright() -> tuple[NDArray[np.uint8], Floats]:
-    """All colours that may be taken, (N, 3) in RGB and in CIELAB."""
+    """Return all candidates, (N, 3) in RGB and in CIELAB."""
     rgb = np.stack(np.meshgrid(LEVELS, LEVELS, LEVELS, indexing="ij"), -1).reshape(-1, 3)
     lab = _converted(rgb, cv2.COLOR_RGB2Lab)
     chosen = (lab[:, 0] >= LEAST_LIGHTNESS) & (lab[:, 0] <= MOST_LIGHTNESS)
@@ -55,7 +56,7 @@ def _bright() -> tuple[NDArray[np.uint8], Floats]:
 
 
 def _hues(rgb: NDArray[np.uint8]) -> Floats:
-    """Hues in degrees, (N,); greys have that of red."""
+    """Return hues in degrees, (N,); greys have that of red."""
     return np.asarray(_converted(rgb, cv2.COLOR_RGB2HSV)[:, 0], np.float32)
 
 

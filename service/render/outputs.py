@@ -1,4 +1,8 @@
-"""From the worker's PNG to the output that was asked for: filter first, then one file each."""
+"""From the worker's PNG to the requested output: the filters first, then one file an output.
+
+The worker's PNG, the photo, options and legend come in; a body and its media type go out. Called by
+`service.pipeline` through `service.render`.
+"""
 
 from pydantic import BaseModel
 
@@ -13,14 +17,14 @@ from service.render.types import LabelMap, Legend, Output, Rendered, RenderOptio
 
 
 def passes_through(options: RenderOptions) -> bool:
-    """Whether the worker's bytes are the answer as they are."""
+    """Return whether the worker's bytes are the response's body, unchanged."""
     return options.output in (Output.mask, Output.confidence) and not options.filters
 
 
 def render(worker_png: bytes, photo: bytes, options: RenderOptions, legend: Legend) -> Rendered:
-    """The body for `options.output`; `photo` (the request's image) is read for overlays only.
+    """Make the body for `options.output`; `photo` (the request's image) is read for overlays only.
 
-    Raises ValueError when the worker's PNG is not a label map, ProblemError of
+    Raises ValueError when the worker's PNG is not a label map, a ProblemError of
     `handlers.shared.errors` when an overlay's photo cannot be decoded.
     """
     if passes_through(options):
@@ -50,10 +54,10 @@ def _draw(labels: LabelMap, photo: bytes, options: RenderOptions, legend: Legend
 
 
 def _confidence(worker_png: bytes, options: RenderOptions, legend: Legend) -> Rendered:
-    """Filtered labels beside the model's confidence as it was.
+    """Filter the labels and keep the model's confidence as it is.
 
-    Where a filter took a class away, the confidence is still of that class, and so the least
-    probability that the pixel is none of the classes that are left.
+    Where a filter removes a class, the confidence is still that of the removed class, and so the
+    least probability that the pixel belongs to none of the remaining classes.
     """
     labels, confidence = png.read_confidence(worker_png)
     kept = filter_labels(labels, options.classes, options.min_area, legend)

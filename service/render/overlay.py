@@ -1,4 +1,8 @@
-"""The photo with its classes painted over it."""
+"""The photo with its classes painted over it.
+
+A label map and the photo's file come in, a PNG or JPEG goes out. Called by
+`service.render.outputs`.
+"""
 
 import cv2
 import numpy as np
@@ -13,9 +17,10 @@ from service.render.regions import shown_classes
 from service.render.types import LabelMap, Legend, Rendered, RenderOptions
 
 JPEG_QUALITY = 90
-# an outline is a pixel wide on small photos, on larger ones a pixel for so many of a square's side
+# an outline is one pixel wide on small photos; on larger ones, one for so many pixels of the side
+# of a square of the photo's area
 SIDE_PER_OUTLINE = 400
-# where colours are half transparent, outlines are opaque
+# an outline's opacity, in that of the colours: where they are half transparent, outlines are opaque
 OUTLINE_OPACITY = 2.0
 
 Pixels = NDArray[np.uint8]
@@ -23,7 +28,7 @@ Pixels = NDArray[np.uint8]
 
 def overlay(labels: LabelMap, photo: bytes, options: RenderOptions, legend: Legend) -> Rendered:
     """Paint the photo and encode it; ValueError if photo and label map differ in size."""
-    # The gateway has admitted the photo already, by its own list of formats.
+    # Admission has checked the photo already, against the gateway's own list of formats.
     header = read_header(photo, DEFAULT_FORMATS | OPTIONAL_FORMATS)
     shown = shown_classes(labels, options.classes, legend)
     palette = overlay_palette(legend.palette, legend.background)
@@ -46,15 +51,15 @@ def paint(
     if pixels.shape[:2] != labels.shape:
         raise ValueError(f"the photo is {pixels.shape[:2]}, its label map {labels.shape}")
     colours = cv2.LUT(cv2.merge([labels] * 3), _by_label(palette))
-    inside = cv2.LUT(labels, _chosen(shown))
+    inside = cv2.LUT(labels, _shown_table(shown))
     painted = cv2.copyTo(_blended(pixels, colours, alpha), inside, pixels.copy())
-    rims = cv2.bitwise_and(_edges(labels), inside)
-    line = _blended(pixels, colours, min(OUTLINE_OPACITY * alpha, 1))
-    return cv2.copyTo(line, rims, painted).astype(np.uint8, copy=False)
+    outlines = cv2.bitwise_and(_edges(labels), inside)
+    outlined = _blended(pixels, colours, min(OUTLINE_OPACITY * alpha, 1))
+    return cv2.copyTo(outlined, outlines, painted).astype(np.uint8, copy=False)
 
 
 def entries(labels: LabelMap, shown: list[int], palette: bytes, legend: Legend) -> list[Entry]:
-    """What the key says, the largest class first."""
+    """Make the legend's entries, the largest class first."""
     pixels = np.bincount(labels.ravel(), minlength=256)
     largest_first = sorted(shown, key=lambda class_id: -pixels[class_id])
     return [
@@ -75,13 +80,13 @@ def _blended(pixels: Pixels, colours: cv2.typing.MatLike, alpha: float) -> cv2.t
 
 
 def _edges(labels: LabelMap) -> cv2.typing.MatLike:
-    """(H, W) 255 where another label is near, within the photo."""
+    """Return (H, W), 255 where another label of the photo is near."""
     width = max(1, round(labels.size**0.5 / SIDE_PER_OUTLINE))
     window = cv2.getStructuringElement(cv2.MORPH_RECT, (2 * width + 1, 2 * width + 1))
     return cv2.compare(cv2.dilate(labels, window), cv2.erode(labels, window), cv2.CMP_NE)
 
 
-def _chosen(shown: list[int]) -> Pixels:
+def _shown_table(shown: list[int]) -> Pixels:
     table = np.zeros(256, np.uint8)
     table[shown] = 255
     return table

@@ -1,6 +1,7 @@
-"""The worker's PNGs, read: label maps as arrays, or relabelled without decoding them.
+"""The reader of the worker's PNGs: label maps as arrays, or relabelled without decoding them.
 
-Called by `service.render`; what is written goes through `handlers.shared.png`, as in the worker.
+PNG bytes come in, arrays or PNG bytes go out. Called by `service.render.outputs`; PNGs are written
+by `handlers.shared.png`, as in the worker.
 """
 
 import struct
@@ -17,12 +18,12 @@ PIXELS_START = 33  # the signature and a whole IHDR chunk
 
 
 def read_labels(png: bytes) -> NDArray[np.uint8]:
-    """Class ids (H, W) of an indexed, grey or grey+alpha PNG; ValueError for any other."""
+    """Return the class ids (H, W) of an indexed, grey or grey+alpha PNG; ValueError for others."""
     return _read_samples(png)[0]
 
 
 def read_confidence(png: bytes) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Class ids and confidences (H, W) of a grey+alpha PNG; ValueError for any other."""
+    """Return class ids and confidences (H, W) of a grey+alpha PNG; ValueError for others."""
     labels, confidence = _read_samples(png)
     if confidence is None:
         raise ValueError("the PNG has no confidence channel; a grey+alpha PNG is needed")
@@ -32,8 +33,8 @@ def read_confidence(png: bytes) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
 def as_grey(png: bytes) -> bytes:
     """Turn an indexed PNG into a grey one of the same numbers without touching its pixel data.
 
-    An index and a grey level are both one byte a pixel, so only the header's colour type
-    changes and the palette goes: nothing is decompressed. ValueError unless 8-bit indexed.
+    An index and a grey level are both one byte a pixel, so only the header's colour type changes
+    and the palette is dropped: nothing is decompressed. ValueError unless 8-bit indexed.
     """
     if _colour_type(png) != INDEXED:
         raise ValueError("only an 8-bit indexed PNG can be relabelled as grey")
@@ -71,9 +72,11 @@ def _colour_type(png: bytes) -> int:
 
 
 def _chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Chunk types and contents, up to a cut if the file has one (the decoder reports it)."""
-    at = len(SIGNATURE)
-    while at + 12 <= len(png):
-        (length,) = struct.unpack_from(">I", png, at)
-        yield png[at + 4 : at + 8], png[at + 8 : at + 8 + length]
-        at += 12 + length
+    """Iterate over chunk types and contents, up to where a truncated file ends (the decoder reports
+    that).
+    """
+    offset = len(SIGNATURE)
+    while offset + 12 <= len(png):
+        (length,) = struct.unpack_from(">I", png, offset)
+        yield png[offset + 4 : offset + 8], png[offset + 8 : offset + 8 + length]
+        offset += 12 + length

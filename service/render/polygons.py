@@ -1,5 +1,7 @@
 """GeoJSON polygons: one feature a connected region, along pixel edges, with holes.
 
+A label map comes in, a FeatureCollection goes out. Called by `service.render.outputs`.
+
 Coordinates are pixels of the photo, x to the right and y down, (0, 0) at the top left corner
 of the first pixel, so a polygon's area is exactly its region's pixel count. Regions are
 connected through pixel sides (see `service.render.regions`), which keeps every polygon valid.
@@ -15,7 +17,7 @@ from service.render.types import LabelMap, Legend
 
 
 class RegionProperties(BaseModel):
-    """What a region is."""
+    """The class and size of a region."""
 
     class_id: int
     class_name: str
@@ -45,7 +47,7 @@ class PolygonsAnswer(BaseModel):
 
 
 def polygons(labels: LabelMap, classes: frozenset[int] | None, legend: Legend) -> PolygonsAnswer:
-    """Features ordered by class id, within a class from the top left."""
+    """Make the features, ordered by class id, within a class from the top left."""
     regions = find_regions(labels, shown_classes(labels, classes, legend))
     rings: list[list[Ring]] = [[] for _ in regions.class_ids]
     for ring in trace(regions.ids):
@@ -55,14 +57,14 @@ def polygons(labels: LabelMap, classes: frozenset[int] | None, legend: Legend) -
     )
 
 
-def _feature(number: int, rings: list[Ring], regions: Regions, legend: Legend) -> RegionFeature:
-    class_id = int(regions.class_ids[number])
+def _feature(region: int, rings: list[Ring], regions: Regions, legend: Legend) -> RegionFeature:
+    class_id = int(regions.class_ids[region])
     outer_first = sorted(rings, key=lambda ring: ring.area < 0)
     return RegionFeature(
         properties=RegionProperties(
             class_id=class_id,
             class_name=legend.name(class_id),
-            area=int(regions.areas[number]),
+            area=int(regions.areas[region]),
         ),
         geometry=RegionGeometry(coordinates=[_closed(ring.corners) for ring in outer_first]),
     )

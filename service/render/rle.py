@@ -1,4 +1,7 @@
-"""COCO run-length encoding: one segment a class, as `pycocotools.mask.decode` reads it."""
+"""COCO run-length encoding: one segment a class, as `pycocotools.mask.decode` reads it.
+
+A label map comes in, the segments go out. Called by `service.render.outputs`.
+"""
 
 import numpy as np
 from pycocotools import mask as coco
@@ -9,7 +12,7 @@ from service.render.types import LabelMap, Legend
 
 
 class CocoRle(BaseModel):
-    """A compressed COCO mask; hand it to `pycocotools.mask.decode` as it is."""
+    """A compressed COCO mask, ready for `pycocotools.mask.decode`."""
 
     size: tuple[int, int] = Field(description="height, width")
     counts: str = Field(description="COCO's compressed run lengths, column by column")
@@ -33,7 +36,7 @@ class RleAnswer(BaseModel):
 
 
 def rle(labels: LabelMap, classes: frozenset[int] | None, legend: Legend) -> RleAnswer:
-    """Segments by class id; `classes` is the filter already applied."""
+    """Make the segments, by class id; `classes` is the filter already applied."""
     columns = np.asfortranarray(labels)  # COCO counts down the columns
     shown = shown_classes(labels, classes, legend)
     return RleAnswer(

@@ -1,4 +1,7 @@
-"""How much of the photo each class covers, and where."""
+"""The summary of a mask: how many of the photo's pixels each class covers, and where.
+
+A label map comes in, one entry a class goes out. Called by `service.render.outputs`.
+"""
 
 import cv2
 from pydantic import BaseModel, Field
@@ -25,7 +28,7 @@ class SummaryAnswer(BaseModel):
 
 
 def summary(labels: LabelMap, classes: frozenset[int] | None, legend: Legend) -> SummaryAnswer:
-    """Classes by id; `classes` is the filter already applied."""
+    """Make the entries, by class id; `classes` is the filter already applied."""
     shown = shown_classes(labels, classes, legend, background=True)
     return SummaryAnswer(size=labels.shape, classes=[_class(labels, c, legend) for c in shown])
 

@@ -41,7 +41,7 @@ from handlers.shared.wire import (
 )
 from service.api.components import Components, components_of
 from service.app import create_app
-from service.backend.health import CANARY_PHOTO
+from service.backend.health import PROBE_PHOTO
 from service.server.server import Server, uvicorn_options
 from service.settings import Settings
 
@@ -50,7 +50,7 @@ MODEL_YAML = yaml.safe_load((ROOT / "model_store/fcn8s-lite2/model.yaml").read_t
 CLASSES: list[str] = MODEL_YAML["classes"]
 PALETTE = bytes(channel for colour in MODEL_YAML["palette"] for channel in colour)
 CAT = (ROOT / "service/samples/cat.jpg").read_bytes()
-CANARY = CANARY_PHOTO.read_bytes()
+CANARY = PROBE_PHOTO.read_bytes()
 CONFIDENCE = 200
 # plain HTTP only: a context with certificates takes 40 ms to make
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -315,7 +315,7 @@ class Gateway:
 
     @property
     def in_flight(self) -> int:
-        found = self.components.segmenter.admission.in_flight
+        found = self.components.segmenter.read.admission.in_flight.images
         assert found == self.value("fcnserve_images_in_flight")
         return found
 

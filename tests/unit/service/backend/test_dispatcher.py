@@ -15,11 +15,11 @@ from prometheus_client import CollectorRegistry
 from handlers.shared.frame import Frame
 from service.backend import queue as line_module
 from service.backend.dispatcher import Dispatcher
-from service.backend.queue import Bounds
+from service.backend.queue import DispatchLimits
 from service.metrics.queue import QueueMetrics
 from tests.support.fakes import CAT, FAKE_PIXELS_PER_S, FakeTorchServe, Gateway, running, until
 
-MOST_OVERTAKEN = 2
+MAX_OVERTAKEN = 2
 TURNS = 6  # of the loop: more than any step of the line needs
 
 
@@ -32,8 +32,8 @@ def gauges(line: Dispatcher) -> tuple[float, float, float, float]:
     return (
         shown.images_waiting._value.get(),
         shown.seconds_waiting._value.get(),
-        shown.images_handed_over._value.get(),
-        shown.seconds_handed_over._value.get(),
+        shown.images_dispatched._value.get(),
+        shown.seconds_dispatched._value.get(),
     )
 
 
@@ -48,7 +48,7 @@ class Scene:
 
     images: int
     most_seconds: float
-    long_s: float = math.inf
+    exclusive_s: float = math.inf
     line: Dispatcher = field(default_factory=dispatcher)
     callers: list["asyncio.Task[int]"] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
@@ -56,8 +56,8 @@ class Scene:
     ends: dict[int, asyncio.Event] = field(default_factory=dict)
 
     @property
-    def bounds(self) -> Bounds:
-        return Bounds(self.images, self.most_seconds, 2, self.long_s)
+    def bounds(self) -> DispatchLimits:
+        return DispatchLimits(self.images, self.most_seconds, 2, self.exclusive_s)
 
     def arrive(self, seconds: float) -> None:
         """An image whose frame is as large as it is costly."""
@@ -90,7 +90,7 @@ class Scene:
         assert len(seconds) <= self.bounds.images
         assert sum(seconds) <= self.bounds.seconds or len(seconds) == 1
         for place, number in enumerate(self.begun):
-            assert sum(later > number for later in self.begun[:place]) <= MOST_OVERTAKEN
+            assert sum(later > number for later in self.begun[:place]) <= MAX_OVERTAKEN
         assert (self.line.images, self.line.seconds) == (len(seconds), sum(seconds))
         waiting = [self.seconds[number] for number in self.waiting]
         assert gauges(self.line) == (len(waiting), sum(waiting), len(seconds), sum(seconds))
@@ -117,7 +117,7 @@ STEPS = st.lists(
 def test_the_bounds_hold_nobody_is_overtaken_often_and_nobody_is_forgotten(
     steps: list[tuple[str, int, int]], images: int, seconds: int
 ) -> None:
-    with patch.object(line_module, "MOST_OVERTAKEN", MOST_OVERTAKEN):
+    with patch.object(line_module, "MAX_OVERTAKEN", MAX_OVERTAKEN):
         asyncio.run(play(Scene(images, seconds), steps))
 
 
@@ -244,7 +244,7 @@ async def test_a_job_that_fails_gives_its_room_back(leaves: bool) -> None:
         await go.wait()
         return 1 // 0
 
-    entry = line.entry(Frame(1, 5), 5, Bounds(1, 10))
+    entry = line.entry(Frame(1, 5), 5, DispatchLimits(1, 10))
     caller = asyncio.create_task(line.run(entry, job))
     await settle()
     if leaves:
@@ -275,7 +275,9 @@ def test_a_frame_has_sides_that_32_divides(size: tuple[int, int], pixels: int) -
 
 
 def test_the_bound_is_two_batches_a_worker_and_the_seconds_of_one() -> None:
-    assert Bounds.of(workers=2, batch_size=8, seconds=5, long_s=1) == Bounds(32, 5, 2, 1)
+    assert DispatchLimits.of(workers=2, batch_size=8, seconds=5, exclusive_s=1) == DispatchLimits(
+        32, 5, 2, 1
+    )
 
 
 @asynccontextmanager
@@ -426,7 +428,7 @@ async def test_the_worker_is_told_what_an_image_costs() -> None:
 
 
 def test_processes_share_the_bounds_and_none_is_left_with_nothing() -> None:
-    bounds = Bounds.of(workers=4, batch_size=4, seconds=6, long_s=1)
+    bounds = DispatchLimits.of(workers=4, batch_size=4, seconds=6, exclusive_s=1)
     assert bounds.share(1) == bounds
-    assert bounds.share(3) == Bounds(10, 2, 1, 1)
-    assert Bounds(2, 6).share(4) == Bounds(1, 1.5)
+    assert bounds.share(3) == DispatchLimits(10, 2, 1, 1)
+    assert DispatchLimits(2, 6).share(4) == DispatchLimits(1, 1.5)

@@ -17,7 +17,7 @@ def _no_time_to_settle(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def scene(most_seconds: float = 100.0) -> Scene:
-    return Scene(images=8, most_seconds=most_seconds, long_s=LONG_S)
+    return Scene(images=8, most_seconds=most_seconds, exclusive_s=LONG_S)
 
 
 async def end(scene: Scene, *numbers: int) -> None:
@@ -97,7 +97,7 @@ async def test_shorter_images_follow_once_a_long_one_has_reached_its_worker(
 
 
 async def test_beside_shorter_ones_a_single_long_image_goes_at_a_time_and_then_they_rest() -> None:
-    line = Scene(images=8, most_seconds=100, long_s=REST_S / 2)
+    line = Scene(images=8, most_seconds=100, exclusive_s=REST_S / 2)
     for seconds in (0, REST_S, REST_S, 0):
         line.arrive(seconds)
     await settle()

@@ -167,7 +167,7 @@ async def test_the_watch_goes_on_after_what_nobody_foresaw(
 ) -> None:
     async with running(models="a,b", ready_window_s=WINDOW_S) as gateway:
         await gateway.ready()
-        upstream = gateway.components.segmenter.upstream
+        upstream = gateway.components.segmenter.dispatch.attempts.client
         send = upstream.send
         failures: list[str] = []
 

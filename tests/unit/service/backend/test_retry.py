@@ -6,7 +6,7 @@ import pytest
 from aiohttp import web
 
 from handlers.shared.errors import ImageCrashesWorkerError
-from service.backend.retry import LONGEST_PAUSE_S, PAUSE_S, pause_s
+from service.backend.retry import MAX_PAUSE_S, PAUSE_S, pause_s
 from tests.support.fakes import CAT, FakeTorchServe, Gateway, gateway_at, running, until
 from tests.support.photos import jpeg, photo
 
@@ -34,7 +34,7 @@ async def test_a_request_waits_for_the_card_of_a_worker_that_restarts() -> None:
     async with running() as gateway:
         await gateway.ready()
         gateway.torchserve.fault = gateway.torchserve.says(503)
-        gateway.components.models.saw_tag("fcn8s-lite2", "fcn8s-lite2@another")
+        gateway.components.models.drop_if_exchanged("fcn8s-lite2", "fcn8s-lite2@another")
         asked = asyncio.create_task(gateway.segment())
         await retried(gateway)
         assert not gateway.torchserve.photos
@@ -118,7 +118,7 @@ async def test_others_pass_while_an_image_that_crashes_the_worker_is_tried_again
 def test_no_two_images_of_a_batch_wait_equally_long_and_each_longer_after_each_crash() -> None:
     assert len({pause_s(1) for _ in range(8)}) == 8
     assert max(pause_s(1) for _ in range(8)) <= PAUSE_S < min(pause_s(4) for _ in range(8))
-    assert pause_s(1000) <= LONGEST_PAUSE_S
+    assert pause_s(1000) <= MAX_PAUSE_S
 
 
 @pytest.mark.parametrize("fault", [503, 404])
@@ -130,7 +130,7 @@ async def test_who_has_left_is_not_asked_for_again(fault: int) -> None:
         await retried(gateway)
         asked.cancel()
         await until(lambda: gateway.in_flight == 0)
-        assert gateway.components.segmenter.dispatchers["fcn8s-lite2"].images == 0
+        assert gateway.components.segmenter.dispatch.dispatchers["fcn8s-lite2"].images == 0
         gateway.torchserve.fault = None
         asked_before = len(gateway.torchserve.photos)
         assert (await gateway.segment()).status_code == 200
@@ -149,7 +149,7 @@ async def test_an_image_that_is_lost_twice_while_others_are_answered_is_given_up
     torchserve = FakeTorchServe()
 
     async def is_lost(request: web.Request) -> web.StreamResponse:
-        gateway.components.health.saw_answer("fcn8s-lite2")  # somebody else's
+        gateway.components.health.record_answer("fcn8s-lite2")  # somebody else's
         return await torchserve.hangs(request)
 
     async with running(torchserve, attempt_timeout_s=0.2) as gateway:

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from handlers.shared.wire import OPTIONS_HEADER
-from service.pipeline.admission import AdmissionLimits
+from service.pipeline.limits import AdmissionLimits
 from tests.support.fakes import CAT, CLASSES, FakeTorchServe, Fault, Gateway, running, until
 
 WINDOW_S = 0.8

@@ -18,8 +18,10 @@ from handlers.shared.wire import MODEL_HEADER, REPORT_HEADER, WorkerOptions
 from service.backend.client import TorchServeClient
 from service.errors import BusyError, WorkerCrashedError
 from service.metrics.queue import QueueMetrics
-from service.pipeline.admission import MAX_RETRY_AFTER_S, Admission, AdmissionLimits, InFlight
+from service.pipeline.admission import Admission
+from service.pipeline.answer_rate import MAX_RETRY_AFTER_S
 from service.pipeline.disconnect import while_connected
+from service.pipeline.limits import AdmissionLimits, InFlight
 from tests.support.fakes import CAT, FakeTorchServe, running, until
 
 MODEL = "fcn8s-lite2"
@@ -189,7 +191,7 @@ async def test_connections_to_the_worker_stay_open() -> None:
         await gateway.ready()
         for _ in range(5):
             await gateway.segment()
-        connector = gateway.components.segmenter.upstream._session.connector
+        connector = gateway.components.segmenter.dispatch.attempts.client._session.connector
         assert connector is not None
         assert sum(len(idle) for idle in connector._conns.values()) == 1
 
@@ -227,7 +229,7 @@ ANSWER = (
 @asynccontextmanager
 async def upstream_to(line: Line) -> AsyncIterator[TorchServeClient]:
     server = await asyncio.start_server(line.connected, "127.0.0.1", 0)
-    upstream = TorchServeClient(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", 10)
+    upstream = TorchServeClient(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
     async with server:
         try:
             yield upstream
@@ -239,7 +241,7 @@ async def test_a_connection_that_was_closed_meanwhile_is_tried_anew() -> None:
     line = Line()
     async with upstream_to(line) as upstream:
         for _ in range(3):
-            assert (await upstream.send("m", b"photo", WorkerOptions())).body == b"mask"
+            assert (await upstream.send("m", b"photo", WorkerOptions(), 10)).body == b"mask"
     assert line.requests == 5  # the second and the third went out twice
 
 
@@ -247,7 +249,7 @@ async def test_a_new_connection_that_breaks_is_not_tried_anew() -> None:
     line = Line(answers_first=False)
     async with upstream_to(line) as upstream:
         with pytest.raises(WorkerCrashedError):
-            await upstream.send("m", b"photo", WorkerOptions())
+            await upstream.send("m", b"photo", WorkerOptions(), 10)
     assert line.requests == 1
 
 
@@ -255,19 +257,19 @@ async def test_a_new_connection_that_breaks_is_not_tried_anew() -> None:
 async def test_an_answer_that_breaks_off_is_not_asked_for_anew(begun: bytes) -> None:
     line = Line(then=begun)
     async with upstream_to(line) as upstream:
-        await upstream.send("m", b"photo", WorkerOptions())
+        await upstream.send("m", b"photo", WorkerOptions(), 10)
         with pytest.raises(WorkerCrashedError):
-            await upstream.send("m", b"photo", WorkerOptions())
+            await upstream.send("m", b"photo", WorkerOptions(), 10)
     assert line.requests == 2
 
 
 async def test_it_is_tried_anew_only_once() -> None:
     line = Line()
     async with upstream_to(line) as upstream:
-        await upstream.send("m", b"photo", WorkerOptions())
+        await upstream.send("m", b"photo", WorkerOptions(), 10)
         line.answers_first = False
         with pytest.raises(WorkerCrashedError):
-            await upstream.send("m", b"photo", WorkerOptions())
+            await upstream.send("m", b"photo", WorkerOptions(), 10)
     assert line.requests == 3
 
 
@@ -341,13 +343,13 @@ def test_retry_after_is_what_the_rate_of_answers_promises(monkeypatch: pytest.Mo
     now = [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     line = admission()
-    with line.slot(MODEL), line.slot(MODEL), line.slot(MODEL):
+    with line.permit(MODEL), line.permit(MODEL), line.permit(MODEL):
         for _ in range(10):
             now[0] += 2.0
-            with line.slot(MODEL):
+            with line.permit(MODEL):
                 pass
         assert line.retry_after_s() == 6  # three in flight, one answer every 2 s
-        with line.slot(MODEL), pytest.raises(BusyError) as caught, line.slot(MODEL):
+        with line.permit(MODEL), pytest.raises(BusyError) as caught, line.permit(MODEL):
             pass
         assert caught.value.retry_after_s == 8
         now[0] += 10_000
@@ -358,12 +360,12 @@ def test_idle_hours_do_not_count_as_slowness(monkeypatch: pytest.MonkeyPatch) ->
     now = [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     line = admission()
-    with line.slot(MODEL):
+    with line.permit(MODEL):
         now[0] += 0.1
     now[0] += 3600
-    with line.slot(MODEL), line.slot(MODEL):
+    with line.permit(MODEL), line.permit(MODEL):
         now[0] += 0.1
-        with line.slot(MODEL):
+        with line.permit(MODEL):
             pass
         assert line.retry_after_s() == 1
 
@@ -371,25 +373,25 @@ def test_idle_hours_do_not_count_as_slowness(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_failure_inside_gives_the_place_back() -> None:
     line = admission(1)
     for _ in range(3):
-        with pytest.raises(ZeroDivisionError), line.slot(MODEL):
+        with pytest.raises(ZeroDivisionError), line.permit(MODEL):
             _ = 1 / 0
-    assert line.in_flight == 0
+    assert line.in_flight.images == 0
 
 
-@pytest.mark.parametrize("hold", ["hold_bytes", "hold_seconds"])
+@pytest.mark.parametrize("hold", ["add_bytes", "add_seconds"])
 def test_what_requests_hold_is_bounded_and_given_back(hold: str) -> None:
     line = admission()
-    limit = {"hold_bytes": 100, "hold_seconds": 1000}[hold]
-    with line.slot(MODEL) as first:
+    limit = {"add_bytes": 100, "add_seconds": 1000}[hold]
+    with line.permit(MODEL) as first:
         getattr(first, hold)(limit // 2)
         getattr(first, hold)(limit)  # it is alone: it would not fit any better later
-        with line.slot(MODEL) as second, pytest.raises(BusyError, match=str(limit)):
+        with line.permit(MODEL) as second, pytest.raises(BusyError, match=str(limit)):
             getattr(second, hold)(1)
-    with line.slot(MODEL) as first, line.slot(MODEL) as second:
+    with line.permit(MODEL) as first, line.permit(MODEL) as second:
         getattr(first, hold)(limit // 2)
         getattr(second, hold)(limit // 2)
-        assert (line.held.body_bytes, line.held.seconds).count(limit) == 1
-    assert line.held == InFlight()
+        assert (line.in_flight.body_bytes, line.in_flight.seconds).count(limit) == 1
+    assert line.in_flight == InFlight()
 
 
 def test_a_process_takes_its_part_of_what_may_be_in_flight() -> None:

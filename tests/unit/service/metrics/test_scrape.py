@@ -11,7 +11,7 @@ from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 from structlog.testing import capture_logs
 
-from service.metrics.scrape import MOST_PAUSE_S, MOST_SHARE, Scrape
+from service.metrics.scrape import MAX_PAUSE_S, MAX_SHARE, Scrape
 from service.server.open_files import OTHER_FILES, allow_open_files, within_open_files
 from service.server.server import uvicorn_options
 from service.settings import Settings
@@ -57,12 +57,12 @@ async def test_scrapes_without_end_take_a_small_share_of_the_time() -> None:
     for _ in range(3):
         await asyncio.gather(*(scrape.text() for _ in range(20)))
     taken_s = (slow.collected - before - 1) * slow.seconds  # the last one is paid for later
-    assert taken_s <= (time.monotonic() - began) * MOST_SHARE
+    assert taken_s <= (time.monotonic() - began) * MAX_SHARE
 
 
 @pytest.mark.parametrize(
     ("take", "seconds", "pause_s"),
-    [(work, 0.02, 0.4), (work, 0.3, MOST_PAUSE_S), (time.sleep, 0.3, 0.0)],
+    [(work, 0.02, 0.4), (work, 0.3, MAX_PAUSE_S), (time.sleep, 0.3, 0.0)],
     ids=["work", "much-work", "waiting"],
 )
 async def test_the_next_scrape_waits_for_work_and_not_for_waiting(
@@ -74,9 +74,9 @@ async def test_the_next_scrape_waits_for_work_and_not_for_waiting(
     before = time.monotonic()
     await scrape.text()
     after = time.monotonic()
-    assert before + pause_s <= scrape._free_at
-    if take is time.sleep or pause_s == MOST_PAUSE_S:
-        assert scrape._free_at <= after + max(pause_s, MOST_PAUSE_S / 2)
+    assert before + pause_s <= scrape._next_at
+    if take is time.sleep or pause_s == MAX_PAUSE_S:
+        assert scrape._next_at <= after + max(pause_s, MAX_PAUSE_S / 2)
 
 
 async def test_figures_are_never_older_than_the_scrape() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from service.pipeline.segment import MOST_MODELS
+from service.pipeline.dispatch import MAX_MODELS
 from tests.support.fakes import CLASSES, FakeTorchServe, Gateway, running
 
 OLD, NEW = "0" * 16, "f" * 16
@@ -85,7 +85,7 @@ async def test_models_that_always_went_are_no_defect_but_a_reason_to_come_again(
         answer = await gateway.segment(output="summary")
         assert (answer.status_code, answer.json()["code"]) == (503, "not_ready")
         assert answer.headers["retry-after"] == "1"
-        assert len(gateway.torchserve.photos) == MOST_MODELS
+        assert len(gateway.torchserve.photos) == MAX_MODELS
 
 
 async def test_classes_are_those_of_the_model_that_answers() -> None:

@@ -1,0 +1,117 @@
+"""The third step, dispatch: an admitted image goes in; the worker's mask comes out, with the card
+of the model that made it.
+
+An attempt waits in the queue and goes to TorchServe (`service.backend`). It is repeated after a
+crash or a restart (`service.backend.retry`), when the worker has deferred the image in favour of
+others of its batch, and when the model was exchanged before its card was read. Called by
+`service.pipeline.segment` and, for each image, by `service.pipeline.batch`; deadlines are the
+caller's.
+"""
+
+import time
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+from typing import Any
+
+from handlers.shared.errors import PROBLEM_MEDIA_TYPE, read_problem
+from service.backend.attempt import Attempts
+from service.backend.client import WorkerAnswer
+from service.backend.dispatcher import Dispatcher
+from service.backend.model_card import ModelCard
+from service.backend.queue import QueueEntry
+from service.backend.registry import ModelRegistry
+from service.backend.retry import Retry
+from service.errors import NotReadyError
+from service.metrics.stage_times import StageTimes
+from service.pipeline.admit import AdmittedImage
+from service.pipeline.options import RequestOptions
+from service.render import passes_through
+
+# models that segment an image in turn, each exchanged before its answer could be rendered
+MAX_MODELS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerMask:
+    """The worker's PNG and its model (name@digest), with that model's card where rendering needs
+    it.
+    """
+
+    png: bytes
+    media_type: str
+    model: str
+    card: ModelCard | None
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchStep:
+    """Sends images to the workers of all models."""
+
+    attempts: Attempts
+    models: ModelRegistry
+    dispatchers: Mapping[str, Dispatcher]
+    retry: Retry
+    gateway_processes: int
+
+    async def __call__(
+        self, image: AdmittedImage, options: RequestOptions, stages: StageTimes
+    ) -> WorkerMask:
+        """Have the image segmented; raises ProblemError."""
+        for _ in range(MAX_MODELS):
+            answer = await self._answer(image, options, stages)
+            mask = partial(WorkerMask, answer.body, answer.media_type, answer.model)
+            if passes_through(options.render):
+                return mask(None)
+            if card := await self._card_of(answer, options):
+                return mask(card)
+        raise NotReadyError(
+            f"the model {options.model} is being exchanged, and was again while this image was "
+            "segmented; send it again"
+        )
+
+    async def _answer(
+        self, image: AdmittedImage, options: RequestOptions, stages: StageTimes
+    ) -> WorkerAnswer:
+        """Repeat attempts until the worker has not deferred the image, and add up their time."""
+        started = time.perf_counter()
+        dispatcher = self.dispatchers[options.model]
+        limits = options.card.dispatch_limits.share(self.gateway_processes)
+        entry = dispatcher.entry(image.frame, image.cost_s, limits)
+        for deferrals in count():
+            attempt = partial(self._attempt, dispatcher, entry, image, options, deferrals)
+            answer = await self.retry.until_answered(options.model, attempt)
+            if not answer.is_deferred:
+                break
+        stages.add_upstream((time.perf_counter() - started) * 1000, answer.report.stages_ms)
+        if answer.media_type == PROBLEM_MEDIA_TYPE:
+            raise read_problem(answer.body)
+        return answer
+
+    def _attempt(
+        self,
+        dispatcher: Dispatcher,
+        entry: QueueEntry,
+        image: AdmittedImage,
+        options: RequestOptions,
+        deferrals: int,
+        has_crashed: bool,
+    ) -> Coroutine[Any, Any, WorkerAnswer]:
+        """Queue one attempt. After a crash the image is a suspect: the worker runs it alone."""
+        worker_options = options.worker_options(
+            image.cost_s, is_long=entry.is_exclusive, deferrals=deferrals, suspect=has_crashed
+        )
+        timeout_s = self.models.attempt_timeout_s(options.model)
+        send = partial(self.attempts.send, options.model, image.body, worker_options, timeout_s)
+        return dispatcher.run(entry, send)
+
+    async def _card_of(self, answer: WorkerAnswer, options: RequestOptions) -> ModelCard | None:
+        """Return the card of the answer's model: nearly always the request's own; None where that
+        model is gone and its card was never read.
+        """
+        if answer.model == options.card.tag:
+            return options.card
+        return await self.retry.until_answered(
+            options.model, lambda _: self.models.card_of(options.model, answer.model)
+        )
