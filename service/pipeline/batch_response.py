@@ -70,14 +70,7 @@ def respond(outcomes: Sequence[Outcome], output: Output) -> Response:
         body = b"[" + b",".join(outcome.body for outcome in outcomes) + b"]"
         media_type = "application/json"
     else:
-        body, media_type = write_mixed(
-            [
-                MixedPart(
-                    {**outcome.headers, **part_headers(index, outcome.filename)}, outcome.body
-                )
-                for index, outcome in enumerate(outcomes)
-            ]
-        )
+        body, media_type = write_mixed([each.part(index) for index, each in enumerate(outcomes)])
     return Response(body, media_type=media_type, headers=headers_of_all(body, outcomes))
 
 
