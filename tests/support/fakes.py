@@ -1,8 +1,9 @@
 """A TorchServe that is a few lines of Python, and the gateway in front of it, both on real sockets.
 
-The fake speaks the wire of `handlers.shared.wire`: an image comes back as the label map that
-`labels_of` makes of it. `fault` switches to any of TorchServe's bad days, as in `torchserve.fault =
-torchserve.says(503)`, for photos, canaries and cards alike unless it says otherwise.
+The fake implements the wire of `handlers.shared.wire`: its answer to an image is the label map that
+`labels_of` makes of it. `fault` replaces all answers by a failure, as in `torchserve.fault =
+torchserve.own_error(503)`: those to photos, liveness probes and card requests alike, unless the
+failure's docstring has an exception.
 """
 
 import asyncio
@@ -50,7 +51,7 @@ MODEL_YAML = yaml.safe_load((ROOT / "model_store/fcn8s-lite2/model.yaml").read_t
 CLASSES: list[str] = MODEL_YAML["classes"]
 PALETTE = bytes(channel for colour in MODEL_YAML["palette"] for channel in colour)
 CAT = (ROOT / "service/samples/cat.jpg").read_bytes()
-CANARY = PROBE_PHOTO.read_bytes()
+PROBE = PROBE_PHOTO.read_bytes()
 CONFIDENCE = 200
 # plain HTTP only: a context with certificates takes 40 ms to make
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -68,7 +69,7 @@ FAKE_COSTS = CostRates(
 
 # in all less than any round trip takes
 STAGES_MS = {"plan": 0.025, "decode": 0.15, "forward": 0.2, "encode": 0.05, "hold": 0.0125}
-# what TorchServe adds by itself, and what must never reach a client
+# TorchServe's own headers, and others that must never reach a client
 FOREIGN_HEADERS = {
     "x-request-id": "torchserve-made-this",
     "Cache-Control": "no-cache; no-store, must-revalidate, private",
@@ -90,17 +91,17 @@ class Call:
     headers: dict[str, str]
 
     @property
-    def is_describe(self) -> bool:
+    def is_card_request(self) -> bool:
         return self.options.get("output") == "describe"
 
     @property
-    def is_canary(self) -> bool:
-        return self.body == CANARY and self.options == {"max_side": 64}
+    def is_liveness_probe(self) -> bool:
+        return self.body == PROBE and self.options == {"max_side": 64}
 
 
 @dataclass
 class FakeTorchServe:
-    """TorchServe's inference API, as far as the gateway uses it."""
+    """The part of TorchServe's inference API that the gateway uses."""
 
     digest: str = "0123456789abcdef"
     batch_size: int = 8
@@ -115,15 +116,17 @@ class FakeTorchServe:
 
     @property
     def photos(self) -> list[Call]:
-        return [call for call in self.calls if not call.is_describe and not call.is_canary]
+        return [
+            call for call in self.calls if not call.is_card_request and not call.is_liveness_probe
+        ]
 
     @property
-    def canaries(self) -> list[Call]:
-        return [call for call in self.calls if call.is_canary]
+    def liveness_probes(self) -> list[Call]:
+        return [call for call in self.calls if call.is_liveness_probe]
 
     @property
-    def describes(self) -> list[Call]:
-        return [call for call in self.calls if call.is_describe]
+    def card_requests(self) -> list[Call]:
+        return [call for call in self.calls if call.is_card_request]
 
     def card(self, name: str) -> dict[str, object]:
         return {
@@ -179,8 +182,8 @@ class FakeTorchServe:
             },
         )
 
-    def says(self, status: int) -> Fault:
-        """An answer of TorchServe's own: no worker took the image."""
+    def own_error(self, status: int) -> Fault:
+        """TorchServe's own answer: no worker took the image."""
 
         async def fault(request: web.Request) -> web.StreamResponse:
             own = {"code": status, "type": "FakeException", "message": "TorchServe's own words"}
@@ -188,8 +191,8 @@ class FakeTorchServe:
 
         return fault
 
-    def finds(self, problem: ProblemError) -> Fault:
-        """A problem with this image, found by the worker; cards are told as ever."""
+    def image_problem(self, problem: ProblemError) -> Fault:
+        """A problem with this image, found by the worker; cards are answered as usual."""
 
         async def fault(request: web.Request) -> web.StreamResponse:
             name, options = request.match_info["name"], json.loads(request.headers[OPTIONS_HEADER])
@@ -199,8 +202,8 @@ class FakeTorchServe:
 
         return fault
 
-    def puts_off(self, times: int) -> Fault:
-        """So many times sent back undone, for others of its batch."""
+    def deferrals(self, times: int) -> Fault:
+        """So many deferrals in favour of others of the batch, then a mask."""
         left = iter(range(times))
 
         async def fault(request: web.Request) -> web.StreamResponse:
@@ -211,8 +214,8 @@ class FakeTorchServe:
 
         return fault
 
-    def sends(self, mask: bytes, **headers: str) -> Fault:
-        """A mask that is not one, or with other headers; cards are told as ever."""
+    def raw_mask(self, mask: bytes, **headers: str) -> Fault:
+        """These bytes as a mask, and other headers; cards are answered as usual."""
 
         async def fault(request: web.Request) -> web.StreamResponse:
             name, options = request.match_info["name"], json.loads(request.headers[OPTIONS_HEADER])
@@ -224,8 +227,8 @@ class FakeTorchServe:
 
         return fault
 
-    def tells(self, card: bytes) -> Fault:
-        """A card that is not one, to whatever question."""
+    def raw_card(self, card: bytes) -> Fault:
+        """These bytes as a card, to every request."""
 
         async def fault(request: web.Request) -> web.StreamResponse:
             name = request.match_info["name"]
@@ -258,7 +261,7 @@ class FakeTorchServe:
 
 
 def labels_of(body: bytes, options: dict[str, object] | None = None) -> NDArray[np.uint8]:
-    """The fake's idea of a photo: (H, W), a lower half of cat with a dog of 2x3 pixels in it."""
+    """Label any photo: (H, W), its lower half a cat, with a dog of 2x3 pixels in it."""
     stored = (options or {}).get("orientation") == "stored"
     height, width = read_header(body).size("stored" if stored else "exif")
     labels = np.zeros((height, width), np.uint8)
@@ -268,14 +271,14 @@ def labels_of(body: bytes, options: dict[str, object] | None = None) -> NDArray[
 
 
 def class_pixels_of(labels: NDArray[np.uint8]) -> dict[int, int]:
-    """How many pixels have which class."""
+    """Count the pixels of each class."""
     numbers, pixels = np.unique(labels, return_counts=True)
     return dict(zip(numbers.tolist(), pixels.tolist(), strict=True))
 
 
 @dataclass(frozen=True)
 class Gateway:
-    """A running gateway and its surroundings."""
+    """A running gateway, the fake behind it, and a client."""
 
     app: FastAPI
     registry: CollectorRegistry
@@ -286,13 +289,13 @@ class Gateway:
     server: Server
 
     async def segment(self, body: bytes = CAT, /, **options: Any) -> httpx.Response:
-        """POST a photo; `options` are the query's, `headers` and `content_type` the request's."""
+        """POST a photo; `options` are the query's, but for `headers` and `content_type`."""
         headers = options.pop("headers", {})
         headers = {"Content-Type": options.pop("content_type", "image/jpeg"), **headers}
         return await self.http.post("/v1/segment", content=body, params=options, headers=headers)
 
     async def raw(self, request: bytes) -> bytes:
-        """Send bytes as they are; return all that comes until the gateway closes."""
+        """Send these bytes; return all that arrives until the gateway closes the connection."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         writer.write(request)
         async with asyncio.timeout(10):
@@ -320,7 +323,7 @@ class Gateway:
         return found
 
     async def ready(self) -> None:
-        """Wait until a canary has been answered."""
+        """Wait until a liveness probe has been answered."""
         await until(self.components.health.is_ready)
 
 
@@ -328,7 +331,7 @@ class Gateway:
 async def running(
     torchserve: FakeTorchServe | None = None, **settings: Any
 ) -> AsyncIterator[Gateway]:
-    """The fake and the gateway, each on a free port, until the block ends."""
+    """Run the fake and the gateway, each on a free port, until the block ends."""
     torchserve = torchserve or FakeTorchServe()
     async with (
         listening(torchserve) as url,
@@ -339,7 +342,7 @@ async def running(
 
 @asynccontextmanager
 async def listening(torchserve: FakeTorchServe) -> AsyncIterator[str]:
-    """The fake alone, at the URL that comes out."""
+    """Run the fake alone; yields its URL."""
     upstream = web.Application(client_max_size=1 << 30)
     upstream.router.add_post("/predictions/{name}", torchserve.predict)
     async with TestServer(upstream) as server:
@@ -351,7 +354,7 @@ async def listening(torchserve: FakeTorchServe) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def gateway_at(torchserve: FakeTorchServe, **settings: Any) -> AsyncIterator[Gateway]:
-    """The gateway on uvicorn and httptools, as `fcnserve gateway` runs it, in this event loop."""
+    """Run the gateway on uvicorn and httptools, as `fcnserve gateway` does, in this event loop."""
     registry = CollectorRegistry()
     chosen = Settings(**{"port": 0, **settings})
     app = create_app(chosen, registry)

@@ -411,7 +411,7 @@ async def test_an_image_that_is_put_off_is_sent_again_until_it_is_answered() -> 
     async with running() as gateway:
         await gateway.ready()
         torchserve = gateway.torchserve
-        torchserve.fault = torchserve.puts_off(times=2)
+        torchserve.fault = torchserve.deferrals(times=2)
         answer = await gateway.segment()
         assert answer.status_code == 200
         assert [call.options.get("put_off", 0) for call in torchserve.photos] == [0, 1, 2]

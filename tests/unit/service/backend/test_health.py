@@ -42,9 +42,9 @@ async def test_alive_is_who_answers_whatever_the_worker_does() -> None:
 async def test_not_ready_until_a_canary_is_answered(fault: str) -> None:
     torchserve = FakeTorchServe()
     name, _, code = fault.partition("-")
-    torchserve.fault = torchserve.says(int(code)) if code else getattr(torchserve, name)
+    torchserve.fault = torchserve.own_error(int(code)) if code else getattr(torchserve, name)
     async with running(torchserve, ready_window_s=WINDOW_S) as gateway:
-        await until(lambda: torchserve.describes)
+        await until(lambda: torchserve.card_requests)
         answer = await gateway.http.get("/readyz")
         assert (answer.status_code, answer.json()["code"]) == (503, "not_ready")
         assert answer.headers["retry-after"] == "1"
@@ -56,18 +56,18 @@ async def test_not_ready_until_a_canary_is_answered(fault: str) -> None:
 
 
 async def test_not_ready_once_the_window_has_passed_and_ready_again_after(gateway: Gateway) -> None:
-    gateway.torchserve.fault = gateway.torchserve.says(503)
+    gateway.torchserve.fault = gateway.torchserve.own_error(503)
     await becomes(gateway, 503)
     gateway.torchserve.fault = None
     await becomes(gateway, 200)
 
 
 async def test_an_idle_service_stays_ready_by_canaries(gateway: Gateway) -> None:
-    asked = len(gateway.torchserve.canaries)
+    asked = len(gateway.torchserve.liveness_probes)
 
     async def five_more() -> bool:  # takes longer than the window
         assert await status(gateway) == 200
-        return len(gateway.torchserve.canaries) >= asked + 5
+        return len(gateway.torchserve.liveness_probes) >= asked + 5
 
     await until(five_more)
 
@@ -81,13 +81,13 @@ async def test_a_saturated_service_stays_ready_without_canaries(gateway: Gateway
         await until(lambda: gateway.in_flight == 1)
         await until(lambda: gateway.torchserve.busy == 1)  # a canary under way is through
         gateway.torchserve.fault = None
-        asked = len(gateway.torchserve.canaries)
+        asked = len(gateway.torchserve.liveness_probes)
         loop = asyncio.get_running_loop()
         end = loop.time() + 2 * WINDOW_S
         while loop.time() < end:
             assert (await gateway.segment()).status_code == 200
             assert await status(gateway) == 200
-        assert len(gateway.torchserve.canaries) == asked
+        assert len(gateway.torchserve.liveness_probes) == asked
         gateway.torchserve.released.set()
 
 
@@ -104,10 +104,10 @@ async def test_no_photos_pile_up_before_a_worker_that_is_not_there_yet() -> None
     torchserve = FakeTorchServe()
     torchserve.fault = torchserve.hangs
     async with running(torchserve, ready_window_s=0.1):
-        await until(lambda: len(torchserve.describes) > 2)
-        assert torchserve.canaries == []
+        await until(lambda: len(torchserve.card_requests) > 2)
+        assert torchserve.liveness_probes == []
         torchserve.released.set()
-        await until(lambda: torchserve.canaries)
+        await until(lambda: torchserve.liveness_probes)
 
 
 async def test_a_slow_model_may_be_silent_while_it_does_a_batch() -> None:
@@ -124,7 +124,7 @@ async def test_a_slow_model_may_be_silent_while_it_does_a_batch() -> None:
 
 
 async def test_a_problem_with_a_photo_is_a_sign_of_life(gateway: Gateway) -> None:
-    gateway.torchserve.fault = gateway.torchserve.finds(BrokenImageError("cut short"))
+    gateway.torchserve.fault = gateway.torchserve.image_problem(BrokenImageError("cut short"))
     before = gateway.components.health.silent_s("fcn8s-lite2")
     assert (await gateway.segment()).status_code == 400
     assert gateway.components.health.silent_s("fcn8s-lite2") < before + WINDOW_S
@@ -135,8 +135,8 @@ async def test_every_model_has_to_be_alive() -> None:
     torchserve = FakeTorchServe()
     async with running(torchserve, models="a,b", ready_window_s=WINDOW_S) as gateway:
         await gateway.ready()
-        assert {call.model for call in torchserve.canaries} == {"a", "b"}
-        assert {call.model for call in torchserve.describes} == {"a", "b"}
+        assert {call.model for call in torchserve.liveness_probes} == {"a", "b"}
+        assert {call.model for call in torchserve.card_requests} == {"a", "b"}
 
 
 @pytest.mark.parametrize("body", [b"junk", b"", b"[]"])
@@ -144,11 +144,13 @@ async def test_every_model_has_to_be_alive() -> None:
 async def test_the_watch_survives_whatever_the_worker_sends(kind: str, body: bytes) -> None:
     torchserve = FakeTorchServe()
     if kind == "card":
-        torchserve.fault = torchserve.tells(body)
+        torchserve.fault = torchserve.raw_card(body)
     else:
-        torchserve.fault = torchserve.sends(b"", **{"X-Fcnserve-Report": body.decode()})
+        torchserve.fault = torchserve.raw_mask(b"", **{"X-Fcnserve-Report": body.decode()})
     async with running(torchserve, ready_window_s=WINDOW_S) as gateway:
-        await until(lambda: len(torchserve.describes) > 1 or len(torchserve.canaries) > 1)
+        await until(
+            lambda: len(torchserve.card_requests) > 1 or len(torchserve.liveness_probes) > 1
+        )
         assert await status(gateway) == 503
         torchserve.fault = None
         await becomes(gateway, 200)
@@ -156,7 +158,7 @@ async def test_the_watch_survives_whatever_the_worker_sends(kind: str, body: byt
 
 async def test_a_canary_brings_the_new_card_after_a_change(gateway: Gateway) -> None:
     gateway.torchserve.digest = "e" * 16
-    await until(lambda: len(gateway.torchserve.describes) == 2)
+    await until(lambda: len(gateway.torchserve.card_requests) == 2)
     assert gateway.torchserve.photos == []
     card = (await gateway.http.get("/v1/models/fcn8s-lite2")).json()
     assert card["digest"] == "e" * 16
@@ -178,10 +180,10 @@ async def test_the_watch_goes_on_after_what_nobody_foresaw(
             return await send(model, *arguments)
 
         monkeypatch.setattr(upstream, "send", fails)
-        asked = len(gateway.torchserve.canaries)
+        asked = len(gateway.torchserve.liveness_probes)
         await until(lambda: len(failures) == 3)
-        await until(lambda: len(gateway.torchserve.canaries) > asked + 5)
-        assert {call.model for call in gateway.torchserve.canaries[asked:]} == {"a", "b"}
+        await until(lambda: len(gateway.torchserve.liveness_probes) > asked + 5)
+        assert {call.model for call in gateway.torchserve.liveness_probes[asked:]} == {"a", "b"}
         assert await status(gateway) == 200
     assert "the watch over a met a defect" in caplog.text
     assert "ZeroDivisionError" in caplog.text
@@ -192,14 +194,14 @@ async def test_what_is_waited_for_and_what_comes_and_goes_is_logged_once(
 ) -> None:
     caplog.set_level("INFO", "service.backend.health")
     torchserve = FakeTorchServe()
-    torchserve.fault = torchserve.says(503)
+    torchserve.fault = torchserve.own_error(503)
     async with running(torchserve, ready_window_s=WINDOW_S) as gateway:
-        await until(lambda: len(torchserve.describes) > 2)
+        await until(lambda: len(torchserve.card_requests) > 2)
         assert caplog.messages == ["waiting for workers to load fcn8s-lite2"]
         torchserve.fault = None
-        await until(lambda: len(torchserve.canaries) > 3)
+        await until(lambda: len(torchserve.liveness_probes) > 3)
         assert caplog.messages[1:] == ["workers answer: fcn8s-lite2 is ready"]
-        torchserve.fault = torchserve.says(503)
+        torchserve.fault = torchserve.own_error(503)
         await becomes(gateway, 503)
         await until(lambda: len(caplog.messages) > 2)
         assert caplog.messages[2].startswith("no worker of fcn8s-lite2 has answered for")

@@ -21,7 +21,7 @@ async def retried(gateway: Gateway, times: int = 1) -> None:
 async def test_a_request_waits_for_a_worker_that_restarts() -> None:
     async with running() as gateway:
         await gateway.ready()
-        gateway.torchserve.fault = gateway.torchserve.says(503)
+        gateway.torchserve.fault = gateway.torchserve.own_error(503)
         asked = asyncio.create_task(gateway.segment())
         await retried(gateway, 2)
         gateway.torchserve.fault = None
@@ -33,7 +33,7 @@ async def test_a_request_waits_for_a_worker_that_restarts() -> None:
 async def test_a_request_waits_for_the_card_of_a_worker_that_restarts() -> None:
     async with running() as gateway:
         await gateway.ready()
-        gateway.torchserve.fault = gateway.torchserve.says(503)
+        gateway.torchserve.fault = gateway.torchserve.own_error(503)
         gateway.components.models.drop_if_exchanged("fcn8s-lite2", "fcn8s-lite2@another")
         asked = asyncio.create_task(gateway.segment())
         await retried(gateway)
@@ -45,7 +45,7 @@ async def test_a_request_waits_for_the_card_of_a_worker_that_restarts() -> None:
 async def test_a_worker_that_has_been_gone_for_long_is_not_waited_for() -> None:
     async with running(restart_wait_s=0) as gateway:
         await gateway.ready()
-        gateway.torchserve.fault = gateway.torchserve.says(503)
+        gateway.torchserve.fault = gateway.torchserve.own_error(503)
         response = await gateway.segment()
         assert (response.status_code, response.json()["code"]) == (503, "not_ready")
         assert gateway.value(RETRIES) == 0
@@ -62,7 +62,7 @@ async def test_an_image_that_the_worker_crashed_on_is_a_suspect_from_then_on() -
 
     async def crashes_once(request: web.Request) -> web.StreamResponse:
         torchserve.fault = None
-        return await torchserve.says(507)(request)
+        return await torchserve.own_error(507)(request)
 
     async with running(torchserve) as gateway:
         await gateway.ready()
@@ -78,7 +78,7 @@ async def test_the_gateway_gives_up_after_five_crashes_and_blames_nobody() -> No
     torchserve = FakeTorchServe()
     async with running(torchserve) as gateway:
         await gateway.ready()
-        torchserve.fault = torchserve.says(500)
+        torchserve.fault = torchserve.own_error(500)
         response = await gateway.segment()
         assert (response.status_code, response.json()["code"]) == (502, "worker_crashed")
         assert len(torchserve.photos) == 5
@@ -89,7 +89,7 @@ async def test_an_image_that_the_workers_refuse_is_not_tried_again() -> None:
     torchserve = FakeTorchServe()
     async with running(torchserve) as gateway:
         await gateway.ready()
-        torchserve.fault = torchserve.finds(ImageCrashesWorkerError("it does"))
+        torchserve.fault = torchserve.image_problem(ImageCrashesWorkerError("it does"))
         response = await gateway.segment()
         assert (response.status_code, response.json()["code"]) == (422, "image_crashes_worker")
         assert len(torchserve.photos) == 1
@@ -102,7 +102,7 @@ async def test_others_pass_while_an_image_that_crashes_the_worker_is_tried_again
     async def crashes_on_it(request: web.Request) -> web.StreamResponse:
         body = await request.read()
         if body == bomb:
-            return await torchserve.says(507)(request)
+            return await torchserve.own_error(507)(request)
         return torchserve.answer("fcn8s-lite2", body, {})
 
     async with running(torchserve) as gateway:
@@ -125,7 +125,7 @@ def test_no_two_images_of_a_batch_wait_equally_long_and_each_longer_after_each_c
 async def test_who_has_left_is_not_asked_for_again(fault: int) -> None:
     async with running() as gateway:
         await gateway.ready()
-        gateway.torchserve.fault = gateway.torchserve.says(fault)
+        gateway.torchserve.fault = gateway.torchserve.own_error(fault)
         asked = asyncio.create_task(gateway.segment(CAT))
         await retried(gateway)
         asked.cancel()
@@ -140,7 +140,7 @@ async def test_who_has_left_is_not_asked_for_again(fault: int) -> None:
 async def test_a_deadline_ends_the_waiting() -> None:
     async with running() as gateway:
         await gateway.ready()
-        gateway.torchserve.fault = gateway.torchserve.says(503)
+        gateway.torchserve.fault = gateway.torchserve.own_error(503)
         response = await gateway.segment(timeout_ms=300)
         assert (response.status_code, response.json()["code"]) == (504, "deadline_exceeded")
 

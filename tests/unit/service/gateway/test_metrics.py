@@ -71,7 +71,7 @@ async def test_predicted_pixels_are_the_models_whatever_is_drawn_from_them(
 
 
 async def test_canaries_are_no_traffic(gateway: Gateway) -> None:
-    assert gateway.torchserve.canaries
+    assert gateway.torchserve.liveness_probes
     for name in ("image_pixels_count", "batch_images_count", "group_fill_ratio_count"):
         assert gateway.value(f"fcnserve_{name}") == 0
     assert gateway.value(PREDICTED, **{"class": "background"}) == 0
@@ -128,13 +128,13 @@ async def test_what_may_happen_is_zero_before_it_does(gateway: Gateway) -> None:
 
 
 async def test_a_worker_that_finds_an_image_broken_rejects_it(gateway: Gateway) -> None:
-    gateway.torchserve.fault = gateway.torchserve.finds(BrokenImageError("cut short"))
+    gateway.torchserve.fault = gateway.torchserve.image_problem(BrokenImageError("cut short"))
     await gateway.segment()
     assert rejections(gateway) == {"broken_image": 1}
 
 
 async def test_a_failure_of_ours_is_a_rejection_too(gateway: Gateway) -> None:
-    gateway.torchserve.fault = gateway.torchserve.sends(b"junk")
+    gateway.torchserve.fault = gateway.torchserve.raw_mask(b"junk")
     await gateway.segment(output="rle")
     assert rejections(gateway) == {"internal_error": 1}
 

@@ -51,7 +51,7 @@ async def test_metrics_count_what_was_sent(gateway: Gateway) -> None:
 
 
 async def test_a_problem_of_one_image_counts_in_its_batch(gateway: Gateway) -> None:
-    gateway.torchserve.fault = gateway.torchserve.finds(BrokenImageError("cut short"))
+    gateway.torchserve.fault = gateway.torchserve.image_problem(BrokenImageError("cut short"))
     await gateway.segment()
     assert gateway.value("fcnserve_batch_images_count") == 1
     assert gateway.value("fcnserve_stage_duration_seconds_count", stage="read") == 0
@@ -114,7 +114,7 @@ async def test_a_request_has_one_log_line_with_its_id_and_stages(gateway: Gatewa
 async def test_a_failure_of_ours_is_logged_once_and_told_without_a_traceback(
     gateway: Gateway,
 ) -> None:
-    gateway.torchserve.fault = gateway.torchserve.sends(b"junk")
+    gateway.torchserve.fault = gateway.torchserve.raw_mask(b"junk")
     answer = await gateway.segment(output="rle")
     assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
     assert not re.search(r"Traceback|ValueError|\.py|line \d|PNG", answer.text)
@@ -150,7 +150,7 @@ async def test_a_named_origin_may_call_and_read_every_answer(origins: str) -> No
         assert "x-request-id" in allowed.headers["access-control-allow-headers"].lower()
         good = await gateway.segment(headers={"Origin": ORIGIN})
         bad = await gateway.segment(b"hello", headers={"Origin": ORIGIN})
-        gateway.torchserve.fault = gateway.torchserve.sends(b"junk")
+        gateway.torchserve.fault = gateway.torchserve.raw_mask(b"junk")
         worse = await gateway.segment(output="rle", headers={"Origin": ORIGIN})
         assert [answer.status_code for answer in (good, bad, worse)] == [200, 400, 500]
         for answer in (allowed, good, bad, worse):
@@ -217,7 +217,7 @@ async def test_the_docs_need_no_other_server(gateway: Gateway) -> None:
 async def test_the_real_process_logs_requests_and_never_their_bytes(log_format: str) -> None:
     """The fake's junk makes the gateway fail with the photo among its local variables."""
     async with running() as gateway:
-        gateway.torchserve.fault = gateway.torchserve.sends(b"junk")
+        gateway.torchserve.fault = gateway.torchserve.raw_mask(b"junk")
         port = free_port()
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-W", "error", "-c", "from service.server.run import run; run()"),

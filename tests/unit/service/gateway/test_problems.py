@@ -291,28 +291,28 @@ CASES = [
     Case(
         "junk-mask",
         "internal_error",
-        with_fault(lambda torchserve: torchserve.sends(b"junk"), output="summary"),
+        with_fault(lambda torchserve: torchserve.raw_mask(b"junk"), output="summary"),
         ("its log has the reason",),
         photos=1,
     ),
     Case(
         "crash",
         "worker_crashed",
-        with_fault(lambda torchserve: torchserve.says(507)),
+        with_fault(lambda torchserve: torchserve.own_error(507)),
         ("crashed while it had this image", "try again"),
         photos=5,
     ),
     Case(
         "crasher",
         "image_crashes_worker",
-        with_fault(lambda torchserve: torchserve.finds(verdict(crashed=1))),
+        with_fault(lambda torchserve: torchserve.image_problem(verdict(crashed=1))),
         ("2 so far", "nothing beside it", "save it again", "smaller"),
         photos=1,
     ),
     Case(
         "slow",
         "image_takes_too_long",
-        with_fault(lambda torchserve: torchserve.finds(verdict(out_of_time=1))),
+        with_fault(lambda torchserve: torchserve.image_problem(verdict(out_of_time=1))),
         ("more than the 4 CPU seconds", "max_side", "another format"),
         photos=1,
     ),
@@ -333,7 +333,7 @@ CASES = [
     Case(
         "no-worker",
         "not_ready",
-        with_fault(lambda torchserve: torchserve.says(503)),
+        with_fault(lambda torchserve: torchserve.own_error(503)),
         ("no worker", "try again"),
         settings={"restart_wait_s": 0},
         photos=1,
@@ -341,7 +341,7 @@ CASES = [
     Case(
         "a-model-left-out",
         "not_ready",
-        with_fault(lambda torchserve: torchserve.says(404)),
+        with_fault(lambda torchserve: torchserve.own_error(404)),
         ("was left out", "choose another with model="),
         settings={"restart_wait_s": 0},
         photos=1,
@@ -377,21 +377,25 @@ CASES = [
     Case(
         "memory",
         "out_of_memory",
-        with_fault(lambda torchserve: torchserve.finds(WorkerOutOfMemoryError("send it smaller"))),
+        with_fault(
+            lambda torchserve: torchserve.image_problem(WorkerOutOfMemoryError("send it smaller"))
+        ),
         ("^send it smaller$",),
         photos=1,
     ),
     Case(
         "defect",
         "worker_failed",
-        with_fault(lambda torchserve: torchserve.finds(WorkerFailedError("its log has it"))),
+        with_fault(
+            lambda torchserve: torchserve.image_problem(WorkerFailedError("its log has it"))
+        ),
         ("^its log has it$",),
         photos=1,
     ),
     Case(
         "other-release",
         "worker_failed",
-        with_fault(lambda torchserve: torchserve.sends(b"", **{"X-Fcnserve-Report": "{}"})),
+        with_fault(lambda torchserve: torchserve.raw_mask(b"", **{"X-Fcnserve-Report": "{}"})),
         ("X-Fcnserve-Report", "same release"),
         photos=1,
     ),
@@ -458,7 +462,7 @@ async def test_a_broken_header_is_found_before_the_worker_is_asked(name: str) ->
 async def test_the_workers_problems_are_relayed_as_they_are(kind: type[ProblemError]) -> None:
     async with running() as gateway:
         await gateway.ready()
-        gateway.torchserve.fault = gateway.torchserve.finds(kind("as the worker said"))
+        gateway.torchserve.fault = gateway.torchserve.image_problem(kind("as the worker said"))
         answer = await gateway.segment()
         assert answer.status_code == kind.status
         assert answer.json() == kind("as the worker said").problem()

@@ -194,18 +194,18 @@ async def test_the_default_model_comes_first_and_each_has_its_card() -> None:
 
 @pytest.mark.parametrize("output", ["mask", "overlay"])
 async def test_another_digest_has_the_card_read_again(gateway: Gateway, output: str) -> None:
-    before = len(gateway.torchserve.describes)
+    before = len(gateway.torchserve.card_requests)
     gateway.torchserve.digest = "f" * 16
     answer = await gateway.segment(output=output)
     card = (await gateway.http.get("/v1/models/fcn8s-lite2")).json()
     assert answer.headers["x-model"] == f"{card['name']}@{card['digest']}"
     assert card["digest"] == "f" * 16
     await gateway.segment(output=output)
-    assert len(gateway.torchserve.describes) == before + 1
+    assert len(gateway.torchserve.card_requests) == before + 1
 
 
 async def test_the_first_request_finds_the_card_read(gateway: Gateway) -> None:
     await gateway.segment()
     # the card, the canary, the photo
-    assert [call.is_describe for call in gateway.torchserve.calls[:3]] == [True, False, False]
-    assert len(gateway.torchserve.describes) == 1
+    assert [call.is_card_request for call in gateway.torchserve.calls[:3]] == [True, False, False]
+    assert len(gateway.torchserve.card_requests) == 1

@@ -19,7 +19,7 @@ class House(FakeTorchServe):
     """Model `a`, and a `b` which has bad days of its own."""
 
     def breaks(self, how: str) -> None:
-        b_only: Fault = self.hangs if how == "hangs" else self.says(int(how))
+        b_only: Fault = self.hangs if how == "hangs" else self.own_error(int(how))
 
         async def fault(request: web.Request) -> web.StreamResponse:
             name = request.match_info["name"]
@@ -112,7 +112,7 @@ async def test_the_list_has_those_that_answer_and_is_an_error_without_any() -> N
         assert await listed(gateway) == ["a"]
         torchserve.released.set()
     torchserve = House()
-    torchserve.fault = torchserve.says(503)
+    torchserve.fault = torchserve.own_error(503)
     async with running(torchserve, models="a,b") as gateway:
         answer = await gateway.http.get("/v1/models")
         assert (answer.status_code, answer.json()["code"]) == (503, "not_ready")
@@ -144,11 +144,13 @@ async def test_one_that_is_busy_leaves_canaries_for_the_others() -> None:
         torchserve.breaks("hangs")
         asked = asyncio.create_task(gateway.segment(model="b"))
         await until(lambda: gateway.in_flight == 1)
-        seen = len([call for call in torchserve.canaries if call.model == "a"])
+        seen = len([call for call in torchserve.liveness_probes if call.model == "a"])
 
         async def three_more() -> bool:  # takes longer than the window
             assert await ready(gateway, "a") == 200
-            return len([call for call in torchserve.canaries if call.model == "a"]) >= seen + 3
+            return (
+                len([call for call in torchserve.liveness_probes if call.model == "a"]) >= seen + 3
+            )
 
         await until(three_more)
         torchserve.released.set()

@@ -27,13 +27,13 @@ from tests.support.fakes import CAT, FakeTorchServe, running, until
 MODEL = "fcn8s-lite2"
 
 FAULTS = {
-    "503": lambda torchserve: torchserve.says(503),
-    "507": lambda torchserve: torchserve.says(507),
+    "503": lambda torchserve: torchserve.own_error(503),
+    "507": lambda torchserve: torchserve.own_error(507),
     "hangs-up": lambda torchserve: torchserve.hangs_up,
     "breaks-off": lambda torchserve: torchserve.breaks_off,
     "hangs": lambda torchserve: torchserve.hangs,
-    "junk": lambda torchserve: torchserve.sends(b"junk"),
-    "other-release": lambda torchserve: torchserve.sends(b"", **{"X-Fcnserve-Report": "[1]"}),
+    "junk": lambda torchserve: torchserve.raw_mask(b"junk"),
+    "other-release": lambda torchserve: torchserve.raw_mask(b"", **{"X-Fcnserve-Report": "[1]"}),
 }
 
 
@@ -53,7 +53,7 @@ async def test_after_any_fault_the_place_is_free_and_the_next_photo_is_answered(
 @pytest.mark.parametrize("status", [400, 404, 500, 503, 507])
 async def test_a_failing_card_is_a_problem_and_not_remembered(status: int) -> None:
     torchserve = FakeTorchServe()
-    torchserve.fault = torchserve.says(status)
+    torchserve.fault = torchserve.own_error(status)
     async with running(torchserve) as gateway:
         answer = await gateway.http.get("/v1/models")
         assert answer.status_code == (503 if status in {404, 503} else 502)
@@ -64,7 +64,7 @@ async def test_a_failing_card_is_a_problem_and_not_remembered(status: int) -> No
 @pytest.mark.parametrize("card", [b"{}", b"junk", b""])
 async def test_a_card_of_another_release_is_said_to_be_one(card: bytes) -> None:
     torchserve = FakeTorchServe()
-    torchserve.fault = torchserve.tells(card)
+    torchserve.fault = torchserve.raw_card(card)
     async with running(torchserve) as gateway:
         answer = await gateway.http.get("/v1/models/fcn8s-lite2")
         assert answer.json()["code"] == "worker_failed"
@@ -85,10 +85,10 @@ async def test_a_card_is_asked_for_once_however_many_wait() -> None:
     async with running(torchserve, ready_window_s=60) as gateway:  # its canary hangs, too
         async with asyncio.TaskGroup() as group:
             answers = [group.create_task(gateway.http.get("/v1/models")) for _ in range(8)]
-            await until(lambda: torchserve.describes)
+            await until(lambda: torchserve.card_requests)
             torchserve.released.set()
         assert {answer.result().status_code for answer in answers} == {200}
-        assert len(torchserve.describes) == 1
+        assert len(torchserve.card_requests) == 1
 
 
 async def test_a_slow_model_is_given_the_time_that_it_takes() -> None:

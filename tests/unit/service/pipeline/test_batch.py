@@ -134,14 +134,14 @@ async def test_a_broken_image_has_its_problem_in_its_place(gateway: Gateway) -> 
 
 async def test_a_problem_that_the_worker_finds_is_one_images_own(gateway: Gateway) -> None:
     torchserve = gateway.torchserve
-    fault = torchserve.finds(BrokenImageError("cut short"))
+    fault = torchserve.image_problem(BrokenImageError("cut short"))
 
     async def for_turned(request: web.Request) -> web.StreamResponse:
         body = await request.read()
         if body == TURNED:
             return await fault(request)
         if body == SMALL:
-            return await torchserve.says(507)(request)
+            return await torchserve.own_error(507)(request)
         return torchserve.answer("fcn8s-lite2", body, {})
 
     torchserve.fault = for_turned
@@ -164,7 +164,7 @@ async def test_a_failure_of_ours_is_logged_and_costs_one_image(
     gateway: Gateway, output: str
 ) -> None:
     torchserve = gateway.torchserve
-    junk = torchserve.sends(b"junk")
+    junk = torchserve.raw_mask(b"junk")
 
     async def for_small(request: web.Request) -> web.StreamResponse:
         body = await request.read()

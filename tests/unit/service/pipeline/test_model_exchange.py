@@ -26,8 +26,8 @@ class Exchange(FakeTorchServe):
     def answer(self, name: str, body: bytes, options: dict[str, object]) -> web.Response:
         told = self.photo_of(len(self.photos))
         if options.get("output") == "describe":
-            told = self.card_of(len(self.describes))
-        elif self.calls[-1].is_canary:
+            told = self.card_of(len(self.card_requests))
+        elif self.calls[-1].is_liveness_probe:
             told = OLD
         self.digest = told
         self.classes = SHUFFLED if told == NEW else CLASSES

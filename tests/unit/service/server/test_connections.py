@@ -266,7 +266,7 @@ async def test_nonsense_behind_a_request_takes_nothing_from_its_answer() -> None
 async def test_who_does_not_read_his_answer_is_cut_off() -> None:
     async with running(write_timeout_s=0.2) as gateway:
         await gateway.ready()
-        gateway.torchserve.fault = gateway.torchserve.sends(bytes(20_000_000))
+        gateway.torchserve.fault = gateway.torchserve.raw_mask(bytes(20_000_000))
         async with connected(gateway, limit=1) as client:
             await client.send(POST + b"Content-Length: %d\r\n\r\n" % len(CAT) + CAT)
             await until(lambda: open_connections(gateway) == 0)
@@ -278,7 +278,7 @@ async def test_who_does_not_read_his_answer_is_cut_off() -> None:
 async def test_who_reads_slowly_gets_all_of_it() -> None:
     async with running(write_timeout_s=1.0) as gateway:
         await gateway.ready()
-        gateway.torchserve.fault = gateway.torchserve.sends(bytes(12_000_000))
+        gateway.torchserve.fault = gateway.torchserve.raw_mask(bytes(12_000_000))
         async with connected(gateway, limit=1 << 16) as client:
             await client.send(POST + b"Content-Length: %d\r\n\r\n" % len(CAT) + CAT)
             top = await client.reader.readuntil(b"\r\n\r\n")

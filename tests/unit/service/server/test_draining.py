@@ -181,8 +181,8 @@ async def test_canaries_go_on_while_it_drains(tmp_path: Path) -> None:
     async with started(tmp_path, drain_delay_s=3, ready_window_s=0.6) as made:
         made.tell_to_stop()
         await made.says("draining")
-        before = len(made.torchserve.canaries)
-        await until(lambda: len(made.torchserve.canaries) > before + 2)
+        before = len(made.torchserve.liveness_probes)
+        await until(lambda: len(made.torchserve.liveness_probes) > before + 2)
         assert await made.ready_code() == "draining"
         assert await made.ended() == 0
 
