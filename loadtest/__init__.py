@@ -1,1 +1,1 @@
-"""Traffic, benchmarks and reports; nothing here is needed to serve."""
+"""Load tests, benchmarks and their reports; the service needs nothing of this package."""

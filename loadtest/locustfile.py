@@ -1,12 +1,12 @@
-"""Locust's traffic: every route and output, each answer looked at; times by stage as entries.
+"""Locust's traffic: every route and output, every answer checked, latency by pipeline stage.
 
     locust -f loadtest/locustfile.py --host http://127.0.0.1:8000
 
-Without `LOADTEST_*` (`loadtest.traffic.environment`), users wait for each answer (closed loop).
-With `LOADTEST_LOOP=open` a user stands for one arrival a second, whatever becomes of those before,
-and latency counts from when the request was due: a queue cannot hide. Run by the `locust` services
-of docker-compose.yml (profile `load`) and by `loadtest.capacity.locust_run`; it needs Locust and
-nothing else.
+Options come from `LOADTEST_*` (`loadtest.traffic.options`). By default users wait for each answer
+(closed loop). With `LOADTEST_LOOP=open` a user stands for one arrival per second, independent of
+earlier answers, and latency counts from the time at which the request was due, so that queueing
+shows. Run by the `locust` services of docker-compose.yml (profile `load`) and by
+`loadtest.capacity.locust_run`; it needs Locust and the standard library alone.
 """
 
 import logging
@@ -28,82 +28,83 @@ from locust.runners import MasterRunner
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from loadtest.traffic.album import read_album
-from loadtest.traffic.checks import WrongAnswerError, check, problem_code
-from loadtest.traffic.environment import Traffic
-from loadtest.traffic.record import REFUSED, RIGHT, Recorder, Row
-from loadtest.traffic.reference import Lone, ask_alone
-from loadtest.traffic.requests import draw_errands
+from loadtest.traffic.checks import WrongAnswerError, check_answer, problem_code
+from loadtest.traffic.options import TrafficOptions
+from loadtest.traffic.reference import ReferenceAnswers, fetch_reference_answers
+from loadtest.traffic.request_log import CORRECT, REFUSED, LoggedRequest, RequestLogWriter
+from loadtest.traffic.requests import draw_requests
 from loadtest.traffic.shapes import stage_at
 
-CONNECTIONS = 1000  # of a user who does not wait
-NO_LONE_ANSWERS = 2  # exit code; 1 is Locust's for failures in its table
-PATIENCE_S = 60.0  # for what is still on its way when a user goes
+CONNECTIONS = 1000  # of a user in an open loop
+NO_REFERENCE_ANSWERS = 2  # exit code; 1 is Locust's for failures in its table
+STOP_TIMEOUT_S = 60.0  # for requests in flight when a user stops
 
 logger = logging.getLogger("fcnserve.loadtest")
 
-TRAFFIC = Traffic.told()
-KEY = {"Authorization": f"Bearer {TRAFFIC.key}"} if TRAFFIC.key else {}
-ERRANDS = draw_errands(read_album(TRAFFIC.album), {} if TRAFFIC.masks_only else None)
-turns = cycle(range(len(ERRANDS)))
+OPTIONS = TrafficOptions.from_environment()
+AUTHORIZATION = {"Authorization": f"Bearer {OPTIONS.key}"} if OPTIONS.key else {}
+REQUESTS = draw_requests(read_album(OPTIONS.album), {} if OPTIONS.masks_only else None)
+request_indices = cycle(range(len(REQUESTS)))
 
 
 class Run:
-    """What one test knows: the lone answers, when it began, where rows go."""
+    """The state of one test: reference answers, start time, request log."""
 
-    lone = Lone(b"", ())
+    reference = ReferenceAnswers(b"", ())
     begun: float | None = None
-    recorder: Recorder | None = None
+    log: RequestLogWriter | None = None
 
 
 class CheckingUser(FastHttpUser):
-    """Sends errands in turn; a wrong answer is a failure, a 429 an entry of its own."""
+    """Sends the requests in order; a wrong answer is a failure, a 429 an entry of its own."""
 
     abstract = True
-    default_headers = KEY
+    default_headers = AUTHORIZATION
 
-    def send(self, place: int, due: float) -> None:
-        """See one request through; its time counts from `due`."""
-        errand = ERRANDS[place]
-        body: Any = errand.body  # Locust says str and takes bytes
+    def send(self, index: int, due: float) -> None:
+        """Send one request and record its outcome; its latency counts from `due`."""
+        request = REQUESTS[index]
+        body: Any = request.body  # Locust's annotation is str; it takes bytes
         late_ms = max(0.0, (time.time() - due) * 1000)
         with self.client.request(
-            errand.method,
-            errand.path,
-            name=errand.name,
+            request.method,
+            request.path,
+            name=request.name,
             data=body,
-            headers={"Content-Type": errand.content_type} if errand.content_type else {},
+            headers={"Content-Type": request.content_type} if request.content_type else {},
             catch_response=True,
         ) as answer:
             meta = answer.request_meta
             meta["response_time"] += late_ms
-            outcome = judge(place, answer)
-            if outcome == RIGHT:
+            outcome = outcome_of(index, answer)
+            if outcome == CORRECT:
                 answer.success()
             elif outcome.startswith(REFUSED):
                 meta["request_type"], meta["name"] = REFUSED, outcome
                 answer.success()
             else:
                 answer.failure(outcome)
-            stages_ms = read_server_timing(answer.headers or {}) if outcome == RIGHT else {}
-        tell_stages(self.environment, stages_ms)
-        if Run.recorder:
-            ms, images = meta["response_time"], len(errand.sizes)
-            Run.recorder.add(Row(due, late_ms, ms, errand.name, outcome, images, stages_ms))
+            stages_ms = read_server_timing(answer.headers or {}) if outcome == CORRECT else {}
+        report_stages(self.environment, stages_ms)
+        if Run.log:
+            ms, images = meta["response_time"], len(request.sizes)
+            Run.log.add(LoggedRequest(due, late_ms, ms, request.name, outcome, images, stages_ms))
 
 
-def judge(place: int, answer: Any) -> str:
-    """Say what an answer is: right, refused (429 and its code), or why it is neither."""
+def outcome_of(index: int, answer: Any) -> str:
+    """Classify an answer: correct, refused (429 and its code), or the reason of a failure."""
     if answer.status_code == 0:
         return f"no answer: {type(answer.error).__name__}"
     body = answer.content or b""
     if answer.status_code != HTTPStatus.OK:
         return f"{answer.status_code} {problem_code(body)}"
-    errand = ERRANDS[place]
+    content_type = answer.headers.get("Content-Type", "")
     try:
-        pieces = check(errand, answer.headers.get("Content-Type", ""), body, Run.lone.palette)
-    except WrongAnswerError as wrong:
-        return str(wrong)
-    return RIGHT if pieces == Run.lone.answers[place] else "other bytes than the lone answer's"
+        pieces = check_answer(REQUESTS[index], content_type, body, Run.reference.palette)
+    except WrongAnswerError as error:
+        return str(error)
+    is_same = pieces == Run.reference.answers[index]
+    return CORRECT if is_same else "bytes differ from the reference answer"
 
 
 def read_server_timing(headers: Mapping[str, str]) -> dict[str, float]:
@@ -112,8 +113,8 @@ def read_server_timing(headers: Mapping[str, str]) -> dict[str, float]:
     return {verb: float(ms) for verb, ms in found}
 
 
-def tell_stages(environment: Any, stages_ms: Mapping[str, float]) -> None:
-    """Have Locust's tables split latency by verb."""
+def report_stages(environment: Any, stages_ms: Mapping[str, float]) -> None:
+    """Add an entry per verb to Locust's tables."""
     for verb, ms in stages_ms.items():
         environment.events.request.fire(
             request_type="STAGE",
@@ -125,80 +126,81 @@ def tell_stages(environment: Any, stages_ms: Mapping[str, float]) -> None:
         )
 
 
-class WaitingUser(CheckingUser):
-    """A closed loop: the next request once the last has its answer."""
+class ClosedLoopUser(CheckingUser):
+    """Sends its next request once it has the answer to the last."""
 
-    abstract = TRAFFIC.loop != "closed"
+    abstract = OPTIONS.loop != "closed"
     wait_time = constant(0)
 
     @task
-    def ask(self) -> None:
-        self.send(next(turns), time.time())
+    def send_next(self) -> None:
+        self.send(next(request_indices), time.time())
 
 
-class ArrivingUser(CheckingUser):
-    """An open loop: one arrival in each second, at random within it, whatever becomes of others."""
+class OpenLoopUser(CheckingUser):
+    """Sends one request in each second, at a random moment, independent of earlier answers."""
 
-    abstract = TRAFFIC.loop != "open"
+    abstract = OPTIONS.loop != "open"
     concurrency = CONNECTIONS
 
     def on_start(self) -> None:
-        self.dice = random.Random()
-        self.on_their_way = Group()
+        self.rng = random.Random()
+        self.in_flight = Group()
         self.second = time.time()
-        self.due = self.second + self.dice.random()
+        self.due = self.second + self.rng.random()
 
     def wait_time(self) -> float:
         return max(0.0, self.due - time.time())
 
     @task
-    def arrive(self) -> None:
+    def send_when_due(self) -> None:
         if self.due > time.time():
             return
-        self.on_their_way.spawn(self.send, next(turns), self.due)
+        self.in_flight.spawn(self.send, next(request_indices), self.due)
         self.second += 1
-        self.due = self.second + self.dice.random()
+        self.due = self.second + self.rng.random()
 
     def on_stop(self) -> None:
-        self.on_their_way.join(timeout=PATIENCE_S)
+        self.in_flight.join(timeout=STOP_TIMEOUT_S)
 
 
 @events.test_start.add_listener
-def prepare(environment: Environment, **_: Any) -> None:
-    """Ask for everything alone, then let the stages begin."""
+def start_run(environment: Environment, **_: Any) -> None:
+    """Fetch the reference answers, then let the load stages begin."""
     if not isinstance(environment.runner, MasterRunner):
+        host = (environment.host or "").rstrip("/")
         try:
-            Run.lone = ask_alone((environment.host or "").rstrip("/"), ERRANDS, KEY)
+            Run.reference = fetch_reference_answers(host, REQUESTS, AUTHORIZATION)
         except (OSError, WrongAnswerError) as error:  # Locust would go on
-            logger.critical("no lone answers from %s: %s", environment.host, error)
-            raise SystemExit(NO_LONE_ANSWERS) from error
-    if TRAFFIC.log:
-        Run.recorder = Recorder(TRAFFIC.log)
+            logger.critical("no reference answers from %s: %s", environment.host, error)
+            raise SystemExit(NO_REFERENCE_ANSWERS) from error
+    if OPTIONS.log:
+        Run.log = RequestLogWriter(OPTIONS.log)
     Run.begun = time.time()
-    if Run.recorder:
-        Run.recorder.begin(Run.begun)
+    if Run.log:
+        Run.log.begin(Run.begun)
 
 
 @events.test_stop.add_listener
-def end(**_: Any) -> None:
-    """Have the next test, from the web interface, begin at its first stage."""
+def stop_run(**_: Any) -> None:
+    """Let the next test of the web interface begin at its first stage."""
     Run.begun = None
 
 
 @events.quitting.add_listener
-def close(**_: Any) -> None:
-    if Run.recorder:
-        Run.recorder.close()
+def close_log(**_: Any) -> None:
+    if Run.log:
+        Run.log.close()
 
 
-if shape := TRAFFIC.wanted_shape():
-    STAGES = shape.stages(TRAFFIC.capacity, TRAFFIC.seconds)
+if shape := OPTIONS.find_shape():
+    STAGES = shape.stages(OPTIONS.capacity, OPTIONS.seconds)
 
-    class StageTimes(LoadTestShape):
+    class StagedLoad(LoadTestShape):
         """The shape that `LOADTEST_SHAPE` names."""
 
         def tick(self) -> tuple[int, float] | None:
-            """Users and users a second that start: all at once."""
+            """Return the number of users and the spawn rate: all users start at once."""
             second = time.time() - Run.begun if Run.begun else 0.0
             stage = stage_at(STAGES, second)
             return (stage.users, float(max(100, stage.users))) if stage else None

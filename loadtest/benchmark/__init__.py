@@ -1,1 +1,1 @@
-"""`make bench`: ways to batch, and the service, in one run."""
+"""`make bench`: four ways to batch photos of mixed sizes, and the service around ours."""

@@ -1,7 +1,8 @@
-"""All that competes in this process: a loaded model, and every strategy around it at both levels.
+"""The candidates that run in this process: every batching strategy, at the levels network and
+pipeline, around one loaded model.
 
-In: a model folder. Out: measurements, by level and strategy; `loadtest.benchmark.rounds`
-takes turns at them.
+A model folder in, measurements by level and strategy out. Called by `loadtest.benchmark.rounds`,
+which runs the measurements in turns.
 """
 
 import gc
@@ -21,8 +22,8 @@ from handlers.runtime.network import Network, load_net
 from handlers.runtime.warm_up import warm_up
 from handlers.shared.wire import Report
 from handlers.stages.plan import plan
-from loadtest.benchmark.data_set import Course, check_network, check_photos, prepare
-from loadtest.benchmark.rows import Check, Slice, Timed, summed
+from loadtest.benchmark.data_set import DataSet, check_network, check_photos, prepare
+from loadtest.benchmark.rows import Check
 from loadtest.benchmark.strategies import (
     GROUPINGS,
     ONE_BY_ONE,
@@ -32,21 +33,24 @@ from loadtest.benchmark.strategies import (
     PhotoLoop,
     networks_of,
 )
-from loadtest.measure import usage as measure
-from loadtest.measure.service import count_reports
+from loadtest.measure.gpu import EnergyCounter, gpu_peak_bytes, reset_gpu_peak
+from loadtest.measure.service_load import count_reports
+from loadtest.measure.slices import Slice, TimedPhoto
+from loadtest.measure.statistics import summed
+from loadtest.measure.usage import own_cpu_s, peak_bytes, reset_peak
 from loadtest.traffic.corpus import Photo
 
 NETWORK, PIPELINE = "network", "pipeline"
-LONE = "one at a time"  # requests, each after the last one's answer
+ONE_AT_A_TIME = "one at a time"  # each request is sent after the answer to the last
 STREAM = "one stream"  # one by one, the whole set as one batch: no ends of batches to wait for
 
 Key = tuple[str, str]  # level, strategy
 Measurement = Callable[[float], Slice]  # of so many seconds
-Runner = Callable[[Sequence[int]], list[Report]]  # of the photos at these places of a set
+Runner = Callable[[Sequence[int]], list[Report]]  # of the photos with these indices
 
 
-class Contenders:
-    """The strategies, ready to run."""
+class Candidates:
+    """All strategies around one loaded model."""
 
     def __init__(self, folder: Path, device_kind: str, batch: int) -> None:
         self._batch = batch
@@ -74,81 +78,81 @@ class Contenders:
             **loops,
             OURS: self._pipeline,
             STREAM: loops[ONE_BY_ONE],
-            LONE: self._pipeline,
+            ONE_AT_A_TIME: self._pipeline,
         }
 
-    def prepare(self, set_name: str, photos: Sequence[Photo]) -> Course:
+    def prepare(self, set_name: str, photos: Sequence[Photo]) -> DataSet:
         return prepare(
             set_name, photos, self._config, self._network, self._pipeline, self._meta_net
         )
 
-    def check(self, course: Course) -> dict[Key, Check]:
-        """Compare all answers with lone ones; it also runs every shape once before it is timed."""
+    def check(self, data: DataSet) -> dict[Key, Check]:
+        """Compare all answers with the reference answers; runs every shape before it is timed."""
         networks = {
-            (NETWORK, name): check_network(course, loop, self._batch)
+            (NETWORK, name): check_network(data, loop, self._batch)
             for name, loop in self._network_loops.items()
         }
         return networks | {
-            (PIPELINE, name): check_photos(course, loop, self._batch_of(name, course))
+            (PIPELINE, name): check_photos(data, loop, self._batch_of(name, data))
             for name, loop in self._photo_loops.items()
         }
 
     @property
     def rows(self) -> int:
-        """How many rows each set gets in this process."""
+        """Number of rows that run in this process, for each set."""
         return len(self._network_loops) + len(self._photo_loops)
 
-    def measurements(self, course: Course) -> Iterator[tuple[Key, Measurement]]:
-        """Name every row that runs in this process."""
-        batches = course.batches(self._batch)
+    def measurements(self, data: DataSet) -> Iterator[tuple[Key, Measurement]]:
+        """Yield the measurement of each row that runs in this process."""
+        batches = data.batches(self._batch)
         for name, network_loop in self._network_loops.items():
-            run = partial(run_pixels, network_loop, course)
-            yield (NETWORK, name), partial(in_process, course, run, batches)
+            run = partial(run_pixels, network_loop, data)
+            yield (NETWORK, name), partial(measure_runner, data, run, batches)
         for name, photo_loop in self._photo_loops.items():
-            run = partial(run_jobs, photo_loop, course)
-            batches = course.batches(self._batch_of(name, course))
-            yield (PIPELINE, name), partial(in_process, course, run, batches)
+            run = partial(run_jobs, photo_loop, data)
+            batches = data.batches(self._batch_of(name, data))
+            yield (PIPELINE, name), partial(measure_runner, data, run, batches)
 
-    def _batch_of(self, name: str, course: Course) -> int:
-        return {LONE: 1, STREAM: len(course.jobs)}.get(name, self._batch)
-
-
-def run_pixels(loop: NetworkLoop, course: Course, places: Sequence[int]) -> list[Report]:
-    return loop.run([course.pixels[place] for place in places])
+    def _batch_of(self, name: str, data: DataSet) -> int:
+        return {ONE_AT_A_TIME: 1, STREAM: len(data.jobs)}.get(name, self._batch)
 
 
-def run_jobs(loop: PhotoLoop | Pipeline, course: Course, places: Sequence[int]) -> list[Report]:
-    return [answer.report for answer in loop.run([course.jobs[place] for place in places])]
+def run_pixels(loop: NetworkLoop, data: DataSet, indices: Sequence[int]) -> list[Report]:
+    return loop.run([data.pixels[index] for index in indices])
 
 
-def in_process(
-    course: Course, run: Runner, batches: Sequence[Sequence[int]], seconds: float
+def run_jobs(loop: PhotoLoop | Pipeline, data: DataSet, indices: Sequence[int]) -> list[Report]:
+    return [answer.report for answer in loop.run([data.jobs[index] for index in indices])]
+
+
+def measure_runner(
+    data: DataSet, run: Runner, batches: Sequence[Sequence[int]], seconds: float
 ) -> Slice:
-    """Run the whole set, and again until `seconds` are over."""
+    """Run the whole set, and again until `seconds` have passed."""
     gc.collect()
-    measure.reset_peak(os.getpid())
-    measure.reset_gpu_peak()
+    reset_peak(os.getpid())
+    reset_gpu_peak()
     reports: list[Report] = []
-    latencies_ms: list[Timed] = []
+    latencies_ms: list[TimedPhoto] = []
     rounds = 0
-    energy, cpu_before, started = measure.Energy(), measure.own_cpu_s(), time.perf_counter()
+    energy, cpu_before, started = EnergyCounter(), own_cpu_s(), time.perf_counter()
     while not rounds or time.perf_counter() - started < seconds:
-        for places in batches:
+        for indices in batches:
             batch_started = time.perf_counter()
-            reports += run(places)
+            reports += run(indices)
             ms = (time.perf_counter() - batch_started) * 1000
-            latencies_ms += [(place, ms) for place in places]
+            latencies_ms += [(index, ms) for index in indices]
         rounds += 1
-    took, cpu_s = time.perf_counter() - started, measure.own_cpu_s() - cpu_before
-    counted = count_reports([asdict(report) for report in reports])
+    took_s, cpu_s = time.perf_counter() - started, own_cpu_s() - cpu_before
+    counts = count_reports([asdict(report) for report in reports])
     return Slice(
         images=len(reports),
-        seconds=took,
+        seconds=took_s,
         cpu_s={"loop": cpu_s},
         joules=energy.joules(),
-        valid_pixels=course.valid_pixels * rounds,
+        valid_pixels=data.valid_pixels * rounds,
         stages_ms=summed([report.stages_ms for report in reports]),
         latencies_ms=tuple(latencies_ms),
-        peak_bytes={"loop": measure.peak_bytes(os.getpid())} | measure.gpu_peak_bytes(),
-        **counted | {"batches": len(batches) * rounds, "batched_images": len(reports)},
+        peak_bytes={"loop": peak_bytes(os.getpid())} | gpu_peak_bytes(),
+        **counts | {"batches": len(batches) * rounds, "batched_images": len(reports)},
     )

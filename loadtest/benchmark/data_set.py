@@ -1,4 +1,9 @@
-"""A set of photos, ready to be run: JPEGs, pixels, and the answer that each gets alone."""
+"""A set of photos prepared for the candidates: JPEGs, pixels, and each photo's reference answer.
+
+Photos and a network in, a `DataSet` out; and the checks of a candidate's answers against it. A
+photo's reference answer is the one that it gets as the only photo of its batch. Called by
+`loadtest.benchmark.candidates`.
+"""
 
 import io
 from collections.abc import Sequence
@@ -16,31 +21,31 @@ from handlers.shared.photo import Pixels
 from handlers.stages.decode import decode, open_photo
 from loadtest.benchmark.rows import Check
 from loadtest.benchmark.strategies import NetworkLoop, PhotoLoop
-from loadtest.measure.usage import frame_flops
+from loadtest.measure.flops import frame_flops
 from loadtest.traffic.corpus import Photo
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
-    """One set's photos; all tuples are in the same order."""
+class DataSet:
+    """The photos of one size set; all sequences have the same order."""
 
     name: str
     photos: Sequence[Photo]
     jobs: Sequence[Job]
     pixels: Sequence[Pixels]
-    lone_answers: Sequence[bytes]
-    lone_scores: Sequence[Tensor]
+    reference_answers: Sequence[bytes]
+    reference_scores: Sequence[Tensor]
     flops_per_image: float
 
     @property
     def valid_pixels(self) -> int:
-        """All photos' pixels at the network's working size."""
+        """Pixels of all photos at the network's working size."""
         return sum(photo.shape[0] * photo.shape[1] for photo in self.pixels)
 
     def batches(self, images: int) -> list[range]:
-        """Cut the set into batches: places in order."""
-        places = range(len(self.photos))
-        return [places[first : first + images] for first in places[::images]]
+        """Split the set into batches of indices, in order."""
+        indices = range(len(self.photos))
+        return [indices[first : first + images] for first in indices[::images]]
 
 
 def prepare(
@@ -50,13 +55,13 @@ def prepare(
     network: Network,
     pipeline: Pipeline,
     meta_net: nn.Module,
-) -> Course:
-    """Decode a set, and answer each photo alone."""
+) -> DataSet:
+    """Decode a set, and compute the reference answer of each photo."""
     jobs = [Job(photo.body) for photo in photos]
     pixels = [decode(open_photo(job, config.working_max_side)) for job in jobs]
     frames = [network.frame(photo.shape[:2]) for photo in pixels]
     flops = {frame: frame_flops(meta_net, frame) for frame in set(frames)}
-    return Course(
+    return DataSet(
         name,
         photos,
         jobs,
@@ -67,33 +72,35 @@ def prepare(
     )
 
 
-def check_network(course: Course, loop: NetworkLoop, batch_images: int) -> Check:
-    """Compare scores with lone ones: maps that differ in any bit, cells whose best class does."""
+def check_network(data: DataSet, loop: NetworkLoop, batch_images: int) -> Check:
+    """Count score maps that differ from the reference in any bit, and cells whose best class
+    differs.
+    """
     differing = changed = cells = 0
-    for places in course.batches(batch_images):
-        for place, scores in zip(
-            places, loop.scores([course.pixels[place] for place in places]), strict=True
+    for indices in data.batches(batch_images):
+        for index, scores in zip(
+            indices, loop.scores([data.pixels[index] for index in indices]), strict=True
         ):
-            lone = course.lone_scores[place]
-            differing += not bool((scores == lone).all())
-            changed += int((scores.argmax(0) != lone.argmax(0)).sum())
-            cells += lone[0].numel()
-    return Check(len(course.photos), differing, 100 * changed / cells)
+            reference = data.reference_scores[index]
+            differing += not bool((scores == reference).all())
+            changed += int((scores.argmax(0) != reference.argmax(0)).sum())
+            cells += reference[0].numel()
+    return Check(len(data.photos), differing, 100 * changed / cells)
 
 
-def check_photos(course: Course, loop: PhotoLoop | Pipeline, batch_images: int) -> Check:
-    """Compare masks with lone ones: files that differ, pixels that do."""
+def check_photos(data: DataSet, loop: PhotoLoop | Pipeline, batch_images: int) -> Check:
+    """Count masks whose bytes differ from the reference, and pixels whose label differs."""
     differing = changed = pixels = 0
-    for places in course.batches(batch_images):
-        answers = loop.run([course.jobs[place] for place in places])
-        for place, answer in zip(places, answers, strict=True):
-            lone = labels(course.lone_answers[place])
-            differing += answer.body != course.lone_answers[place]
-            changed += int((labels(answer.body) != lone).sum())
-            pixels += lone.size
-    return Check(len(course.photos), differing, 100 * changed / pixels)
+    for indices in data.batches(batch_images):
+        answers = loop.run([data.jobs[index] for index in indices])
+        for index, answer in zip(indices, answers, strict=True):
+            reference = read_labels(data.reference_answers[index])
+            differing += answer.body != data.reference_answers[index]
+            changed += int((read_labels(answer.body) != reference).sum())
+            pixels += reference.size
+    return Check(len(data.photos), differing, 100 * changed / pixels)
 
 
-def labels(png: bytes) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
+def read_labels(png: bytes) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
     with Image.open(io.BytesIO(png)) as mask:
         return np.asarray(mask)

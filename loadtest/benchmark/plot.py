@@ -1,4 +1,7 @@
-"""A set's rows as two bar charts: images per second, CPU seconds per mask."""
+"""Rows as two bar charts: images per second, CPU seconds per mask.
+
+Called by `loadtest.benchmark.run` and `loadtest.peers.page`.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,12 +20,12 @@ DOTS_PER_INCH = 110
 
 
 def save_plot(rows: Sequence[Row], title: str, path: Path) -> None:
-    """Draw the rows that have a strategy's colour."""
+    """Draw the rows whose strategy has a colour."""
     shown = [row for row in rows if row.strategy in COLOURS]
-    bars(shown, [COLOURS[row.strategy] for row in shown], title, path)
+    save_bars(shown, [COLOURS[row.strategy] for row in shown], title, path)
 
 
-def bars(rows: Sequence[Row], row_colours: Sequence[str], title: str, path: Path) -> None:
+def save_bars(rows: Sequence[Row], row_colours: Sequence[str], title: str, path: Path) -> None:
     """Draw rows in their order, from top to bottom."""
     import matplotlib as mpl
 

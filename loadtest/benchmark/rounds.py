@@ -1,7 +1,7 @@
-"""One run: every strategy at every level on every set, in turns, round after round.
+"""One benchmark run: every strategy, at every level, on every set, in turns, round after round.
 
-In: a model folder and what to run. Out: rows by set. A slower minute of the machine hits all rows
-alike, since each has a slice of its time in every round.
+A model folder and options in, rows by set out. Every row has a slice of its time in every round, so
+that a slower minute of the machine affects all rows alike. Called by `loadtest.benchmark.run`.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,27 +13,30 @@ from pathlib import Path
 
 from handlers.runtime.device import Device
 from handlers.runtime.pass_costs import PassCosts
-from loadtest.benchmark.candidates import LONE, Contenders, Key, Measurement
-from loadtest.benchmark.data_set import Course
-from loadtest.benchmark.rows import Row, Slice, row_of
+from loadtest.benchmark.candidates import ONE_AT_A_TIME, Candidates, Key, Measurement
+from loadtest.benchmark.data_set import DataSet
+from loadtest.benchmark.rows import Check, Row, row_of
 from loadtest.benchmark.strategies import OURS
-from loadtest.measure import usage as measure
-from loadtest.measure.service import GATEWAY, TORCHSERVE, Load, Served, client_process, served
-from loadtest.traffic.corpus import photos_of
+from loadtest.measure.flops import matrix_rate
+from loadtest.measure.service import GATEWAY, TORCHSERVE, RunningService, start_service
+from loadtest.measure.service_load import ServiceLoad, measure_load, start_client_process
+from loadtest.measure.slices import Slice
+from loadtest.traffic.corpus import make_photos
 
 LONGEST_WARM_UP_S = 5.0  # of the service, for each set: Java compiles what runs often
 WARM_UP_S = 2 * LONGEST_WARM_UP_S
-# loading, lone answers and the service's start; more on a slow machine
+# loading, reference answers and the service's start; more on a slow machine
 PREPARATION_S = 90.0
 SERVED_ROWS = 3
 ROTATION = 5  # rows by which each round begins later
 
-Tell = Callable[[str], None]
+Progress = Callable[[str], None]
+Measurements = dict[str, dict[Key, Measurement]]  # by set
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a run does; all of it goes into the result."""
+class BenchmarkOptions:
+    """The options of a run; all of them are written into the result."""
 
     model: str
     device: str
@@ -51,7 +54,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class SetResult:
-    """What a run found for one set."""
+    """The result of one set."""
 
     flops_per_image: float
     rows: Mapping[Key, Row]
@@ -60,123 +63,125 @@ class SetResult:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a run found."""
+    """The result of a run."""
 
-    wanted: Wanted
+    options: BenchmarkOptions
     device: Device
     costs: PassCosts
     flops_per_s: float
     sets: Mapping[str, SetResult]
 
 
-def run(folder: Path, sources: Sequence[Path], wanted: Wanted, tell: Tell) -> Result:
-    """Run everything that is wanted on photos cut from `sources`; `tell` hears how far it is."""
-    tell("loading the model ...")
-    contenders = Contenders(folder, wanted.device, wanted.batch)
-    tell(length_text(wanted, contenders.rows + (SERVED_ROWS if wanted.served else 0)))
-    tell("answering every photo alone and in batches ...")
-    courses = [
-        contenders.prepare(name, photos_of(name, wanted.images, wanted.seed, sources))
-        for name in wanted.sets
+def run(
+    folder: Path, sources: Sequence[Path], options: BenchmarkOptions, progress: Progress
+) -> Result:
+    """Run everything that the options ask for, on photos cut out of `sources`."""
+    progress("loading the model ...")
+    candidates = Candidates(folder, options.device, options.batch)
+    progress(length_text(options, candidates.rows + (SERVED_ROWS if options.served else 0)))
+    progress("answering every photo alone and in batches ...")
+    sets = [
+        candidates.prepare(name, make_photos(name, options.images, options.seed, sources))
+        for name in options.sets
     ]
-    checks = {course.name: contenders.check(course) for course in courses}
-    measurements = {course.name: dict(contenders.measurements(course)) for course in courses}
-    with service_beside(folder, wanted, tell) as over_http:
-        for course in courses:
-            measurements[course.name] |= over_http(course)
-        slices, flops_per_s = take_turns(measurements, contenders.device, wanted, tell)
-    return Result(
-        wanted,
-        contenders.device,
-        contenders.costs,
-        flops_per_s,
-        {
-            course.name: SetResult(
-                course.flops_per_image,
-                {
-                    key: row_of(
-                        *key,
-                        slices[course.name][key],
-                        checks[course.name].get(key),
-                        course.flops_per_image,
-                        flops_per_s,
-                    )
-                    for key in measurements[course.name]
-                },
-                slices[course.name],
-            )
-            for course in courses
-        },
-    )
+    checks = {data.name: candidates.check(data) for data in sets}
+    measurements = {data.name: dict(candidates.measurements(data)) for data in sets}
+    with optional_service(folder, options, progress) as served_measurements:
+        for data in sets:
+            measurements[data.name] |= served_measurements(data)
+        slices, flops_per_s = take_turns(measurements, candidates.device, options, progress)
+    results = {
+        data.name: set_result(data, slices[data.name], checks[data.name], flops_per_s)
+        for data in sets
+    }
+    return Result(options, candidates.device, candidates.costs, flops_per_s, results)
 
 
-def length_text(wanted: Wanted, rows: int) -> str:
-    """Say how long a run of so many rows a set takes, and what makes it shorter."""
-    sets = len(wanted.sets)
-    minutes = (PREPARATION_S + sets * (rows * wanted.seconds + WARM_UP_S)) / 60
+def length_text(options: BenchmarkOptions, rows: int) -> str:
+    """Estimate the duration of a run with so many rows per set, and name what shortens it."""
+    sets = len(options.sets)
+    minutes = (PREPARATION_S + sets * (rows * options.seconds + WARM_UP_S)) / 60
     return (
-        f"this takes about {max(1, round(minutes))} minutes: {rows} rows of {wanted.seconds:g} s "
+        f"this takes about {max(1, round(minutes))} minutes: {rows} rows of {options.seconds:g} s "
         f"for each of {sets} set(s) of photos; --seconds and --set make it shorter"
     )
 
 
+@contextmanager
+def optional_service(
+    folder: Path, options: BenchmarkOptions, progress: Progress
+) -> Iterator[Callable[[DataSet], dict[Key, Measurement]]]:
+    """Start the service where the options ask for it; yields a function that returns a set's
+    measurements over HTTP.
+    """
+    if not options.served:
+        yield lambda _data: {}
+        return
+    progress("starting the service ...")
+    with (
+        start_service(folder, options.settings) as service,
+        start_client_process() as client_process,
+    ):
+        yield partial(warm_up_service, service, client_process, options)
+
+
+def warm_up_service(
+    service: RunningService, client_process: Executor, options: BenchmarkOptions, data: DataSet
+) -> dict[Key, Measurement]:
+    """Load the service with a set once; returns the set's measurements over HTTP."""
+
+    def measurement(level: str, clients: int) -> Measurement:
+        return partial(measure_served, service, client_process, level, data, clients)
+
+    measurements = {
+        (TORCHSERVE, OURS): measurement(TORCHSERVE, options.clients),
+        (GATEWAY, OURS): measurement(GATEWAY, options.clients),
+        (GATEWAY, ONE_AT_A_TIME): measurement(GATEWAY, 1),
+    }
+    for level in (TORCHSERVE, GATEWAY):
+        measurements[level, OURS](min(LONGEST_WARM_UP_S, options.seconds / options.rounds))
+    return measurements
+
+
+def measure_served(
+    service: RunningService,
+    client_process: Executor,
+    level: str,
+    data: DataSet,
+    clients: int,
+    seconds: float,
+) -> Slice:
+    photos = [photo.body for photo in data.photos]
+    load = ServiceLoad(photos, data.reference_answers, data.valid_pixels, clients, seconds)
+    return measure_load(service, level, load, client_process)
+
+
 def take_turns(
-    measurements: Mapping[str, Mapping[Key, Measurement]],
-    device: Device,
-    wanted: Wanted,
-    tell: Tell,
+    measurements: Measurements, device: Device, options: BenchmarkOptions, progress: Progress
 ) -> tuple[dict[str, dict[Key, list[Slice]]], float]:
-    """Give every row a slice in each round; with them comes the best matrix rate seen meanwhile."""
+    """Measure a slice of every row in each round; returns them with the best matrix rate seen."""
     slices: dict[str, dict[Key, list[Slice]]] = {
         name: {key: [] for key in rows} for name, rows in measurements.items()
     }
-    rates = [measure.matrix_rate(device)]
-    for turn in range(wanted.rounds):
+    rates = [matrix_rate(device)]
+    for turn in range(options.rounds):
         for name, rows in measurements.items():
-            tell(f"round {turn + 1} of {wanted.rounds}: {name} ...")
+            progress(f"round {turn + 1} of {options.rounds}: {name} ...")
             first = turn * ROTATION % len(rows)
-            order = [*rows][first:] + [*rows][:first]
-            for key in order:
-                found = rows[key](wanted.seconds / wanted.rounds)
-                slices[name][key].append(found)
-            rates.append(measure.matrix_rate(device))
+            for key in [*rows][first:] + [*rows][:first]:
+                slices[name][key].append(rows[key](options.seconds / options.rounds))
+            rates.append(matrix_rate(device))
     return slices, max(rates)
 
 
-@contextmanager
-def service_beside(
-    folder: Path, wanted: Wanted, tell: Tell
-) -> Iterator[Callable[[Course], dict[Key, Measurement]]]:
-    """Run the service if it is wanted; gives what names and warms up its rows for a set."""
-    if not wanted.served:
-        yield lambda _course: {}
-        return
-    tell("starting the service ...")
-    with served(folder, wanted.settings) as service, client_process() as client:
-        yield partial(warmed_up, service, client, wanted)
-
-
-def warmed_up(
-    service: Served, client: Executor, wanted: Wanted, course: Course
-) -> dict[Key, Measurement]:
-    rows: dict[Key, Measurement] = {
-        (TORCHSERVE, OURS): partial(over_http, service, client, TORCHSERVE, course, wanted.clients),
-        (GATEWAY, OURS): partial(over_http, service, client, GATEWAY, course, wanted.clients),
-        (GATEWAY, LONE): partial(over_http, service, client, GATEWAY, course, 1),
+def set_result(
+    data: DataSet,
+    slices: Mapping[Key, Sequence[Slice]],
+    checks: Mapping[Key, Check],
+    flops_per_s: float,
+) -> SetResult:
+    rows = {
+        key: row_of(*key, each, checks.get(key), data.flops_per_image, flops_per_s)
+        for key, each in slices.items()
     }
-    for level in (TORCHSERVE, GATEWAY):
-        rows[level, OURS](min(LONGEST_WARM_UP_S, wanted.seconds / wanted.rounds))
-    return rows
-
-
-def over_http(
-    service: Served, client: Executor, level: str, course: Course, clients: int, seconds: float
-) -> Slice:
-    load = Load(
-        [photo.body for photo in course.photos],
-        course.lone_answers,
-        course.valid_pixels,
-        clients,
-        seconds,
-    )
-    return service.burst(level, load, client)
+    return SetResult(data.flops_per_image, rows, slices)

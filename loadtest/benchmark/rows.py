@@ -1,46 +1,13 @@
-"""The arithmetic of a benchmark: slices of one strategy's measured time in, its row out."""
+"""The rows of a benchmark's table: the slices of one strategy in, its row out.
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from statistics import median
+Called by `loadtest.benchmark.rounds` and `loadtest.peers.page`.
+"""
 
-Timed = tuple[int, float]  # which photo of the set, milliseconds
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-
-@dataclass(frozen=True, slots=True)
-class Slice:
-    """What was measured while a strategy ran without a pause; all are sums, but `peak_bytes`."""
-
-    images: int
-    seconds: float
-    cpu_s: Mapping[str, float]  # user and system, by process
-    valid_pixels: int  # of the photos at the network's working size
-    counted_pixels: int = 0  # the same, of the passes whose padded pixels are known
-    padded_pixels: int = 0
-    batches: int = 0
-    batched_images: int = 0
-    passes: int = 0
-    passed_images: int = 0
-    stages_ms: Mapping[str, float] = field(default_factory=dict)
-    latencies_ms: tuple[Timed, ...] = ()
-    differing: int = 0
-    failed: int = 0
-    peak_bytes: Mapping[str, int] = field(default_factory=dict)  # by process
-    client_cpu_s: float = 0.0
-    joules: float | None = None  # of all GPUs, where they tell
-    foreign_share: float = 0.0  # of all processors, taken by what is not part of the measurement
-
-    @property
-    def images_per_s(self) -> float:
-        return self.images / self.seconds
-
-    @property
-    def masks_per_cpu_s(self) -> float:
-        return self.images / sum(self.cpu_s.values())
-
-    @property
-    def valid_pixels_per_s(self) -> float:
-        return self.valid_pixels / self.seconds
+from loadtest.measure.slices import Slice
+from loadtest.measure.statistics import percentile, ratio, summed
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +42,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """How the answers of a strategy compare with lone ones, found in a pass of its own."""
+    """A strategy's answers compared with the reference answers, in a pass of its own."""
 
     compared: int
     differing: int
@@ -90,7 +57,7 @@ def row_of(
     flops_per_image: float,
     flops_per_s: float,
 ) -> Row:
-    """Add up a strategy's slices; without a `check`, every answer was compared as it came."""
+    """Sum up a strategy's slices; without a `check`, every answer was compared on arrival."""
     images = sum(one.images for one in slices)
     seconds = sum(one.seconds for one in slices)
     latencies = sorted(ms for one in slices for _, ms in one.latencies_ms)
@@ -136,56 +103,6 @@ def row_of(
 
 
 def joules_per_mask(slices: Sequence[Slice]) -> float | None:
-    told = [one.joules for one in slices if one.joules is not None]
-    return sum(told) / sum(one.images for one in slices) if len(told) == len(slices) else None
-
-
-def summed(parts: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    total: dict[str, float] = {}
-    for part in parts:
-        for name, value in part.items():
-            total[name] = total.get(name, 0.0) + value
-    return total
-
-
-def ratio(part: float, whole: float) -> float | None:
-    return part / whole if whole else None
-
-
-def percentile(ordered: Sequence[float], percent: float) -> float | None:
-    """Take the smallest value that is not below `percent` of all (nearest rank)."""
-    if not ordered:
-        return None
-    rank = -(-len(ordered) * percent // 100)
-    return ordered[max(0, int(rank) - 1)]
-
-
-def paired(
-    figure: Callable[[Slice], float], these: Sequence[Slice], those: Sequence[Slice]
-) -> float:
-    """Take the median over rounds of the ratio of two slices that lay close in time."""
-    return median(figure(one) / figure(other) for one, other in zip(these, those, strict=True))
-
-
-def worst(
-    figure: Callable[[Slice], float],
-    these: Sequence[Slice],
-    others: Mapping[str, Sequence[Slice]],
-) -> tuple[str, float]:
-    """Compare with each of `others`; return the one that comes out best, and the ratio to it."""
-    ratios = {name: paired(figure, these, slices) for name, slices in others.items()}
-    return min(ratios.items(), key=lambda named: named[1])
-
-
-def added_ms(lone: Sequence[Timed], served: Sequence[Timed]) -> float | None:
-    """Take the median over photos of what serving adds to a photo's median time."""
-    alone_ms, served_ms = medians(lone), medians(served)
-    photos = alone_ms.keys() & served_ms.keys()
-    return median(served_ms[photo] - alone_ms[photo] for photo in photos) if photos else None
-
-
-def medians(timed: Sequence[Timed]) -> dict[int, float]:
-    by_photo: dict[int, list[float]] = {}
-    for photo, ms in timed:
-        by_photo.setdefault(photo, []).append(ms)
-    return {photo: median(times) for photo, times in by_photo.items()}
+    """Return None unless every slice has its energy."""
+    joules = [one.joules for one in slices if one.joules is not None]
+    return sum(joules) / sum(one.images for one in slices) if len(joules) == len(slices) else None

@@ -1,35 +1,26 @@
-"""`python -m loadtest.benchmark.run` (`make bench`): four ways to batch, and the service, in one
-run.
+"""`python -m loadtest.benchmark.run` (`make bench`): four ways to batch, and the service.
 
-Wiring and options; the run is in `loadtest.benchmark.rounds`. Nothing here imports torch before the
-environment is set: oneDNN and CUDA read theirs when they are loaded. Clients run in processes that
-import this module too.
+Wiring and options; the run is in `loadtest.benchmark.rounds`. The modules that need torch are
+imported once the environment is set: oneDNN and CUDA read theirs when they are loaded. The client
+process imports this module too.
 """
 
-import os
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from service.settings import ROOT
-from service.worker.torchserve import ONEDNN_PRIMITIVES
-
-# what git does not see; those that are recorded lie in loadtest/results
-RESULTS = ROOT / "build" / "results"
-SAMPLES = ROOT / "service" / "samples"
-MODEL = ROOT / "model_store" / "fcn8s-lite2"
+from loadtest.command_line import (
+    MODEL,
+    RESULTS,
+    SAMPLES,
+    SetName,
+    parse_settings,
+    prepare_environment,
+    print_progress,
+)
 
 Device = Literal["cpu", "cuda"]
-
-
-class SetName(StrEnum):
-    """Sizes of photos; see `loadtest.traffic.corpus`."""
-
-    one = "one"
-    mix = "mix"
-    adversarial = "adversarial"
 
 
 def bench(  # noqa: PLR0913 - every option is one
@@ -60,13 +51,13 @@ def bench(  # noqa: PLR0913 - every option is one
     prepare_environment(device, threads)
     from loadtest.benchmark.plot import save_plot
     from loadtest.benchmark.report import save
-    from loadtest.benchmark.rounds import Wanted, run
-    from loadtest.measure.machine import hardware, revision, versions
+    from loadtest.benchmark.rounds import BenchmarkOptions, run
+    from loadtest.report.machine import environment_facts
 
     sources = sorted(photos.glob("*.jpg"))
     if not sources:
         raise typer.BadParameter(f"there is no .jpg in {photos}", param_hint="--photos")
-    wanted = Wanted(
+    options = BenchmarkOptions(
         model=model.resolve().name,
         device=device,
         sets=tuple(map(str, set_name)),
@@ -78,29 +69,15 @@ def bench(  # noqa: PLR0913 - every option is one
         seed=seed,
         photos=photos.resolve().name,
         served=serve,
-        settings=dict(each.split("=", 1) for each in setting),
+        settings=parse_settings(setting),
     )
-    result = run(model, sources, wanted, lambda line: typer.echo(line, err=True))
-    machine: dict[str, object] = {
-        "hardware": hardware(result.device),
-        "versions": versions(),
-        "revision": revision(),
-    }
-    for name in wanted.sets:
+    result = run(model, sources, options, print_progress)
+    machine = environment_facts(device=result.device)
+    for name in options.sets:
         page, stem = save(result, name, machine, out)
-        title = f"{wanted.model}, {name}, {device}"
+        title = f"{options.model}, {name}, {device}"
         save_plot(list(result.sets[name].rows.values()), title, stem.with_suffix(".png"))
         typer.echo(page)
-
-
-def prepare_environment(device: str, threads: int) -> None:
-    """Have this process compute as the workers do: as many kernels kept, no other settings."""
-    for name in [name for name in os.environ if name.startswith("FCNSERVE_")]:
-        del os.environ[name]
-    os.environ["FCNSERVE_THREADS"] = str(threads)
-    os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] = str(ONEDNN_PRIMITIVES)
-    if device == "cpu":
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Four ways to serve a batch of mixed sizes, at two levels: pixels in, and JPEGs in.
+"""Four ways to batch photos of mixed sizes, at two levels: pixels in, and JPEGs in.
 
-Called by `loadtest.benchmark.rounds`, which measures them. All use the worker's own stages; they
-differ in which photos share a forward pass, and on what canvas. "Ours" is `handlers.pipeline` as it
-is.
+All use the worker's own stages; they differ in the photos that share a forward pass, and in its
+canvas. "Ours" is `handlers.pipeline` unchanged. Called by `loadtest.benchmark.candidates` and by
+the servers of `loadtest.peers`.
 """
 
 import time
@@ -38,7 +38,7 @@ ONE_BY_ONE, PAD_TO_LARGEST, EQUAL_FRAMES, OURS = (
 
 
 def one_by_one(frames: Mapping[int, Frame]) -> list[Group]:
-    return [Group(frame, (place,)) for place, frame in frames.items()]
+    return [Group(frame, (index,)) for index, frame in frames.items()]
 
 
 def pad_to_largest(frames: Mapping[int, Frame]) -> list[Group]:
@@ -47,10 +47,10 @@ def pad_to_largest(frames: Mapping[int, Frame]) -> list[Group]:
 
 
 def equal_frames(frames: Mapping[int, Frame]) -> list[Group]:
-    places: dict[Frame, list[int]] = {}
-    for place, frame in frames.items():
-        places.setdefault(frame, []).append(place)
-    return [Group(frame, tuple(members)) for frame, members in places.items()]
+    indices: dict[Frame, list[int]] = {}
+    for index, frame in frames.items():
+        indices.setdefault(frame, []).append(index)
+    return [Group(frame, tuple(members)) for frame, members in indices.items()]
 
 
 GROUPINGS: dict[str, Grouping] = {
@@ -61,7 +61,7 @@ GROUPINGS: dict[str, Grouping] = {
 
 
 def plain_padding(network: Network) -> Network:
-    """Give a network that pads as everybody does: all that lies on a canvas is taken for photo."""
+    """Return a network with naive padding: it treats the whole canvas as photo."""
     padding = copy(network)  # the same weights, not loaded twice
     padding.frames = lambda photos, canvas: [canvas] * len(photos)  # type: ignore[method-assign]
     return padding
@@ -76,7 +76,8 @@ def networks_of(network: Network) -> dict[str, Network]:
 class NetworkLoop:
     """The network alone: pixels in, scores out.
 
-    A device is waited for once a batch; a GPU's `forward` times are then those of its launches.
+    It synchronises with the device once per batch, so a GPU's `forward` times are those of its
+    launches.
     """
 
     def __init__(self, network: Network, grouping: Grouping) -> None:
@@ -84,35 +85,35 @@ class NetworkLoop:
         self._grouping = grouping
 
     def run(self, photos: Sequence[Pixels]) -> list[Report]:
-        """Score a batch; what happened to each photo, in order."""
-        frames = {place: self._network.frame(photo.shape[:2]) for place, photo in enumerate(photos)}
+        """Score a batch; returns each photo's report, in order."""
+        frames = {index: self._network.frame(photo.shape[:2]) for index, photo in enumerate(photos)}
         reports: dict[int, Report] = {}
         for group in self._grouping(frames):
             started = time.perf_counter()
-            members = {place: photos[place] for place in group.members}
+            members = {index: photos[index] for index in group.members}
             self._network.scores(list(members.values()), group.canvas)
             report = Report({"forward": (time.perf_counter() - started) * 1000})
             reports |= dict.fromkeys(members, report)
             figures = pass_figures(group.canvas, members)
             reports[group.members[0]] = replace(report, group=figures)
         self._network.synchronise()
-        return [reports[place] for place in range(len(photos))]
+        return [reports[index] for index in range(len(photos))]
 
     def scores(self, photos: Sequence[Pixels]) -> list[Tensor]:
-        """Score a batch; every photo's own scores, in order."""
-        frames = {place: self._network.frame(photo.shape[:2]) for place, photo in enumerate(photos)}
+        """Score a batch; returns each photo's own scores, in order."""
+        frames = {index: self._network.frame(photo.shape[:2]) for index, photo in enumerate(photos)}
         scores: dict[int, Tensor] = {}
         for group in self._grouping(frames):
-            members = [photos[place] for place in group.members]
+            members = [photos[index] for index in group.members]
             found = self._network.scores(members, group.canvas)
             scores |= dict(zip(group.members, found, strict=True))
-        return [scores[place] for place in range(len(photos))]
+        return [scores[index] for index in range(len(photos))]
 
 
 class PhotoLoop:
     """A bare loop around the network: JPEGs in, PNGs out, decoded and encoded in threads beside it.
 
-    The stages are the worker's, and their order; no planner, no failures kept apart.
+    The stages and their order are the worker's; there is no planner, and a failure fails the batch.
     """
 
     def __init__(self, network: Network, config: ModelConfig, grouping: Grouping) -> None:
@@ -127,18 +128,18 @@ class PhotoLoop:
         opened = [self._open_photo(job) for job in jobs]
         decoding = [self._threads.submit(attempt, decode, photo) for photo in opened]
         frames = {
-            place: self._network.frame(photo.working_size) for place, photo in enumerate(opened)
+            index: self._network.frame(photo.working_size) for index, photo in enumerate(opened)
         }
         tracks: dict[int, Track] = {}
         for group in self._grouping(frames):
-            decoded = {place: decoding[place].result() for place in group.members}
+            decoded = {index: decoding[index].result() for index in group.members}
             started = time.perf_counter()
-            photos = {place: one.value for place, one in decoded.items()}
+            photos = {index: one.value for index, one in decoded.items()}
             forwarded = forward(self._network, group, photos, dict(enumerate(opened)))
             forward_ms = (time.perf_counter() - started) * 1000
-            for place, one in forwarded.items():
-                stages_ms = {"decode": decoded[place].ms, "forward": forward_ms}
-                encoding = self._threads.submit(attempt, self._encode, labelled(one, opened[place]))
-                tracks[place] = Track(encoding, Report(stages_ms, group=one.figures))
+            for index, one in forwarded.items():
+                stages_ms = {"decode": decoded[index].ms, "forward": forward_ms}
+                encoding = self._threads.submit(attempt, self._encode, labelled(one, opened[index]))
+                tracks[index] = Track(encoding, Report(stages_ms, group=one.figures))
         answers = hold(tracks)
-        return [answers[place] for place in range(len(jobs))]
+        return [answers[index] for index in range(len(jobs))]

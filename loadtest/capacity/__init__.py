@@ -1,1 +1,1 @@
-"""`make loadtest`: Locust against a service, and its report."""
+"""`make loadtest`: Locust against a service, and the report on its capacity."""

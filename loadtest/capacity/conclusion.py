@@ -1,4 +1,4 @@
-"""What a load test found, in sentences: capacity, what saturates first, what changed over time.
+"""The conclusion of a load test in sentences: capacity, saturation, changes over time.
 
 Called by `loadtest.capacity.report`.
 """
@@ -8,81 +8,84 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
-from loadtest.capacity.figures import Figures
-from loadtest.capacity.knee import saturates_first
-from loadtest.capacity.locust_run import Ran
+from loadtest.capacity.figures import StageFigures
+from loadtest.capacity.knee import saturation_text
+from loadtest.capacity.locust_run import LocustRun
 
-QUIET_SHARE = 0.1  # of the cores; more that others use is told
-PATIENCE_STEP_MS = 10  # a p99 is named rounded up to this
+QUIET_SHARE = 0.1  # of the cores; where other programs use more, the report warns
+ROUNDING_MS = 10  # a p99 is written rounded up to this
 
 
 @dataclass(frozen=True, slots=True)
-class Drive:
-    """What was asked for, and what came of it."""
+class LoadTest:
+    """The options of a load test, and its measurements."""
 
     shape: str
     clients: int
-    capacity: float  # requests/s that 1 stands for in the shape
+    capacity: float  # requests/s that level 1 of the shape stands for
     limit_ms: float
     settings: Mapping[str, str]
-    full: Figures | None
-    ran: Ran
-    host: str = ""  # of a service that was there; else it ran on this machine
+    full: StageFigures | None  # all clients busy; None where the capacity was given
+    run: LocustRun
+    host: str = ""  # of a service that was running; empty: this machine
 
     @property
     def server(self) -> str:
         return f"The service at {self.host}" if self.host else "This machine"
 
 
-def verdict(drive: Drive, steps: Sequence[Figures], knee: Figures | None) -> str:
-    """Capacity in one sentence, what saturates first in another; before both, what spoils them."""
+def conclusion(test: LoadTest, steps: Sequence[StageFigures], knee: StageFigures | None) -> str:
+    """Write the warning, where other programs disturbed the run, and the findings."""
     cores = len(os.sched_getaffinity(0))
-    return " ".join([*disturbed(drive, steps, cores), found(drive, steps, knee, cores)])
+    used = [step.usage.other_programs_cpu for step in (test.full, *steps) if step]
+    warning = disturbance_warning(max(cpu or 0.0 for cpu in used), cores)
+    return " ".join([*warning, findings(test, steps, knee, cores)])
 
 
-def found(drive: Drive, steps: Sequence[Figures], knee: Figures | None, cores: int) -> str:
-    gateways = int(drive.settings.get("gateway_processes", 1))
-    lines = list(full_house(drive))
-    if drive.shape != "steps":
-        return " ".join([*told_of(drive, steps), *lines])
+def disturbance_warning(other_programs_cpu: float, cores: int) -> Iterator[str]:
+    """Warn where other programs used cores that the service could have used."""
+    if other_programs_cpu > QUIET_SHARE * cores:
+        yield (
+            f"**Other programs used up to {other_programs_cpu:.1f} cores during the run: the"
+            " figures are below the machine's capacity, measure again.**"
+        )
+
+
+def findings(
+    test: LoadTest, steps: Sequence[StageFigures], knee: StageFigures | None, cores: int
+) -> str:
+    """Write capacity and saturation of the shape `steps`; of other shapes, rates and memory."""
+    gateways = int(test.settings.get("gateway_processes", 1))
+    full = list(full_load_text(test))
+    if test.shape != "steps":
+        return " ".join([*stage_texts(test, steps), *full])
     if knee is None:
-        nothing = f"Not even the first step was borne at a p99 of {drive.limit_ms:g} ms."
-        return " ".join([nothing, saturates_first(steps[0], cores, gateways), *lines])
-    limit = ceil(knee.ms["p99"] / PATIENCE_STEP_MS) * PATIENCE_STEP_MS
+        nothing = f"Even the first step was not sustained at a p99 of {test.limit_ms:g} ms."
+        return " ".join([nothing, saturation_text(steps[0], cores, gateways), *full])
+    limit = ceil(knee.ms["p99"] / ROUNDING_MS) * ROUNDING_MS
     above = steps[min(len(steps) - 1, steps.index(knee) + 1)]
     capacity = f"{knee.masks:.0f} masks/s of this mix at p99 below {limit} ms"
-    sentence = f"**{drive.server} serves {capacity}.**"
+    sentence = f"**{test.server} serves {capacity}.**"
     if knee is steps[-1]:
-        sentence += " All steps were borne: its knee lies higher."
-    return " ".join([sentence, saturates_first(above, cores, gateways), *lines])
+        sentence += " All steps were sustained: the knee is higher."
+    return " ".join([sentence, saturation_text(above, cores, gateways), *full])
 
 
-def full_house(drive: Drive) -> Iterator[str]:
-    if drive.full:
+def full_load_text(test: LoadTest) -> Iterator[str]:
+    if test.full:
         yield (
-            f"With {drive.clients} clients that always ask it is {drive.full.masks:.0f} masks/s"
-            f" ({drive.full.answered:.1f} requests/s), p99 {drive.full.ms['p99']:.0f} ms."
+            f"With {test.clients} clients in a closed loop it is {test.full.masks:.0f} masks/s"
+            f" ({test.full.answered:.1f} requests/s), p99 {test.full.ms['p99']:.0f} ms."
         )
 
 
-def disturbed(drive: Drive, steps: Sequence[Figures], cores: int) -> Iterator[str]:
-    """Warn of programs that had processors which the service could have had."""
-    seen = [*([drive.full] if drive.full else []), *steps]
-    most = max(step.meanwhile.others_cpu or 0.0 for step in seen)
-    if most > QUIET_SHARE * cores:
-        yield (
-            f"**Other programs used up to {most:.1f} cores meanwhile: what follows is not the"
-            " machine's capacity, measure again.**"
-        )
-
-
-def told_of(drive: Drive, steps: Sequence[Figures]) -> Iterator[str]:
+def stage_texts(test: LoadTest, steps: Sequence[StageFigures]) -> Iterator[str]:
     for step in steps:
         yield (
             f"At {step.offered:.1f} requests/s due: {step.masks:.1f} masks/s,"
             f" p99 {step.ms['p99']:.0f} ms, errors and refusals {step.error_share:.2%}."
         )
-    told = drive.ran.memory_mb().items()
-    changes = [f"{name} {early:.0f} and {late:.0f}" for name, (early, late) in told]
+    memory = test.run.memory_mb().items()
+    changes = [f"{name} {early:.0f} and {late:.0f}" for name, (early, late) in memory]
     if changes:
         yield f"Memory early and at the end, MB: {', '.join(changes)}."

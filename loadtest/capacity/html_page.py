@@ -1,4 +1,7 @@
-"""A Markdown page as one HTML file that needs no other: pictures go into it."""
+"""A Markdown page as one self-contained HTML file, with its pictures embedded.
+
+Called by `loadtest.capacity.report`.
+"""
 
 import base64
 import re
@@ -17,7 +20,7 @@ code { background: #f3f3f3; padding: 0 .2rem }
 
 
 def write_html(page: str, path: Path) -> None:
-    """Render a page whose pictures lie beside `path`."""
+    """Render a page whose pictures are in the folder of `path`."""
     body = MarkdownIt("commonmark").enable("table").render(page)
     body = re.sub(r'src="([^"]+\.png)"', lambda found: embed(path.parent / found[1]), body)
     title = page.splitlines()[0].lstrip("# ")

@@ -1,27 +1,31 @@
-"""Where the ground ends: the highest load that is still borne, and what gives out first."""
+"""The knee: the highest load that the service sustains, and the resource that saturates first.
+
+Figures of load stages in, a stage or a sentence out. Called by `loadtest.capacity.conclusion` and
+`loadtest.capacity.report`.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from loadtest.capacity.figures import Figures
+from loadtest.capacity.figures import CLIENT, StageFigures
 
-KEPT_UP = 0.95  # of what was offered, answered meanwhile
+KEPT_UP = 0.95  # of the requests due, answered in the same stage
 ERRORS_ALLOWED = 0.001
-USED_UP = 0.85  # of the machine's cores: no more to be had in practice
+SATURATED = 0.85  # of the machine's cores: in practice no more can be used
 HALF = 0.5
 
 
-def find_knee(steps: Sequence[Figures], limit_ms: float) -> Figures | None:
-    """The last step before the first that is not borne; None where not even the first is."""
+def find_knee(steps: Sequence[StageFigures], limit_ms: float) -> StageFigures | None:
+    """Return the last step before the first that is not sustained; None where that is the first."""
     knee = None
     for step in steps:
-        if not is_borne(step, limit_ms):
+        if not is_sustained(step, limit_ms):
             break
         knee = step
     return knee
 
 
-def is_borne(step: Figures, limit_ms: float) -> bool:
-    """All that comes is answered, right and in time."""
+def is_sustained(step: StageFigures, limit_ms: float) -> bool:
+    """Whether the requests of a step are answered, correctly and in time."""
     return (
         step.answered >= KEPT_UP * step.offered
         and step.error_share <= ERRORS_ALLOWED
@@ -29,24 +33,24 @@ def is_borne(step: Figures, limit_ms: float) -> bool:
     )
 
 
-def saturates_first(step: Figures, cores: int, gateways: int) -> str:
-    """Say in a sentence what has least to spare at a step."""
+def saturation_text(step: StageFigures, cores: int, gateways: int) -> str:
+    """Write a sentence about the resource with the smallest reserve at a step."""
     shares = dict(used_shares(step, cores, gateways))
-    if shares.get("client", 0.0) < USED_UP and not shares.keys() - {"client"}:
-        return "The service runs elsewhere: what saturates first is not to be seen from here."
-    uses = ", ".join(f"{name} {cpu:.2f}" for name, cpu in step.meanwhile.cpu.items())
-    told = f"({uses} cores, of {cores}; the machine {step.meanwhile.machine_cpu:.2f})"
-    most = max(step.meanwhile.cpu, key=lambda name: step.meanwhile.cpu[name])
-    if step.meanwhile.machine_cpu >= USED_UP * cores:
-        return f"The processors saturate first, and the {most} use most of them {told}."
+    if shares.get(CLIENT, 0.0) < SATURATED and not shares.keys() - {CLIENT}:
+        return "The service runs elsewhere: its processes are not visible from here."
+    uses = ", ".join(f"{name} {cpu:.2f}" for name, cpu in step.usage.cpu.items())
+    detail = f"({uses} cores, of {cores}; the machine {step.usage.machine_cpu:.2f})"
+    most = max(step.usage.cpu, key=lambda name: step.usage.cpu[name])
+    if step.usage.machine_cpu >= SATURATED * cores:
+        return f"The processors saturate first, and the {most} use most of them {detail}."
     name = max(shares, key=lambda name: shares[name])
     if shares[name] < HALF:
-        return f"No processor is the limit {told}."
-    return f"Of what can be seen, the {name} has least to spare: {shares[name]:.0%} of it {told}."
+        return f"No processor is the limit {detail}."
+    return f"The {name} has the smallest reserve: {shares[name]:.0%} of its limit used {detail}."
 
 
-def used_shares(step: Figures, cores: int, gateways: int) -> Iterator[tuple[str, float]]:
-    """Each process's part of the most that it could use: a gateway and the client have one core."""
-    ceilings: Mapping[str, int] = {"gateway": gateways, "client": 1}
-    for name, cpu in step.meanwhile.cpu.items():
-        yield name, cpu / ceilings.get(name, cores)
+def used_shares(step: StageFigures, cores: int, gateways: int) -> Iterator[tuple[str, float]]:
+    """Yield each process's share of its limit: one core for a gateway process and the client."""
+    limits: Mapping[str, int] = {"gateway": gateways, CLIENT: 1}
+    for name, cpu in step.usage.cpu.items():
+        yield name, cpu / limits.get(name, cores)

@@ -1,1 +1,1 @@
-"""Compares the capacity that Locust finds with what other load generators find."""
+"""Compares the capacity that Locust measures with the results of other load generators."""

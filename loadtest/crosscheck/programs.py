@@ -1,117 +1,104 @@
-"""Three programs that send photos, Locust, aiohttp and wrk: a service and photos in, figures out.
+"""Three load generators, Locust, aiohttp and wrk: a service and photos in, turns out.
 
-As many clients as are wanted, each of which asks again as soon as it has its answer. Called by
-`loadtest.crosscheck.run`.
+All run a closed loop with the same number of clients. Called by `loadtest.crosscheck.run`.
 """
 
 import json
-import resource
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from pathlib import Path
 
-from loadtest.benchmark.rows import percentile
-from loadtest.capacity.locust_run import Place, run_locust
-from loadtest.measure.service import GATEWAY, Served
-from loadtest.traffic.album import Picture
-from loadtest.traffic.concurrent_clients import Target, burst
-from loadtest.traffic.environment import Traffic
+from loadtest.capacity.figures import CLIENT
+from loadtest.capacity.locust_run import Target, run_locust
+from loadtest.crosscheck.turns import AIOHTTP, LOCUST, WRK, Turn
+from loadtest.measure.service import GATEWAY, RunningService
+from loadtest.measure.statistics import percentile
+from loadtest.measure.usage import ended_children_cpu_s
+from loadtest.traffic.album import AlbumPhoto
+from loadtest.traffic.concurrent_clients import Endpoint, run_clients
+from loadtest.traffic.options import TrafficOptions
 
 LUA = Path(__file__).with_name("wrk.lua")
-LOCUST, AIOHTTP, WRK = "Locust", "aiohttp", "wrk"
 
 
-@dataclass(frozen=True, slots=True)
-class Burst:
-    """What one program saw in one turn."""
-
-    program: str
-    masks_per_s: float
-    p50_ms: float
-    p99_ms: float
-    other_answers: int
-    client_cpu_ms: float  # a mask
-    others_cpu: float = 0.0  # cores that other programs had meanwhile
-
-
-def locust_turn(service: Served, album: Path, clients: int, seconds: float) -> Iterator[Burst]:
-    traffic = Traffic(album=album, masks_only=True).shaped("full", clients, seconds)
-    ran = run_locust(Place(service.gateway_url, service.pids), traffic)
-    (figures,) = ran.figures()
-    yield Burst(
+def locust_turn(
+    service: RunningService, album: Path, clients: int, seconds: float
+) -> Iterator[Turn]:
+    traffic = TrafficOptions(album=album, masks_only=True).with_shape("full", clients, seconds)
+    run = run_locust(Target(service.gateway_url, service.pids), traffic)
+    (figures,) = run.figures()
+    yield Turn(
         LOCUST,
         masks_per_s=figures.masks,
         p50_ms=figures.ms["p50"],
         p99_ms=figures.ms["p99"],
         other_answers=sum(figures.errors.values()),
-        client_cpu_ms=1000 * figures.meanwhile.cpu["client"] / figures.masks,
+        client_cpu_ms=1000 * figures.usage.cpu[CLIENT] / figures.masks,
     )
 
 
 def aiohttp_turn(
-    service: Served, client: Executor, pictures: Sequence[Picture], clients: int, seconds: float
-) -> Iterator[Burst]:
-    target = Target(
-        service.targets[GATEWAY].url, {"Content-Type": "application/octet-stream"}, "Server-Timing"
-    )
-    bodies = [picture.body for picture in pictures]
-    seen = client.submit(burst, target, bodies, clients, seconds).result()
-    latencies_ms = sorted(ms for _, ms in seen.latencies_ms)
-    yield Burst(
+    service: RunningService,
+    client_process: Executor,
+    photos: Sequence[AlbumPhoto],
+    clients: int,
+    seconds: float,
+) -> Iterator[Turn]:
+    url = service.endpoints[GATEWAY].url
+    endpoint = Endpoint(url, {"Content-Type": "application/octet-stream"}, "Server-Timing")
+    bodies = [photo.body for photo in photos]
+    results = client_process.submit(run_clients, endpoint, bodies, clients, seconds).result()
+    latencies_ms = sorted(ms for _, ms in results.latencies_ms)
+    yield Turn(
         AIOHTTP,
-        masks_per_s=len(latencies_ms) / seen.seconds,
+        masks_per_s=len(latencies_ms) / results.seconds,
         p50_ms=percentile(latencies_ms, 50) or 0.0,
         p99_ms=percentile(latencies_ms, 99) or 0.0,
-        other_answers=seen.failed,
-        client_cpu_ms=1000 * seen.cpu_s / len(latencies_ms),
+        other_answers=results.failed,
+        client_cpu_ms=1000 * results.cpu_s / len(latencies_ms),
     )
 
 
 def wrk_turn(
-    service: Served, pictures: Sequence[Picture], clients: int, seconds: float
-) -> Iterator[Burst]:
-    """Nothing where wrk is not installed (Debian, Ubuntu: apt install wrk)."""
+    service: RunningService, photos: Sequence[AlbumPhoto], clients: int, seconds: float
+) -> Iterator[Turn]:
+    """Yield nothing where wrk is not installed (Debian, Ubuntu: apt install wrk)."""
     wrk = shutil.which("wrk")
     if wrk is None:
         return
     with tempfile.TemporaryDirectory(prefix="fcnserve-wrk-") as folder:
-        listed = write_list(pictures, Path(folder))
-        before = children_cpu_s()
+        photo_list = write_photo_list(photos, Path(folder))
+        before = ended_children_cpu_s()
         done = subprocess.run(
             [
                 *(wrk, "-t1", f"-c{clients}", f"-d{seconds:g}s", "--timeout", "60s"),
-                *("-s", str(LUA), service.gateway_url, "--", str(listed)),
+                *("-s", str(LUA), service.gateway_url, "--", str(photo_list)),
             ],
             capture_output=True,
             text=True,
             check=True,
         )
-    seen = json.loads(done.stdout.splitlines()[-1])
-    yield Burst(
+    found = json.loads(done.stdout.splitlines()[-1])
+    yield Turn(
         WRK,
-        masks_per_s=seen["right"] / seen["seconds"],
-        p50_ms=seen["p50_ms"],
-        p99_ms=seen["p99_ms"],
-        other_answers=seen["wrong"] + seen["failed"],
-        client_cpu_ms=1000 * (children_cpu_s() - before) / seen["right"],
+        masks_per_s=found["right"] / found["seconds"],
+        p50_ms=found["p50_ms"],
+        p99_ms=found["p99_ms"],
+        other_answers=found["wrong"] + found["failed"],
+        client_cpu_ms=1000 * (ended_children_cpu_s() - before) / found["right"],
     )
 
 
-def write_list(pictures: Sequence[Picture], folder: Path) -> Path:
+def write_photo_list(photos: Sequence[AlbumPhoto], folder: Path) -> Path:
+    """Write the photos, and the list that wrk.lua reads: path and media type per line."""
     lines = []
-    for picture in pictures:
-        path = folder / picture.name
-        path.write_bytes(picture.body)
-        lines.append(f"{path}\t{picture.media_type}\n")
-    listed = folder / "list"
-    listed.write_text("".join(lines))
-    return listed
-
-
-def children_cpu_s() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+    for photo in photos:
+        path = folder / photo.name
+        path.write_bytes(photo.body)
+        lines.append(f"{path}\t{photo.media_type}\n")
+    photo_list = folder / "list"
+    photo_list.write_text("".join(lines))
+    return photo_list

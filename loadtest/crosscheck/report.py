@@ -1,16 +1,18 @@
-"""Three programs' capacities as people read them: a sentence, a table, and a JSON file."""
+"""The report of a cross-check: turns in, a Markdown page and a JSON file out.
 
-import json
+Called by `loadtest.crosscheck.run`.
+"""
+
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from loadtest.benchmark.report import number, plain, table
-from loadtest.capacity.conclusion import QUIET_SHARE
-from loadtest.crosscheck.programs import LOCUST, Burst
-from loadtest.crosscheck.run import medians
-from loadtest.measure.machine import hardware, revision, versions
+from loadtest.capacity.conclusion import disturbance_warning
+from loadtest.crosscheck.turns import LOCUST, Turn, medians
+from loadtest.report.machine import environment_facts
+from loadtest.report.markdown import fact_list, number, table
+from loadtest.report.result_files import write_result
 
 HEADINGS = (
     "of",
@@ -20,60 +22,58 @@ HEADINGS = (
     "p99 ms",
     "other answers",
     "CPU ms/mask",
-    "others' cores",
+    "other programs' cores",
 )
+LEFT = ("of",)
 
 
-def save(found: Sequence[Burst], course: Mapping[str, object], folder: Path) -> str:
+def save(turns: Sequence[Turn], options: Mapping[str, object], folder: Path) -> str:
     """Write `.md` and `.json`; returns the page."""
-    about = {**course, "hardware": hardware(), "versions": versions(), "revision": revision()}
-    page = markdown(found, about)
-    folder.mkdir(parents=True, exist_ok=True)
-    stem = folder / "confirm-cpu"
-    stem.with_suffix(".md").write_text(page)
-    raw = about | {"turns": [asdict(one) for one in found]}
-    stem.with_suffix(".json").write_text(json.dumps(raw, indent=1) + "\n")
+    facts = {**options, **environment_facts()}
+    page = markdown(turns, facts)
+    write_result(
+        folder / "crosscheck-cpu", page, facts | {"turns": [asdict(turn) for turn in turns]}
+    )
     return page
 
 
-def markdown(found: Sequence[Burst], about: Mapping[str, object]) -> str:
-    facts = "\n".join(f"- {name}: {plain(value)}" for name, value in about.items())
-    middles = medians(found)
-    rows = [cells(one, middles[LOCUST]) for one in middles.values()]
-    told = table(rows, HEADINGS)
-    return f"# Is it the client?\n\n{facts}\n\n{verdict(middles)}\n\n{told}\n\n{NOTES}"
-
-
-def verdict(middles: Mapping[str, Burst]) -> str:
-    locust = middles[LOCUST].masks_per_s
-    apart = max(abs(one.masks_per_s / locust - 1) for one in middles.values())
-    names = ", ".join(name for name in middles if name != LOCUST)
-    told = f"Locust finds {locust:.1f} masks/s; {names} differ from that by {apart:.0%} at most."
-    return f"**{told}**{disturbed(middles)}"
-
-
-def disturbed(middles: Mapping[str, Burst]) -> str:
-    most = max(one.others_cpu for one in middles.values())
-    if most <= QUIET_SHARE * len(os.sched_getaffinity(0)):
-        return ""
-    return f" **Other programs used up to {most:.1f} cores meanwhile: measure again.**"
-
-
-def cells(one: Burst, locust: Burst) -> tuple[str, ...]:
+def markdown(turns: Sequence[Turn], facts: Mapping[str, object]) -> str:
+    by_program = medians(turns)
+    rows = [cells(turn, by_program[LOCUST]) for turn in by_program.values()]
     return (
-        one.program,
-        number(one.masks_per_s, 1),
-        number(one.masks_per_s / locust.masks_per_s, 3),
-        number(one.p50_ms, 0),
-        number(one.p99_ms, 0),
-        str(one.other_answers),
-        number(one.client_cpu_ms, 2),
-        number(one.others_cpu, 2),
+        f"# Is the client the limit?\n\n{fact_list(facts)}\n\n{conclusion(by_program)}\n\n"
+        f"{table(rows, HEADINGS, LEFT)}\n\n{NOTES}"
+    )
+
+
+def conclusion(by_program: Mapping[str, Turn]) -> str:
+    """Write how far the programs differ, and the warning where other programs disturbed them."""
+    locust = by_program[LOCUST].masks_per_s
+    largest = max(abs(turn.masks_per_s / locust - 1) for turn in by_program.values())
+    names = ", ".join(name for name in by_program if name != LOCUST)
+    text = (
+        f"Locust measures {locust:.1f} masks/s; {names} differ from that by at most {largest:.0%}."
+    )
+    other_programs_cpu = max(turn.other_programs_cpu for turn in by_program.values())
+    warning = disturbance_warning(other_programs_cpu, len(os.sched_getaffinity(0)))
+    return " ".join([f"**{text}**", *warning])
+
+
+def cells(turn: Turn, locust: Turn) -> tuple[str, ...]:
+    return (
+        turn.program,
+        number(turn.masks_per_s, 1),
+        number(turn.masks_per_s / locust.masks_per_s, 3),
+        number(turn.p50_ms, 0),
+        number(turn.p99_ms, 0),
+        str(turn.other_answers),
+        number(turn.client_cpu_ms, 2),
+        number(turn.other_programs_cpu, 2),
     )
 
 
 NOTES = """\
-Medians over turns; the programs took turns against one service, with the same photos, and as many
-clients that ask again as soon as they have their answer. CPU is that of the client, which shares
-the machine: what it uses the service lacks. Locust's includes checking each answer.
+Medians over turns; the programs took turns against one service, with the same photos and the same
+number of clients in a closed loop. CPU is that of the client, which shares the machine: what it
+uses the service lacks. Locust's includes checking each answer.
 """

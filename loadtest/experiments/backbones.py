@@ -1,8 +1,8 @@
-"""What a larger backbone costs: one photo's pass through FCN-8s on each member of the Lite family.
+"""Cost of a larger backbone: one photo's pass through FCN-8s on each member of the Lite family.
 
 `python -m loadtest.experiments.backbones [--rounds 15] [--out build/results/backbones-cpu.json]`
-times lone photos on one thread, by the processor's clock; the networks take turns. Weights are
-random: they do not change the time. Prints a table, writes JSON.
+times single photos on one thread by its CPU time; the networks take turns. Weights are random:
+they do not change the time. Prints a table, writes JSON.
 """
 
 import argparse
@@ -22,8 +22,8 @@ from handlers.net import ARCHITECTURES
 from handlers.net.exact.network import ExactNet
 from handlers.net.options import LITES, LiteOptions, Skips
 from handlers.runtime.device import DTYPES, Device, prepare_cpu
-from loadtest.benchmark.run import RESULTS
-from loadtest.measure.machine import hardware, versions
+from loadtest.command_line import RESULTS
+from loadtest.report.machine import hardware, versions
 
 FRAME = (384, 512)
 CLASSES = 21
@@ -31,7 +31,7 @@ CLASSES = 21
 
 @dataclass(frozen=True)
 class Cost:
-    """One network: its weights, on disk in fp32 with batch-norm, and a pass in each precision."""
+    """One network's size, on disk in fp32 with batch-norm, and the time of a pass per precision."""
 
     network: str
     skips: Skips
@@ -41,8 +41,8 @@ class Cost:
     fp32_ms: float
 
 
-class Contender:
-    """One network as it is served, in each precision, and the times of its passes."""
+class Candidate:
+    """One network as the worker runs it, in each precision, and the times of its passes."""
 
     def __init__(self, name: str, skips: Skips) -> None:
         torch.manual_seed(0)
@@ -63,13 +63,13 @@ class Contender:
             self._times[precision].append((time.thread_time() - start) * 1000)
 
     def cost(self) -> Cost:
-        """Sum up; the first pass was for warming up."""
-        state = self._net.state_dict().values()
+        """Return the medians; the first pass is the warm-up and is left out."""
+        tensors = self._net.state_dict().values()
         return Cost(
             self._name,
             self._skips,
             sum(weight.numel() for weight in self._net.parameters()),
-            round(sum(tensor.nbytes for tensor in state) / 1e6, 1),
+            round(sum(tensor.nbytes for tensor in tensors) / 1e6, 1),
             round(median(self._times["bf16"][1:]), 1),
             round(median(self._times["fp32"][1:]), 1),
         )
@@ -78,15 +78,15 @@ class Contender:
 @torch.inference_mode()
 def measure(rounds: int) -> list[Cost]:
     skips: tuple[Skips, ...] = get_args(Skips)
-    contenders = [Contender(f"fcn8s-{lite}", each) for lite in LITES for each in skips]
+    candidates = [Candidate(f"fcn8s-{lite}", each) for lite in LITES for each in skips]
     for _ in range(1 + rounds):
-        for contender in contenders:
-            contender.run()
-    return [contender.cost() for contender in contenders]
+        for candidate in candidates:
+            candidate.run()
+    return [candidate.cost() for candidate in candidates]
 
 
 def table(costs: Sequence[Cost]) -> str:
-    """Show each network's cost, as Markdown."""
+    """Write each network's cost as a Markdown table."""
     rows = [
         "| architecture | skips | parameters | weights | ms, bf16 | ms, fp32 |",
         "|---|---|---:|---:|---:|---:|",

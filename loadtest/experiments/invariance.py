@@ -1,14 +1,13 @@
-"""Which passes that photos may share give each one's bits, and what the promise costs.
+"""Which shared passes give each photo the bits of its single pass, and what exactness costs.
 
 `python -m loadtest.experiments.invariance [--model FOLDER] [--architecture fcn8s-vgg16] [--device
 cuda]` runs every (canvas, number of photos) of the model's ladder, once with kernels chosen by rule
-and once with kernels chosen by timing them; scores are compared with lone passes', passes timed,
-and the kernels of one pass named. An `--architecture` takes random weights: they change neither.
-Prints a table, writes Markdown and JSON.
+and once with kernels chosen by timing. It compares the scores with those of single passes, times
+the passes, and lists the kernels of one. An `--architecture` takes random weights: they change
+neither. Prints a table, writes Markdown and JSON.
 """
 
 import argparse
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -25,17 +24,18 @@ from handlers.runtime.device import choose_device, lacks_memory
 from handlers.runtime.network import BACKBONE, Network, build_net
 from handlers.runtime.warm_up import canvases, pass_ms, passes, photo_of, rounds, trial_frames
 from handlers.shared.frame import Frame
-from loadtest.benchmark.report import number, table
-from loadtest.benchmark.run import MODEL, RESULTS
-from loadtest.measure.machine import hardware, revision, versions
+from loadtest.command_line import MODEL, RESULTS
+from loadtest.report.machine import environment_facts
+from loadtest.report.markdown import number, table
+from loadtest.report.result_files import write_result
 
 REPEATS = 5
-KERNELS_NAMED = 8
+KERNELS_LISTED = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A pass in one mode, and how its scores compare with those of lone passes."""
+class PassResult:
+    """A shared pass in one mode, compared with the single passes of its photos."""
 
     differing: int
     largest_change: float  # of a score, as a part of the largest one
@@ -44,17 +44,17 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """One pass that photos may share, with kernels chosen by rule, and by timing them."""
+    """One shared pass, with kernels chosen by rule (exact) and by timing (autotuned)."""
 
     canvas: Frame
     images: int
-    exact: Found
-    autotuned: Found
+    exact: PassResult
+    autotuned: PassResult
 
 
 def survey(config: ModelConfig, folder: Path, device: str, largest: int) -> list[Pass]:
-    """Run all passes in both modes; they cannot take turns, since a mode is the process's."""
-    by_mode = {exact: try_all(config, folder, device, largest, exact) for exact in (True, False)}
+    """Run all passes in both modes, one mode after the other: a mode is set for the process."""
+    by_mode = {exact: run_all(config, folder, device, largest, exact) for exact in (True, False)}
     return [
         Pass(canvas, images, one, by_mode[False][canvas, images])
         for (canvas, images), one in sorted(by_mode[True].items())
@@ -62,16 +62,16 @@ def survey(config: ModelConfig, folder: Path, device: str, largest: int) -> list
     ]
 
 
-def try_all(
+def run_all(
     config: ModelConfig, folder: Path, device: str, largest: int, exact: bool
-) -> dict[tuple[Frame, int], Found]:
+) -> dict[tuple[Frame, int], PassResult]:
     network = network_of(config, folder, device, exact=exact)
     batching = config.batching
-    found: dict[tuple[Frame, int], Found] = {}
+    found: dict[tuple[Frame, int], PassResult] = {}
     sizes = BatchSize(cpu=largest, cuda=largest)
     for canvas, images in passes(network, batching.model_copy(update={"batch_size": sizes})):
         try:
-            found[canvas, images] = try_one(network, canvas, images)
+            found[canvas, images] = run_pass(network, canvas, images)
         except RuntimeError as error:
             if not lacks_memory(error):
                 raise
@@ -80,81 +80,81 @@ def try_all(
 
 def network_of(config: ModelConfig, folder: Path, device: str, *, exact: bool) -> Network:
     batching = config.batching.model_copy(update={"exact": exact})
-    place = choose_device(0 if device == "cuda" else None, config.precision)
-    return Network.on(place, config.model_copy(update={"batching": batching}), folder)
+    chosen = choose_device(0 if device == "cuda" else None, config.precision)
+    return Network.on(chosen, config.model_copy(update={"batching": batching}), folder)
 
 
-def try_one(network: Network, canvas: Frame, images: int) -> Found:
+def run_pass(network: Network, canvas: Frame, images: int) -> PassResult:
     photos = [photo_of(frame) for frame in trial_frames(canvas, network)]
-    alone = [network.scores([photo], network.frame(photo.shape[:2]))[0] for photo in photos]
+    single = [network.scores([photo], network.frame(photo.shape[:2]))[0] for photo in photos]
     network.prepare(images, canvas)
     changes = []
-    for places in rounds(images):
-        company = [photos[place] for place in places]
+    for indices in rounds(images):
+        batch = [photos[index] for index in indices]
         changes += [
-            ((one - alone[place]).abs().max() / one.abs().max()).item()
-            for place, one in zip(places, network.scores(company, canvas), strict=True)
+            ((scores - single[index]).abs().max() / scores.abs().max()).item()
+            for index, scores in zip(indices, network.scores(batch, canvas), strict=True)
         ]
-    ms = pass_ms(network, company, canvas, REPEATS)
-    return Found(sum(change > 0 for change in changes), max(changes), ms)
+    ms = pass_ms(network, batch, canvas, REPEATS)
+    return PassResult(sum(change > 0 for change in changes), max(changes), ms)
 
 
 def kernels(network: Network, canvas: Frame, images: int) -> list[str]:
-    """Name what took longest in a pass: algorithms, where the library tells."""
+    """List the kernels of a pass that took longest, by algorithm where the library names it."""
     photos = [photo_of(canvas)] * images
     network.scores(photos, canvas)
     activities = [ProfilerActivity.CPU]
     if network.device.kind == "cuda":
         activities.append(ProfilerActivity.CUDA)
-    with profile(activities=activities) as seen:
+    with profile(activities=activities) as profiled:
         network.scores(photos, canvas)
         network.synchronise()
     times = Counter[str]()
-    for event in seen.key_averages():
+    for event in profiled.key_averages():
         if network.device.kind == "cpu":
             times[event.key] += int(event.self_cpu_time_total)
         elif event.device_type.name == "CUDA":
             times[event.key] += int(event.self_device_time_total)
-    return [f"{name} {us / 1000:.2f} ms" for name, us in times.most_common(KERNELS_NAMED)]
+    return [f"{name} {us / 1000:.2f} ms" for name, us in times.most_common(KERNELS_LISTED)]
 
 
 def with_random_weights(architecture: str, folder: Path) -> ModelConfig:
-    """Write a model folder for `architecture`, like the one that comes with the project."""
-    told = load_config(MODEL).model_dump(mode="json", exclude={"lite", "vgg16"})
-    config = ModelConfig.model_validate(told | {"architecture": architecture})
+    """Write a model folder for `architecture`, with the default model's other options."""
+    options = load_config(MODEL).model_dump(mode="json", exclude={"lite", "vgg16"})
+    config = ModelConfig.model_validate(options | {"architecture": architecture})
     torch.manual_seed(0)
-    state = build_net(config).state_dict()
-    plain = {name.removeprefix(BACKBONE): value.contiguous() for name, value in state.items()}
+    weights = build_net(config).state_dict()
+    plain = {name.removeprefix(BACKBONE): value.contiguous() for name, value in weights.items()}
     save_file(plain, folder / config.weights)
     return config
 
 
-def page(passes: Sequence[Pass], about: dict[str, object]) -> str:
-    """Write the table of all passes, and what the promise costs."""
+def page(passes: Sequence[Pass], facts: dict[str, object]) -> str:
+    """Write the table of all passes."""
     rows = [
         (
             f"{one.canvas.width}x{one.canvas.height}",
             str(one.images),
-            same(one.exact),
+            is_exact(one.exact),
             number(one.exact.ms, 2),
             number(1000 * one.images / one.exact.ms, 0),
-            same(one.autotuned),
+            is_exact(one.autotuned),
             number(one.autotuned.ms, 2),
             number(one.autotuned.ms / one.exact.ms, 2),
         )
         for one in passes
     ]
     headings = ("canvas", "photos", "exact", "ms", "photos/s", "exact, tuned", "ms, tuned", "ratio")
-    told = "\n".join(f"- {name}: {value}" for name, value in about.items())
+    listed = "\n".join(f"- {name}: {value}" for name, value in facts.items())
     exact = sum(not one.exact.differing for one in passes)
     return (
-        f"# Shared passes: {exact} of {len(passes)} give the bits of lone ones\n\n{told}\n\n"
+        f"# Shared passes: {exact} of {len(passes)} give the bits of single ones\n\n{listed}\n\n"
         f"{table(rows, headings)}\n"
     )
 
 
-def same(found: Found) -> str:
-    return f"no, {found.largest_change:.0e}" if found.differing else "yes"
+def is_exact(result: PassResult) -> str:
+    return f"no, {result.largest_change:.0e}" if result.differing else "yes"
 
 
 def main() -> None:
@@ -162,11 +162,11 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=MODEL)
     parser.add_argument("--architecture", choices=sorted(ARCHITECTURE_PARTS))
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--photos", type=int, default=16, help="at most so many share a pass")
+    parser.add_argument("--photos", type=int, default=16, help="largest number in a shared pass")
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    with TemporaryDirectory() as made:
-        folder = arguments.model if not arguments.architecture else Path(made)
+    with TemporaryDirectory() as temporary:
+        folder = arguments.model if not arguments.architecture else Path(temporary)
         config = (
             with_random_weights(arguments.architecture, folder)
             if arguments.architecture
@@ -175,20 +175,16 @@ def main() -> None:
         found = survey(config, folder, arguments.device, arguments.photos)
         network = network_of(config, folder, arguments.device, exact=True)
         largest = canvases(config.batching.ladder.on(network.device.kind))[-1]
-        named = kernels(network, largest, 2)
-    about: dict[str, object] = {
+        listed = kernels(network, largest, 2)
+    facts: dict[str, object] = {
         "network": config.architecture,
         "precision": network.device.precision,
-        "hardware": hardware(network.device),
-        "versions": versions(),
-        "revision": revision(),
-        "kernels": named,
+        **environment_facts(device=network.device),
+        "kernels": listed,
     }
-    text = page(found, about)
+    text = page(found, facts)
     stem = arguments.out / f"invariance-{arguments.device}-{config.architecture}"
-    stem.with_suffix(".md").write_text(text)
-    raw = about | {"passes": [asdict(one) for one in found]}
-    stem.with_suffix(".json").write_text(json.dumps(raw, indent=1) + "\n")
+    write_result(stem, text, facts | {"passes": [asdict(one) for one in found]})
     print(text)
 
 

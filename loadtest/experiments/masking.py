@@ -1,9 +1,9 @@
-"""What keeping photos apart costs: ways to blank what lies outside a photo's frame, side by side.
+"""Cost of isolating photos on a canvas: methods to blank the area outside each photo's frame.
 
 `python -m loadtest.experiments.masking [--rounds 15] [--threads 1] [--out
 build/results/masking-cpu.json]` times one forward pass of two networks, fp32 on the CPU, with
-photos of several sizes on one canvas. The ways take turns, and each is compared with its own
-round's pass without blanking. With one thread the time is the processor's, which other programs do
+photos of several sizes on one canvas. The methods take turns, and each is compared with the pass
+without blanking of the same round. With one thread the time is CPU time, which other programs do
 not lengthen. Prints a table, writes JSON.
 """
 
@@ -24,8 +24,8 @@ from handlers.net.exact.fold import replace_layer
 from handlers.net.exact.network import Blank, ExactNet
 from handlers.net.options import VggOptions
 from handlers.runtime.device import Device
-from loadtest.benchmark.run import RESULTS
-from loadtest.measure.machine import hardware, versions
+from loadtest.command_line import RESULTS
+from loadtest.report.machine import hardware, versions
 
 CANVAS = (512, 640)
 # frames of photos of 375x500, 500x375, 333x500 and 480x640
@@ -38,15 +38,15 @@ NETS: Mapping[str, Callable[[], nn.Module]] = {
 }
 
 
-class Nothing(nn.Module):
-    """Blanks nothing: what naive padding does, and the time to compare with."""
+class NoBlanking(nn.Module):
+    """Blanks nothing, as naive padding does: the time to compare with."""
 
     def forward(self, maps: Tensor, _edges: Sequence[Sequence[Edge]]) -> Tensor:
         return maps
 
 
-class Masked(nn.Module):
-    """Keeps the mask of a map; the sizes are those of the first call."""
+class MaskedLayer(nn.Module):
+    """Keeps the mask of a map; its sizes are those of the first call."""
 
     def __init__(self, strip: int) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class Masked(nn.Module):
         self._mask: Tensor | None = None
 
     def mask(self, maps: Tensor, edges: Sequence[Sequence[Edge]]) -> Tensor:
-        """Give (N, 1, H, W): 1 inside each photo's map, 0 outside."""
+        """Return (N, 1, H, W): 1 inside each photo's map, 0 outside."""
         if self._mask is None:
             self._mask = maps.new_zeros(len(maps), 1, *maps.shape[2:])
             for one, its_edges in zip(self._mask, edges, strict=True):
@@ -63,15 +63,15 @@ class Masked(nn.Module):
         return self._mask
 
 
-class Multiplied(Masked):
-    """Multiplies by the mask before a layer that reaches."""
+class MultipliedMask(MaskedLayer):
+    """Multiplies by the mask before a layer that reads neighbouring pixels."""
 
     def forward(self, maps: Tensor, edges: Sequence[Sequence[Edge]]) -> Tensor:
         return maps.mul_(self.mask(maps, edges))
 
 
-class Activated(Masked):
-    """Activation and mask in one pass: clamps to [0, top] inside and to [0, 0] outside."""
+class FusedActivation(MaskedLayer):
+    """Applies activation and mask in one pass: clamps to [0, top] inside, to [0, 0] outside."""
 
     def __init__(self, strip: int, top: float) -> None:
         super().__init__(strip)
@@ -87,35 +87,35 @@ class Activated(Masked):
         return maps.clamp_(self._zero, self.mask(maps, edges))
 
 
-def nothing(net: nn.Module) -> ExactNet:
-    return rewoven(net, lambda _node, _blank, _graph: Nothing())
+def without_blanking(net: nn.Module) -> ExactNet:
+    return replace_blanks(net, lambda _node, _blank, _graph: NoBlanking())
 
 
-def strips(net: nn.Module) -> ExactNet:
+def with_strips(net: nn.Module) -> ExactNet:
     return ExactNet(net)
 
 
-def multiplied(net: nn.Module) -> ExactNet:
-    return rewoven(net, lambda _node, blank, _graph: Multiplied(blank.strip))
+def with_multiplied_masks(net: nn.Module) -> ExactNet:
+    return replace_blanks(net, lambda _node, blank, _graph: MultipliedMask(blank.strip))
 
 
-def fused(net: nn.Module) -> ExactNet:
-    return rewoven(net, fuse)
+def with_fused_masks(net: nn.Module) -> ExactNet:
+    return replace_blanks(net, fuse)
 
 
 BARE = "no blanking"
-WAYS: Mapping[str, Callable[[nn.Module], ExactNet]] = {
-    BARE: nothing,
-    "strips": strips,
-    "mask, fused with the activation": fused,
-    "mask, multiplied": multiplied,
+METHODS: Mapping[str, Callable[[nn.Module], ExactNet]] = {
+    BARE: without_blanking,
+    "strips": with_strips,
+    "mask, fused with the activation": with_fused_masks,
+    "mask, multiplied": with_multiplied_masks,
 }
 
 
-def rewoven(
+def replace_blanks(
     net: nn.Module, other: Callable[[fx.Node, Blank, fx.GraphModule], nn.Module]
 ) -> ExactNet:
-    """Make `net` exact, with another layer in the place of each Blank."""
+    """Make `net` exact, with another layer instead of each Blank."""
     exact = ExactNet(net)
     for node in exact.graph.graph.nodes:
         if node.op == "call_module":
@@ -126,22 +126,22 @@ def rewoven(
 
 
 def fuse(node: fx.Node, blank: Blank, graph: fx.GraphModule) -> nn.Module:
-    """Take over the activation before a Blank; where there is none, multiply."""
+    """Fuse with the activation before a Blank; where there is none, multiply."""
     before = node.all_input_nodes[0]
     layer = graph.get_submodule(str(before.target)) if before.op == "call_module" else None
     if len(before.users) > 1 or not isinstance(layer, nn.ReLU | nn.ReLU6):
-        return Multiplied(blank.strip)
+        return MultipliedMask(blank.strip)
     replace_layer(graph, before, nn.Identity())
-    return Activated(blank.strip, 6.0 if isinstance(layer, nn.ReLU6) else float("inf"))
+    return FusedActivation(blank.strip, 6.0 if isinstance(layer, nn.ReLU6) else float("inf"))
 
 
 @dataclass(frozen=True)
 class Timing:
-    """One way's forward pass; `added` is the median over rounds, as a part of the bare pass."""
+    """One method's forward pass; `added` is the median over rounds, relative to the bare pass."""
 
     network: str
     batch: int
-    way: str
+    method: str
     median_ms: float
     least_ms: float
     added: float
@@ -149,54 +149,54 @@ class Timing:
 
 @torch.inference_mode()
 def measure(name: str, frames: Sequence[Size], rounds: int) -> list[Timing]:
-    """Time all ways in turns on photos of noise; raises ValueError where one scores differently."""
+    """Time all methods in turns on photos of noise; raises ValueError where scores differ."""
     torch.manual_seed(0)
     net = NETS[name]().eval()
     canvas = torch.zeros(len(frames), *CANVAS, 3).permute(0, 3, 1, 2)  # channels_last
     for one, (height, width) in zip(canvas, frames, strict=True):
         one[:, :height, :width] = torch.randn(3, height, width)
-    ways = {way: make(net) for way, make in WAYS.items()}
-    check(ways, canvas, frames)
-    times: dict[str, list[float]] = {way: [] for way in ways}
+    nets = {method: make(net) for method, make in METHODS.items()}
+    check(nets, canvas, frames)
+    times: dict[str, list[float]] = {method: [] for method in nets}
     for _ in range(rounds):
-        for way, exact in ways.items():
+        for method, exact in nets.items():
             start = clock()
             exact(canvas, frames)
-            times[way].append((clock() - start) * 1000)
+            times[method].append((clock() - start) * 1000)
     timings = []
-    for way, its in times.items():
-        added = median(mine / bare - 1 for mine, bare in zip(its, times[BARE], strict=True))
-        figures = round(median(its), 2), round(min(its), 2), round(added, 4)
-        timings.append(Timing(name, len(frames), way, *figures))
+    for method, ms in times.items():
+        added = median(each / bare - 1 for each, bare in zip(ms, times[BARE], strict=True))
+        figures = round(median(ms), 2), round(min(ms), 2), round(added, 4)
+        timings.append(Timing(name, len(frames), method, *figures))
     return timings
 
 
 def clock() -> float:
-    """Seconds: of the processor where one thread does all, else of the wall."""
+    """Seconds of CPU time with one thread, else of wall time."""
     return time.thread_time() if torch.get_num_threads() == 1 else time.perf_counter()
 
 
-def check(ways: Mapping[str, ExactNet], canvas: Tensor, frames: Sequence[Size]) -> None:
-    """Warm up, and see that all ways but the first give the same scores."""
-    ways[BARE](canvas, frames)
-    expected = ways["strips"](canvas, frames)
-    for way, exact in ways.items():
+def check(nets: Mapping[str, ExactNet], canvas: Tensor, frames: Sequence[Size]) -> None:
+    """Warm up, and check that all methods but the first give the same scores."""
+    nets[BARE](canvas, frames)
+    expected = nets["strips"](canvas, frames)
+    for method, exact in nets.items():
         scores = exact(canvas, frames)
-        for its, others, frame in zip(scores, expected, frames, strict=True):
+        for own, others, frame in zip(scores, expected, frames, strict=True):
             height, width = exact.score_size(frame)
-            same = torch.equal(its[:, :height, :width], others[:, :height, :width])
-            if not same and way != BARE:
-                raise ValueError(f"{way} does not give the scores of strips")
+            same = torch.equal(own[:, :height, :width], others[:, :height, :width])
+            if not same and method != BARE:
+                raise ValueError(f"{method} does not give the scores of strips")
 
 
 def table(timings: Sequence[Timing]) -> str:
-    """Show each way's time and what it adds, as Markdown."""
+    """Write each method's time and what it adds as a Markdown table."""
     rows = [
-        "| network | photos | way | median ms | least ms | adds |",
+        "| network | photos | method | median ms | least ms | adds |",
         "|---|---:|---|---:|---:|---:|",
     ]
     rows += [
-        f"| {timing.network} | {timing.batch} | {timing.way} | {timing.median_ms:.1f} "
+        f"| {timing.network} | {timing.batch} | {timing.method} | {timing.median_ms:.1f} "
         f"| {timing.least_ms:.1f} | {100 * timing.added:+.1f} % |"
         for timing in timings
     ]
@@ -205,7 +205,7 @@ def table(timings: Sequence[Timing]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=15, help="passes per way")
+    parser.add_argument("--rounds", type=int, default=15, help="passes per method")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=RESULTS / "masking-cpu.json")
     arguments = parser.parse_args()

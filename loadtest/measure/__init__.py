@@ -1,1 +1,1 @@
-"""What a run measures: CPU time, memory, `/metrics`, the machine."""
+"""Measurements of a run: CPU time, memory, `/metrics`, latencies, and the service they load."""

@@ -1,10 +1,13 @@
-"""What a gateway counts of batches and passes: its `/metrics` in, sums over all models out."""
+"""A gateway's counters of batches and forward passes: its `/metrics` in, sums over models out.
+
+Called by `loadtest.measure.service_load` and `loadtest.measure.process_sampler`.
+"""
 
 from urllib.request import ProxyHandler, build_opener
 
 from prometheus_client.parser import text_string_to_metric_families
 
-opener = build_opener(ProxyHandler({}))  # straight there, whatever proxies there are
+opener = build_opener(ProxyHandler({}))  # a direct connection, whatever proxies are configured
 METRICS = {
     "counted_pixels": "fcnserve_valid_pixels_total",
     "padded_pixels": "fcnserve_padded_pixels_total",
@@ -16,16 +19,16 @@ METRICS = {
 
 
 def read_counters(url: str) -> dict[str, float]:
-    """Read a gateway's counts, by the names of METRICS; without those that it does not tell.
+    """Read a gateway's counters, by the names of METRICS; leaves out those it does not expose.
 
     Raises URLError or TimeoutError.
     """
     with opener.open(f"{url}/metrics", timeout=10) as answer:
-        return sums(answer.read().decode())
+        return sum_counters(answer.read().decode())
 
 
-def sums(text: str) -> dict[str, float]:
-    """Add up each count over its labels."""
+def sum_counters(text: str) -> dict[str, float]:
+    """Sum each counter over its labels."""
     names = {sample: name for name, sample in METRICS.items()}
     found: dict[str, float] = {}
     for family in text_string_to_metric_families(text):

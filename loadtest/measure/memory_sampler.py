@@ -1,21 +1,24 @@
-"""A service from outside, second by second, while something else loads it: memory and /readyz."""
+"""Samples a service's memory and /readyz once a second while it is loaded.
+
+Called by `loadtest.overload.run`.
+"""
 
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from loadtest.measure.service import Served
+from loadtest.measure.service import RunningService
+from loadtest.measure.usage import resident_bytes
 from service.all_in_one.run import is_ready
 
 INTERVAL_S = 1.0
 
 
 @dataclass(slots=True)
-class Watched:
-    """A sample a second; `seconds` says when each was taken."""
+class MemorySamples:
+    """Lists of equal length, one value per sample; `seconds` is the time of each."""
 
     seconds: list[float] = field(default_factory=list)
     resident_mb: dict[str, list[float]] = field(default_factory=dict)  # by process
@@ -23,32 +26,26 @@ class Watched:
 
 
 @contextmanager
-def watching(service: Served) -> Iterator[Watched]:
-    """Have a thread take samples until the block is left."""
-    watched = Watched()
+def sample_memory(service: RunningService) -> Iterator[MemorySamples]:
+    """Take samples in a thread until the block is left."""
+    samples = MemorySamples()
     stopping = threading.Event()
     started = time.monotonic()
 
-    def watch() -> None:
+    def take_samples() -> None:
         while True:
-            watched.seconds.append(time.monotonic() - started)
+            samples.seconds.append(time.monotonic() - started)
             for name, pids in service.pids.items():
                 used_mb = sum(map(resident_bytes, pids)) / 1e6
-                watched.resident_mb.setdefault(name, []).append(used_mb)
-            watched.ready.append(is_ready(service.gateway_url))
+                samples.resident_mb.setdefault(name, []).append(used_mb)
+            samples.ready.append(is_ready(service.gateway_url))
             if stopping.wait(INTERVAL_S):
                 return
 
-    thread = threading.Thread(target=watch, name="watch")
+    thread = threading.Thread(target=take_samples, name="memory-sampler")
     thread.start()
     try:
-        yield watched
+        yield samples
     finally:
         stopping.set()
         thread.join()
-
-
-def resident_bytes(pid: int) -> int:
-    status = Path(f"/proc/{pid}/status").read_text()
-    (line,) = (line for line in status.splitlines() if line.startswith("VmRSS:"))
-    return int(line.split()[1]) * 1024

@@ -1,7 +1,8 @@
-"""Requests that come at their own rate, whatever becomes of those before (an open loop).
+"""An open loop of arrivals: photos and a rate in, the outcome of every request out.
 
-Runs in a process of its own. What the instrument adds is measured with it: how late a request was
-sent, which is the delay of this process's event loop. Called by `loadtest.overload.run`.
+Requests are sent at a fixed rate, independent of earlier answers, in a process of its own. The
+delay with which each is sent, that of this process's event loop, is measured too. Called by
+`loadtest.overload.run`.
 """
 
 import asyncio
@@ -18,27 +19,27 @@ import aiohttp
 import uvloop
 
 from handlers.shared.errors import PROBLEM_MEDIA_TYPE
-from loadtest.traffic.concurrent_clients import PNG, TIMEOUT, Target
+from loadtest.traffic.concurrent_clients import PNG, TIMEOUT, Endpoint
 
-AHEAD = -10  # nice: the one who holds the stopwatch does not wait for a processor
+NICENESS = -10  # so that the process which measures does not wait for a core
 
 
 @dataclass(frozen=True, slots=True)
 class Arrivals:
-    """What is sent, and how fast."""
+    """The photos that are sent, and their rate."""
 
     photos: Sequence[bytes]
-    lone_answers: Sequence[bytes]
+    reference_answers: Sequence[bytes]
     per_s: float
     seconds: float
 
 
 @dataclass(slots=True)
-class Seen:
-    """What became of all of them; times are the client's, from before a connection is chosen."""
+class ArrivalResults:
+    """The outcomes of all requests; times start before a connection is chosen."""
 
     sent: int = 0
-    right_ms: list[float] = field(default_factory=list)
+    mask_ms: list[float] = field(default_factory=list)
     refused_ms: list[float] = field(default_factory=list)  # 429
     wrong: int = 0
     problems: Counter[str] = field(default_factory=Counter)  # by code; 429 among them
@@ -46,62 +47,67 @@ class Seen:
     late_ms: list[float] = field(default_factory=list)
     seconds: float = 0.0  # until the last answer
     cpu_s: float = 0.0
-    is_ahead: bool = False
+    has_priority: bool = False
 
 
-def arrive(target: Target, arrivals: Arrivals) -> Seen:
-    """Send them all, and wait for every answer."""
-    seen = Seen(is_ahead=get_ahead())
+def send_arrivals(endpoint: Endpoint, arrivals: Arrivals) -> ArrivalResults:
+    """Send all requests, and wait for every answer."""
+    results = ArrivalResults(has_priority=raise_priority())
     cpu_before = time.process_time()
-    uvloop.run(send_all(target, arrivals, seen))
-    seen.cpu_s = time.process_time() - cpu_before
-    return seen
+    uvloop.run(send_all(endpoint, arrivals, results))
+    results.cpu_s = time.process_time() - cpu_before
+    return results
 
 
-def get_ahead() -> bool:
-    """Take precedence over the service's processes; tell whether that is allowed."""
+def raise_priority() -> bool:
+    """Run before the service's processes; returns whether the system permits that."""
     try:
-        os.setpriority(os.PRIO_PROCESS, 0, AHEAD)
+        os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
     except PermissionError:
         return False
     return True
 
 
-async def send_all(target: Target, arrivals: Arrivals, seen: Seen) -> None:
+async def send_all(endpoint: Endpoint, arrivals: Arrivals, results: ArrivalResults) -> None:
     count = round(arrivals.per_s * arrivals.seconds)
-    pairs = cycle(zip(arrivals.photos, arrivals.lone_answers, strict=True))
+    pairs = cycle(zip(arrivals.photos, arrivals.reference_answers, strict=True))
     async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0), timeout=TIMEOUT, headers=target.headers
+        connector=aiohttp.TCPConnector(limit=0), timeout=TIMEOUT, headers=endpoint.headers
     ) as session:
         started = time.perf_counter()
         async with asyncio.TaskGroup() as tasks:
-            for number, (photo, right) in enumerate(islice(pairs, count)):
+            for number, (photo, reference) in enumerate(islice(pairs, count)):
                 due = started + number / arrivals.per_s
                 await asyncio.sleep(max(0.0, due - time.perf_counter()))
-                tasks.create_task(send(session, target.url, photo, right, due, seen))
-        seen.seconds = time.perf_counter() - started
+                tasks.create_task(send(session, endpoint.url, photo, reference, due, results))
+        results.seconds = time.perf_counter() - started
 
 
 async def send(
-    session: aiohttp.ClientSession, url: str, photo: bytes, right: bytes, due: float, seen: Seen
+    session: aiohttp.ClientSession,
+    url: str,
+    photo: bytes,
+    reference: bytes,
+    due: float,
+    results: ArrivalResults,
 ) -> None:
     started = time.perf_counter()
-    seen.sent += 1
-    seen.late_ms.append((started - due) * 1000)
+    results.sent += 1
+    results.late_ms.append((started - due) * 1000)
     try:
         async with session.post(url, data=photo) as response:
             body = await response.read()
     except (aiohttp.ClientError, TimeoutError) as error:
-        seen.losses.append(repr(error))
+        results.losses.append(repr(error))
         return
     ms = (time.perf_counter() - started) * 1000
     if response.status == HTTPStatus.OK and response.content_type == PNG:
-        seen.right_ms.append(ms)
-        seen.wrong += body != right
+        results.mask_ms.append(ms)
+        results.wrong += body != reference
     elif response.content_type == PROBLEM_MEDIA_TYPE:
         problem: Mapping[str, str] = json.loads(body)
-        seen.problems[problem["code"]] += 1
+        results.problems[problem["code"]] += 1
         if response.status == HTTPStatus.TOO_MANY_REQUESTS:
-            seen.refused_ms.append(ms)
+            results.refused_ms.append(ms)
     else:
-        seen.losses.append(f"status {response.status}, {response.content_type}")
+        results.losses.append(f"status {response.status}, {response.content_type}")

@@ -1,4 +1,4 @@
-"""`python -m loadtest.peers` (`make peers`): ours and other servers, same network and photos.
+"""`python -m loadtest.peers` (`make peers`): this service and other servers, the same network.
 
 Wiring and options; the run is in `loadtest.peers.run`.
 """
@@ -12,7 +12,14 @@ from typing import Annotated
 
 import typer
 
-from loadtest.benchmark.run import MODEL, RESULTS, SAMPLES, SetName, prepare_environment
+from loadtest.command_line import (
+    MODEL,
+    RESULTS,
+    SAMPLES,
+    SetName,
+    prepare_environment,
+    print_progress,
+)
 from loadtest.peers.catalogue import ENTRIES, OUR_NAME, Entry
 from loadtest.peers.install import install
 
@@ -25,7 +32,7 @@ def peers(  # noqa: PLR0913 - every option is one
     set_name: Annotated[SetName, typer.Option("--set", help="Sizes of the photos.")] = SetName.mix,
     images: Annotated[int, typer.Option(min=1, help="Photos.")] = 48,
     clients: Annotated[int, typer.Option(min=1, help="Clients at a time.")] = 16,
-    rounds: Annotated[int, typer.Option(min=1, help="Slices that each server gets.")] = 8,
+    rounds: Annotated[int, typer.Option(min=1, help="Slices per server.")] = 8,
     seconds: Annotated[float, typer.Option(min=0, help="Time of a slice.")] = 2,
     warm_up: Annotated[float, typer.Option(min=0, help="Seconds of load before it.")] = 5,
     seed: Annotated[int, typer.Option(help="Chooses sizes and crops.")] = 0,
@@ -33,34 +40,34 @@ def peers(  # noqa: PLR0913 - every option is one
     out: Annotated[Path, typer.Option(help="Folder for .json, .md and .png.")] = RESULTS,
 ) -> None:
     """Measure other servers around the same network, and ours, in turns."""
-    signal.signal(signal.SIGTERM, lambda signum, _: sys.exit(128 + signum))  # servers are stopped
-    entries = chosen(only)
+    # so that the context managers stop the servers
+    signal.signal(signal.SIGTERM, lambda signum, _: sys.exit(128 + signum))
+    entries = select_entries(only)
     install([*dict.fromkeys(e.peer.name for e in entries if e.peer.name != OUR_NAME)])
     prepare_environment("cpu", threads=0)
-    from loadtest.measure.machine import hardware, revision, versions
     from loadtest.peers.page import save
     from loadtest.peers.record import Record, record_of
-    from loadtest.peers.run import Terms, contest
-    from loadtest.traffic.corpus import photos_of
+    from loadtest.peers.run import Terms, run
+    from loadtest.report.machine import environment_facts
+    from loadtest.traffic.corpus import make_photos
 
     terms = Terms(str(set_name), images, clients, rounds, seconds, warm_up, seed)
-    about = {"model": model.resolve().name, **asdict(terms)}
-    about |= {"hardware": hardware(), "versions": versions(), "revision": revision()}
-    photos = photos_of(set_name, images, seed, sorted(SAMPLES.glob("*.jpg")))
+    facts = {"model": model.resolve().name, **asdict(terms), **environment_facts()}
+    photos = make_photos(set_name, images, seed, sorted(SAMPLES.glob("*.jpg")))
     bodies = [photo.body for photo in photos]
     stem = out / f"peers-cpu-{set_name}"
     earlier = Record.read(stem.with_suffix(".json")) if add else None
     page = ""
-    for found in contest(entries, model, bodies, terms, lambda line: typer.echo(line, err=True)):
-        record = record_of([entry for entry in entries if entry.name in found], found, about)
-        if earlier and len(found) == len(entries):
+    for results in run(entries, model, bodies, terms, print_progress):
+        record = record_of([entry for entry in entries if entry.name in results], results, facts)
+        if earlier and len(results) == len(entries):
             record = earlier.joined(record)
         page = save(record, stem)
     typer.echo(page)
 
 
-def chosen(names: Sequence[str] | None) -> list[Entry]:
-    """Take ours, and the entries of the named servers."""
+def select_entries(names: Sequence[str] | None) -> list[Entry]:
+    """Return our entry, and those of the named servers; of all servers without names."""
     known = {entry.peer.name for entry in ENTRIES}
     if unknown := set(names or ()) - known:
         raise typer.BadParameter(

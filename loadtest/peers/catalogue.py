@@ -1,4 +1,7 @@
-"""Who takes part: each server, how it is started, and the ways in which it serves mixed sizes."""
+"""The servers that are compared: how each is started, and its methods for photos of mixed sizes.
+
+Called by the other modules of this room.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -6,15 +9,15 @@ from dataclasses import dataclass, field, replace
 from loadtest.benchmark.strategies import ONE_BY_ONE, OURS, PAD_TO_LARGEST
 from loadtest.peers.servers.setup import PLAIN
 from loadtest.peers.servers.triton_answer import RAW_REQUEST, read_element
-from loadtest.traffic.concurrent_clients import Read, read_png
+from loadtest.traffic.concurrent_clients import ReadMask, read_png
 
 OCTETS = "application/octet-stream"
 JPEG = "image/jpeg"
 OUR_NAME = "fcnserve"
-# what was best for each (`loadtest.peers.tuning`)
+# the best of each server (`loadtest.peers.tuning`)
 WAIT_MS = 5
 PADDED_PHOTOS = 4
-HANDED_OVER = 8
+PHOTOS_AT_A_TIME = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,18 +25,20 @@ class Peer:
     """A server in an environment of its own, `build/peers/NAME`."""
 
     name: str
-    package: str  # whose version is told
+    package: str  # its version is in the report
     path: str
     media_type: str = JPEG
     headers: Mapping[str, str] = field(default_factory=dict)
-    read: Read = read_png
-    environment: Mapping[str, str] = field(default_factory=dict)  # what makes it fast
-    batches: bool = True
+    read_mask: ReadMask = read_png
+    environment: Mapping[str, str] = field(
+        default_factory=dict
+    )  # its documented settings for speed
+    can_batch: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A row: a server, and how it serves."""
+    """A row of the table: a server with one configuration."""
 
     peer: Peer
     grouping: str
@@ -46,12 +51,12 @@ class Entry:
     def name(self) -> str:
         return f"{self.peer.name}: {self.grouping}"
 
-    def taking(self, batch: int) -> "Entry":
-        """Have it take so many photos at a time; one alone waits for no others."""
+    def with_batch(self, batch: int) -> "Entry":
+        """Return the entry with another batch size; a batch of one has no wait."""
         return replace(self, batch=batch, wait_ms=WAIT_MS if batch > 1 else 0)
 
-    def told(self) -> dict[str, int]:
-        """Say how it was set up; ours sets itself up."""
+    def configuration(self) -> dict[str, int]:
+        """Return the configuration for the report; empty for ours, which configures itself."""
         if self.peer is OURSELVES:
             return {}
         return {
@@ -63,7 +68,7 @@ class Entry:
 
 
 OURSELVES = Peer(OUR_NAME, OUR_NAME, "/v1/segment")
-FASTAPI = Peer("fastapi", "fastapi", "/segment", batches=False)
+FASTAPI = Peer("fastapi", "fastapi", "/segment", can_batch=False)
 LITSERVE = Peer("litserve", "litserve", "/segment")
 MOSEC = Peer("mosec", "mosec", "/inference", OCTETS)
 BENTOML = Peer("bentoml", "bentoml", "/segment")
@@ -80,13 +85,13 @@ TORCHSERVE = Peer("torchserve", "torchserve", "/predictions/segment", OCTETS)
 PEERS: Sequence[Peer] = (FASTAPI, LITSERVE, MOSEC, BENTOML, RAY, TRITON, TORCHSERVE)
 
 
-def both(peer: Peer, *, alone: int = 1) -> tuple[Entry, Entry]:
-    """Take a server in the two ways that it serves mixed sizes: photos run one by one, `alone` of
-    them handed over at a time; or share a pass by padding.
+def both(peer: Peer, *, batch: int = 1) -> tuple[Entry, Entry]:
+    """Return a server's two entries: photos run one by one, taken in batches of `batch`; or they
+    share a pass by padding.
     """
     return (
-        Entry(peer, ONE_BY_ONE).taking(alone),
-        Entry(peer, PAD_TO_LARGEST).taking(PADDED_PHOTOS),
+        Entry(peer, ONE_BY_ONE).with_batch(batch),
+        Entry(peer, PAD_TO_LARGEST).with_batch(PADDED_PHOTOS),
     )
 
 
@@ -96,9 +101,9 @@ ENTRIES: Sequence[Entry] = (
     *both(LITSERVE),
     *both(MOSEC),
     *both(BENTOML),
-    *both(RAY, alone=HANDED_OVER),
-    *both(TRITON, alone=HANDED_OVER),
-    *both(TORCHSERVE, alone=HANDED_OVER),
+    *both(RAY, batch=PHOTOS_AT_A_TIME),
+    *both(TRITON, batch=PHOTOS_AT_A_TIME),
+    *both(TORCHSERVE, batch=PHOTOS_AT_A_TIME),
     Entry(MOSEC, PLAIN),
     Entry(TORCHSERVE, PLAIN),
 )

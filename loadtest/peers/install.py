@@ -1,7 +1,8 @@
-"""`python -m loadtest.peers.install [NAME ...]`: an environment a server, `build/peers/NAME`.
+"""`python -m loadtest.peers.install [NAME ...]`: one environment per server, `build/peers/NAME`.
 
-In: `requirements/NAME.txt`, exact versions. Torch comes first and alone, in the build that
-`deploy/install.py` would choose without a GPU; nothing that comes later then fetches another.
+`requirements/NAME.txt` with exact versions in, an environment out. Torch is installed first and
+alone, in the build that `deploy/install.py` chooses without a GPU, so that no requirement fetches
+another. Called by `loadtest.peers.__main__` and `loadtest.peers.tuning`.
 """
 
 import subprocess
@@ -33,12 +34,12 @@ def stamp_of(name: str) -> Path:
 
 
 def requirements_of(name: str) -> str:
-    """Everything that an environment holds beside torch, as pip reads it."""
+    """Return the requirements of an environment, without torch, as pip reads them."""
     return (REQUIREMENTS / f"{name}.txt").read_text()
 
 
-def release(peer: Peer) -> str:
-    """Tell the version of a server: the one that is pinned, ours the one that is installed."""
+def server_version(peer: Peer) -> str:
+    """Return the pinned version of a server; of ours, the installed one."""
     if peer is OURSELVES:
         return version(peer.package)
     lines = requirements_of(peer.name).splitlines()
@@ -47,7 +48,7 @@ def release(peer: Peer) -> str:
 
 
 def is_installed(name: str) -> bool:
-    """Tell whether what is wanted now was installed to its end."""
+    """Whether the current requirements were installed completely."""
     stamp = stamp_of(name)
     return stamp.exists() and stamp.read_text() == requirements_of(name)
 

@@ -1,15 +1,22 @@
-"""A comparison as people read it: a record in, a Markdown page, a plot and a JSON file out."""
+"""The report of a comparison: a record in, a Markdown page, a plot and a JSON file out.
+
+Called by `loadtest.peers.__main__`.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 
-from loadtest.benchmark.plot import bars
-from loadtest.benchmark.report import images_per_s, number, plain, table
-from loadtest.benchmark.rows import Row, Slice, paired, percentile, row_of
+from loadtest.benchmark.comparisons import paired_ratio
+from loadtest.benchmark.plot import save_bars
+from loadtest.benchmark.rows import Row, row_of
 from loadtest.benchmark.strategies import PAD_TO_LARGEST
+from loadtest.measure.slices import Slice
+from loadtest.measure.statistics import percentile
 from loadtest.peers.catalogue import OUR_NAME
 from loadtest.peers.record import Record, Result
-from loadtest.peers.run import QUIET
+from loadtest.peers.run import QUIET_SHARE
+from loadtest.report.markdown import fact_list, number, table
 
 HEADINGS = (
     "server",
@@ -23,115 +30,17 @@ HEADINGS = (
     "peak MB",
     "px changed %",
     "differ",
-    "lone p50 ms",
-    "lone p99 ms",
-    "lone = ours",
-    "others took %",
+    "single p50 ms",
+    "single p99 ms",
+    "single = ours",
+    "other programs %",
     "slices",
 )
+LEFT = ("server", "mixed sizes")
 COLOURS = {OUR_NAME: "#2ca02c"}
 OTHER_COLOUR = "#7f7f7f"
 PADDED_COLOUR = "#d62728"
-
-
-def p99_ms(one: Slice) -> float:
-    return percentile(sorted(ms for _, ms in one.latencies_ms), 99) or 0.0
-
-
-def crowd_row(result: Result) -> Row:
-    return summary(result, result.crowd)
-
-
-def summary(result: Result, slices: Sequence[Slice]) -> Row:
-    """Add up quiet slices as the benchmark does; no FLOPs are counted here."""
-    return row_of(
-        str(result.setup["peer"]), str(result.setup["grouping"]), quiet(slices), None, 0, 0
-    )
-
-
-def quiet(slices: Sequence[Slice]) -> Sequence[Slice]:
-    """Leave out slices that other programs disturbed, unless all were."""
-    return [one for one in slices if one.foreign_share <= QUIET] or slices
-
-
-def ratio_of(
-    figure: Callable[[Slice], float], these: Sequence[Slice], those: Sequence[Slice]
-) -> float:
-    """Compare round by round, where both slices were quiet; else all of both."""
-    pairs = list(zip(these, those, strict=True))
-    calm = [pair for pair in pairs if max(one.foreign_share for one in pair) <= QUIET]
-    left, right = zip(*(calm or pairs), strict=True)
-    return paired(figure, left, right)
-
-
-def ours_of(record: Record) -> Result:
-    return next(one for one in record.results.values() if one.setup["peer"] == OUR_NAME)
-
-
-def cells_of(result: Result, ours: Result) -> tuple[str, ...]:
-    """Write a row's cells, in the order of HEADINGS."""
-    crowd, lone = summary(result, result.crowd), summary(result, result.lone)
-    failed = crowd.failed + lone.failed
-    return (
-        crowd.level,
-        crowd.strategy,
-        number(crowd.images_per_s, 1),
-        number(ratio_of(images_per_s, ours.crowd, result.crowd), 2),
-        number(crowd.p50_ms, 0),
-        number(crowd.p99_ms, 0),
-        number(ratio_of(p99_ms, result.crowd, ours.crowd), 2),
-        number(crowd.cpu_s_per_mask, 4),
-        number(crowd.peak_mb, 0),
-        number(100 * result.changed_pixels / max(1, result.pixels), 3),
-        f"{crowd.differing}/{crowd.compared}" + (f" ({failed} failed)" if failed else ""),
-        number(lone.p50_ms, 1),
-        number(lone.p99_ms, 1),
-        f"{result.lone_as_ours}/{len({place for place, _ in result.lone[0].latencies_ms})}",
-        number(100 * max(one.foreign_share for one in quiet(result.crowd)), 0),
-        f"{len(quiet(result.crowd))}/{len(result.crowd)}",
-    )
-
-
-FIGURES: dict[str, Callable[[Result], float]] = {  # the smaller the better
-    "masks/s": lambda one: 1 / summary(one, one.crowd).images_per_s,
-    "p99": lambda one: summary(one, one.crowd).p99_ms or 0.0,
-    "CPU seconds per mask": lambda one: summary(one, one.crowd).cpu_s_per_mask,
-    "memory": lambda one: summary(one, one.crowd).peak_mb,
-    "latency of a lone photo (p50)": lambda one: summary(one, one.lone).p50_ms or 0.0,
-}
-
-
-def rivals(record: Record) -> Mapping[str, Result]:
-    return {name: one for name, one in record.results.items() if one.setup["peer"] != OUR_NAME}
-
-
-def verdict(record: Record) -> list[str]:
-    """Say who comes out best by each figure, and by how much; also where that is not ours."""
-    ours = ours_of(record)
-    found = []
-    for what, figure in FIGURES.items():
-        best = min(rivals(record), key=lambda name: figure(record.results[name]))
-        ratio = figure(record.results[best]) / figure(ours)
-        word = "ahead of" if ratio > 1 else "behind"
-        found.append(f"- {what}: {word} the best of the others ({best}), {ratio:.2f} times as good")
-    return found
-
-
-def markdown(record: Record) -> str:
-    ours = ours_of(record)
-    rows = table([cells_of(one, ours) for one in record.results.values()], HEADINGS)
-    told = "\n".join(f"- {name}: {plain(value)}" for name, value in record.about.items())
-    setups = "\n".join(f"- {name}: {setup_text(one)}" for name, one in record.results.items())
-    said = "\n".join(verdict(record))
-    return (
-        f"# Other servers, same network: {record.about['set_name']}\n\n{told}\n\n"
-        f"{rows}\n\nOurs, figure by figure:\n\n{said}\n\nSet up with:\n\n{setups}\n\n{NOTES}"
-    )
-
-
-def setup_text(result: Result) -> str:
-    told = {k: v for k, v in result.setup.items() if k not in {"peer", "grouping"}}
-    return ", ".join(f"{name} {value}" for name, value in told.items()) or "as installed"
+images_per_s = attrgetter("images_per_s")
 
 
 def save(record: Record, stem: Path) -> str:
@@ -139,10 +48,116 @@ def save(record: Record, stem: Path) -> str:
     record.write(stem.with_suffix(".json"))
     page = markdown(record)
     stem.with_suffix(".md").write_text(page)
-    rows = [crowd_row(one) for one in record.results.values()]
-    title = f"{record.about['model']}, {record.about['set_name']}, cpu"
-    bars(rows, [colour_of(row) for row in rows], title, stem.with_suffix(".png"))
+    rows = [summary(one, one.concurrent) for one in record.results.values()]
+    title = f"{record.facts['model']}, {record.facts['set_name']}, cpu"
+    save_bars(rows, [colour_of(row) for row in rows], title, stem.with_suffix(".png"))
     return page
+
+
+def markdown(record: Record) -> str:
+    ours = ours_of(record)
+    rows = table([cells_of(one, ours) for one in record.results.values()], HEADINGS, LEFT)
+    setups = "\n".join(f"- {name}: {setup_text(one)}" for name, one in record.results.items())
+    concluded = "\n".join(conclusion(record))
+    parts = [
+        f"# Other servers, same network: {record.facts['set_name']}",
+        fact_list(record.facts),
+        rows,
+        "Ours, figure by figure:",
+        concluded,
+        "Configured with:",
+        setups,
+        NOTES,
+    ]
+    return "\n\n".join(parts)
+
+
+def cells_of(result: Result, ours: Result) -> tuple[str, ...]:
+    """Write a row's cells, in the order of HEADINGS."""
+    load, single = summary(result, result.concurrent), summary(result, result.single)
+    failed = load.failed + single.failed
+    quiet = quiet_slices(result.concurrent)
+    return (
+        load.level,
+        load.strategy,
+        number(load.images_per_s, 1),
+        number(quiet_ratio(images_per_s, ours.concurrent, result.concurrent), 2),
+        number(load.p50_ms, 0),
+        number(load.p99_ms, 0),
+        number(quiet_ratio(p99_ms, result.concurrent, ours.concurrent), 2),
+        number(load.cpu_s_per_mask, 4),
+        number(load.peak_mb, 0),
+        number(100 * result.changed_pixels / max(1, result.pixels), 3),
+        f"{load.differing}/{load.compared}" + (f" ({failed} failed)" if failed else ""),
+        number(single.p50_ms, 1),
+        number(single.p99_ms, 1),
+        f"{result.same_as_ours}/{len({index for index, _ in result.single[0].latencies_ms})}",
+        number(100 * max(one.other_programs_share for one in quiet), 0),
+        f"{len(quiet)}/{len(result.concurrent)}",
+    )
+
+
+def summary(result: Result, slices: Sequence[Slice]) -> Row:
+    """Sum up the quiet slices as the benchmark does; FLOPs are not counted here."""
+    peer, grouping = str(result.setup["peer"]), str(result.setup["grouping"])
+    return row_of(peer, grouping, quiet_slices(slices), None, 0, 0)
+
+
+def quiet_slices(slices: Sequence[Slice]) -> Sequence[Slice]:
+    """Leave out slices that other programs disturbed, unless all of them were."""
+    return [one for one in slices if one.other_programs_share <= QUIET_SHARE] or slices
+
+
+def quiet_ratio(
+    figure: Callable[[Slice], float], slices: Sequence[Slice], others: Sequence[Slice]
+) -> float:
+    """Compare the rounds in which both slices were quiet; all rounds where there are none."""
+    pairs = list(zip(slices, others, strict=True))
+    quiet = [
+        pair for pair in pairs if max(each.other_programs_share for each in pair) <= QUIET_SHARE
+    ]
+    left, right = zip(*(quiet or pairs), strict=True)
+    return paired_ratio(figure, left, right)
+
+
+def p99_ms(one: Slice) -> float:
+    return percentile(sorted(ms for _, ms in one.latencies_ms), 99) or 0.0
+
+
+def conclusion(record: Record) -> list[str]:
+    """Compare ours with the best of the others, figure by figure."""
+    ours = ours_of(record)
+    others = others_of(record)
+    lines = []
+    for what, figure in FIGURES.items():
+        values = {name: figure(result) for name, result in others.items()}
+        best = min(values, key=lambda name: values[name])
+        ratio = values[best] / figure(ours)
+        word = "ahead of" if ratio > 1 else "behind"
+        lines.append(f"- {what}: {word} the best of the others ({best}), {ratio:.2f} times as good")
+    return lines
+
+
+FIGURES: dict[str, Callable[[Result], float]] = {  # smaller is better
+    "masks/s": lambda one: 1 / summary(one, one.concurrent).images_per_s,
+    "p99": lambda one: summary(one, one.concurrent).p99_ms or 0.0,
+    "CPU seconds per mask": lambda one: summary(one, one.concurrent).cpu_s_per_mask,
+    "memory": lambda one: summary(one, one.concurrent).peak_mb,
+    "latency of a single photo (p50)": lambda one: summary(one, one.single).p50_ms or 0.0,
+}
+
+
+def ours_of(record: Record) -> Result:
+    return next(one for one in record.results.values() if one.setup["peer"] == OUR_NAME)
+
+
+def others_of(record: Record) -> Mapping[str, Result]:
+    return {name: one for name, one in record.results.items() if one.setup["peer"] != OUR_NAME}
+
+
+def setup_text(result: Result) -> str:
+    values = {k: v for k, v in result.setup.items() if k not in {"peer", "grouping"}}
+    return ", ".join(f"{name} {value}" for name, value in values.items()) or "as installed"
 
 
 def colour_of(row: Row) -> str:
@@ -152,13 +167,14 @@ def colour_of(row: Row) -> str:
 
 NOTES = """\
 Made by `make peers`; [what was tuned, and how each server is written](../peers/README.md). Servers
-were all up and warm, and took short turns at the load, round after round; those that pad need more
-memory and ran afterwards, three at a time, minutes after ours. Ratios are medians over rounds. CPU
-is user and system time of all of a server's processes, without the clients; memory is the sum of
-their peaks, so pages that processes share count more than once. `px changed`: pixels whose label in
-a crowd is not that of the same server's lone answer; `differ`: masks whose bytes are not. `lone`:
-one client, a photo at a time. `lone = ours`: photos whose lone answer has the very bytes of ours.
-`others took`: processor time that went to other programs, in the worst slice that counts; a slice
-with more than 5 % is measured again, three times at most. One that stayed above does not count,
-unless all of a server's did (`slices`: those that count, of how many).
+were all started and warm, and took short turns at the load, round after round; those that pad need
+more memory and ran afterwards, three at a time, minutes after ours. Ratios are medians over rounds.
+CPU is user and system time of all of a server's processes, without the clients; memory is the sum
+of their peaks, so pages that processes share count more than once. `px changed`: pixels whose label
+with concurrent clients is not that of the same server's answer to the photo alone; `differ`: masks
+whose bytes are not. `single`: one client, a photo at a time. `single = ours`: photos whose answer
+alone has the same bytes as ours. `other programs`: share of the cores' time that other programs
+used, in the worst slice that counts; a slice with more than 5 % is measured again, three times at
+most. One that stayed above does not count, unless all of a server's did (`slices`: those that
+count, of how many).
 """

@@ -1,8 +1,9 @@
-"""One run: the servers of a heat are all up, and take turns at the load, round after round.
+"""A run of the comparison: groups of servers take turns under load, round after round.
 
-In: entries and photos. Out: for each entry its slices, and how its answers compare with those of
-the same server alone. Short turns close in time, since a machine's speed changes within minutes.
-Those that pad need gigabytes, so they run in heats of their own.
+Entries and photos in; for each entry its slices, and the differences between its answers under load
+and its reference answers, out. Turns are short and close in time, since a machine's speed changes
+within minutes. Servers that pad need gigabytes, so they run in groups of their own. Called by
+`loadtest.peers.__main__`.
 """
 
 from collections import Counter
@@ -12,25 +13,25 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from loadtest.benchmark.data_set import labels
-from loadtest.benchmark.rows import Slice
+from loadtest.benchmark.data_set import read_labels
 from loadtest.benchmark.strategies import PAD_TO_LARGEST
-from loadtest.measure.service import client_process
+from loadtest.measure.service_load import start_client_process
+from loadtest.measure.slices import Slice
 from loadtest.peers.catalogue import Entry
-from loadtest.peers.server import Hosted, hosted
-from loadtest.traffic.concurrent_clients import Burst
+from loadtest.peers.server import RunningServer, start_server
+from loadtest.traffic.concurrent_clients import ClientResults
 
-Tell = Callable[[str], None]
-ALONE = 1  # client
-QUIET = 0.05  # share of the processors that others may take during a slice
-TRIES = 3  # to find such a slice; the quietest counts
+Progress = Callable[[str], None]
+SINGLE = 1  # client
+QUIET_SHARE = 0.05  # of the cores, that other programs may use during a slice
+TRIES = 3  # of a slice, until it is quiet; the quietest counts
 PADDED_AT_ONCE = 3  # servers; each may take four gigabytes
-OFFSET = 3  # entries by which each round begins later
+ROTATION = 3  # entries by which each round begins later
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What every server gets; all of it goes into the result."""
+    """The conditions of a run, the same for every server; all are written into the result."""
 
     set_name: str
     images: int
@@ -42,108 +43,128 @@ class Terms:
 
 
 @dataclass(slots=True)
-class Found:
-    """What was found of one entry; grows by a slice of each kind a round."""
+class EntryResult:
+    """The measurements of one entry; grows by a slice of each kind per round."""
 
-    crowd: list[Slice] = field(default_factory=list)
-    lone: list[Slice] = field(default_factory=list)
-    changed_pixels: int = 0  # of all masks in a crowd, against the same server's lone ones
+    concurrent: list[Slice] = field(default_factory=list)
+    single: list[Slice] = field(default_factory=list)
+    changed_pixels: int = 0  # of all masks under load, against the same server's reference answers
     pixels: int = 0
-    lone_answers: list[bytes] = field(default_factory=list)
+    reference_answers: list[bytes] = field(default_factory=list)
 
 
-def contest(
-    entries: Sequence[Entry], model: Path, photos: Sequence[bytes], terms: Terms, tell: Tell
-) -> Iterator[dict[str, Found]]:
-    """Run heat after heat; after each, gives all that was found so far."""
-    found: dict[str, Found] = {}
-    with client_process() as executor:
-        for heat in heats(entries):
-            found |= run_heat(heat, model, photos, terms, executor, tell)
-            yield found
+def run(
+    entries: Sequence[Entry],
+    model: Path,
+    photos: Sequence[bytes],
+    terms: Terms,
+    progress: Progress,
+) -> Iterator[dict[str, EntryResult]]:
+    """Run group after group; yields all results so far after each."""
+    results: dict[str, EntryResult] = {}
+    with start_client_process() as client_process:
+        for group in group_entries(entries):
+            results |= run_group(group, model, photos, terms, client_process, progress)
+            yield results
 
 
-def heats(entries: Sequence[Entry]) -> list[Sequence[Entry]]:
-    """Put all together that do not pad, ours among them, then a few at a time that do."""
+def group_entries(entries: Sequence[Entry]) -> list[Sequence[Entry]]:
+    """Return all entries that do not pad, ours among them, then a few at a time that do."""
     padded = [entry for entry in entries if entry.grouping == PAD_TO_LARGEST]
     others = [entry for entry in entries if entry.grouping != PAD_TO_LARGEST]
     chunks = [padded[at : at + PADDED_AT_ONCE] for at in range(0, len(padded), PADDED_AT_ONCE)]
     return [others, *chunks]
 
 
-def run_heat(
-    heat: Sequence[Entry],
+def run_group(
+    group: Sequence[Entry],
     model: Path,
     photos: Sequence[bytes],
     terms: Terms,
-    executor: Executor,
-    tell: Tell,
-) -> dict[str, Found]:
-    """Start a heat's servers, warm them up, and give each a slice in every round."""
-    found: dict[str, Found] = {}
+    client_process: Executor,
+    progress: Progress,
+) -> dict[str, EntryResult]:
+    """Start a group's servers, warm them up, and measure a slice of each in every round."""
+    results: dict[str, EntryResult] = {}
     with ExitStack() as stack:
         servers = {}
-        for entry in heat:
-            server = stack.enter_context(hosted(entry, model, photos[0]))
-            found[entry.name] = warmed_up(server, photos, terms, executor)
+        for entry in group:
+            server = stack.enter_context(start_server(entry, model, photos[0]))
+            results[entry.name] = warm_up(server, photos, terms, client_process)
             servers[entry.name] = server
-            tell(f"{entry.name} is up")
+            progress(f"{entry.name} is ready")
         for turn in range(terms.rounds):
-            first = turn * OFFSET % len(heat)
-            for entry in [*heat[first:], *heat[:first]]:
-                visit(servers[entry.name], photos, terms, executor, found[entry.name])
-                tell(f"round {turn + 1}: {entry.name}: {told_of(found[entry.name].crowd[-1])}")
-    return found
+            first = turn * ROTATION % len(group)
+            for entry in [*group[first:], *group[:first]]:
+                result = results[entry.name]
+                measure_round(servers[entry.name], photos, terms, client_process, result)
+                progress(f"round {turn + 1}: {entry.name}: {slice_text(result.concurrent[-1])}")
+    return results
 
 
-def told_of(one: Slice) -> str:
-    return f"{one.images_per_s:.1f} masks/s, others took {100 * one.foreign_share:.0f} %"
+def slice_text(one: Slice) -> str:
+    return f"{one.images_per_s:.1f} masks/s, other programs {100 * one.other_programs_share:.0f} %"
 
 
-def warmed_up(server: Hosted, photos: Sequence[bytes], terms: Terms, executor: Executor) -> Found:
-    """Ask for each photo alone, to compare with later, then send a crowd."""
-    _, seen = server.burst(photos, ALONE, 0, executor)
-    server.burst(photos, terms.clients, terms.warm_up_s, executor)
-    return Found(lone_answers=lone_answers(seen, len(photos)))
+def warm_up(
+    server: RunningServer, photos: Sequence[bytes], terms: Terms, client_process: Executor
+) -> EntryResult:
+    """Fetch the reference answer of each photo, then load the server with concurrent clients."""
+    _, results = server.measure(photos, SINGLE, 0, client_process)
+    server.measure(photos, terms.clients, terms.warm_up_s, client_process)
+    return EntryResult(reference_answers=reference_answers(results, len(photos)))
 
 
-def visit(
-    server: Hosted, photos: Sequence[bytes], terms: Terms, executor: Executor, found: Found
+def measure_round(
+    server: RunningServer,
+    photos: Sequence[bytes],
+    terms: Terms,
+    client_process: Executor,
+    result: EntryResult,
 ) -> None:
-    """Measure a slice under load, and one of a photo at a time."""
-    crowd, seen = quietest(lambda: server.burst(photos, terms.clients, terms.seconds, executor))
-    differing, changed, pixels = compare(seen.answers, found.lone_answers)
-    found.crowd.append(replace(crowd, differing=differing))
-    found.changed_pixels += changed
-    found.pixels += pixels
-    found.lone.append(quietest(lambda: server.burst(photos, ALONE, 0, executor))[0])
+    """Measure a slice with concurrent clients, and one with a single client."""
+    concurrent, answers = quietest(
+        lambda: server.measure(photos, terms.clients, terms.seconds, client_process)
+    )
+    differing, changed, pixels = compare(answers.answers, result.reference_answers)
+    result.concurrent.append(replace(concurrent, differing=differing))
+    result.changed_pixels += changed
+    result.pixels += pixels
+    single, _ = quietest(lambda: server.measure(photos, SINGLE, 0, client_process))
+    result.single.append(single)
 
 
-def quietest(measured: Callable[[], tuple[Slice, Burst]]) -> tuple[Slice, Burst]:
-    """Measure again where others on this machine were busy meanwhile, whoever's turn it is."""
-    slices = []
+def quietest(
+    measure: Callable[[], tuple[Slice, ClientResults]],
+) -> tuple[Slice, ClientResults]:
+    """Measure again where other programs were busy; returns the quietest measurement."""
+    measured = []
     for _ in range(TRIES):
-        slices.append(measured())
-        if slices[-1][0].foreign_share <= QUIET:
+        measured.append(measure())
+        if measured[-1][0].other_programs_share <= QUIET_SHARE:
             break
-    return min(slices, key=lambda one: one[0].foreign_share)
+    return min(measured, key=lambda one: one[0].other_programs_share)
 
 
-def lone_answers(seen: Burst, photos: int) -> list[bytes]:
-    """Take the one answer that each photo got; raises ValueError where there is none."""
-    if seen.failed or len(seen.answers) != photos:
-        raise ValueError(f"{seen.failed} of {photos} lone photos got no mask")
-    return [next(iter(seen.answers[place])) for place in range(photos)]
+def reference_answers(results: ClientResults, photos: int) -> list[bytes]:
+    """Return the one answer to each photo; raises ValueError where there is none."""
+    if results.failed or len(results.answers) != photos:
+        raise ValueError(f"{results.failed} of {photos} single photos got no mask")
+    return [next(iter(results.answers[index])) for index in range(photos)]
 
 
-def compare(answers: Mapping[int, Counter[bytes]], lone: Sequence[bytes]) -> tuple[int, int, int]:
-    """Count masks whose bytes differ from lone ones, pixels whose label does, and all pixels."""
+def compare(
+    answers: Mapping[int, Counter[bytes]], reference: Sequence[bytes]
+) -> tuple[int, int, int]:
+    """Count masks whose bytes differ from the reference answers, pixels whose label differs, and
+    all pixels.
+    """
     differing = changed = pixels = 0
-    for place, bodies in answers.items():
-        alone = labels(lone[place])
-        pixels += alone.size * bodies.total()
+    for index, bodies in answers.items():
+        labels = read_labels(reference[index])
+        pixels += labels.size * bodies.total()
         for body, times in bodies.items():
-            if body != lone[place]:
+            if body != reference[index]:
                 differing += times
-                changed += times * int((labels(body) != alone).sum())
+                changed += times * int((read_labels(body) != labels).sum())
     return differing, changed, pixels

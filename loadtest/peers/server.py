@@ -1,8 +1,8 @@
-"""A server as the comparison sees it: an entry of the catalogue in, a running one out.
+"""Starts and measures one server of the comparison: an entry of the catalogue in, slices out.
 
-Every server, ours too, is a command that is started and measured by the same code: what its
-processes use, found by their parent, and what the clients of `loadtest.traffic.concurrent_clients`
-see.
+Every server, ours too, is a command that is started and measured by the same code: the CPU and
+memory of its processes, found by their parent, and the results of the clients of
+`loadtest.traffic.concurrent_clients`. Called by `loadtest.peers.run` and `loadtest.peers.tuning`.
 """
 
 import os
@@ -17,60 +17,68 @@ from tempfile import TemporaryDirectory
 from urllib.error import URLError
 from urllib.request import Request
 
-from loadtest.benchmark.rows import Slice
-from loadtest.measure import usage as measure
 from loadtest.measure.counters import opener
 from loadtest.measure.service import GRACE_S, LOG_CHARACTERS, POLL_S, START_TIMEOUT_S, NotReadyError
+from loadtest.measure.slices import Slice
+from loadtest.measure.usage import (
+    cpu_s,
+    descendants,
+    machine_cpu_s,
+    own_cpu_s,
+    peak_bytes,
+    reset_peak,
+)
 from loadtest.peers.catalogue import OUR_NAME, Entry
 from loadtest.peers.install import python_of
 from loadtest.peers.servers.setup import Setup
-from loadtest.traffic.concurrent_clients import Burst, Target, burst
+from loadtest.traffic.concurrent_clients import ClientResults, Endpoint, run_clients
 from service.settings import ROOT
 from service.subprocesses import Subprocess, running
 from service.worker.torchserve import free_ports
 
 SERVER = "server"
-PROCESSORS = os.cpu_count() or 1
+CORES = os.cpu_count() or 1
 
 
-class Hosted:
+class RunningServer:
     """A running server."""
 
     def __init__(self, entry: Entry, port: int, child: Subprocess) -> None:
         self._child = child
         url = f"http://127.0.0.1:{port}{entry.peer.path}"
         headers = {"Content-Type": entry.peer.media_type, **entry.peer.headers}
-        self.target = Target(url, headers, "", entry.peer.read)
+        self.endpoint = Endpoint(url, headers, "", entry.peer.read_mask)
 
-    def burst(
-        self, photos: Sequence[bytes], clients: int, seconds: float, executor: Executor
-    ) -> tuple[Slice, Burst]:
-        """Send whole rounds of photos; what the server used, and what the clients saw."""
+    def measure(
+        self, photos: Sequence[bytes], clients: int, seconds: float, client_process: Executor
+    ) -> tuple[Slice, ClientResults]:
+        """Send complete rounds of photos; returns the server's figures and the clients' results."""
         for pid in self.pids():
             with suppress(OSError):  # it has just ended
-                measure.reset_peak(pid)
-        before, foreign_s = self._use(measure.cpu_s), foreign_cpu_s()
-        seen = executor.submit(burst, self.target, list(photos), clients, seconds).result()
-        after, foreign_s = self._use(measure.cpu_s), foreign_cpu_s() - foreign_s
-        used = sum(s - before.get(pid, 0.0) for pid, s in after.items())
-        found = Slice(
-            images=len(seen.latencies_ms),
-            seconds=seen.seconds,
-            cpu_s={SERVER: used},
+                reset_peak(pid)
+        before, others_s = self._by_pid(cpu_s), other_programs_cpu_s()
+        results = client_process.submit(
+            run_clients, self.endpoint, list(photos), clients, seconds
+        ).result()
+        after, others_s = self._by_pid(cpu_s), other_programs_cpu_s() - others_s
+        figures = Slice(
+            images=len(results.latencies_ms),
+            seconds=results.seconds,
+            cpu_s={SERVER: sum(s - before.get(pid, 0.0) for pid, s in after.items())},
             valid_pixels=0,
-            latencies_ms=tuple(seen.latencies_ms),
-            failed=seen.failed,
-            peak_bytes={SERVER: int(sum(self._use(measure.peak_bytes).values()))},
-            client_cpu_s=seen.cpu_s,
-            foreign_share=max(0.0, foreign_s) / seen.seconds / PROCESSORS,
+            latencies_ms=tuple(results.latencies_ms),
+            failed=results.failed,
+            peak_bytes={SERVER: int(sum(self._by_pid(peak_bytes).values()))},
+            client_cpu_s=results.cpu_s,
+            other_programs_share=max(0.0, others_s) / results.seconds / CORES,
         )
-        return found, seen
+        return figures, results
 
     def pids(self) -> list[int]:
-        return [self._child.pid, *measure.descendants(self._child.pid)]
+        return [self._child.pid, *descendants(self._child.pid)]
 
-    def _use(self, figure: Callable[[int], float]) -> dict[int, float]:
-        """Ask for a figure of each process; one that has just ended has none."""
+    def _by_pid(self, figure: Callable[[int], float]) -> dict[int, float]:
+        """Return a figure of each process, but of those that have just ended."""
         found = {}
         for pid in self.pids():
             try:
@@ -80,55 +88,55 @@ class Hosted:
         return found
 
 
-def foreign_cpu_s() -> float:
-    """Time of all that this process has not started; other servers that are up are its own."""
-    family_s = measure.own_cpu_s()
-    for pid in measure.descendants(os.getpid()):
+def other_programs_cpu_s() -> float:
+    """CPU time of all processes but this one and its descendants, which all servers are."""
+    own_s = own_cpu_s()
+    for pid in descendants(os.getpid()):
         with suppress(OSError):
-            family_s += measure.cpu_s(pid)
-    return measure.machine_busy_s() - family_s
+            own_s += cpu_s(pid)
+    return machine_cpu_s() - own_s
 
 
 @contextmanager
-def hosted(entry: Entry, model: Path, photo: bytes) -> Iterator[Hosted]:
-    """Start a server and wait until it has answered `photo`; on leaving, it is gone."""
+def start_server(entry: Entry, model: Path, photo: bytes) -> Iterator[RunningServer]:
+    """Start a server and wait until it has answered `photo`; stops it when the block is left."""
     (port,) = free_ports(1)
     setup = Setup(
         str(model.resolve()), port, entry.grouping, entry.processes, entry.batch, entry.wait_ms
     )
-    family: list[int] = []
+    pids: list[int] = []
     with ExitStack() as stack:
         folder = stack.enter_context(TemporaryDirectory(prefix="peer-", dir="/tmp"))
         log = Path(folder, "log")
-        stack.callback(end, family)  # once the server has been told to end, and has had its time
+        stack.callback(kill_all, pids)  # after the server's time to stop
         child = stack.enter_context(
             running(command(entry, log), environment(entry, setup, folder), ROOT, GRACE_S)
         )
-        stack.callback(lambda: family.extend(measure.descendants(child.pid)))
-        server = Hosted(entry, port, child)
-        wait_until_answered(server.target, child, photo, log)
+        stack.callback(lambda: pids.extend(descendants(child.pid)))
+        server = RunningServer(entry, port, child)
+        wait_until_answered(server.endpoint, child, photo, log)
         yield server
 
 
-def end(family: Sequence[int]) -> None:
-    """Kill what is left of a server: some start processes in sessions of their own."""
-    for pid in family:
+def kill_all(pids: Sequence[int]) -> None:
+    """Kill the remaining processes of a server: some start processes in their own sessions."""
+    for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
 
 def command(entry: Entry, log: Path) -> list[str]:
-    """Name what runs a server; all that it says goes to a file."""
+    """Build the command that runs a server; its output goes to a file."""
     if entry.peer.name == OUR_NAME:
-        started = [sys.executable, "-m", "service.cli.main", "serve"]
+        program = [sys.executable, "-m", "service.cli.main", "serve"]
     else:
         python = str(python_of(entry.peer.name))
-        started = [python, "-m", f"loadtest.peers.on_{entry.peer.name}"]
-    return ["sh", "-c", 'exec "$@" >"$0" 2>&1', str(log), *started]
+        program = [python, "-m", f"loadtest.peers.servers.on_{entry.peer.name}"]
+    return ["sh", "-c", 'exec "$@" >"$0" 2>&1', str(log), *program]
 
 
 def environment(entry: Entry, setup: Setup, folder: str) -> dict[str, str]:
-    """Set a server's environment: ours chooses its threads itself, others are told."""
+    """Build a server's environment; it sets the threads of all servers but ours."""
     if entry.peer.name == OUR_NAME:
         model = Path(setup.model)
         store = Path(folder, "store")
@@ -155,19 +163,19 @@ def environment(entry: Entry, setup: Setup, folder: str) -> dict[str, str]:
     )
 
 
-def wait_until_answered(target: Target, child: Subprocess, photo: bytes, log: Path) -> None:
+def wait_until_answered(endpoint: Endpoint, child: Subprocess, photo: bytes, log: Path) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
-    while not answers(target, photo):
+    while not has_answer(endpoint, photo):
         if child.exit_code() is not None or time.monotonic() > deadline:
             last_lines = log.read_text(errors="replace")[-LOG_CHARACTERS:]
-            raise NotReadyError(f"{target.url} does not answer; its log ends so:\n{last_lines}")
+            raise NotReadyError(f"{endpoint.url} does not answer; its log ends with:\n{last_lines}")
         time.sleep(POLL_S)
 
 
-def answers(target: Target, photo: bytes) -> bool:
-    request = Request(target.url, photo, dict(target.headers), method="POST")  # noqa: S310
+def has_answer(endpoint: Endpoint, photo: bytes) -> bool:
+    request = Request(endpoint.url, photo, dict(endpoint.headers), method="POST")  # noqa: S310
     try:
         with opener.open(request, timeout=20) as answer:
-            return target.read(answer.headers, answer.read()) is not None
+            return endpoint.read_mask(answer.headers, answer.read()) is not None
     except (URLError, OSError):
         return False

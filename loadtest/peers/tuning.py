@@ -1,10 +1,9 @@
-"""`python -m loadtest.peers.tuning [NAME ...]`: how other servers fare with other set-ups.
+"""`python -m loadtest.peers.tuning [NAME ...]`: other servers with other configurations.
 
-The set-up in the catalogue and, around it, one change at a time; a slice of each, a server after
-the other. What is best here is what the catalogue should have.
+Measures a slice of the configuration in the catalogue and of its variants, one change at a time, a
+server after the other. The best configurations belong in the catalogue.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -12,9 +11,16 @@ from typing import Annotated
 
 import typer
 
-from loadtest.benchmark.run import MODEL, RESULTS, SAMPLES, SetName, prepare_environment
 from loadtest.benchmark.strategies import ONE_BY_ONE, PAD_TO_LARGEST
-from loadtest.peers.catalogue import ENTRIES, HANDED_OVER, OUR_NAME, Entry
+from loadtest.command_line import (
+    MODEL,
+    RESULTS,
+    SAMPLES,
+    SetName,
+    prepare_environment,
+    print_progress,
+)
+from loadtest.peers.catalogue import ENTRIES, OUR_NAME, PHOTOS_AT_A_TIME, Entry
 from loadtest.peers.install import install
 
 CLIENTS = 16
@@ -30,12 +36,13 @@ HEADINGS = (
     "masks/s",
     "p99 ms",
 )
+LEFT = ("server", "mixed sizes")
 WAITS_MS = (1, 20)
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
-    """What came of a set-up; where it failed there are no figures."""
+class TuningResult:
+    """The figures of one configuration."""
 
     server: str
     grouping: str
@@ -46,14 +53,14 @@ class Tried:
 
 
 def variants(entry: Entry) -> Iterator[Entry]:
-    """Name an entry's set-ups: its own first, then one change at a time."""
+    """Yield an entry's configurations: its own first, then one change at a time."""
     yield entry
     yield replace(entry, processes=1, threads=2)
     yield replace(entry, processes=3)
-    if entry.grouping == ONE_BY_ONE and entry.peer.batches:
-        yield entry.taking(1 if entry.batch > 1 else HANDED_OVER)
+    if entry.grouping == ONE_BY_ONE and entry.peer.can_batch:
+        yield entry.with_batch(1 if entry.batch > 1 else PHOTOS_AT_A_TIME)
     elif entry.grouping == PAD_TO_LARGEST:
-        yield entry.taking(entry.batch * 2)
+        yield entry.with_batch(entry.batch * 2)
         for wait_ms in WAITS_MS:
             yield replace(entry, wait_ms=wait_ms)
 
@@ -66,41 +73,44 @@ def tune(
 ) -> None:
     """Try other numbers of processes, threads and photos a batch, and other waits."""
     entries = [e for e in ENTRIES if e.peer.name != OUR_NAME]
-    chosen = [e for e in entries if not names or e.peer.name in names]
-    install([*dict.fromkeys(entry.peer.name for entry in chosen)])
+    selected = [e for e in entries if not names or e.peer.name in names]
+    install([*dict.fromkeys(entry.peer.name for entry in selected)])
     prepare_environment("cpu", threads=0)
-    from loadtest.traffic.corpus import photos_of
+    from loadtest.traffic.corpus import make_photos
 
     sources = sorted(SAMPLES.glob("*.jpg"))
-    photos = [photo.body for photo in photos_of(set_name, IMAGES, SEED, sources)]
-    tried = []
-    for entry in chosen:
+    photos = [photo.body for photo in make_photos(set_name, IMAGES, SEED, sources)]
+    results = []
+    for entry in selected:
         for variant in variants(entry):
-            tried.append(attempt(variant, photos, seconds))
-            typer.echo(" ".join(cells_of(tried[-1])), err=True)
-    typer.echo(save(tried, set_name, out))
+            results.append(measure(variant, photos, seconds))
+            print_progress(" ".join(cells_of(results[-1])))
+    typer.echo(save(results, set_name, out))
 
 
-def attempt(entry: Entry, photos: Sequence[bytes], seconds: float) -> Tried:
-    """Start a server set up so, warm it up as long as it is measured, and measure."""
-    from loadtest.measure.service import client_process
+def measure(entry: Entry, photos: Sequence[bytes], seconds: float) -> TuningResult:
+    """Start a server, warm it up for `seconds`, and measure it for as long."""
+    from loadtest.measure.service_load import start_client_process
     from loadtest.peers.page import p99_ms
-    from loadtest.peers.server import hosted
+    from loadtest.peers.server import start_server
 
-    with hosted(entry, MODEL, photos[0]) as server, client_process() as executor:
-        server.burst(photos, CLIENTS, seconds, executor)
-        found, _ = server.burst(photos, CLIENTS, seconds, executor)
-    return Tried(
+    with (
+        start_server(entry, MODEL, photos[0]) as server,
+        start_client_process() as client_process,
+    ):
+        server.measure(photos, CLIENTS, seconds, client_process)
+        found, _ = server.measure(photos, CLIENTS, seconds, client_process)
+    return TuningResult(
         entry.peer.name,
         entry.grouping,
-        entry.told(),
+        entry.configuration(),
         found.images_per_s,
         p99_ms(found),
         found.failed,
     )
 
 
-def cells_of(one: Tried) -> tuple[str, ...]:
+def cells_of(one: TuningResult) -> tuple[str, ...]:
     """Write a row's cells, in the order of HEADINGS."""
     failed = f" ({one.failed} failed)" if one.failed else ""
     setup = (str(value) for value in one.setup.values())
@@ -108,27 +118,24 @@ def cells_of(one: Tried) -> tuple[str, ...]:
     return (one.server, one.grouping, *setup, rate, f"{one.p99_ms:.0f}")
 
 
-def save(tried: Sequence[Tried], set_name: str, folder: Path) -> str:
+def save(results: Sequence[TuningResult], set_name: str, folder: Path) -> str:
     """Write `.json` and `.md`; returns the page."""
-    from loadtest.benchmark.report import plain, table
-    from loadtest.measure.machine import hardware, revision
+    from loadtest.report.machine import hardware, revision
+    from loadtest.report.markdown import fact_list, table
+    from loadtest.report.result_files import write_result
 
-    about: dict[str, object] = {"set": str(set_name), "clients": CLIENTS, "images": IMAGES}
-    about |= {"hardware": hardware(), "revision": revision()}
-    told = "\n".join(f"- {name}: {plain(value)}" for name, value in about.items())
-    rows = table([cells_of(one) for one in tried], HEADINGS)
-    page = f"# Set-ups of other servers\n\n{told}\n\n{rows}\n\n{NOTES}"
-    stem = folder / f"peers-tuning-{set_name}"
-    folder.mkdir(parents=True, exist_ok=True)
-    stem.with_suffix(".md").write_text(page)
-    raw = about | {"tried": [asdict(one) for one in tried]}
-    stem.with_suffix(".json").write_text(json.dumps(raw, indent=1) + "\n")
+    facts: dict[str, object] = {"set": str(set_name), "clients": CLIENTS, "images": IMAGES}
+    facts |= {"hardware": hardware(), "revision": revision()}
+    rows = table([cells_of(one) for one in results], HEADINGS, LEFT)
+    page = f"# Configurations of other servers\n\n{fact_list(facts)}\n\n{rows}\n\n{NOTES}"
+    data = facts | {"configurations": [asdict(one) for one in results]}
+    write_result(folder / f"peers-tuning-{set_name}", page, data)
     return page
 
 
 NOTES = """\
-Made by `python -m loadtest.peers.tuning`. One slice each, so a few per cent are noise. A server's
-first row of each kind is what `make peers` compares with.
+Made by `python -m loadtest.peers.tuning`. One slice each, so a few per cent are noise. The first
+row of each kind of a server is the configuration of `make peers`.
 """
 
 if __name__ == "__main__":

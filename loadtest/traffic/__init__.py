@@ -1,1 +1,1 @@
-"""What load tests send, and how answers are checked."""
+"""The traffic of load tests: photos, requests, clients, and the checks of every answer."""

@@ -1,23 +1,23 @@
 """The photos that Locust's users send: a folder with `album.json` in, bodies and sizes out.
 
-Needs Python alone, since it is read in Locust's container too; `loadtest.traffic.make_album` writes
-the folder. Where there is none, the two sample photos have to do.
+Runs in Locust's container too, so it imports the standard library alone. The folder is written by
+`loadtest.traffic.make_album`; where it is missing, the two sample photos are sent.
 """
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parents[1]
-ALBUM = HERE / "photos"
+LOADTEST_FOLDER = Path(__file__).resolve().parents[1]
+ALBUM = LOADTEST_FOLDER / "photos"
 INDEX = "album.json"
-SAMPLES = HERE.parent / "service" / "samples"
+SAMPLES = LOADTEST_FOLDER.parent / "service" / "samples"
 SAMPLE_SIZES = {"astronaut.jpg": (512, 512), "cat.jpg": (300, 451)}
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """A file as a user has it; `size` is the (height, width) that a viewer shows."""
+class AlbumPhoto:
+    """An image file; `size` is the (height, width) that a viewer shows."""
 
     name: str
     media_type: str
@@ -25,24 +25,24 @@ class Picture:
     body: bytes
 
 
-def read_album(folder: Path = ALBUM) -> list[Picture]:
-    """Read what `album.json` lists, in its order; without one, the sample photos."""
+def read_album(folder: Path = ALBUM) -> list[AlbumPhoto]:
+    """Read the files that `album.json` lists, in its order; without it, the sample photos."""
     if not (folder / INDEX).exists():
         return sample_photos()
-    listed = json.loads((folder / INDEX).read_text())
+    index = json.loads((folder / INDEX).read_text())
     return [
-        Picture(
-            name=each["file"],
-            media_type=each["media_type"],
-            size=(each["size"][0], each["size"][1]),
-            body=(folder / each["file"]).read_bytes(),
+        AlbumPhoto(
+            name=entry["file"],
+            media_type=entry["media_type"],
+            size=(entry["size"][0], entry["size"][1]),
+            body=(folder / entry["file"]).read_bytes(),
         )
-        for each in listed
+        for entry in index
     ]
 
 
-def sample_photos() -> list[Picture]:
+def sample_photos() -> list[AlbumPhoto]:
     return [
-        Picture(name, "image/jpeg", size, (SAMPLES / name).read_bytes())
+        AlbumPhoto(name, "image/jpeg", size, (SAMPLES / name).read_bytes())
         for name, size in SAMPLE_SIZES.items()
     ]

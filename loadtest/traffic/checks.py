@@ -1,7 +1,8 @@
-"""Whether an answer is what was asked for: media type, size, palette, and the lone answer's bytes.
+"""Checks a 200 answer: media type, size and palette; returns the bytes that must not vary.
 
-Python alone: of a PNG, header and palette are read, not its pixels; those are compared as bytes
-with the answer that the same request had before the load. Called by `loadtest.locustfile`.
+Runs in Locust's container too, so it imports the standard library alone: of a PNG it reads the
+header and the palette, not the pixels. Called by `loadtest.locustfile`, which compares the returned
+bytes with the reference answer, the answer to the same request while the service is idle.
 """
 
 import json
@@ -9,7 +10,7 @@ import re
 import struct
 from collections.abc import Mapping, Sequence
 
-from loadtest.traffic.requests import Errand
+from loadtest.traffic.requests import LoadRequest
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_HEADER = struct.Struct(">4x4sIIBB")  # after the signature: IHDR, width, height, depth, colour
@@ -26,26 +27,28 @@ PNG, PROBLEM = "image/png", "application/problem+json"
 
 
 class WrongAnswerError(Exception):
-    """A 200 that is not what was asked for; the text is a reason in the report."""
+    """A 200 answer does not fit its request; the text is the reason in the report."""
 
 
-def check(errand: Errand, content_type: str, body: bytes, palette: bytes) -> list[bytes]:
-    """Look at a 200; returns what has to be the lone answer's too, one piece an image.
+def check_answer(
+    request: LoadRequest, content_type: str, body: bytes, palette: bytes
+) -> list[bytes]:
+    """Check a 200 answer and return its bytes, one piece per image.
 
-    `palette` is the model's, three bytes a class. Raises WrongAnswerError.
+    `palette` is the model's, three bytes per class. Raises WrongAnswerError.
     """
     media_type = content_type.partition(";")[0]
-    wanted = MEDIA_TYPES.get(errand.output, PNG)
-    if media_type != wanted:
-        raise WrongAnswerError(f"media type {media_type}, not {wanted}")
-    pieces = read_mixed(content_type, body) if errand.output == "batch" else [body]
-    if errand.output in {"rle", "summary"}:
-        check_size(tuple(json.loads(body)["size"]), errand.sizes[0])
-    if wanted == PNG or errand.output == "batch":
-        if len(pieces) != len(errand.sizes):
-            raise WrongAnswerError(f"{len(pieces)} answers to {len(errand.sizes)} images")
-        for piece, size in zip(pieces, errand.sizes, strict=True):
-            check_png(piece, size, errand.output, palette)
+    expected = MEDIA_TYPES.get(request.output, PNG)
+    if media_type != expected:
+        raise WrongAnswerError(f"media type {media_type}, not {expected}")
+    pieces = split_multipart(content_type, body) if request.output == "batch" else [body]
+    if request.output in {"rle", "summary"}:
+        check_size(tuple(json.loads(body)["size"]), request.sizes[0])
+    if expected == PNG or request.output == "batch":
+        if len(pieces) != len(request.sizes):
+            raise WrongAnswerError(f"{len(pieces)} answers to {len(request.sizes)} images")
+        for piece, size in zip(pieces, request.sizes, strict=True):
+            check_png(piece, size, request.output, palette)
     return pieces
 
 
@@ -60,13 +63,13 @@ def check_png(body: bytes, size: tuple[int, int], output: str, palette: bytes) -
         raise WrongAnswerError("another palette than the model's")
 
 
-def check_size(seen: Sequence[int], wanted: tuple[int, int]) -> None:
-    if tuple(seen) != wanted:
+def check_size(found: Sequence[int], expected: tuple[int, int]) -> None:
+    if tuple(found) != expected:
         raise WrongAnswerError("size differs from the photo's as a viewer shows it")
 
 
-def read_mixed(content_type: str, body: bytes) -> list[bytes]:
-    """Take `multipart/mixed` (RFC 2046) apart; an image's problem is a wrong answer."""
+def split_multipart(content_type: str, body: bytes) -> list[bytes]:
+    """Split `multipart/mixed` (RFC 2046); a problem document among the parts is a wrong answer."""
     found = re.search(r'boundary="?([^";]+)', content_type)
     if found is None:
         raise WrongAnswerError("multipart without a boundary")
@@ -81,7 +84,7 @@ def read_mixed(content_type: str, body: bytes) -> list[bytes]:
 
 
 def problem_code(body: bytes) -> str:
-    """The stable `code` of a problem, or that there is none."""
+    """Return the stable `code` of a problem document, or a text that there is none."""
     try:
         problem = json.loads(body)
     except ValueError:
@@ -90,5 +93,5 @@ def problem_code(body: bytes) -> str:
 
 
 def read_palette(card: Mapping[str, list[list[int]]]) -> bytes:
-    """The palette of a model card, as PLTE has it."""
+    """Return the palette of a model card in the layout of a PLTE chunk."""
     return bytes(value for colour in card["palette"] for value in colour)

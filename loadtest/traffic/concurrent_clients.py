@@ -1,8 +1,9 @@
-"""Many clients at once, in a process of their own: photos in, answers and times out.
+"""Concurrent clients in one process (a closed loop): photos in, answers and latencies out.
 
-Each client sends its next photo as soon as it has its answer (a closed loop), over a connection
-that is kept. Called by `loadtest.measure.service`; a request is made by the same code for
-TorchServe and for the gateway.
+Each client keeps its connection and sends its next photo as soon as it has the answer to the last.
+`loadtest.measure.service_load`, `loadtest.overload.run`, `loadtest.crosscheck.programs` and
+`loadtest.peers.server` run it in a process of its own; TorchServe, the gateway and other servers
+differ in their `Endpoint` alone.
 """
 
 import asyncio
@@ -18,63 +19,66 @@ import uvloop
 PNG = "image/png"
 TIMEOUT = aiohttp.ClientTimeout(total=120)
 
-
-Read = Callable[[Mapping[str, str], bytes], bytes | None]  # headers, body
+ReadMask = Callable[[Mapping[str, str], bytes], bytes | None]  # headers, body
 
 
 def read_png(headers: Mapping[str, str], body: bytes) -> bytes | None:
-    """Take an answer's body for a mask, or for none."""
+    """Return the body of a PNG answer; None for any other answer."""
     return body if headers.get("Content-Type") == PNG else None
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """Where photos are sent, which of its headers tells where the time went, and how a mask is read
-    from its answers.
+class Endpoint:
+    """A URL that takes photos, the header of its answers that reports stage times, and the function
+    that takes the mask out of an answer.
     """
 
     url: str
     headers: Mapping[str, str]
     report_header: str
-    read: Read = read_png
+    read_mask: ReadMask = read_png
 
 
 @dataclass(slots=True)
-class Burst:
-    """What the clients saw; all but `failed` is of masks."""
+class ClientResults:
+    """The answers that all clients got; every field but `failed` covers masks alone."""
 
     seconds: float = 0.0
     cpu_s: float = 0.0
-    latencies_ms: list[tuple[int, float]] = field(default_factory=list)
+    latencies_ms: list[tuple[int, float]] = field(default_factory=list)  # photo index, ms
     reports: list[str] = field(default_factory=list)
-    answers: dict[int, Counter[bytes]] = field(default_factory=dict)
+    answers: dict[int, Counter[bytes]] = field(default_factory=dict)  # by photo index
     failed: int = 0
 
 
-def burst(target: Target, photos: list[bytes], clients: int, seconds: float) -> Burst:
-    """Send whole rounds of `photos` until `seconds` are over."""
+def run_clients(
+    endpoint: Endpoint, photos: list[bytes], clients: int, seconds: float
+) -> ClientResults:
+    """Send complete rounds of `photos` until `seconds` have passed."""
     cpu_before = time.process_time()
-    seen = uvloop.run(send_all(target, photos, clients, seconds))
-    seen.cpu_s = time.process_time() - cpu_before
-    return seen
+    results = uvloop.run(send_all(endpoint, photos, clients, seconds))
+    results.cpu_s = time.process_time() - cpu_before
+    return results
 
 
-async def send_all(target: Target, photos: list[bytes], clients: int, seconds: float) -> Burst:
-    seen = Burst()
-    turns = whole_rounds(len(photos), seconds)
+async def send_all(
+    endpoint: Endpoint, photos: list[bytes], clients: int, seconds: float
+) -> ClientResults:
+    results = ClientResults()
+    indices = complete_rounds(len(photos), seconds)
     async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=clients), timeout=TIMEOUT, headers=target.headers
+        connector=aiohttp.TCPConnector(limit=clients), timeout=TIMEOUT, headers=endpoint.headers
     ) as session:
         started = time.perf_counter()
         async with asyncio.TaskGroup() as tasks:
             for _ in range(clients):
-                tasks.create_task(client(session, target, photos, turns, seen))
-        seen.seconds = time.perf_counter() - started
-    return seen
+                tasks.create_task(run_client(session, endpoint, photos, indices, results))
+        results.seconds = time.perf_counter() - started
+    return results
 
 
-def whole_rounds(photos: int, seconds: float) -> Iterator[int]:
-    """Number the photos round after round; the last round ends after `seconds`."""
+def complete_rounds(photos: int, seconds: float) -> Iterator[int]:
+    """Yield photo indices round after round; the last round ends after `seconds`."""
     ends = time.perf_counter() + seconds
     while True:
         yield from range(photos)
@@ -82,22 +86,23 @@ def whole_rounds(photos: int, seconds: float) -> Iterator[int]:
             return
 
 
-async def client(
+async def run_client(
     session: aiohttp.ClientSession,
-    target: Target,
+    endpoint: Endpoint,
     photos: list[bytes],
-    turns: Iterator[int],
-    seen: Burst,
+    indices: Iterator[int],
+    results: ClientResults,
 ) -> None:
-    for place in turns:
+    for index in indices:
         started = time.perf_counter()
-        async with session.post(target.url, data=photos[place]) as response:
+        async with session.post(endpoint.url, data=photos[index]) as response:
             body = await response.read()
         ms = (time.perf_counter() - started) * 1000
-        mask = target.read(response.headers, body) if response.status == HTTPStatus.OK else None
+        is_ok = response.status == HTTPStatus.OK
+        mask = endpoint.read_mask(response.headers, body) if is_ok else None
         if mask:
-            seen.latencies_ms.append((place, ms))
-            seen.answers.setdefault(place, Counter())[mask] += 1
-            seen.reports.append(response.headers.get(target.report_header, ""))
+            results.latencies_ms.append((index, ms))
+            results.answers.setdefault(index, Counter())[mask] += 1
+            results.reports.append(response.headers.get(endpoint.report_header, ""))
         else:
-            seen.failed += 1
+            results.failed += 1

@@ -1,7 +1,7 @@
-"""The photos that benchmarks send: a set's name and a seed in, real JPEGs out, always the same.
+"""The photos that benchmarks send: the name of a size set and a seed in, JPEGs out.
 
-Crops of a few real photos, scaled: their contents, and so the time that decoding and encoding
-take, are those of photos.
+Photos are scaled crops of a few real photos, so their contents, and with them the time that
+decoding and encoding take, are those of photos. The same seed always gives the same bytes.
 """
 
 import io
@@ -21,7 +21,7 @@ SMALL_SIDES = (96, 256)
 LONG_SIDES = (120, 768)
 # width : height of cameras and phones, and how often each
 ASPECTS = {4 / 3: 0.35, 3 / 2: 0.35, 16 / 9: 0.2, 1.0: 0.1}
-PORTRAITS = 0.4
+PORTRAIT_SHARE = 0.4
 SMALLEST_CROP = 0.5  # of the largest that fits
 JPEG_QUALITY = 90
 
@@ -34,65 +34,63 @@ class Photo:
     size: Size
 
 
-def photos_of(set_name: str, count: int, seed: int, sources: Sequence[Path]) -> list[Photo]:
-    """Make a set's photos from crops of `sources`."""
-    dice = random.Random(f"{seed} {set_name} photos")
+def make_photos(set_name: str, count: int, seed: int, sources: Sequence[Path]) -> list[Photo]:
+    """Cut the photos of a size set out of `sources`."""
+    rng = random.Random(f"{seed} {set_name} photos")
     originals = [Image.open(path).convert("RGB") for path in sources]
     return [
-        Photo(jpeg(crop(dice.choice(originals), size, dice)), size)
-        for size in sizes_of(set_name, count, seed)
+        Photo(encode_jpeg(crop(rng.choice(originals), size, rng)), size)
+        for size in draw_sizes(set_name, count, seed)
     ]
 
 
-def sizes_of(set_name: str, count: int, seed: int) -> list[Size]:
-    return SETS[set_name](count, random.Random(f"{seed} {set_name} sizes"))
+def draw_sizes(set_name: str, count: int, seed: int) -> list[Size]:
+    return SIZE_SETS[set_name](count, random.Random(f"{seed} {set_name} sizes"))
 
 
-def one_size(count: int, _dice: random.Random) -> list[Size]:
+def one_size(count: int, _rng: random.Random) -> list[Size]:
     return [ONE_SIZE] * count
 
 
-def photo_mix(count: int, dice: random.Random) -> list[Size]:
-    """Draw sizes as people send them, no two alike; small and large ones by the same factor are
-    equally frequent.
-    """
+def mixed_sizes(count: int, rng: random.Random) -> list[Size]:
+    """Draw distinct sizes of camera and web photos; long sides are log-uniform."""
     sizes: dict[Size, None] = {}
     shortest, longest = LONG_SIDES
     while len(sizes) < count:
-        long = round(shortest * (longest / shortest) ** dice.random())
-        short = round(long / dice.choices(list(ASPECTS), list(ASPECTS.values()))[0])
-        sizes[(long, short) if dice.random() < PORTRAITS else (short, long)] = None
+        long = round(shortest * (longest / shortest) ** rng.random())
+        short = round(long / rng.choices(list(ASPECTS), list(ASPECTS.values()))[0])
+        sizes[(long, short) if rng.random() < PORTRAIT_SHARE else (short, long)] = None
     return list(sizes)
 
 
-def one_huge_among_small(count: int, dice: random.Random) -> list[Size]:
+def one_huge_among_small(count: int, rng: random.Random) -> list[Size]:
     return [
         HUGE
-        if place % HUGE_EVERY == HUGE_EVERY // 2
-        else (dice.randint(*SMALL_SIDES), dice.randint(*SMALL_SIDES))
-        for place in range(count)
+        if index % HUGE_EVERY == HUGE_EVERY // 2
+        else (rng.randint(*SMALL_SIDES), rng.randint(*SMALL_SIDES))
+        for index in range(count)
     ]
 
 
-SETS: dict[str, Callable[[int, random.Random], list[Size]]] = {
+SIZE_SETS: dict[str, Callable[[int, random.Random], list[Size]]] = {
     "one": one_size,
-    "mix": photo_mix,
+    "mix": mixed_sizes,
     "adversarial": one_huge_among_small,
 }
 
 
-def crop(photo: Image.Image, size: Size, dice: random.Random) -> Image.Image:
-    """Cut a piece of the wanted shape, anywhere, and scale it to the wanted size."""
+def crop(photo: Image.Image, size: Size, rng: random.Random) -> Image.Image:
+    """Cut a random piece with the aspect ratio of `size`, and scale it to `size`."""
     height, width = size
-    scale = min(photo.width / width, photo.height / height) * dice.uniform(SMALLEST_CROP, 1)
+    scale = min(photo.width / width, photo.height / height) * rng.uniform(SMALLEST_CROP, 1)
     cut_width, cut_height = width * scale, height * scale
-    left = dice.uniform(0, photo.width - cut_width)
-    top = dice.uniform(0, photo.height - cut_height)
+    left = rng.uniform(0, photo.width - cut_width)
+    top = rng.uniform(0, photo.height - cut_height)
     box = (left, top, left + cut_width, top + cut_height)
     return photo.resize((width, height), Image.Resampling.BICUBIC, box)
 
 
-def jpeg(photo: Image.Image) -> bytes:
+def encode_jpeg(photo: Image.Image) -> bytes:
     buffer = io.BytesIO()
     photo.save(buffer, "JPEG", quality=JPEG_QUALITY)
     return buffer.getvalue()

@@ -1,6 +1,7 @@
-"""What every answer is compared with: the model's palette, and each request's answer alone.
+"""Reference answers: the answer to each request while the service is idle, and the palette.
 
-Asked for one after the other before the load begins. Python alone; called by
+A host and the requests in, their answers out, fetched one after the other before the load begins.
+Runs in Locust's container too, so it imports the standard library alone. Called by
 `loadtest.locustfile`.
 """
 
@@ -9,37 +10,42 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.request import ProxyHandler, Request, build_opener
 
-from loadtest.traffic.checks import check, read_palette
-from loadtest.traffic.requests import Errand
+from loadtest.traffic.checks import check_answer, read_palette
+from loadtest.traffic.requests import LoadRequest
 
 TIMEOUT_S = 60.0
-opener = build_opener(ProxyHandler({}))
+opener = build_opener(ProxyHandler({}))  # a direct connection, whatever proxies are configured
 
 
 @dataclass(frozen=True, slots=True)
-class Lone:
-    """Answers by the place of their errand; each is one piece an image."""
+class ReferenceAnswers:
+    """`answers` has the order of the requests; each answer is one piece per image."""
 
     palette: bytes
     answers: Sequence[Sequence[bytes]]
 
 
-def ask_alone(host: str, errands: Sequence[Errand], headers: Mapping[str, str]) -> Lone:
-    """Fetch them; an answer that is wrong already raises WrongAnswerError."""
-    _, cards = ask(Request(f"{host}/v1/models", headers=dict(headers)))  # noqa: S310 - as below
+def fetch_reference_answers(
+    host: str, requests: Sequence[LoadRequest], headers: Mapping[str, str]
+) -> ReferenceAnswers:
+    """Fetch the answers; raises WrongAnswerError when one fails its check."""
+    _, cards = fetch(Request(f"{host}/v1/models", headers=dict(headers)))  # noqa: S310 - as below
     palette = read_palette(json.loads(cards)[0])
-    return Lone(palette, [answer(host, errand, headers, palette) for errand in errands])
+    answers = [fetch_answer(host, request, headers, palette) for request in requests]
+    return ReferenceAnswers(palette, answers)
 
 
-def answer(host: str, errand: Errand, headers: Mapping[str, str], palette: bytes) -> list[bytes]:
-    own = {"Content-Type": errand.content_type} if errand.content_type else {}
-    request = Request(  # noqa: S310 - the host that was asked for
-        host + errand.path, errand.body or None, {**headers, **own}, method=errand.method
+def fetch_answer(
+    host: str, request: LoadRequest, headers: Mapping[str, str], palette: bytes
+) -> list[bytes]:
+    own = {"Content-Type": request.content_type} if request.content_type else {}
+    sent = Request(  # noqa: S310 - the host that the command line names
+        host + request.path, request.body or None, {**headers, **own}, method=request.method
     )
-    return check(errand, *ask(request), palette)
+    return check_answer(request, *fetch(sent), palette)
 
 
-def ask(request: Request) -> tuple[str, bytes]:
+def fetch(request: Request) -> tuple[str, bytes]:
     """Return content type and body."""
-    with opener.open(request, timeout=TIMEOUT_S) as found:
-        return found.headers["Content-Type"], found.read()
+    with opener.open(request, timeout=TIMEOUT_S) as response:
+        return response.headers["Content-Type"], response.read()

@@ -1,8 +1,8 @@
-"""What users ask for: photos in, requests out, every route and output in a fixed proportion.
+"""The requests of a load test: photos in, requests out, every route and output in a fixed share.
 
-The list is drawn once from a seed and gone through in turn, so that any stretch of traffic is of
-the same mix, and every request's lone answer can be fetched beforehand. Python alone. Called by
-`loadtest.locustfile`.
+The list is drawn once from a seed and sent in order, so that every stretch of traffic has the same
+mix and the reference answer of each request can be fetched beforehand. Runs in Locust's container
+too, so it imports the standard library alone. Called by `loadtest.locustfile`.
 """
 
 import base64
@@ -11,12 +11,12 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from loadtest.traffic.album import Picture
+from loadtest.traffic.album import AlbumPhoto
 
-SEED, ROUNDS = 0, 2  # each picture is sent so often in one list
+SEED, ROUNDS = 0, 2  # each photo is sent so often in one list
 BATCH_IMAGES = 4
 BOUNDARY = "fcnserve-loadtest-7d1f0c5e"
-# of a hundred requests; the rest are masks, sent as a body
+# percent of the requests; the rest are masks, sent as a body
 MIX = {
     "labels": 6,
     "overlay": 8,
@@ -32,8 +32,10 @@ MIX = {
 
 
 @dataclass(frozen=True, slots=True)
-class Errand:
-    """One request, and what is known of its answer: output, and each image's (height, width)."""
+class LoadRequest:
+    """One request and the expected properties of its answer: output, and the (height, width) of
+    each image.
+    """
 
     name: str
     method: str
@@ -44,9 +46,11 @@ class Errand:
     sizes: tuple[tuple[int, int], ...]
 
 
-def draw_errands(album: Sequence[Picture], mix: dict[str, int] | None = None) -> list[Errand]:
-    """Deal kinds of requests out; `mix` says how many of a hundred are other than plain masks."""
-    dice = random.Random(f"{SEED} errands")
+def draw_requests(
+    album: Sequence[AlbumPhoto], mix: dict[str, int] | None = None
+) -> list[LoadRequest]:
+    """Draw requests; `mix` gives the percentage of each kind other than plain masks."""
+    rng = random.Random(f"{SEED} requests")
     count = ROUNDS * max(len(album), 50)
     kinds = [
         kind
@@ -54,49 +58,51 @@ def draw_errands(album: Sequence[Picture], mix: dict[str, int] | None = None) ->
         for _ in range(round(share * count / 100))
     ]
     kinds += ["mask"] * (count - len(kinds))
-    dice.shuffle(kinds)
+    rng.shuffle(kinds)
     return [
-        errand(kind, [album[(place + more) % len(album)] for more in range(BATCH_IMAGES)])
-        for place, kind in enumerate(kinds)
+        build_request(kind, [album[(index + more) % len(album)] for more in range(BATCH_IMAGES)])
+        for index, kind in enumerate(kinds)
     ]
 
 
-def errand(kind: str, pictures: Sequence[Picture]) -> Errand:
-    """Write one request; all but a batch take the first picture."""
-    first = pictures[0]
+def build_request(kind: str, photos: Sequence[AlbumPhoto]) -> LoadRequest:
+    """Build one request; all kinds but a batch send the first photo."""
+    first = photos[0]
     match kind:
         case "models":
-            return Errand("models", "GET", "/v1/models", "", b"", "models", ())
+            return LoadRequest("models", "GET", "/v1/models", "", b"", "models", ())
         case "mask form":
-            return segment(kind, form_type(), form("image", [first]), "mask", first)
+            return segment_request(kind, form_type(), form("image", [first]), "mask", first)
         case "mask json":
             encoded = base64.b64encode(first.body).decode()
             body = json.dumps({"image": encoded}).encode()
-            return segment(kind, "application/json", body, "mask", first)
+            return segment_request(kind, "application/json", body, "mask", first)
         case "mask batch":
-            sizes = tuple(picture.size for picture in pictures)
-            body, path = form("images", pictures), "/v1/segment/batch"
-            return Errand(kind, "POST", path, form_type(), body, "batch", sizes)
+            sizes = tuple(photo.size for photo in photos)
+            body, path = form("images", photos), "/v1/segment/batch"
+            return LoadRequest(kind, "POST", path, form_type(), body, "batch", sizes)
         case _:
-            return segment(kind, first.media_type, first.body, kind, first)
+            return segment_request(kind, first.media_type, first.body, kind, first)
 
 
-def segment(kind: str, content_type: str, body: bytes, output: str, picture: Picture) -> Errand:
+def segment_request(
+    kind: str, content_type: str, body: bytes, output: str, photo: AlbumPhoto
+) -> LoadRequest:
     path = f"/v1/segment?output={output}"
-    return Errand(kind, "POST", path, content_type, body, output, (picture.size,))
+    return LoadRequest(kind, "POST", path, content_type, body, output, (photo.size,))
 
 
 def form_type() -> str:
     return f"multipart/form-data; boundary={BOUNDARY}"
 
 
-def form(field: str, pictures: Sequence[Picture]) -> bytes:
+def form(field: str, photos: Sequence[AlbumPhoto]) -> bytes:
     """Write `multipart/form-data` (RFC 7578)."""
     parts = [
-        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{field}"; filename="{each.name}"'
-        f"\r\nContent-Type: {each.media_type}\r\n\r\n".encode()
-        + each.body
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{field}"; filename="{photo.name}"'
+        f"\r\nContent-Type: {photo.media_type}\r\n\r\n".encode()
+        + photo.body
         + b"\r\n"
-        for each in pictures
+        for photo in photos
     ]
     return b"".join([*parts, f"--{BOUNDARY}--\r\n".encode()])

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 
-from loadtest.measure.machine import hardware, revision, versions
+from loadtest.report.machine import hardware, revision, versions
 from tests.faults.counts import HEADINGS, Tally
 from tests.integration.server import ROOT
 

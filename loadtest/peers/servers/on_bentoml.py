@@ -1,8 +1,8 @@
 """BentoML: adaptive batching in a service of its own, a worker a core, behind one for photos.
 
-An API that is batched takes lists, and callers who have one photo each reach it through a second
-service: the way that BentoML's page on adaptive batching shows. With batching off there is one
-service, and no second hop.
+A batched API takes lists, and requests with one photo each reach it through a second service, as
+BentoML's page on adaptive batching shows. With batching off there is one service, and no second
+hop.
 """
 
 import socket
@@ -21,14 +21,14 @@ from loadtest.peers.servers.setup import Setup
 setup = Setup.read()
 Photo = Annotated[bytes, ContentType("image/jpeg")]
 Mask = Annotated[bytes, ContentType(PNG)]
-# a session is renewed after 100 requests by default, and those under way are then cut off
-LASTING = {"max_requests": 1_000_000, "max_age": 86400.0}
+# a session is renewed after 100 requests by default, which aborts the requests in flight
+LONG_LIVED = {"max_requests": 1_000_000, "max_age": 86400.0}
 COMMON = {"traffic": {"timeout": 120}, "logging": {"access": {"enabled": False}}}
 
 
 @bentoml.service(workers=setup.processes, threads=1, **COMMON)
-class Lone:
-    """A photo at a time."""
+class SinglePhotos:
+    """Segments one photo per call."""
 
     def __init__(self) -> None:
         self._work = work_for(setup)
@@ -38,9 +38,9 @@ class Lone:
         return self._work.answer([photo])[0]
 
 
-@bentoml.service(workers=setup.processes, threads=1, runner_connection=LASTING, **COMMON)
+@bentoml.service(workers=setup.processes, threads=1, runner_connection=LONG_LIVED, **COMMON)
 class Batches:
-    """Photos that came at about the same time."""
+    """Segments the photos that arrived within the batch's wait."""
 
     def __init__(self) -> None:
         self._work = work_for(setup)
@@ -52,7 +52,7 @@ class Batches:
 
 @bentoml.service(workers=1, **COMMON)
 class Front:
-    """Takes a photo and hands it to those who batch."""
+    """Takes one photo per request and passes it to the batching service."""
 
     batches = bentoml.depends(Batches)
 
@@ -62,10 +62,10 @@ class Front:
         return bytes(png)
 
 
-def listen_apart() -> None:
-    """Give each worker a listener of its own. With the one that they share, whoever wakes first
-    takes all connections that wait, and keeps them (BentoML's issue 5426): 16 clients had one
-    worker to themselves.
+def separate_listeners() -> None:
+    """Give each worker its own listener. With a shared one, the worker that wakes first accepts all
+    waiting connections and keeps them (BentoML's issue 5426): 16 clients were all served by one
+    worker.
     """
 
     class Server(uvicorn.Server):
@@ -73,16 +73,16 @@ def listen_apart() -> None:
             super().run([socket.create_server(("127.0.0.1", setup.port), reuse_port=True)])
 
     CircusSocket.__init__ = partialmethod(CircusSocket.__init__, so_reuseport=True)  # unbound
-    uvicorn.Server = Server  # type: ignore[misc]  # BentoML asks uvicorn for it when it starts
+    uvicorn.Server = Server  # type: ignore[misc]  # BentoML looks it up at its start
 
 
 if setup.batch == 1:
-    listen_apart()
+    separate_listeners()
 
 if __name__ == "__main__":
     from bentoml_cli.cli import cli
 
-    service = "Front" if setup.batch > 1 else "Lone"
+    service = "Front" if setup.batch > 1 else "SinglePhotos"
     sys.argv[1:] = ["serve", f"loadtest.peers.servers.on_bentoml:{service}", "--host", "127.0.0.1"]
     sys.argv += ["--port", str(setup.port), "--working-dir", "."]
     cli()

@@ -1,7 +1,7 @@
 """FastAPI without batching: a few uvicorn processes, the network in a thread beside each loop.
 
-`async def` and `run_in_threadpool`, as FastAPI advises for work that blocks; a limit of one keeps
-photos from fighting over the process's core.
+`async def` and `run_in_threadpool`, as FastAPI advises for blocking work; the limit is one photo at
+a time, since a process has one core.
 """
 
 from collections.abc import AsyncIterator

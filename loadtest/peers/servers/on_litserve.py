@@ -10,7 +10,7 @@ from loadtest.peers.servers.setup import Setup
 
 
 class SegmentAPI(litserve.LitAPI):
-    """Bytes in, bytes out; the annotations have LitServe hand over the body as it came."""
+    """Bytes in, bytes out; the annotations make LitServe pass the body unchanged."""
 
     def setup(self, device: str) -> None:  # noqa: ARG002 - LitServe's signature
         self._work = work_for(Setup.read())
@@ -25,7 +25,7 @@ class SegmentAPI(litserve.LitAPI):
         return output
 
     def predict(self, x: bytes | list[bytes]) -> bytes | list[bytes]:
-        """Answer a batch, or the one photo that comes where batching is off."""
+        """Answer a batch, or a single photo where batching is off."""
         return self._work.answer(x) if isinstance(x, list) else self._work.answer([x])[0]
 
     def encode_response(self, output: bytes) -> Response:

@@ -26,7 +26,7 @@ class Segment(Worker):
         return data
 
     def forward(self, data: bytes | list[bytes]) -> bytes | list[bytes]:
-        """Answer a batch, or the one photo that comes where batching is off."""
+        """Answer a batch, or a single photo where batching is off."""
         return self._work.answer(data) if isinstance(data, list) else self._work.answer([data])[0]
 
 

@@ -1,7 +1,7 @@
-"""Ray Serve: its batching by `@serve.batch`, a replica a core.
+"""Ray Serve: its batching by `@serve.batch`, one replica per core.
 
 A replica's event loop must stay free to collect the next batch, so the network runs in a thread
-beside it, as Ray's guide to asyncio in Serve advises for work that blocks.
+beside it, as Ray's guide to asyncio in Serve advises for blocking work.
 """
 
 import asyncio
@@ -23,11 +23,11 @@ class Segment:
 
     def __init__(self) -> None:
         self._work = work_for(setup)
-        self._one = asyncio.Lock()
+        self._lock = asyncio.Lock()
 
     @serve.batch(max_batch_size=setup.batch, batch_wait_timeout_s=setup.wait_ms / 1000)
     async def answer(self, bodies: list[bytes]) -> list[bytes]:
-        async with self._one:
+        async with self._lock:
             return await asyncio.to_thread(self._work.answer, bodies)
 
     async def __call__(self, request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""TorchServe as it comes: its launcher, its Java settings, a handler by its documentation.
+"""TorchServe with its own launcher and Java settings, and a handler as its documentation shows.
 
 The archive and `config.properties` are written into a folder that the caller removes. Ports, and
 the temporary folder with the workers' sockets and the launcher's pid file, are this copy's own.
@@ -20,7 +20,7 @@ HANDLER = Path(__file__).with_name("stock_handler.py")
 
 
 def main() -> None:
-    """Write what TorchServe reads, and become it."""
+    """Write the archive and the configuration, then replace this process by TorchServe."""
     setup, folder = Setup.read(), Path(os.environ["PEER_FOLDER"])
     pack(folder / f"{MODEL}.mar")
     configuration = folder / "config.properties"
@@ -37,11 +37,11 @@ def main() -> None:
     environment.pop("JAVA_HOME", None)
     command = [sys.executable, "-m", "ts.model_server", "--start", "--foreground", "--ncs"]
     command += ["--ts-config", str(configuration), "--model-store", str(folder)]
-    os.execve(command[0], command, environment)  # noqa: S606 - no shell is wanted
+    os.execve(command[0], command, environment)  # noqa: S606 - without a shell
 
 
 def pack(archive: Path) -> None:
-    """Write a model archive that holds the handler alone; weights come from the model's folder."""
+    """Write a model archive with the handler alone; weights are read from the model's folder."""
     manifest = {
         "runtime": "python",
         "model": {"modelName": MODEL, "handler": HANDLER.name, "modelVersion": "1.0"},
@@ -80,9 +80,7 @@ def properties(setup: Setup, folder: Path) -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """Find ports that nobody listens on; as in `service.worker.torchserve`, which needs more
-    packages.
-    """
+    """Find unused ports; `service.worker.torchserve` does the same, but needs more packages."""
     with ExitStack() as stack:
         probes = [stack.enter_context(socket.socket()) for _ in range(count)]
         for probe in probes:

@@ -1,9 +1,9 @@
-"""Triton by way of pytriton: its dynamic batcher, and one instance a core.
+"""Triton through pytriton: its dynamic batcher, and one instance per core.
 
-Triton cannot batch tensors of different shapes, so photos come as they are, one element of bytes
-each, which is also how its documentation sends compressed images. An instance is a function that
-pytriton calls in a thread of its own. Photos are sent as raw binary requests, masks come behind a
-JSON header (binary tensor data extension): see `loadtest.peers.servers.triton_answer`.
+Triton cannot batch tensors of different shapes, so a photo is one element of bytes, which is also
+how its documentation sends compressed images. An instance is a function that pytriton calls in a
+thread of its own. Photos are sent as raw binary requests, masks follow a JSON header (binary tensor
+data extension): see `loadtest.peers.servers.triton_answer`.
 """
 
 import os
@@ -22,7 +22,7 @@ Bytes = NDArray[np.object_]  # (photos, 1)
 
 
 class Instance:
-    """A model of its own: passes of two threads share nothing."""
+    """Loads its own model, so that passes of two threads share nothing."""
 
     def __init__(self, setup: Setup) -> None:
         self._work = work_for(setup)
@@ -40,7 +40,7 @@ def configuration(setup: Setup) -> ModelConfig:
 
 
 def find_same_python() -> None:
-    """Have Triton load this interpreter's library, not another 3.x of the machine's."""
+    """Make Triton load this interpreter's library, not another 3.x of the machine."""
     folders = (sysconfig.get_config_var("LIBDIR"), os.environ.get("LD_LIBRARY_PATH"))
     os.environ["LD_LIBRARY_PATH"] = ":".join(filter(None, folders))
 

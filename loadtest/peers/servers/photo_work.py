@@ -1,8 +1,8 @@
-"""What every server does with photos: JPEGs in, PNGs out, by this project's own stages.
+"""The work of every server: JPEGs in, PNGs out, by this project's own stages.
 
-Same codecs, weights, precision and memory settings as in our worker; only the serving around it
-differs. Called by the `on_*.py` files, inside their own environments. `PLAIN` entries have
-`loadtest.peers.servers.plain_work` in its place.
+Codecs, weights, precision and memory settings are those of our worker; only the server around them
+differs. Called by the `on_*.py` files, in their own environments. `PLAIN` entries use
+`loadtest.peers.servers.plain_work` instead.
 """
 
 from collections.abc import Sequence
@@ -20,12 +20,12 @@ PNG = "image/png"
 
 
 def work_for(setup: Setup) -> "PhotoWork | PlainWork":
-    """Load the model as a server is told to run it."""
+    """Load the model for a server's setup."""
     return PlainWork(setup) if setup.grouping == PLAIN else PhotoWork(setup)
 
 
 class PhotoWork:
-    """A loaded model; a server makes one in each of its processes."""
+    """A loaded model; a server has one in each of its processes."""
 
     def __init__(self, setup: Setup) -> None:
         folder = Path(setup.model)
@@ -35,5 +35,5 @@ class PhotoWork:
         self._loop = PhotoLoop(networks_of(network)[grouping], config, GROUPINGS[grouping])
 
     def answer(self, bodies: Sequence[bytes | bytearray]) -> list[bytes]:
-        """Segment a batch of JPEGs, in order; one that cannot be read fails them all."""
+        """Segment a batch of JPEGs, in order; one that cannot be read fails the batch."""
         return [answer.body for answer in self._loop.run([Job(body) for body in bodies])]

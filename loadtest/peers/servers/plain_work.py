@@ -1,8 +1,8 @@
-"""What a server does with photos where all around the network is PyTorch and Pillow as they are.
+"""The work of a server in plain PyTorch and Pillow: JPEGs in, PNGs out.
 
-The same network, weights and precision, written as tutorials have it: no convolution is fused or
-packed, every pixel's scores are interpolated, Pillow reads and writes. What one has who brings a
-trained network to a server; `handlers` is what takes the time out of it.
+The same network, weights and precision, written as tutorials show it: no convolution is fused or
+packed, every pixel's scores are interpolated, Pillow reads and writes. This is a trained network
+before the optimisations of `handlers`. Called by `loadtest.peers.servers.photo_work`.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812 - everybody's name for it
+from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from handlers.model_config import load_config
 from handlers.runtime.device import choose_device
@@ -22,7 +22,7 @@ from loadtest.peers.servers.setup import Setup
 
 
 class PlainWork:
-    """A loaded model; a photo's mask has the photo's size, and is not padded to another's."""
+    """A loaded model; a photo is padded to its own frame alone."""
 
     def __init__(self, setup: Setup) -> None:
         folder = Path(setup.model)
@@ -41,17 +41,17 @@ class PlainWork:
 
     @torch.inference_mode()
     def _labels(self, photo: Image.Image) -> Tensor:
-        """Give every pixel's class: (H, W) uint8."""
+        """Return every pixel's class: (H, W) uint8."""
         side, working = self._config.working_max_side, photo.copy()
         working.thumbnail((side, side))
         pixels = torch.from_numpy(np.array(working)).permute(2, 0, 1)
         x = self._framed((pixels.float() - self._mean) / self._std)
         scores = self._net(x.to(self._dtype).contiguous(memory_format=torch.channels_last)).float()
-        every = F.interpolate(scores, x.shape[2:], mode="bilinear")
-        every = every[..., : working.height, : working.width]
+        full = F.interpolate(scores, x.shape[2:], mode="bilinear")
+        full = full[..., : working.height, : working.width]
         if working.size != photo.size:
-            every = F.interpolate(every, (photo.height, photo.width), mode="bilinear")
-        return every[0].argmax(0).to(torch.uint8)
+            full = F.interpolate(full, (photo.height, photo.width), mode="bilinear")
+        return full[0].argmax(0).to(torch.uint8)
 
     def _framed(self, photo: Tensor) -> Tensor:
         """Pad (3, H, W) with zeros to multiples of the network's stride: (1, 3, H', W')."""

@@ -1,6 +1,7 @@
-"""What a server is started with: a `Setup` in, environment variables out, and back again inside.
+"""A server's setup: a `Setup` in, environment variables out, and the reverse in the server.
 
-The one file that both sides share: it imports nothing but the standard library.
+Imported by `loadtest.peers.server` and by the servers in their own environments, so it imports the
+standard library alone.
 """
 
 import os
@@ -14,7 +15,7 @@ PLAIN = "one by one, plain PyTorch"
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """How a server serves; a `batch` of one is its batching turned off."""
+    """The configuration of a server; a `batch` of one turns its batching off."""
 
     model: str  # folder
     port: int
@@ -30,13 +31,13 @@ class Setup:
 
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ) -> "Setup":
-        """Take what `environment` has written; raises KeyError."""
-        told = {field.name: environment[f"{PREFIX}{field.name.upper()}"] for field in fields(cls)}
+        """Read the variables that `environment` writes; raises KeyError."""
+        values = {field.name: environment[f"{PREFIX}{field.name.upper()}"] for field in fields(cls)}
         return cls(
-            told["model"],
-            int(told["port"]),
-            told["grouping"],
-            int(told["processes"]),
-            int(told["batch"]),
-            int(told["wait_ms"]),
+            values["model"],
+            int(values["port"]),
+            values["grouping"],
+            int(values["processes"]),
+            int(values["batch"]),
+            int(values["wait_ms"]),
         )

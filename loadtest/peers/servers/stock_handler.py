@@ -1,6 +1,6 @@
-"""A TorchServe handler as its documentation has one write it: a batch in, a list of answers out.
+"""A TorchServe handler as its documentation shows it: a batch in, a list of answers out.
 
-Packed into an archive by `on_torchserve`; an exception fails the whole batch, as it does there.
+Packed into an archive by `on_torchserve`; an exception fails the batch.
 """
 
 from typing import Any
@@ -10,7 +10,7 @@ from loadtest.peers.servers.setup import Setup
 
 
 class StockHandler:
-    """The only class of this module, as TorchServe's loader demands."""
+    """The only class of this module, as TorchServe's loader requires."""
 
     def initialize(self, context: Any) -> None:
         """Load the model; `context` is TorchServe's."""
@@ -18,8 +18,8 @@ class StockHandler:
         self._work = work_for(Setup.read())
 
     def handle(self, data: list[dict[str, bytearray]], context: Any) -> list[bytes]:
-        """Answer a batch: one mapping a request, the photo under `body`."""
+        """Answer a batch: one mapping per request, the photo under `body`."""
         masks = self._work.answer([row.get("data") or row["body"] for row in data])
-        for place in range(len(masks)):
-            context.set_response_content_type(place, PNG)
+        for index in range(len(masks)):
+            context.set_response_content_type(index, PNG)
         return masks

@@ -1,8 +1,8 @@
-"""How a mask comes from Triton over HTTP: the binary tensor data extension of its protocol.
+"""Reads a mask from Triton's HTTP answer: the binary tensor data extension of its protocol.
 
-An answer is JSON, its length told by an HTTP header, and behind it one element of bytes, four bytes
-of length first. A photo goes the other way as a raw body: the same header says that JSON has no
-bytes.
+An answer is JSON, whose length an HTTP header gives, followed by one element: four bytes of length,
+then its bytes. A photo is sent as a raw body: the same header with a JSON length of 0. Called by
+`loadtest.peers.catalogue`.
 """
 
 import struct
@@ -13,7 +13,7 @@ RAW_REQUEST = {JSON_BYTES: "0"}
 
 
 def read_element(headers: Mapping[str, str], body: bytes) -> bytes | None:
-    """Take the element out of an answer."""
+    """Return the element of an answer."""
     json_bytes = int(headers[JSON_BYTES])
     (size,) = struct.unpack_from("<I", body, json_bytes)
     start = json_bytes + struct.calcsize("<I")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.benchmark.run import RESULTS
 from loadtest.capacity.locust_run import RAW
+from loadtest.command_line import RESULTS
 from loadtest.traffic.album import ALBUM
 
 ROOT = Path(__file__).parents[3]

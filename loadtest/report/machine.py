@@ -1,4 +1,7 @@
-"""What a result was measured on: hardware and versions, without names or paths of the machine."""
+"""The machine and the versions of a measurement, without host names or paths.
+
+Called by the reports of all rooms, and by `tests.faults.results`.
+"""
 
 import os
 import platform
@@ -13,20 +16,27 @@ from handlers.runtime.device import Device
 from service.settings import ROOT
 from service.worker.java import find_java
 
-FLAGS = ("avx2", "avx512", "amx")
+CPU_FLAGS = ("avx2", "avx512", "amx")
 PACKAGES = ("torch", "torchserve", "numpy", "aiohttp", "uvicorn", "simplejpeg")
 
 
+def environment_facts(
+    packages: Sequence[str] = (), device: Device | None = None
+) -> dict[str, object]:
+    """Return the facts of every report: hardware, versions, also of further packages, revision."""
+    return {"hardware": hardware(device), "versions": versions(packages), "revision": revision()}
+
+
 def hardware(device: Device | None = None) -> dict[str, object]:
-    about = Path("/proc/cpuinfo").read_text()
+    text = Path("/proc/cpuinfo").read_text()
     fields = dict(
-        [part.strip() for part in line.split(":", 1)] for line in about.splitlines() if ":" in line
+        [part.strip() for part in line.split(":", 1)] for line in text.splitlines() if ":" in line
     )
     flags = fields.get("flags", fields.get("Features", "")).split()
     found: dict[str, object] = {
         "cpu": fields.get("model name", platform.machine()),
         "cores": len(os.sched_getaffinity(0)),
-        "flags": sorted(flag for flag in flags if flag.startswith(FLAGS)),
+        "flags": sorted(flag for flag in flags if flag.startswith(CPU_FLAGS)),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
     }
     if device is not None and device.kind == "cuda":
@@ -34,9 +44,9 @@ def hardware(device: Device | None = None) -> dict[str, object]:
     return found
 
 
-def versions(more: Sequence[str] = ()) -> dict[str, str]:
+def versions(packages: Sequence[str] = ()) -> dict[str, str]:
     found = {"python": platform.python_version(), "java": java_version()}
-    for package in (*PACKAGES, *more):
+    for package in (*PACKAGES, *packages):
         try:
             found[package] = version(package)
         except PackageNotFoundError:
@@ -48,12 +58,12 @@ def java_version() -> str:
     java = find_java()
     if java is None:
         return "none"
-    told = subprocess.run([str(java), "-version"], capture_output=True, text=True, check=False)
-    return (told.stderr or told.stdout).partition('"')[2].partition('"')[0]
+    done = subprocess.run([str(java), "-version"], capture_output=True, text=True, check=False)
+    return (done.stderr or done.stdout).partition('"')[2].partition('"')[0]
 
 
 def revision() -> str:
-    """The commit that is checked out, `+` where files differ from it."""
+    """Return the commit that is checked out, with `+` where files differ from it."""
     try:
         commit = git("rev-parse", "--short=12", "HEAD").strip()
         return commit + ("+" if git("status", "--porcelain").strip() else "")

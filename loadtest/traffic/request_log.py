@@ -1,7 +1,8 @@
-"""One row a request, as Locust's process writes them and the report reads them.
+"""The request log: one CSV row per request, written by Locust's process and read by the report.
 
-Locust's own statistics cannot be cut where a stage begins, nor do they know when a request was due;
-these rows can and do.
+Locust's own statistics cannot be split at the start of a load stage and do not hold the time at
+which a request was due; these rows can and do. Written by `loadtest.locustfile`, read by
+`loadtest.capacity.locust_run`.
 """
 
 import csv
@@ -10,24 +11,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-RIGHT, REFUSED = "right", "429"
+CORRECT, REFUSED = "correct", "429"
 COLUMNS = ("due", "late_ms", "ms", "name", "outcome", "images", "stages")
+BEGIN = "begin"  # outcome of the row that holds the start of the first load stage
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """`due` is when it should have been sent (seconds since the epoch), `ms` counts from there."""
+class LoggedRequest:
+    """`due` is the time at which it should have been sent (seconds since the epoch); `ms` counts
+    from there.
+    """
 
     due: float
     late_ms: float
     ms: float
     name: str
-    outcome: str  # RIGHT, REFUSED, or the reason why it failed
+    outcome: str  # CORRECT, REFUSED and a code, or the reason of the failure
     images: int
     stages_ms: Mapping[str, float]
 
 
-class Recorder:
+class RequestLogWriter:
     """Appends rows to a file."""
 
     def __init__(self, path: Path) -> None:
@@ -36,10 +40,10 @@ class Recorder:
         self._writer.writerow(COLUMNS)
 
     def begin(self, now: float) -> None:
-        """Note when the first stage began."""
-        self._writer.writerow([f"{now:.4f}", 0, 0, "", "begin", 0, ""])
+        """Write when the first load stage began."""
+        self._writer.writerow([f"{now:.4f}", 0, 0, "", BEGIN, 0, ""])
 
-    def add(self, row: Row) -> None:
+    def add(self, row: LoggedRequest) -> None:
         stages = " ".join(f"{verb}={ms:.2f}" for verb, ms in row.stages_ms.items())
         times = (f"{row.due:.4f}", f"{row.late_ms:.2f}", f"{row.ms:.2f}")
         self._writer.writerow([*times, row.name, row.outcome, row.images, stages])
@@ -48,16 +52,16 @@ class Recorder:
         self._file.close()
 
 
-def read_rows(path: Path) -> tuple[float, list[Row]]:
-    """Read when the first stage began, and all requests."""
+def read_request_log(path: Path) -> tuple[float, list[LoggedRequest]]:
+    """Return the time at which the first load stage began, and all requests."""
     with path.open(newline="") as file:
         lines = list(csv.DictReader(file))
-    (begun,) = (float(line["due"]) for line in lines if line["outcome"] == "begin")
-    return begun, [read_row(line) for line in lines if line["outcome"] != "begin"]
+    (begun,) = (float(line["due"]) for line in lines if line["outcome"] == BEGIN)
+    return begun, [read_row(line) for line in lines if line["outcome"] != BEGIN]
 
 
-def read_row(line: Mapping[str, str]) -> Row:
-    return Row(
+def read_row(line: Mapping[str, str]) -> LoggedRequest:
+    return LoggedRequest(
         due=float(line["due"]),
         late_ms=float(line["late_ms"]),
         ms=float(line["ms"]),

@@ -1,0 +1,35 @@
+"""A run second by second."""
+
+from loadtest.measure.process_sampler import ProcessSample, ProcessSamples
+from loadtest.measure.series import early_and_late, series_of
+from loadtest.traffic.request_log import CORRECT, LoggedRequest
+
+
+def logged(due: float, ms: float = 50, outcome: str = CORRECT, images: int = 1) -> LoggedRequest:
+    return LoggedRequest(
+        due, 0.0, ms, "mask", outcome, images, {"forward": ms / 2} if images else {}
+    )
+
+
+def sample(at: float, batches: float = 0.0, **more: float) -> ProcessSample:
+    counters = {"batches": batches, "batched_images": 3 * batches}
+    counters |= {"counted_pixels": 8 * batches, "padded_pixels": 10 * batches}
+    return ProcessSample(at, {"workers": at, **more}, 2 * at, {"workers": 100 + at}, counters)
+
+
+def test_a_series_counts_requests_in_the_second_they_were_due() -> None:
+    requests = [
+        logged(100.2),
+        logged(100.9, outcome="429 busy"),
+        logged(101.5, outcome="no PNG"),
+        logged(99.0),
+    ]
+    series = series_of(requests, ProcessSamples([sample(99), sample(101)]), 100, 2)
+    assert series["due"] == [2, 1]
+    assert (series["correct"], series["refused"], series["failed"]) == ([1, 0], [1, 0], [0, 1])
+    assert series["p50_ms"] == [50, None]
+    assert series["resident_mb"] == {"workers": [201]}
+
+
+def test_early_memory_is_taken_after_the_run_has_settled() -> None:
+    assert early_and_late([0.0] * 10 + [5.0] * 40 + [9.0] * 10) == (5.0, 9.0)
