@@ -64,10 +64,12 @@ peers: ## measure other servers around the same network, and ours, in turns (opt
 	@exec .venv/bin/python -m loadtest.peers $(ARGS)
 
 lock: ## write constraints.txt anew: the newest versions allowed (ARGS=--keep: those it has)
-	@exec $(PYTHON) deploy/lock.py $(ARGS)
+	$(PYTHON) -m venv build/lock
+	build/lock/bin/pip install --quiet packaging
+	@exec build/lock/bin/python deploy/lock/packages.py $(ARGS)
 
 lock-images: ## write the digests of container images anew; needs Docker with buildx
-	@exec $(PYTHON) deploy/lock_images.py
+	@exec $(PYTHON) deploy/lock/images.py
 
 clean: ## remove what can be made again: .venv, archives, caches
 	rm -rf .venv build dist run *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

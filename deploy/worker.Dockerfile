@@ -12,7 +12,7 @@ WORKDIR /opt/fcnserve
 COPY pyproject.toml constraints.txt LICENSE ./
 COPY deploy deploy
 COPY service/__init__.py service/
-COPY service/worker/__init__.py service/worker/java.py service/worker/
+COPY service/worker/__init__.py service/worker/java.py service/worker/gpus.py service/worker/
 COPY handlers/__init__.py handlers/
 COPY model_store/__init__.py model_store/
 RUN --mount=type=cache,target=/root/.cache/pip \

@@ -5,8 +5,6 @@ alone, in the build that `deploy/install.py` chooses without a GPU, so that no r
 another. Called by `loadtest.peers.__main__` and `loadtest.peers.tuning`.
 """
 
-import subprocess
-import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -14,10 +12,8 @@ from typing import Annotated
 
 import typer
 
-from deploy.environment import is_sound, say
+from deploy.environment import make_environment, pip_install, say, torch_arguments
 from deploy.pins import pinned_torch
-from deploy.pip_run import Pip
-from deploy.torch_build import parse_build, torch_attempts, wrong_build
 from loadtest.peers.catalogue import OURSELVES, PEERS, Peer
 from service.settings import ROOT
 
@@ -63,29 +59,11 @@ def install(names: Sequence[str]) -> None:
 def install_one(name: str) -> None:
     folder = FOLDER / name
     say(f"{name}: {folder.relative_to(ROOT)}")
-    if not is_sound(folder):
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
+    python = make_environment(folder)
     stamp_of(name).unlink(missing_ok=True)
-    pip = Pip(python_of(name), ROOT)
-    install_torch(pip, folder)
-    pip.install("-r", str(REQUIREMENTS / f"{name}.txt"))
+    pip_install(python, "--no-deps", *torch_arguments(pinned_torch(ROOT), cuda=False))
+    pip_install(python, "-r", str(REQUIREMENTS / f"{name}.txt"))
     stamp_of(name).write_text(requirements_of(name))
-
-
-def install_torch(pip: Pip, folder: Path) -> None:
-    """Try each source of torch's CPU build until the environment holds it."""
-    version = pinned_torch(ROOT)
-    for attempt in torch_attempts(version, gpu=False, index="", root=ROOT):
-        if torch_problem(folder, version):
-            pip.install(*attempt.arguments, is_trial=attempt.is_trial)
-    if problem := torch_problem(folder, version):
-        raise SystemExit(f"{folder.name}: {problem}")
-
-
-def torch_problem(folder: Path, version: str) -> str:
-    files = folder.glob("lib/python3*/site-packages/torch/version.py")
-    build = next((parse_build(file.read_text()) for file in files), None)
-    return wrong_build(build, version, gpu=False, index="")
 
 
 def main(

@@ -23,8 +23,9 @@ from model_store.tools.archive.package import packed_config
 from service.settings import ROOT, Settings
 from service.subprocesses import Subprocess, running
 from service.temporary_folders import temporary_folder
+from service.worker.gpus import gpu_count
 from service.worker.java import OLDEST_JAVA, find_java
-from service.worker.worker_count import gpu_count, worker_count
+from service.worker.worker_count import worker_count
 
 # TorchServe closes its channels and leaves its workers two seconds
 STOP_GRACE_S = 8.0

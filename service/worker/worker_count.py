@@ -1,7 +1,6 @@
 """How many Python workers a model gets, where the settings leave it open."""
 
 import os
-import subprocess
 
 from service.settings import Settings
 
@@ -10,7 +9,6 @@ from service.settings import Settings
 MOST_CPU_WORKERS = 4
 # while one encodes and waits for its next batch, the other has the GPU
 GPU_WORKERS = 2
-PROBE_TIMEOUT_S = 30
 
 
 def worker_count(settings: Settings, gpus: int) -> int:
@@ -21,18 +19,3 @@ def worker_count(settings: Settings, gpus: int) -> int:
     """
     most = max(1, MOST_CPU_WORKERS // len(settings.models))
     return settings.workers or GPU_WORKERS * gpus or min(most, len(os.sched_getaffinity(0)))
-
-
-def gpu_count() -> int:
-    """Count the GPUs that TorchServe sees: like this, it asks the driver's own tool."""
-    try:
-        answer = subprocess.run(
-            ["nvidia-smi", "-L"],
-            capture_output=True,
-            text=True,
-            timeout=PROBE_TIMEOUT_S,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return 0
-    return sum(line.startswith("GPU ") for line in answer.stdout.splitlines())

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import yaml
 
-from deploy.lock_file import read_pins
+from deploy.pins import read_pins
 from tests.integration.server import ROOT, free_port, wait_until
 
 BUILD_S = 1800.0

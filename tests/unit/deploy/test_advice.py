@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from deploy.lock_file import read_pins
+from deploy.pins import read_pins
 from model_store.tools.train.start import IMAGENET_PACKAGES
 
 ROOT = Path(__file__).parents[3]

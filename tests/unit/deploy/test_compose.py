@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy.lock_file import read_pins
-from deploy.lock_images import FILES, PINNED
+from deploy.lock.images import FILES, PINNED
+from deploy.pins import read_pins
 from service.healthcheck import PROBES, probe_url
 from service.settings import Settings
 

@@ -7,8 +7,9 @@ import pytest
 
 from model_store.tools.archive.package import package
 from service.settings import Settings
+from service.worker.gpus import gpu_count
 from service.worker.torchserve import batch_sizes, environment
-from service.worker.worker_count import gpu_count, worker_count
+from service.worker.worker_count import worker_count
 from tests.support.worker import write_model
 
 TWO_GPUS = "GPU 0: NVIDIA H100 (UUID: GPU-1)\n  MIG 1g.10gb\nGPU 1: NVIDIA H100 (UUID: GPU-2)\n"

@@ -1,7 +1,8 @@
-"""Writes the digests of images anew: `make lock-images`, for the tags that are written beside them.
+"""Writes the digests of container images anew, for the tags that are written beside them.
 
 In: the files that name an image as `NAME:TAG@sha256:DIGEST`. Out: the same files, with the digest
-that the registry has now. Docker's buildx asks the registry; nothing is pulled.
+that the registry has now. Called by `make lock-images`. Docker's buildx asks the registry and pulls
+nothing.
 """
 
 import re
@@ -9,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 FILES = (
     "docker-compose.yml",
     ".env.example",
@@ -39,7 +40,7 @@ def digest_of(image: str) -> str:
     try:
         digest = subprocess.check_output(command, text=True).strip()
     except (OSError, subprocess.CalledProcessError) as error:
-        sys.exit(f"the digest of {image} cannot be had: {error}")
+        sys.exit(f"the digest of {image} was not found: {error}")
     if not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
         sys.exit(f"the registry gave no digest of {image}, but {digest!r}")
     print(f"{image}@{digest}", flush=True)
