@@ -74,7 +74,8 @@ def only_one(root: Path) -> Iterator[None]:
 
 def read_stamp(folder: Path) -> dict[str, Any]:
     try:
-        return NEVER_INSTALLED | json.loads((folder / STAMP_FILE).read_text())
+        stamp: dict[str, Any] = json.loads((folder / STAMP_FILE).read_text())
+        return NEVER_INSTALLED | stamp
     except (OSError, ValueError):
         return NEVER_INSTALLED
 
