@@ -17,7 +17,7 @@ from handlers.shared.frame import Frame
 
 FRAME_STRIDE = 32  # the worker's canvases have sides that this divides
 BATCHES_PER_WORKER = 2  # the one that it computes and the next
-LOOK_AHEAD = 16
+MAX_CANDIDATES = 16
 MAX_OVERTAKEN = 16
 
 
@@ -125,7 +125,7 @@ class ImageQueue(Generic[W]):
             return first
         fitting = (
             each
-            for each in ready[:LOOK_AHEAD]
+            for each in ready[:MAX_CANDIDATES]
             if not each.entry.is_never_overtaken and has_room(each.entry)
         )
         return min(fitting, key=lambda each: self._last_frame.padding_beside(each.entry.frame))

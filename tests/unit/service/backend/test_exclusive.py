@@ -1,23 +1,23 @@
-"""Images that take long get batches of their own, and leave workers to shorter ones."""
+"""Exclusive images have batches of their own, and leave workers to shared ones."""
 
 import asyncio
 
 import pytest
 
-from service.backend import exclusive as long_images
+from service.backend import exclusive as exclusive_module
 from tests.support.fakes import until
 from tests.unit.service.backend.test_dispatcher import Scene, settle
 
-LONG_S, REST_S = 10.0, 0.2
+EXCLUSIVE_S, REST_S = 10.0, 0.2
 
 
 @pytest.fixture(autouse=True)
-def _no_time_to_settle(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(long_images, "SETTLE_S", 0.0)
+def _settle_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exclusive_module, "SETTLE_S", 0.0)
 
 
 def scene(most_seconds: float = 100.0) -> Scene:
-    return Scene(images=8, most_seconds=most_seconds, exclusive_s=LONG_S)
+    return Scene(images=8, most_seconds=most_seconds, exclusive_s=EXCLUSIVE_S)
 
 
 async def end(scene: Scene, *numbers: int) -> None:
@@ -27,104 +27,108 @@ async def end(scene: Scene, *numbers: int) -> None:
     await settle()
 
 
-async def test_long_images_alone_have_all_workers() -> None:
-    line = scene()
+async def test_exclusive_images_have_all_workers_where_there_are_no_shared_ones() -> None:
+    played = scene()
     for _ in range(3):
-        line.arrive(20)
+        played.arrive(20)
         await settle()
         await settle()
-    assert line.underway == [0, 1]  # one for each: in TorchServe's queue it would be in the way
-    await end(line, 0)
-    assert line.underway == [1, 2]
-    await end(line, 1, 2)
+    assert played.in_flight == [0, 1]  # one a worker: in TorchServe's queue it would delay others
+    await end(played, 0)
+    assert played.in_flight == [1, 2]
+    await end(played, 1, 2)
 
 
-async def test_a_long_image_takes_no_room_of_shorter_ones() -> None:
-    """Not even where several gateway processes have each a part that is less than it takes."""
-    line = scene(most_seconds=LONG_S / 2)
-    line.arrive(50)
+async def test_an_exclusive_image_takes_no_room_of_shared_ones() -> None:
+    """Not even where the part of each gateway process is less than its cost."""
+    played = scene(most_seconds=EXCLUSIVE_S / 2)
+    played.arrive(50)
     await settle()
     await settle()
     for _ in range(2):
-        line.arrive(LONG_S / 4)
+        played.arrive(EXCLUSIVE_S / 4)
     await settle()
-    assert line.underway == [0, 1, 2]
-    await end(line, 0, 1, 2)
+    assert played.in_flight == [0, 1, 2]
+    await end(played, 0, 1, 2)
 
 
-async def test_long_images_rest_no_longer_than_the_last_one_took() -> None:
-    line = scene()
-    line.arrive(1)
-    line.arrive(1000)
-    line.arrive(1)
+async def test_exclusive_images_pause_no_longer_than_the_last_one_took() -> None:
+    played = scene()
+    played.arrive(1)
+    played.arrive(1000)
+    played.arrive(1)
     await settle()
-    await end(line, 0)
-    assert line.underway == [1, 2]
-    line.arrive(1000)
-    await end(line, 1)  # put off, or refused: after no time
-    await end(line, 2)
-    await until(lambda: line.underway == [3])
-    await end(line, 3)
+    await end(played, 0)
+    assert played.in_flight == [1, 2]
+    played.arrive(1000)
+    await end(played, 1)  # deferred or rejected: after no time
+    await end(played, 2)
+    await until(lambda: played.in_flight == [3])
+    await end(played, 3)
 
 
-async def test_a_long_image_waits_until_what_was_handed_over_before_is_answered() -> None:
-    line = scene()
+async def test_an_exclusive_image_waits_until_all_dispatched_images_are_answered() -> None:
+    played = scene()
     for seconds in (1, 1, 20, 1):
-        line.arrive(seconds)
+        played.arrive(seconds)
     await settle()
-    assert line.underway == [0, 1]  # the last one waits with it: the queue has to run empty
-    await end(line, 0)
-    assert line.underway == [1]
-    await end(line, 1)
+    assert played.in_flight == [0, 1]  # the last one waits with it: the queue has to become empty
+    await end(played, 0)
+    assert played.in_flight == [1]
+    await end(played, 1)
     await settle()
-    assert line.underway == [2, 3]
-    await end(line, 2, 3)
+    assert played.in_flight == [2, 3]
+    await end(played, 2, 3)
 
 
-async def test_shorter_images_follow_once_a_long_one_has_reached_its_worker(
+async def test_shared_images_follow_once_an_exclusive_one_has_reached_its_worker(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(long_images, "SETTLE_S", 0.05)
-    line = scene()
-    line.arrive(20)
-    line.arrive(1)
+    monkeypatch.setattr(exclusive_module, "SETTLE_S", 0.05)
+    played = scene()
+    played.arrive(20)
+    played.arrive(1)
     await settle()
-    assert line.underway == [0]
-    begun = asyncio.get_running_loop().time()
-    await until(lambda: line.underway == [0, 1])
-    assert asyncio.get_running_loop().time() - begun > 0.03
-    await end(line, 0, 1)
+    assert played.in_flight == [0]
+    started = asyncio.get_running_loop().time()
+    await until(lambda: played.in_flight == [0, 1])
+    assert asyncio.get_running_loop().time() - started > 0.03
+    await end(played, 0, 1)
 
 
-async def test_beside_shorter_ones_a_single_long_image_goes_at_a_time_and_then_they_rest() -> None:
-    line = Scene(images=8, most_seconds=100, exclusive_s=REST_S / 2)
+async def test_beside_shared_images_one_exclusive_image_runs_at_a_time_followed_by_a_pause() -> (
+    None
+):
+    played = Scene(images=8, most_seconds=100, exclusive_s=REST_S / 2)
     for seconds in (0, REST_S, REST_S, 0):
-        line.arrive(seconds)
+        played.arrive(seconds)
     await settle()
-    await end(line, 0)
-    assert line.underway == [1, 3]
+    await end(played, 0)
+    assert played.in_flight == [1, 3]
     loop = asyncio.get_running_loop()
     done = loop.time() + REST_S
     await until(lambda: loop.time() > done)
-    await end(line, 1)
-    rested = loop.time() + REST_S
-    line.arrive(0)
+    await end(played, 1)
+    resumes = loop.time() + REST_S
+    played.arrive(0)
     await settle()
-    assert line.underway == [3, 4]  # shorter ones go past the next long one
-    await until(lambda: loop.time() > rested)
-    line.arrive(0)
+    assert played.in_flight == [3, 4]  # shared ones overtake the next exclusive one
+    await until(lambda: loop.time() > resumes)
+    played.arrive(0)
     await settle()
-    assert line.underway == [3, 4]  # and now the queue runs empty for it
-    await end(line, 3, 4)
-    assert line.underway == [2, 5]
-    await end(line, 2, 5)
+    assert played.in_flight == [3, 4]  # and now the queue becomes empty for it
+    await end(played, 3, 4)
+    assert played.in_flight == [2, 5]
+    await end(played, 2, 5)
 
 
-async def test_a_long_image_goes_at_once_when_the_last_shorter_one_is_answered() -> None:
-    line = scene()
-    line.arrive(1)
-    line.arrive(20)
+async def test_an_exclusive_image_is_dispatched_at_once_when_the_last_shared_one_is_answered() -> (
+    None
+):
+    played = scene()
+    played.arrive(1)
+    played.arrive(20)
     await settle()
-    await end(line, 0)
-    assert line.underway == [1]
-    await end(line, 1)
+    await end(played, 0)
+    assert played.in_flight == [1]
+    await end(played, 1)

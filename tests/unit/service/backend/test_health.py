@@ -1,4 +1,4 @@
-"""Ready is who has answered lately; a canary asks only where nobody else does."""
+"""A model is alive after any recent answer; a liveness probe is sent only where there is none."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -23,14 +23,14 @@ async def status(gateway: Gateway, path: str = "/readyz") -> int:
     return (await gateway.http.get(path)).status_code
 
 
-async def becomes(gateway: Gateway, wanted: int) -> None:
+async def becomes(gateway: Gateway, expected: int) -> None:
     async def holds() -> bool:
-        return await status(gateway) == wanted
+        return await status(gateway) == expected
 
     await until(holds)
 
 
-async def test_alive_is_who_answers_whatever_the_worker_does() -> None:
+async def test_livez_answers_whatever_the_worker_does() -> None:
     torchserve = FakeTorchServe()
     torchserve.fault = torchserve.hangs
     async with running(torchserve) as gateway:
@@ -39,7 +39,7 @@ async def test_alive_is_who_answers_whatever_the_worker_does() -> None:
 
 
 @pytest.mark.parametrize("fault", ["says-503", "says-507", "hangs", "hangs_up"])
-async def test_not_ready_until_a_canary_is_answered(fault: str) -> None:
+async def test_the_gateway_is_not_ready_until_a_liveness_probe_is_answered(fault: str) -> None:
     torchserve = FakeTorchServe()
     name, _, code = fault.partition("-")
     torchserve.fault = torchserve.own_error(int(code)) if code else getattr(torchserve, name)
@@ -55,43 +55,45 @@ async def test_not_ready_until_a_canary_is_answered(fault: str) -> None:
         assert (await gateway.http.get("/readyz")).json() == {"status": "ready", "silent": []}
 
 
-async def test_not_ready_once_the_window_has_passed_and_ready_again_after(gateway: Gateway) -> None:
+async def test_the_gateway_is_not_ready_once_the_window_has_passed_and_ready_again_after(
+    gateway: Gateway,
+) -> None:
     gateway.torchserve.fault = gateway.torchserve.own_error(503)
     await becomes(gateway, 503)
     gateway.torchserve.fault = None
     await becomes(gateway, 200)
 
 
-async def test_an_idle_service_stays_ready_by_canaries(gateway: Gateway) -> None:
-    asked = len(gateway.torchserve.liveness_probes)
+async def test_an_idle_service_stays_ready_by_liveness_probes(gateway: Gateway) -> None:
+    sent = len(gateway.torchserve.liveness_probes)
 
     async def five_more() -> bool:  # takes longer than the window
         assert await status(gateway) == 200
-        return len(gateway.torchserve.liveness_probes) >= asked + 5
+        return len(gateway.torchserve.liveness_probes) >= sent + 5
 
     await until(five_more)
 
 
-async def test_a_saturated_service_stays_ready_without_canaries(gateway: Gateway) -> None:
+async def test_a_saturated_service_stays_ready_without_liveness_probes(gateway: Gateway) -> None:
     """One photo is always in flight, for two windows; answers come faster than the window."""
     hung = gateway.torchserve.hangs
     gateway.torchserve.fault = hung
     async with asyncio.TaskGroup() as group:
         group.create_task(gateway.segment())
         await until(lambda: gateway.in_flight == 1)
-        await until(lambda: gateway.torchserve.busy == 1)  # a canary under way is through
+        await until(lambda: gateway.torchserve.busy == 1)  # a probe under way has been answered
         gateway.torchserve.fault = None
-        asked = len(gateway.torchserve.liveness_probes)
+        sent = len(gateway.torchserve.liveness_probes)
         loop = asyncio.get_running_loop()
         end = loop.time() + 2 * WINDOW_S
         while loop.time() < end:
             assert (await gateway.segment()).status_code == 200
             assert await status(gateway) == 200
-        assert len(gateway.torchserve.liveness_probes) == asked
+        assert len(gateway.torchserve.liveness_probes) == sent
         gateway.torchserve.released.set()
 
 
-async def test_a_service_whose_photos_hang_is_unready(gateway: Gateway) -> None:
+async def test_a_service_with_hanging_photos_is_not_ready(gateway: Gateway) -> None:
     gateway.torchserve.fault = gateway.torchserve.hangs
     async with asyncio.TaskGroup() as group:
         group.create_task(gateway.segment())
@@ -100,7 +102,7 @@ async def test_a_service_whose_photos_hang_is_unready(gateway: Gateway) -> None:
     await becomes(gateway, 200)
 
 
-async def test_no_photos_pile_up_before_a_worker_that_is_not_there_yet() -> None:
+async def test_no_probe_photos_pile_up_before_a_worker_that_has_not_started() -> None:
     torchserve = FakeTorchServe()
     torchserve.fault = torchserve.hangs
     async with running(torchserve, ready_window_s=0.1):
@@ -110,7 +112,7 @@ async def test_no_photos_pile_up_before_a_worker_that_is_not_there_yet() -> None
         await until(lambda: torchserve.liveness_probes)
 
 
-async def test_a_slow_model_may_be_silent_while_it_does_a_batch() -> None:
+async def test_a_slow_model_may_be_silent_during_a_batch() -> None:
     torchserve = FakeTorchServe(response_timeout_s=60)
     async with running(torchserve, ready_window_s=0.1) as gateway:
         await gateway.ready()
@@ -123,7 +125,7 @@ async def test_a_slow_model_may_be_silent_while_it_does_a_batch() -> None:
             torchserve.released.set()
 
 
-async def test_a_problem_with_a_photo_is_a_sign_of_life(gateway: Gateway) -> None:
+async def test_a_problem_with_a_photo_counts_as_an_answer(gateway: Gateway) -> None:
     gateway.torchserve.fault = gateway.torchserve.image_problem(BrokenImageError("cut short"))
     before = gateway.components.health.silent_s("fcn8s-lite2")
     assert (await gateway.segment()).status_code == 400
@@ -141,7 +143,7 @@ async def test_every_model_has_to_be_alive() -> None:
 
 @pytest.mark.parametrize("body", [b"junk", b"", b"[]"])
 @pytest.mark.parametrize("kind", ["card", "report"])
-async def test_the_watch_survives_whatever_the_worker_sends(kind: str, body: bytes) -> None:
+async def test_the_watch_survives_any_answer_of_the_worker(kind: str, body: bytes) -> None:
     torchserve = FakeTorchServe()
     if kind == "card":
         torchserve.fault = torchserve.raw_card(body)
@@ -156,7 +158,7 @@ async def test_the_watch_survives_whatever_the_worker_sends(kind: str, body: byt
         await becomes(gateway, 200)
 
 
-async def test_a_canary_brings_the_new_card_after_a_change(gateway: Gateway) -> None:
+async def test_a_liveness_probe_reads_the_new_card_after_an_exchange(gateway: Gateway) -> None:
     gateway.torchserve.digest = "e" * 16
     await until(lambda: len(gateway.torchserve.card_requests) == 2)
     assert gateway.torchserve.photos == []
@@ -164,7 +166,7 @@ async def test_a_canary_brings_the_new_card_after_a_change(gateway: Gateway) -> 
     assert card["digest"] == "e" * 16
 
 
-async def test_the_watch_goes_on_after_what_nobody_foresaw(
+async def test_the_watch_goes_on_after_an_unexpected_exception(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with running(models="a,b", ready_window_s=WINDOW_S) as gateway:
@@ -180,16 +182,16 @@ async def test_the_watch_goes_on_after_what_nobody_foresaw(
             return await send(model, *arguments)
 
         monkeypatch.setattr(upstream, "send", fails)
-        asked = len(gateway.torchserve.liveness_probes)
+        sent = len(gateway.torchserve.liveness_probes)
         await until(lambda: len(failures) == 3)
-        await until(lambda: len(gateway.torchserve.liveness_probes) > asked + 5)
-        assert {call.model for call in gateway.torchserve.liveness_probes[asked:]} == {"a", "b"}
+        await until(lambda: len(gateway.torchserve.liveness_probes) > sent + 5)
+        assert {call.model for call in gateway.torchserve.liveness_probes[sent:]} == {"a", "b"}
         assert await status(gateway) == 200
     assert "the watch over a met a defect" in caplog.text
     assert "ZeroDivisionError" in caplog.text
 
 
-async def test_what_is_waited_for_and_what_comes_and_goes_is_logged_once(
+async def test_each_change_of_a_models_health_is_logged_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("INFO", "service.backend.health")

@@ -1,4 +1,4 @@
-"""Who waits for a mask outlives a worker's restart."""
+"""A request survives the restart of a worker, and an image that crashes workers is given up."""
 
 import asyncio
 
@@ -22,10 +22,10 @@ async def test_a_request_waits_for_a_worker_that_restarts() -> None:
     async with running() as gateway:
         await gateway.ready()
         gateway.torchserve.fault = gateway.torchserve.own_error(503)
-        asked = asyncio.create_task(gateway.segment())
+        answer = asyncio.create_task(gateway.segment())
         await retried(gateway, 2)
         gateway.torchserve.fault = None
-        assert (await asked).status_code == 200
+        assert (await answer).status_code == 200
         assert gateway.in_flight == 0
         assert gateway.value(ATTEMPTS, outcome="not_ready") >= 2
 
@@ -35,14 +35,14 @@ async def test_a_request_waits_for_the_card_of_a_worker_that_restarts() -> None:
         await gateway.ready()
         gateway.torchserve.fault = gateway.torchserve.own_error(503)
         gateway.components.models.drop_if_exchanged("fcn8s-lite2", "fcn8s-lite2@another")
-        asked = asyncio.create_task(gateway.segment())
+        answer = asyncio.create_task(gateway.segment())
         await retried(gateway)
         assert not gateway.torchserve.photos
         gateway.torchserve.fault = None
-        assert (await asked).status_code == 200
+        assert (await answer).status_code == 200
 
 
-async def test_a_worker_that_has_been_gone_for_long_is_not_waited_for() -> None:
+async def test_no_request_waits_for_a_worker_that_has_been_gone_for_long() -> None:
     async with running(restart_wait_s=0) as gateway:
         await gateway.ready()
         gateway.torchserve.fault = gateway.torchserve.own_error(503)
@@ -51,13 +51,13 @@ async def test_a_worker_that_has_been_gone_for_long_is_not_waited_for() -> None:
         assert gateway.value(RETRIES) == 0
 
 
-async def test_nobody_waits_for_a_worker_that_has_never_been_there() -> None:
+async def test_no_request_waits_for_a_worker_that_has_never_answered() -> None:
     async with gateway_at(FakeTorchServe(), torchserve_url="http://127.0.0.1:1") as gateway:
         response = await gateway.segment()
         assert (response.status_code, response.json()["code"]) == (503, "not_ready")
 
 
-async def test_an_image_that_the_worker_crashed_on_is_a_suspect_from_then_on() -> None:
+async def test_an_image_is_a_suspect_after_a_worker_has_crashed_with_it() -> None:
     torchserve = FakeTorchServe()
 
     async def crashes_once(request: web.Request) -> web.StreamResponse:
@@ -74,7 +74,7 @@ async def test_an_image_that_the_worker_crashed_on_is_a_suspect_from_then_on() -
         assert "suspect" not in torchserve.photos[-1].options
 
 
-async def test_the_gateway_gives_up_after_five_crashes_and_blames_nobody() -> None:
+async def test_an_image_is_given_up_after_five_crashes() -> None:
     torchserve = FakeTorchServe()
     async with running(torchserve) as gateway:
         await gateway.ready()
@@ -85,7 +85,7 @@ async def test_the_gateway_gives_up_after_five_crashes_and_blames_nobody() -> No
         assert gateway.value(RETRIES) == 4
 
 
-async def test_an_image_that_the_workers_refuse_is_not_tried_again() -> None:
+async def test_an_image_with_a_problem_is_not_sent_again() -> None:
     torchserve = FakeTorchServe()
     async with running(torchserve) as gateway:
         await gateway.ready()
@@ -95,49 +95,49 @@ async def test_an_image_that_the_workers_refuse_is_not_tried_again() -> None:
         assert len(torchserve.photos) == 1
 
 
-async def test_others_pass_while_an_image_that_crashes_the_worker_is_tried_again() -> None:
+async def test_others_are_answered_while_an_image_that_crashes_workers_is_retried() -> None:
     torchserve = FakeTorchServe()
-    bomb = jpeg(photo(64, 96))
+    crasher = jpeg(photo(64, 96))
 
     async def crashes_on_it(request: web.Request) -> web.StreamResponse:
         body = await request.read()
-        if body == bomb:
+        if body == crasher:
             return await torchserve.own_error(507)(request)
         return torchserve.answer("fcn8s-lite2", body, {})
 
     async with running(torchserve) as gateway:
         await gateway.ready()
         torchserve.fault = crashes_on_it
-        crashing = asyncio.create_task(gateway.segment(bomb))
+        crashing = asyncio.create_task(gateway.segment(crasher))
         await retried(gateway)
         assert (await gateway.segment(CAT)).status_code == 200
         assert not crashing.done()
         assert (await crashing).status_code == 502
 
 
-def test_no_two_images_of_a_batch_wait_equally_long_and_each_longer_after_each_crash() -> None:
+def test_pauses_are_random_and_grow_with_each_failure() -> None:
     assert len({pause_s(1) for _ in range(8)}) == 8
     assert max(pause_s(1) for _ in range(8)) <= PAUSE_S < min(pause_s(4) for _ in range(8))
     assert pause_s(1000) <= MAX_PAUSE_S
 
 
 @pytest.mark.parametrize("fault", [503, 404])
-async def test_who_has_left_is_not_asked_for_again(fault: int) -> None:
+async def test_an_image_of_a_disconnected_client_is_not_retried(fault: int) -> None:
     async with running() as gateway:
         await gateway.ready()
         gateway.torchserve.fault = gateway.torchserve.own_error(fault)
-        asked = asyncio.create_task(gateway.segment(CAT))
+        answer = asyncio.create_task(gateway.segment(CAT))
         await retried(gateway)
-        asked.cancel()
+        answer.cancel()
         await until(lambda: gateway.in_flight == 0)
         assert gateway.components.segmenter.dispatch.dispatchers["fcn8s-lite2"].images == 0
         gateway.torchserve.fault = None
-        asked_before = len(gateway.torchserve.photos)
+        sent_before = len(gateway.torchserve.photos)
         assert (await gateway.segment()).status_code == 200
-        assert len(gateway.torchserve.photos) == asked_before + 1
+        assert len(gateway.torchserve.photos) == sent_before + 1
 
 
-async def test_a_deadline_ends_the_waiting() -> None:
+async def test_a_deadline_ends_the_retries() -> None:
     async with running() as gateway:
         await gateway.ready()
         gateway.torchserve.fault = gateway.torchserve.own_error(503)
@@ -149,7 +149,7 @@ async def test_an_image_that_is_lost_twice_while_others_are_answered_is_given_up
     torchserve = FakeTorchServe()
 
     async def is_lost(request: web.Request) -> web.StreamResponse:
-        gateway.components.health.record_answer("fcn8s-lite2")  # somebody else's
+        gateway.components.health.record_answer("fcn8s-lite2")  # another image's
         return await torchserve.hangs(request)
 
     async with running(torchserve, attempt_timeout_s=0.2) as gateway:
@@ -161,19 +161,19 @@ async def test_an_image_that_is_lost_twice_while_others_are_answered_is_given_up
         torchserve.released.set()
 
 
-async def test_an_image_waits_as_long_as_nobody_is_answered() -> None:
-    """A TorchServe that starts takes requests long before its workers do."""
+async def test_an_image_is_retried_while_no_other_is_answered() -> None:
+    """A TorchServe that starts accepts requests long before its workers do."""
     async with running(attempt_timeout_s=0.2) as gateway:
         await gateway.ready()
         gateway.torchserve.fault = gateway.torchserve.hangs
-        asked = asyncio.create_task(gateway.segment())
+        answer = asyncio.create_task(gateway.segment())
         await until(lambda: gateway.value(ATTEMPTS, outcome="timed_out") >= 3)
         gateway.torchserve.fault = None
         gateway.torchserve.released.set()
-        assert (await asked).status_code == 200
+        assert (await answer).status_code == 200
 
 
-async def test_nobody_waits_for_a_worker_that_has_been_silent_for_long() -> None:
+async def test_no_request_waits_for_a_worker_that_has_been_silent_for_long() -> None:
     async with running(attempt_timeout_s=0.2, restart_wait_s=0) as gateway:
         await gateway.ready()
         gateway.torchserve.fault = gateway.torchserve.hangs
@@ -182,8 +182,8 @@ async def test_nobody_waits_for_a_worker_that_has_been_silent_for_long() -> None
         gateway.torchserve.released.set()
 
 
-async def test_a_crash_after_a_silence_is_the_first_that_the_image_may_be_to_blame_for() -> None:
-    """A hung TorchServe is silent, then killed by its supervisor, then there again."""
+async def test_a_crash_after_a_silence_counts_as_the_first_failure() -> None:
+    """A hanging TorchServe is silent, then killed by its supervisor, then restarted."""
     torchserve = FakeTorchServe()
 
     async def is_killed(request: web.Request) -> web.StreamResponse:
@@ -203,9 +203,7 @@ async def test_a_crash_after_a_silence_is_the_first_that_the_image_may_be_to_bla
         torchserve.released.set()
 
 
-async def test_an_image_whose_connection_breaks_again_and_again_is_given_up_and_no_suspect() -> (
-    None
-):
+async def test_repeatedly_broken_connections_end_the_retries_and_make_no_suspect() -> None:
     async with running() as gateway:
         await gateway.ready()
         gateway.torchserve.fault = gateway.torchserve.breaks_off

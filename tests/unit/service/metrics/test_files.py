@@ -1,4 +1,4 @@
-"""Files of figures on a disk that fills up: what is mapped has its blocks, the rest waits."""
+"""Metrics files on a disk that fills up: all mapped pages have blocks, other values are kept."""
 
 import errno
 import os
@@ -19,7 +19,7 @@ KEYS = [f"{number:04d}" * 25 for number in range(2000)]  # more than FILE_BYTES 
 
 
 class Disk:
-    """What is left of one; files grow only through it."""
+    """A disk with so much room left for files that grow."""
 
     def __init__(self) -> None:
         self.size_bytes = 1 << 40
@@ -41,7 +41,7 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
 
 
 def kept(path: Path) -> dict[str, float]:
-    """What others read of a file."""
+    """The values that other processes read in a file."""
     if not path.exists():
         return {}
     found = MmapedDict.read_all_values_from_file(str(path))  # type: ignore[no-untyped-call]
@@ -65,7 +65,7 @@ def test_a_file_has_its_blocks_however_it_grows(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("room_bytes", [0, FILE_BYTES, 2 * FILE_BYTES])
-def test_what_a_full_disk_has_no_room_for_is_written_when_it_has(
+def test_values_without_room_on_a_full_disk_are_written_later(
     tmp_path: Path, disk: Disk, room_bytes: int
 ) -> None:
     path = tmp_path / "counter_1.db"
@@ -87,7 +87,7 @@ def test_what_a_full_disk_has_no_room_for_is_written_when_it_has(
     assert kept(path) == dict.fromkeys(KEYS, 2.0)
 
 
-def test_figures_of_a_dead_process_with_the_same_number_go_on(tmp_path: Path) -> None:
+def test_values_of_a_dead_process_with_the_same_pid_are_continued(tmp_path: Path) -> None:
     path = tmp_path / "counter_1.db"
     first = ReservedDict(str(path))
     first.write_value("a", 5.0, 0.0)
@@ -99,7 +99,7 @@ def test_figures_of_a_dead_process_with_the_same_number_go_on(tmp_path: Path) ->
 
 @pytest.fixture
 def counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """prometheus_client as it is in a process of several."""
+    """prometheus_client in one process of several."""
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
     monkeypatch.setattr("prometheus_client.values.MmapedDict", MmapedDict)  # put back afterwards
     reserve_files()
@@ -134,7 +134,7 @@ def test_a_folder_is_made_where_there_is_room_and_removed(tmp_path: Path) -> Non
     assert logs == []
 
 
-def test_what_a_killed_gateway_left_is_removed(tmp_path: Path) -> None:
+def test_the_folder_of_a_killed_gateway_is_removed(tmp_path: Path) -> None:
     left = tmp_path / "fcns-metrics-1"
     left.mkdir()
     for name in (LOCK, "counter_1.db"):
@@ -143,7 +143,7 @@ def test_what_a_killed_gateway_left_is_removed(tmp_path: Path) -> None:
         assert set(tmp_path.iterdir()) == {folder, other}
 
 
-def test_without_room_there_is_no_folder_and_one_line_says_so(tmp_path: Path, disk: Disk) -> None:
+def test_without_room_there_is_no_folder_and_one_log_line(tmp_path: Path, disk: Disk) -> None:
     disk.size_bytes = FILE_BYTES
     with capture_logs() as logs, metrics_folder(2, [str(tmp_path), str(tmp_path)]) as folder:
         assert folder is None

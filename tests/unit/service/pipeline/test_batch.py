@@ -1,6 +1,4 @@
-"""Several images in one request: each is answered as if it had been sent alone, or has its own
-problem.
-"""
+"""Several images in one request: each has the answer, or the problem, that it has alone."""
 
 import asyncio
 import base64
@@ -77,32 +75,32 @@ def problem_of(part: Message) -> str:
 
 
 @pytest.mark.parametrize("output", PNG_OUTPUTS)
-async def test_each_part_is_the_lone_answer_byte_for_byte(gateway: Gateway, output: str) -> None:
+async def test_each_part_is_the_single_answer_byte_for_byte(gateway: Gateway, output: str) -> None:
     answer = await send(gateway, PHOTOS, output=output, min_area=2)
     assert answer.status_code == 200
     for index, (part, photo) in enumerate(zip(parts(answer), PHOTOS, strict=True)):
-        lone = await gateway.segment(photo, output=output, min_area=2)
-        assert body_of(part) == lone.content
+        single = await gateway.segment(photo, output=output, min_area=2)
+        assert body_of(part) == single.content
         for name in ("Content-Type", "Content-Digest", "X-Model"):
-            assert part[name] == lone.headers[name]
+            assert part[name] == single.headers[name]
         assert part["Content-ID"] == f"<{index}@images>"
         assert part.get_filename() == f"{index}.jpg"
 
 
 @pytest.mark.parametrize("output", JSON_OUTPUTS)
-async def test_json_comes_as_one_list_of_the_lone_answers(gateway: Gateway, output: str) -> None:
+async def test_json_is_one_list_of_the_single_answers(gateway: Gateway, output: str) -> None:
     answer = await send(gateway, [*PHOTOS, b"hello"], output=output)
-    lone = [await gateway.segment(photo, output=output) for photo in [*PHOTOS, b"hello"]]
+    single = [await gateway.segment(photo, output=output) for photo in [*PHOTOS, b"hello"]]
     assert answer.headers["content-type"] == "application/json"
-    assert answer.content == b"[" + b",".join(one.content for one in lone) + b"]"
+    assert answer.content == b"[" + b",".join(one.content for one in single) + b"]"
     assert answer.json()[3]["code"] == "broken_image"
 
 
 async def test_overlays_may_be_jpegs(gateway: Gateway) -> None:
     answer = await send(gateway, PHOTOS, headers={"Accept": "multipart/mixed, image/jpeg"})
-    lone = await gateway.segment(CAT, headers={"Accept": "image/jpeg"})
+    single = await gateway.segment(CAT, headers={"Accept": "image/jpeg"})
     assert {part.get_content_type() for part in parts(answer)} == {"image/jpeg"}
-    assert body_of(parts(answer)[0]) == lone.content
+    assert body_of(parts(answer)[0]) == single.content
 
 
 @pytest.mark.parametrize(
@@ -114,12 +112,14 @@ async def test_overlays_may_be_jpegs(gateway: Gateway) -> None:
         ("application/json", "application/json"),
     ],
 )
-async def test_accept_chooses_as_for_one(gateway: Gateway, accept: str, media_type: str) -> None:
+async def test_accept_chooses_as_for_one_image(
+    gateway: Gateway, accept: str, media_type: str
+) -> None:
     answer = await send(gateway, [CAT], headers={"Accept": accept})
     assert answer.headers["content-type"].partition(";")[0] == media_type
 
 
-async def test_a_broken_image_has_its_problem_in_its_place(gateway: Gateway) -> None:
+async def test_a_broken_image_has_its_problem_at_its_index(gateway: Gateway) -> None:
     answer = await send(gateway, [CAT, b"hello", b"", CAT[:30], SMALL])
     first, text, empty, cut, last = parts(answer)
     assert answer.status_code == 200
@@ -132,7 +132,7 @@ async def test_a_broken_image_has_its_problem_in_its_place(gateway: Gateway) -> 
     assert body_of(last) == (await gateway.segment(SMALL)).content
 
 
-async def test_a_problem_that_the_worker_finds_is_one_images_own(gateway: Gateway) -> None:
+async def test_a_problem_found_by_the_worker_concerns_one_image(gateway: Gateway) -> None:
     torchserve = gateway.torchserve
     fault = torchserve.image_problem(BrokenImageError("cut short"))
 
@@ -160,7 +160,7 @@ async def test_limits_hold_for_each_image() -> None:
 
 
 @pytest.mark.parametrize("output", ["mask", "summary"])
-async def test_a_failure_of_ours_is_logged_and_costs_one_image(
+async def test_a_failure_of_the_gateway_is_logged_and_concerns_one_image(
     gateway: Gateway, output: str
 ) -> None:
     torchserve = gateway.torchserve
@@ -180,7 +180,7 @@ async def test_a_failure_of_ours_is_logged_and_costs_one_image(
     assert gateway.in_flight == 0
 
 
-async def test_its_images_are_in_the_house_together(gateway: Gateway) -> None:
+async def test_all_images_of_a_batch_are_in_flight_together(gateway: Gateway) -> None:
     gateway.torchserve.fault = gateway.torchserve.hangs
     async with asyncio.TaskGroup() as group:
         task = group.create_task(send(gateway, [CAT] * 5))
@@ -192,7 +192,7 @@ async def test_its_images_are_in_the_house_together(gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize("output", ["mask", "rle"])
-async def test_what_finds_no_place_is_busy_in_its_place(output: str) -> None:
+async def test_an_image_without_a_permit_is_busy_at_its_index(output: str) -> None:
     async with running(max_in_flight=3) as gateway:
         await gateway.ready()
         gateway.torchserve.fault = gateway.torchserve.hangs
@@ -232,7 +232,7 @@ async def test_the_deadline_passes_for_each_image_by_itself() -> None:
         assert gateway.in_flight == 0
 
 
-async def test_a_client_that_leaves_gives_all_places_back(gateway: Gateway) -> None:
+async def test_a_disconnected_client_gives_all_permits_back(gateway: Gateway) -> None:
     gateway.torchserve.fault = gateway.torchserve.hangs
     form = form_of([CAT] * 20)
     _, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
@@ -290,7 +290,7 @@ TEXT_FIELD = b'--b\r\nContent-Disposition: form-data; name="title"\r\n\r\nYQ==\r
         pytest.param(form_of([b""] * 5000), "too_many_images", "more than 32", id="5000"),
     ],
 )
-async def test_an_unreadable_form_is_told_why(
+async def test_an_unreadable_form_is_rejected_with_the_reason(
     gateway: Gateway, body: bytes, code: str, seen: str
 ) -> None:
     answer = await gateway.http.post(
@@ -302,7 +302,7 @@ async def test_an_unreadable_form_is_told_why(
     assert gateway.in_flight == 0
 
 
-async def test_fields_of_text_beside_the_images_do_no_harm(gateway: Gateway) -> None:
+async def test_text_fields_beside_the_images_are_ignored(gateway: Gateway) -> None:
     body = form_of([CAT], end=TEXT_FIELD[:-7]) + form_of([SMALL])
     headers = {"Content-Type": FORM}
     answer = await gateway.http.post("/v1/segment/batch", content=body, headers=headers)
@@ -310,7 +310,7 @@ async def test_fields_of_text_beside_the_images_do_no_harm(gateway: Gateway) -> 
     assert answer.status_code == 200
 
 
-async def test_a_name_that_is_encoded_comes_back(gateway: Gateway) -> None:
+async def test_an_encoded_filename_is_returned(gateway: Gateway) -> None:
     body = form_of([CAT]).replace(b'filename="x"', b"filename*=UTF-8''K%C3%A4tzchen.jpg")
     headers = {"Content-Type": FORM}
     answer = await gateway.http.post("/v1/segment/batch", content=body, headers=headers)
@@ -329,7 +329,7 @@ async def test_a_name_that_is_encoded_comes_back(gateway: Gateway) -> None:
         ({"headers": {"Content-Type": "image/jpeg"}}, "unsupported_content_type"),
     ],
 )
-async def test_what_is_wrong_for_all_is_said_once(
+async def test_a_problem_with_all_images_is_the_answer_to_the_request(
     gateway: Gateway, options: dict[str, Any], code: str
 ) -> None:
     answer = await send(gateway, PHOTOS, **options)
@@ -340,8 +340,8 @@ async def test_what_is_wrong_for_all_is_said_once(
 async def test_32_images_are_answered_in_order(gateway: Gateway) -> None:
     images = [CAT if index % 3 else SMALL for index in range(MAX_BATCH_IMAGES)]
     answer = await send(gateway, images, field="image")
-    lone = {image: (await gateway.segment(image)).content for image in (CAT, SMALL)}
-    assert [body_of(part) for part in parts(answer)] == [lone[image] for image in images]
+    single = {image: (await gateway.segment(image)).content for image in (CAT, SMALL)}
+    assert [body_of(part) for part in parts(answer)] == [single[image] for image in images]
 
 
 async def test_a_batchs_body_has_its_own_limit() -> None:
@@ -355,7 +355,7 @@ async def test_a_batchs_body_has_its_own_limit() -> None:
         assert "FCNSERVE_MAX_BATCH_BODY_BYTES" in answer.json()["detail"]
 
 
-async def test_times_are_told_for_the_whole_and_for_each_part(gateway: Gateway) -> None:
+async def test_a_batch_and_each_part_have_stage_times(gateway: Gateway) -> None:
     answer = await send(gateway, [CAT, b"hello"])
     good, broken = parts(answer)
     assert names_in(answer.headers["server-timing"]) == ["read", "total"]
@@ -371,7 +371,7 @@ def names_in(timing: str) -> list[str]:
     return [entry.partition(";")[0] for entry in timing.split(", ")]
 
 
-async def test_the_whole_can_be_checked_and_traced(gateway: Gateway) -> None:
+async def test_a_batch_can_be_verified_and_traced(gateway: Gateway) -> None:
     answer = await send(gateway, PHOTOS)
     assert answer.headers["content-digest"] == digest(answer.content)
     assert answer.headers["x-model"] == "fcn8s-lite2@0123456789abcdef"
@@ -402,8 +402,8 @@ async def test_a_hostile_filename_stays_a_filename(gateway: Gateway, name: str) 
 
 
 @given(st.text(st.characters(), max_size=80))
-def test_any_filename_comes_back_as_it_was(name: str) -> None:
-    """All of Unicode, lone surrogates, which no UTF-8 can hold, as question marks."""
+def test_any_filename_is_returned_unchanged(name: str) -> None:
+    """All of Unicode, unpaired surrogates, which no UTF-8 can hold, as question marks."""
     ((found, _),) = read_back([MixedPart({"Content-Type": "x/y", **part_headers(0, name)}, b"")])
     if name.strip():
         expected = name.encode(errors="replace").decode()
@@ -411,7 +411,7 @@ def test_any_filename_comes_back_as_it_was(name: str) -> None:
 
 
 @given(st.lists(st.binary(max_size=200) | st.sampled_from([b"\r\n", b"\n--", b"\r"]), min_size=1))
-def test_any_bytes_come_back_as_they_were(bodies: list[bytes]) -> None:
+def test_any_bytes_are_returned_unchanged(bodies: list[bytes]) -> None:
     read = read_back([MixedPart({"Content-Type": "image/png"}, body) for body in bodies])
     assert [body for _, body in read] == bodies
 
@@ -429,7 +429,7 @@ def read_back(written: Sequence[MixedPart]) -> list[tuple[bytes, bytes]]:
     ]
 
 
-async def test_the_documented_examples_are_what_is_answered(gateway: Gateway) -> None:
+async def test_the_documented_examples_are_real_answers(gateway: Gateway) -> None:
     document = (await gateway.http.get("/openapi.json")).json()
     operation = document["paths"]["/v1/segment/batch"]["post"]
     content = operation["responses"]["200"]["content"]
@@ -451,5 +451,5 @@ async def test_the_documented_examples_are_what_is_answered(gateway: Gateway) ->
     assert form["properties"]["images"]["maxItems"] == MAX_BATCH_IMAGES
 
 
-def test_every_output_is_one_or_the_other() -> None:
+def test_every_output_is_json_or_png() -> None:
     assert {*JSON_OUTPUTS, *PNG_OUTPUTS} == set(Output)

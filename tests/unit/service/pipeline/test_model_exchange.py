@@ -1,4 +1,4 @@
-"""While one model takes another's place, an answer has the legend of the model that it is from."""
+"""While one model replaces another, an answer has the legend of the model that made it."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -18,19 +18,19 @@ SHUFFLED = [f"{name}2" if name != "cat" else "dog" for name in CLASSES]
 
 @dataclass
 class Exchange(FakeTorchServe):
-    """Two models under one name; `photo_of` and `card_of` say which of them answers what."""
+    """Two models under one name; `photo_of` and `card_of` choose which of them answers."""
 
     photo_of: Callable[[int], str] = lambda _: NEW
     card_of: Callable[[int], str] = lambda _: NEW
 
     def answer(self, name: str, body: bytes, options: dict[str, object]) -> web.Response:
-        told = self.photo_of(len(self.photos))
+        digest = self.photo_of(len(self.photos))
         if options.get("output") == "describe":
-            told = self.card_of(len(self.card_requests))
+            digest = self.card_of(len(self.card_requests))
         elif self.calls[-1].is_liveness_probe:
-            told = OLD
-        self.digest = told
-        self.classes = SHUFFLED if told == NEW else CLASSES
+            digest = OLD
+        self.digest = digest
+        self.classes = SHUFFLED if digest == NEW else CLASSES
         return super().answer(name, body, options)
 
 
@@ -63,7 +63,7 @@ async def test_a_late_answer_of_the_old_model_has_the_old_names() -> None:
         assert await names(gateway) == (OLD, {"cat", "dog"})
 
 
-async def test_where_both_tell_their_cards_in_turn_each_answer_finds_its_own() -> None:
+async def test_each_answer_has_the_names_of_its_own_card_while_both_models_answer_in_turn() -> None:
     async with exchanged(
         photo_of=lambda count: (OLD, NEW)[count % 2], card_of=lambda count: (OLD, NEW)[count % 2]
     ) as gateway:
@@ -72,7 +72,7 @@ async def test_where_both_tell_their_cards_in_turn_each_answer_finds_its_own() -
             assert found == ({"cat", "dog"} if model == OLD else {"dog", "dog2"})
 
 
-async def test_a_model_that_went_before_it_told_its_card_has_its_images_segmented_again() -> None:
+async def test_an_image_is_segmented_again_if_its_model_is_gone_before_its_card_was_read() -> None:
     async with exchanged(
         photo_of=lambda count: NEW if count == 1 else OLD, card_of=lambda _: OLD
     ) as gateway:
@@ -80,7 +80,7 @@ async def test_a_model_that_went_before_it_told_its_card_has_its_images_segmente
         assert len(gateway.torchserve.photos) == 2
 
 
-async def test_models_that_always_went_are_no_defect_but_a_reason_to_come_again() -> None:
+async def test_repeated_exchanges_end_in_not_ready_with_retry_after() -> None:
     async with exchanged(card_of=lambda _: OLD) as gateway:
         answer = await gateway.segment(output="summary")
         assert (answer.status_code, answer.json()["code"]) == (503, "not_ready")
@@ -96,7 +96,7 @@ async def test_classes_are_those_of_the_model_that_answers() -> None:
 
 
 @pytest.mark.parametrize("output", ["mask", "confidence"])
-async def test_what_needs_no_legend_waits_for_none(output: str) -> None:
+async def test_an_output_without_legend_needs_no_card(output: str) -> None:
     async with exchanged(card_of=lambda _: OLD) as gateway:
         answer = await gateway.segment(output=output)
         assert (answer.status_code, answer.headers["x-model"][-16:]) == (200, NEW)

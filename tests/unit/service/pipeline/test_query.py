@@ -1,4 +1,4 @@
-"""What a query string and an `Accept` header choose, and what they are refused for."""
+"""What a query string and an `Accept` header choose, and which of them are rejected."""
 
 import time
 from contextlib import suppress
@@ -43,7 +43,7 @@ NAMES = ("background", "cat", "dog")
             "application/json;q=0, application/json;charset=utf-8", Output.rle, id="more-parameters"
         ),
         pytest.param('application/json; charset="UTF-8"', Output.rle, id="quoted-parameter"),
-        pytest.param("*", Output.mask, id="lone-star"),
+        pytest.param("*", Output.mask, id="single-star"),
         pytest.param("*/png, application/json;q=0.1", Output.rle, id="no-such-range"),
         pytest.param("image/png;q=1.5, application/json;q=0.1", Output.rle, id="above-1"),
         pytest.param("image/png;q, application/json;q=0.1", Output.rle, id="no-value"),
@@ -82,7 +82,7 @@ def test_accept_chooses_the_output(accept: str | None, output: Output) -> None:
         *("multipart/mixed", "image/png;q=0.0, image/jpeg;q=0", 'image/png"'),
     ],
 )
-def test_an_accept_that_allows_nothing_is_told_what_can_be_had(accept: str) -> None:
+def test_an_accept_that_allows_no_output_gets_the_list_of_outputs(accept: str) -> None:
     with pytest.raises(NotAcceptableError) as caught:
         negotiate(None, accept)
     assert accept in str(caught.value)
@@ -106,28 +106,28 @@ def test_the_query_outranks_accept(output: Output) -> None:
         pytest.param("image/png, image/jpeg", False, id="png-first"),
         pytest.param("image/png;q=0.5, image/jpeg", True, id="quality"),
         pytest.param("image/jpeg;q=0, */*", False, id="jpeg-excluded"),
-        pytest.param("image/png;q=0.1, image/*", True, id="png-less-welcome"),
+        pytest.param("image/png;q=0.1, image/*", True, id="png-less-accepted"),
         pytest.param("image/png;q=0, */*", True, id="png-excluded"),
-        pytest.param("image/jpeg;q=0.1, image/*", False, id="jpeg-less-welcome"),
+        pytest.param("image/jpeg;q=0.1, image/*", False, id="jpeg-less-accepted"),
         pytest.param("image/*;q=0, image/jpeg;q=0.1", True, id="jpeg-alone"),
         pytest.param("*/*;q=0", False, id="neither"),
         pytest.param("image/*, image/jpeg", True, id="jpeg-named-beside-all"),
     ],
 )
-def test_an_overlay_is_a_jpeg_for_those_who_prefer_it(accept: str | None, jpeg: bool) -> None:
+def test_an_overlay_is_a_jpeg_where_accept_prefers_it(accept: str | None, jpeg: bool) -> None:
     assert negotiate(Output.overlay, accept) == (Output.overlay, jpeg)
 
 
 @pytest.mark.parametrize(
     ("accept", "output"),
     [
-        pytest.param("multipart/mixed", Output.mask, id="mixed"),
+        pytest.param("multipart/mixed", Output.mask, id="multipart-mixed"),
         pytest.param("multipart/*", Output.mask, id="any-multipart"),
         pytest.param("multipart/mixed;q=0.5, application/json", Output.rle, id="quality"),
         pytest.param("multipart/mixed;q=0, image/jpeg", Output.overlay, id="excluded"),
     ],
 )
-def test_a_batch_may_be_asked_for_as_what_it_is(accept: str, output: Output) -> None:
+def test_a_batch_may_be_requested_as_multipart_mixed(accept: str, output: Output) -> None:
     assert negotiate(None, accept, BATCH_MEDIA_OUTPUTS)[0] is output
 
 
@@ -143,7 +143,7 @@ def test_a_header_of_32_kb_is_read_in_one_pass(accept: str) -> None:
     started = time.monotonic()
     with suppress(NotAcceptableError):
         negotiate(None, accept)
-    assert time.monotonic() - started < 2  # what goes back at each character takes minutes
+    assert time.monotonic() - started < 2  # backtracking at each character takes minutes
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_several_lists_of_classes_add_up() -> None:
 @pytest.mark.parametrize(
     "classes", ["", "cat,", "cow", "3", "-1", "1.0", "٢", "²", "9" * 4096, "cat\n\x00", "Cat"]
 )
-def test_a_strange_class_is_told_the_known_ones(classes: str) -> None:
+def test_an_unknown_class_gets_the_list_of_classes(classes: str) -> None:
     with pytest.raises(InvalidOptionError, match=r"background, cat, dog \(ids 0 to 2\)") as caught:
         class_ids([classes], NAMES)
     assert str(caught.value).isascii()

@@ -29,7 +29,7 @@ async def test_any_other_option_is_refused(route: str, name: str) -> None:
         assert f"{name}: given 2 times ('1', '1'); give it once" in answer.json()["detail"]
 
 
-async def test_a_probe_asks_for_one_model() -> None:
+async def test_a_readiness_request_names_one_model() -> None:
     async with running() as gateway:
         answer = await gateway.http.get("/readyz?model=a&model=fcn8s-lite2")
         assert (answer.status_code, answer.json()["code"]) == (422, "invalid_option")

@@ -1,4 +1,4 @@
-"""Whether class 0 is background, another class is, or none: every output says the same of it."""
+"""Whether class 0 is the background, another class is, or none: all outputs agree."""
 
 import io
 import json
@@ -56,9 +56,9 @@ def listed(output: Output, background: int | None, **options: Any) -> dict[int, 
     body = json.loads(answer(output, background, **options))
     found: dict[int, int] = {}
     for entry in body.get("classes") or body.get("segments") or body.get("features") or []:
-        told = entry.get("properties", entry)
-        pixels = told["pixels"] if output is Output.summary else told["area"]
-        found[told["class_id"]] = found.get(told["class_id"], 0) + pixels
+        properties = entry.get("properties", entry)
+        pixels = properties["pixels"] if output is Output.summary else properties["area"]
+        found[properties["class_id"]] = found.get(properties["class_id"], 0) + pixels
     return found
 
 
@@ -104,7 +104,9 @@ def test_with_classes_exactly_these_are_shown_by_every_output(
 
 
 @each_background
-def test_small_regions_go_from_every_output_and_background_stays(background: int | None) -> None:
+def test_small_regions_are_removed_from_every_output_and_background_stays(
+    background: int | None,
+) -> None:
     kept = LABELS.copy()
     for class_id, region in ((0, np.s_[3, 1]), (2, np.s_[:2, 3:5]), (2, np.s_[3, 4])):
         if class_id != background:
@@ -112,7 +114,7 @@ def test_small_regions_go_from_every_output_and_background_stays(background: int
     np.testing.assert_array_equal(image(Output.labels, background, min_area=5), kept)
     expected = {class_id: int((kept == class_id).sum()) for class_id in set(kept.flat) - {VOID}}
     assert listed(Output.summary, background, min_area=5) == expected
-    expected.pop(background, None)  # type: ignore[call-overload]  # None is no key, and that is fine
+    expected.pop(background, None)  # type: ignore[call-overload]  # None is no key: pop returns the default
     for output in (Output.rle, Output.polygons):
         assert listed(output, background, min_area=5) == expected
 
@@ -135,7 +137,7 @@ def test_filtered_pixels_have_vocs_colour_for_void_where_there_is_no_background(
 
 
 @pytest.mark.parametrize("output", Output)
-def test_a_label_that_the_model_has_not_told_of_is_shown_by_its_number(output: Output) -> None:
+def test_a_label_without_a_class_name_is_shown_by_its_number(output: Output) -> None:
     few = Legend(("road", "sky"), PALETTE[:6], 0)
     options = RenderOptions(output, min_area=2, legend=True)
     plane = write_grey_alpha(LABELS, CONFIDENCE)
@@ -146,7 +148,7 @@ def test_a_label_that_the_model_has_not_told_of_is_shown_by_its_number(output: O
         assert b'"class_name":"2"' in body
 
 
-async def test_a_model_without_background_tells_it_on_its_card() -> None:
+async def test_a_model_without_background_has_null_on_its_card() -> None:
     torchserve = FakeTorchServe(background_id=None)
     async with running(torchserve) as gateway:
         card = (await gateway.http.get("/v1/models/fcn8s-lite2")).json()

@@ -1,4 +1,4 @@
-"""An overlay's colours are bright, and no two of them alike."""
+"""An overlay's colours are bright, and each unlike the others."""
 
 import cv2
 import numpy as np
@@ -30,7 +30,7 @@ def in_lab(colours: bytes) -> NDArray[np.float32]:
     ],
 )
 @pytest.mark.parametrize("background", [0, None], ids=str)
-def test_classes_have_bright_colours_that_can_be_told_apart(
+def test_classes_have_bright_and_distinct_colours(
     colours: bytes, apart: int, background: int | None
 ) -> None:
     lab = in_lab(overlay_palette(colours, background))[background is not None :]
@@ -44,7 +44,7 @@ def test_a_background_keeps_its_colour_wherever_it_is() -> None:
     assert overlay_palette(bytes([9, 9, 9, 255, 0, 0, 0, 1, 2]), 2)[6:] == bytes([0, 1, 2])
 
 
-def test_a_hue_stays_where_it_is_free() -> None:
+def test_a_hue_is_kept_where_no_other_class_has_it() -> None:
     colours = overlay_palette(bytes([0, 64, 0, 64, 0, 0]), None)
     assert colours[1] > max(colours[0], colours[2])
     assert colours[3] > max(colours[4], colours[5])

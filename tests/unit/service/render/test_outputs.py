@@ -1,4 +1,4 @@
-"""Every output says the same as the label map it was drawn from."""
+"""Every output agrees with the label map from which it was made."""
 
 import io
 import json
@@ -98,7 +98,7 @@ def flooded(labels: Labels) -> list[tuple[int, int]]:
 
 
 class TestFilters:
-    def test_without_filters_the_labels_come_back_untouched(self) -> None:
+    def test_without_filters_the_labels_are_unchanged(self) -> None:
         labels = some_labels((9, 9))
         assert filter_labels(labels, None, 0, LEGEND) is labels
 
@@ -118,7 +118,7 @@ class TestFilters:
 
     @given(label_maps, st.integers(2, 8))
     @settings(max_examples=60, deadline=None)
-    def test_exactly_the_small_regions_go(self, labels: Labels, min_area: int) -> None:
+    def test_exactly_the_small_regions_are_removed(self, labels: Labels, min_area: int) -> None:
         kept = filter_labels(labels, None, min_area, LEGEND)
         assert np.all((kept == labels) | (kept == 0))
         assert flooded(kept) == [r for r in flooded(labels) if r[1] >= min_area]
@@ -197,7 +197,7 @@ class TestRle:
             assert tuple(segment["bbox"]) == cv2.boundingRect(mask)
             assert segment["class_name"] == LEGEND.class_names[segment["class_id"]]
 
-    def test_background_comes_when_asked_for(self) -> None:
+    def test_background_is_included_when_requested(self) -> None:
         labels = np.array([[0, 1], [0, 2]], np.uint8)
         segments = json.loads(drawn(labels, Output.rle, classes=frozenset({0, 2})).body)["segments"]
         assert [(s["class_id"], s["area"]) for s in segments] == [(0, 3), (2, 1)]
@@ -215,7 +215,7 @@ class TestSummary:
             mask = (labels == found.class_id).astype(np.uint8)
             assert (found.pixels, found.bbox) == (mask.sum(), cv2.boundingRect(mask))
 
-    def test_classes_leave_background_out_unless_they_name_it(self) -> None:
+    def test_background_is_left_out_unless_classes_name_it(self) -> None:
         labels = np.array([[0, 1], [0, 2]], np.uint8)
         for classes, expected in ((frozenset({1}), [1]), (frozenset({0, 1}), [0, 1])):
             answer = json.loads(drawn(labels, Output.summary, classes=classes).body)
@@ -244,7 +244,7 @@ class TestPictures:
                 np.asarray(image), filter_labels(labels, classes, 0, LEGEND)
             )
 
-    def test_filtered_pixels_keep_what_the_model_was_sure_of(self) -> None:
+    def test_filtered_pixels_keep_their_confidence(self) -> None:
         labels = np.array([[0, 1, 2]], np.uint8)
         worker_png = write_grey_alpha(labels, np.array([[90, 91, 92]], np.uint8))
         options = RenderOptions(output=Output.confidence, classes=frozenset({2}))
@@ -281,7 +281,7 @@ class TestOverlay:
         np.testing.assert_array_equal(painted, pixels)
 
     @each_shape
-    def test_a_client_that_takes_jpeg_gets_jpeg(self, shape: tuple[int, int]) -> None:
+    def test_a_client_that_accepts_jpeg_gets_jpeg(self, shape: tuple[int, int]) -> None:
         pixels = np.full((*shape, 3), 120, np.uint8)
         labels = np.zeros(shape, np.uint8)
         answer = drawn(labels, Output.overlay, photo_png(pixels), accept_jpeg=True)
@@ -290,27 +290,27 @@ class TestOverlay:
             assert image.format == "JPEG"
             np.testing.assert_allclose(np.asarray(image), pixels, atol=2)
 
-    def test_a_label_map_of_another_size_is_refused(self) -> None:
+    def test_a_label_map_of_another_size_is_an_error(self) -> None:
         with pytest.raises(ValueError, match="label map"):
             drawn(some_labels((3, 4)), Output.overlay, photo_png(photo_pixels((4, 3))))
 
     @pytest.mark.parametrize("shape", [(1, 1), (1, 3000), (9, 9), (40, 30), (400, 300)], ids=str)
-    def test_a_legend_leaves_the_size_as_it_was(self, shape: tuple[int, int]) -> None:
+    def test_a_legend_does_not_change_the_size(self, shape: tuple[int, int]) -> None:
         labels, pixels = halves(shape), photo_pixels(shape)
         answer = drawn(labels, Output.overlay, photo_png(pixels), legend=True)
         assert pixels_of(answer).shape == pixels.shape
 
-    def test_a_legend_shows_the_colours_of_what_is_painted_and_no_others(self) -> None:
+    def test_a_legend_shows_the_colours_of_the_painted_classes_only(self) -> None:
         labels, pixels = halves((400, 300)), np.zeros((400, 300, 3), np.uint8)
-        with_key, without = (
+        with_legend, without = (
             pixels_of(drawn(labels, Output.overlay, photo_png(pixels), alpha=0, legend=legend))
             for legend in (True, False)
         )
         assert not without.any()
-        shown = {tuple(colour) for colour in with_key.reshape(-1, 3).tolist()}
+        shown = {tuple(colour) for colour in with_legend.reshape(-1, 3).tolist()}
         cat, dog = (tuple(colours_of(LEGEND)[class_id].tolist()) for class_id in (1, 2))
         assert cat in shown
-        assert not with_key[: len(with_key) // 2].any()  # it is at the bottom
+        assert not with_legend[: len(with_legend) // 2].any()  # it is at the bottom
         assert dog not in shown
 
 
@@ -341,7 +341,7 @@ def photo_png(pixels: Labels) -> bytes:
     return file.getvalue()
 
 
-def test_the_answers_bodies_are_what_their_models_document() -> None:
+def test_the_bodies_are_what_their_models_document() -> None:
     labels = some_labels((6, 6))
     for output, model in ((Output.rle, RleAnswer), (Output.polygons, PolygonsAnswer)):
         body = drawn(labels, output).body

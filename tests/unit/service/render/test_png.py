@@ -1,4 +1,4 @@
-"""PNG files are what other readers take them for, and label maps survive the way."""
+"""PNGs are read by other libraries as written, and label maps are unchanged after a round trip."""
 
 import io
 import struct
@@ -90,7 +90,7 @@ def test_as_grey_changes_no_byte_of_the_pixel_data(shape: tuple[int, int]) -> No
     np.testing.assert_array_equal(by_pillow(grey, "L"), labels)
 
 
-def test_as_grey_takes_a_foreign_png_with_transparency() -> None:
+def test_as_grey_accepts_other_encoders_pngs_with_transparency() -> None:
     labels = some_labels((200, 300))
     image = Image.fromarray(labels)
     image.putpalette(PALETTE)
@@ -111,12 +111,12 @@ def test_as_grey_takes_a_foreign_png_with_transparency() -> None:
         pytest.param(saved(Image.new("I;16", (4, 4))), id="sixteen-bit"),
     ],
 )
-def test_what_is_no_label_map_is_refused(body: bytes) -> None:
+def test_other_pngs_are_rejected(body: bytes) -> None:
     with pytest.raises(ValueError, match="PNG"):
         png.read_labels(body)
 
 
-def test_only_an_indexed_png_turns_grey() -> None:
+def test_as_grey_accepts_indexed_pngs_only() -> None:
     with pytest.raises(ValueError, match="indexed"):
         png.as_grey(write_grey(some_labels((4, 4))))
 

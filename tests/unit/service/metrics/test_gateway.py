@@ -1,4 +1,4 @@
-"""Every figure moves when, and only when, what it names happens."""
+"""Each metric counts what it names, and nothing else."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -37,12 +37,12 @@ async def gateway() -> AsyncIterator[Gateway]:
 
 
 async def send_batch(gateway: Gateway, *photos: bytes) -> int:
-    files = [("images", (f"{place}", photo)) for place, photo in enumerate(photos)]
+    files = [("images", (f"{index}", photo)) for index, photo in enumerate(photos)]
     return (await gateway.http.post("/v1/segment/batch", files=files)).status_code
 
 
 def rejections(gateway: Gateway) -> dict[str, float]:
-    """What has been counted, by reason."""
+    """The rejections so far, by reason."""
     return {
         sample.labels["reason"]: sample.value
         for metric in gateway.registry.collect()
@@ -61,7 +61,7 @@ def models_shown(gateway: Gateway) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("output", Output)
-async def test_predicted_pixels_are_the_models_whatever_is_drawn_from_them(
+async def test_predicted_pixels_are_the_models_own_whatever_the_output(
     gateway: Gateway, output: Output
 ) -> None:
     await gateway.segment(CAT, output=output.value, classes="dog")
@@ -70,7 +70,7 @@ async def test_predicted_pixels_are_the_models_whatever_is_drawn_from_them(
     assert gateway.value(PREDICTED, **{"class": "sheep"}) == 0
 
 
-async def test_canaries_are_no_traffic(gateway: Gateway) -> None:
+async def test_liveness_probes_count_as_no_traffic(gateway: Gateway) -> None:
     assert gateway.torchserve.liveness_probes
     for name in ("image_pixels_count", "batch_images_count", "group_fill_ratio_count"):
         assert gateway.value(f"fcnserve_{name}") == 0
@@ -85,7 +85,7 @@ async def test_photos_are_counted_by_their_own_size_once_admitted(gateway: Gatew
     assert gateway.value("fcnserve_image_pixels_sum") == header.height * header.width + 2 * 800
 
 
-async def test_a_passs_fill_is_the_share_of_photo_in_it(gateway: Gateway) -> None:
+async def test_a_forward_passs_fill_ratio_is_its_share_of_photo_pixels(gateway: Gateway) -> None:
     await gateway.segment(CAT)
     valid = gateway.value("fcnserve_valid_pixels_total")
     padded = gateway.value("fcnserve_padded_pixels_total")
@@ -107,7 +107,7 @@ async def test_each_image_of_a_batch_that_gets_a_problem_is_one_rejection(gatewa
     assert rejections(gateway) == {"broken_image": 3, "empty_body": 1}
 
 
-async def test_a_batch_refused_whole_counts_the_images_it_is_known_to_have(
+async def test_a_rejected_batch_counts_its_known_images(
     gateway: Gateway,
 ) -> None:
     files = [("images", ("a", CAT)), ("images", ("b", CAT))]
@@ -117,7 +117,7 @@ async def test_a_batch_refused_whole_counts_the_images_it_is_known_to_have(
     assert rejections(gateway) == {"invalid_option": 2, "too_many_images": 1}
 
 
-async def test_what_may_happen_is_zero_before_it_does(gateway: Gateway) -> None:
+async def test_counters_are_zero_before_their_first_event(gateway: Gateway) -> None:
     """Prometheus computes no rate from a counter that appears with its first event."""
     text = (await gateway.http.get("/metrics")).text.splitlines()
     assert f'{REJECTIONS}{{reason="worker_crashed"}} 0.0' in text
@@ -127,49 +127,49 @@ async def test_what_may_happen_is_zero_before_it_does(gateway: Gateway) -> None:
     assert f"fcnserve_batch_images_count{{{model}}} 0.0" in text
 
 
-async def test_a_worker_that_finds_an_image_broken_rejects_it(gateway: Gateway) -> None:
+async def test_a_broken_image_found_by_the_worker_is_a_rejection(gateway: Gateway) -> None:
     gateway.torchserve.fault = gateway.torchserve.image_problem(BrokenImageError("cut short"))
     await gateway.segment()
     assert rejections(gateway) == {"broken_image": 1}
 
 
-async def test_a_failure_of_ours_is_a_rejection_too(gateway: Gateway) -> None:
+async def test_a_failure_of_the_gateway_is_a_rejection(gateway: Gateway) -> None:
     gateway.torchserve.fault = gateway.torchserve.raw_mask(b"junk")
     await gateway.segment(output="rle")
     assert rejections(gateway) == {"internal_error": 1}
 
 
-async def test_who_leaves_and_who_finds_no_place_are_told_apart() -> None:
+async def test_disconnected_clients_and_busy_rejections_are_counted_separately() -> None:
     async with running(max_in_flight=1) as gateway:
         await gateway.ready()
         gateway.torchserve.fault = gateway.torchserve.hangs
-        impatient = asyncio.create_task(gateway.segment())
+        disconnecting = asyncio.create_task(gateway.segment())
         await until(lambda: gateway.torchserve.photos)
         assert (await gateway.segment()).status_code == 429
-        impatient.cancel()
+        disconnecting.cancel()
         await until(lambda: len(rejections(gateway)) == 2)
         assert rejections(gateway) == {"busy": 1, "client_gone": 1}
 
 
-async def test_saturation_is_images_in_flight_over_their_limit() -> None:
+async def test_the_limit_of_images_in_flight_is_a_metric() -> None:
     async with running(max_in_flight=7) as gateway:
         assert gateway.value("fcnserve_in_flight_limit") == 7
 
 
-async def test_one_process_of_several_takes_its_part_of_every_bound() -> None:
+async def test_one_process_of_several_takes_its_part_of_every_limit() -> None:
     torchserve = FakeTorchServe(batch_size=2)
     async with running(torchserve, max_in_flight=7, gateway_processes=2) as gateway:
         await gateway.ready()
         assert gateway.value("fcnserve_in_flight_limit") == 3
         torchserve.fault = torchserve.hangs
-        asked = [asyncio.create_task(gateway.segment(OTHER)) for _ in range(3)]
+        answers = [asyncio.create_task(gateway.segment(OTHER)) for _ in range(3)]
         await until(lambda: gateway.value("fcnserve_images_handed_over") == 2)
         assert gateway.value("fcnserve_images_waiting") == 1
         assert gateway.value("fcnserve_seconds_waiting") == 32 * 64 / FAKE_PIXELS_PER_S
         assert gateway.value("fcnserve_seconds_handed_over") == 2 * 32 * 64 / FAKE_PIXELS_PER_S
         assert (await gateway.segment(OTHER)).status_code == 429
         torchserve.released.set()
-        assert {answer.status_code for answer in await asyncio.gather(*asked)} == {200}
+        assert {answer.status_code for answer in await asyncio.gather(*answers)} == {200}
 
 
 async def test_a_served_model_is_shown_with_its_card(gateway: Gateway) -> None:
@@ -179,15 +179,15 @@ async def test_a_served_model_is_shown_with_its_card(gateway: Gateway) -> None:
     assert shown == {label: card[label] for label in labels}
 
 
-async def test_an_exchanged_model_takes_the_place_of_the_one_before() -> None:
+async def test_an_exchanged_model_replaces_the_one_before() -> None:
     async with running(ready_window_s=1) as gateway:
         await gateway.ready()
         gateway.torchserve.digest = NEW
         await until(lambda: [shown["digest"] for shown in models_shown(gateway)] == [NEW])
 
 
-async def test_pixels_of_a_model_just_exchanged_get_its_own_class_names() -> None:
-    """They come with the first answer, before the new card has been read."""
+async def test_pixels_of_a_model_just_exchanged_have_its_own_class_names() -> None:
+    """They arrive with the first answer, before the new card has been read."""
     torchserve = FakeTorchServe()
 
     async def renamed(request: web.Request) -> web.StreamResponse:

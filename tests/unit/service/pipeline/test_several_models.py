@@ -1,4 +1,4 @@
-"""Several models behind one gateway: each has its line, its part of the bounds, and its figures."""
+"""Several models behind one gateway: each has its queue, its part of the limits, its metrics."""
 
 import asyncio
 import json
@@ -15,10 +15,10 @@ from tests.support.fakes import CAT, CLASSES, FakeTorchServe, Fault, Gateway, ru
 WINDOW_S = 0.8
 
 
-class House(FakeTorchServe):
-    """Model `a`, and a `b` which has bad days of its own."""
+class FakeModels(FakeTorchServe):
+    """Model `a`, and a `b` with failures of its own."""
 
-    def breaks(self, how: str) -> None:
+    def fail(self, how: str) -> None:
         b_only: Fault = self.hangs if how == "hangs" else self.own_error(int(how))
 
         async def fault(request: web.Request) -> web.StreamResponse:
@@ -32,8 +32,8 @@ class House(FakeTorchServe):
 
 
 @asynccontextmanager
-async def house(**settings: object) -> AsyncIterator[Gateway]:
-    async with running(House(), models="a,b", ready_window_s=WINDOW_S, **settings) as gateway:
+async def several_models(**settings: object) -> AsyncIterator[Gateway]:
+    async with running(FakeModels(), models="a,b", ready_window_s=WINDOW_S, **settings) as gateway:
         yield gateway
 
 
@@ -46,8 +46,8 @@ async def listed(gateway: Gateway) -> list[str]:
     return [card["name"] for card in (await gateway.http.get("/v1/models")).json()]
 
 
-async def test_the_first_is_the_default_and_any_can_be_chosen() -> None:
-    async with house() as gateway:
+async def test_the_first_model_is_the_default_and_any_can_be_chosen() -> None:
+    async with several_models() as gateway:
         await gateway.ready()
         assert (await gateway.segment()).headers["x-model"].startswith("a@")
         assert (await gateway.segment(model="b")).headers["x-model"].startswith("b@")
@@ -58,12 +58,12 @@ async def test_the_first_is_the_default_and_any_can_be_chosen() -> None:
 
 
 @pytest.mark.parametrize("fault", ["404", "503", "hangs"])
-async def test_one_without_workers_takes_no_other_along(fault: str) -> None:
-    async with house(restart_wait_s=1) as gateway:
+async def test_a_model_without_workers_leaves_the_others_ready(fault: str) -> None:
+    async with several_models(restart_wait_s=1) as gateway:
         torchserve = gateway.torchserve
-        assert isinstance(torchserve, House)
+        assert isinstance(torchserve, FakeModels)
         await gateway.ready()
-        torchserve.breaks(fault)
+        torchserve.fail(fault)
 
         async def falls_silent() -> bool:
             assert await ready(gateway) == 200
@@ -79,8 +79,8 @@ async def test_one_without_workers_takes_no_other_along(fault: str) -> None:
 
 
 async def test_a_gateway_is_not_ready_while_one_is_still_starting() -> None:
-    torchserve = House()
-    torchserve.breaks("503")
+    torchserve = FakeModels()
+    torchserve.fail("503")
     async with running(torchserve, models="a,b", ready_window_s=WINDOW_S) as gateway:
         await until(lambda: gateway.components.health.is_alive("a"))
         assert await ready(gateway) == 503
@@ -90,10 +90,10 @@ async def test_a_gateway_is_not_ready_while_one_is_still_starting() -> None:
 
 
 @pytest.mark.parametrize("fault", ["404", "503"])
-async def test_one_that_never_comes_is_not_waited_for_for_ever(fault: str) -> None:
-    """One that TorchServe was not given, not at all; else as long as a restart may take."""
-    torchserve = House()
-    torchserve.breaks(fault)
+async def test_a_model_that_never_starts_is_not_waited_for_forever(fault: str) -> None:
+    """For a restart's time at most; not at all for one that TorchServe was not given."""
+    torchserve = FakeModels()
+    torchserve.fail(fault)
     wait_s = 60 if fault == "404" else 1
     settings = {"ready_window_s": WINDOW_S, "restart_wait_s": wait_s}
     async with running(torchserve, models="a,b", **settings) as gateway:
@@ -105,44 +105,46 @@ async def test_one_that_never_comes_is_not_waited_for_for_ever(fault: str) -> No
             assert "was left out" in answer.json()["detail"]
 
 
-async def test_the_list_has_those_that_answer_and_is_an_error_without_any() -> None:
-    torchserve = House()
-    torchserve.breaks("hangs")
+async def test_the_list_has_the_models_that_answer_and_is_an_error_without_any() -> None:
+    torchserve = FakeModels()
+    torchserve.fail("hangs")
     async with running(torchserve, models="a,b", ready_window_s=WINDOW_S) as gateway:
         assert await listed(gateway) == ["a"]
         torchserve.released.set()
-    torchserve = House()
+    torchserve = FakeModels()
     torchserve.fault = torchserve.own_error(503)
     async with running(torchserve, models="a,b") as gateway:
         answer = await gateway.http.get("/v1/models")
         assert (answer.status_code, answer.json()["code"]) == (503, "not_ready")
 
 
-async def test_one_that_hangs_leaves_places_for_the_others() -> None:
-    async with house(max_in_flight=8) as gateway:
+async def test_a_model_that_hangs_leaves_permits_for_the_others() -> None:
+    async with several_models(max_in_flight=8) as gateway:
         torchserve = gateway.torchserve
-        assert isinstance(torchserve, House)
+        assert isinstance(torchserve, FakeModels)
         await gateway.ready()
-        torchserve.breaks("hangs")
+        torchserve.fail("hangs")
         async with asyncio.TaskGroup() as group:
-            asked = [group.create_task(gateway.segment(model="b")) for _ in range(8)]
-            await until(lambda: gateway.in_flight == 6 and sum(task.done() for task in asked) == 2)
-            refused = next(task for task in asked if task.done()).result()
-            assert (refused.status_code, refused.json()["code"]) == (429, "busy")
-            assert "6 requests are in flight for b; the limit is 6" in refused.json()["detail"]
+            answers = [group.create_task(gateway.segment(model="b")) for _ in range(8)]
+            await until(
+                lambda: gateway.in_flight == 6 and sum(task.done() for task in answers) == 2
+            )
+            rejected = next(task for task in answers if task.done()).result()
+            assert (rejected.status_code, rejected.json()["code"]) == (429, "busy")
+            assert "6 requests are in flight for b; the limit is 6" in rejected.json()["detail"]
             assert gateway.value("fcnserve_images_handed_over", model="b") == 6
             for _ in range(2):
                 assert (await gateway.segment()).status_code == 200
             torchserve.released.set()
 
 
-async def test_one_that_is_busy_leaves_canaries_for_the_others() -> None:
-    async with house() as gateway:
+async def test_a_busy_model_does_not_stop_the_liveness_probes_of_others() -> None:
+    async with several_models() as gateway:
         torchserve = gateway.torchserve
-        assert isinstance(torchserve, House)
+        assert isinstance(torchserve, FakeModels)
         await gateway.ready()
-        torchserve.breaks("hangs")
-        asked = asyncio.create_task(gateway.segment(model="b"))
+        torchserve.fail("hangs")
+        answer = asyncio.create_task(gateway.segment(model="b"))
         await until(lambda: gateway.in_flight == 1)
         seen = len([call for call in torchserve.liveness_probes if call.model == "a"])
 
@@ -154,11 +156,11 @@ async def test_one_that_is_busy_leaves_canaries_for_the_others() -> None:
 
         await until(three_more)
         torchserve.released.set()
-        assert (await asked).status_code == 200
+        assert (await answer).status_code == 200
 
 
 async def test_the_documentation_offers_the_models() -> None:
-    async with house() as gateway:
+    async with several_models() as gateway:
         made = (await gateway.http.get("/openapi.json")).json()
     for path, method in (
         ("/v1/segment", "post"),
@@ -170,8 +172,8 @@ async def test_the_documentation_offers_the_models() -> None:
         assert model["schema"] == {"type": "string", "enum": ["a", "b"]}
 
 
-async def test_figures_tell_the_models_apart() -> None:
-    async with house() as gateway:
+async def test_metrics_are_labelled_by_model() -> None:
+    async with several_models() as gateway:
         await gateway.ready()
         for model in ("a", "b", "b"):
             await gateway.segment(CAT, model=model)
@@ -194,8 +196,10 @@ async def test_figures_tell_the_models_apart() -> None:
         (1, AdmissionLimits(64, 1000, 2000)),
         (2, AdmissionLimits(48, 750, 1500)),
         (4, AdmissionLimits(40, 625, 1250)),
-        (200, AdmissionLimits(64, 602, 1005)),  # too few places to keep one for each
+        (200, AdmissionLimits(64, 602, 1005)),  # too few permits to reserve one for each
     ],
 )
-def test_each_is_kept_a_part_of_every_bound(models: int, limits: AdmissionLimits) -> None:
+def test_a_part_of_every_limit_is_reserved_for_each_model(
+    models: int, limits: AdmissionLimits
+) -> None:
     assert AdmissionLimits(64, 1000, 2000).of_one(models) == limits

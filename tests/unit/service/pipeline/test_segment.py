@@ -1,4 +1,4 @@
-"""The main job against the fake worker: every output, every option, every header of an answer."""
+"""One photo through the gateway, with a fake worker: all outputs, options and response headers."""
 
 import base64
 import hashlib
@@ -121,7 +121,7 @@ async def test_the_filters_hold_for_every_output(gateway: Gateway, output: Outpu
 
 
 @pytest.mark.parametrize(
-    ("asked", "told"),
+    ("query", "sent"),
     [
         pytest.param({}, {}, id="nothing"),
         pytest.param({"output": "mask", "orientation": "exif"}, {}, id="defaults"),
@@ -130,16 +130,16 @@ async def test_the_filters_hold_for_every_output(gateway: Gateway, output: Outpu
         pytest.param({"output": "confidence"}, {"output": "confidence"}, id="confidence"),
         pytest.param({"orientation": "stored"}, {"orientation": "stored"}, id="orientation"),
         pytest.param({"max_side": "64"}, {"max_side": 64}, id="max-side"),
-        pytest.param({"timeout_ms": "9000", "model": "fcn8s-lite2"}, {}, id="not-its-business"),
+        pytest.param({"timeout_ms": "9000", "model": "fcn8s-lite2"}, {}, id="not-for-the-worker"),
     ],
 )
-async def test_the_worker_is_told_what_it_has_to_know_and_no_more(
-    gateway: Gateway, asked: dict[str, str], told: dict[str, Any]
+async def test_the_worker_gets_only_the_options_it_needs(
+    gateway: Gateway, query: dict[str, str], sent: dict[str, Any]
 ) -> None:
-    answer = await gateway.segment(TURNED, **asked)
+    answer = await gateway.segment(TURNED, **query)
     assert answer.status_code == 200
     (call,) = gateway.torchserve.photos
-    options = {"request_id": answer.headers["x-request-id"], **told}
+    options = {"request_id": answer.headers["x-request-id"], **sent}
     assert call.options.pop("cost_s") == pytest.approx(0, abs=1)
     assert (call.model, call.body, call.options) == ("fcn8s-lite2", TURNED, options)
     assert call.headers.keys() == {"Host", "X-Fcnserve-Options", "Content-Type", "Content-Length"}
@@ -155,7 +155,7 @@ async def test_a_turned_photo_has_a_mask_of_its_size(
 
 
 @pytest.mark.parametrize("output", Output)
-async def test_an_answer_can_be_checked_and_traced(gateway: Gateway, output: Output) -> None:
+async def test_an_answer_can_be_verified_and_traced(gateway: Gateway, output: Output) -> None:
     answer = await gateway.segment(output=output, headers={"X-Request-ID": "trace-1"})
     digest = base64.b64encode(hashlib.sha256(answer.content).digest()).decode()
     timing = answer.headers["server-timing"].split(", ")
@@ -166,7 +166,7 @@ async def test_an_answer_can_be_checked_and_traced(gateway: Gateway, output: Out
     assert {"decode;dur=0.15", "forward;dur=0.20"} <= set(timing)
 
 
-async def test_no_header_of_the_workers_side_gets_out(gateway: Gateway) -> None:
+async def test_no_header_of_torchserve_reaches_the_client(gateway: Gateway) -> None:
     answer = await gateway.segment()
     assert answer.headers.keys() == {
         *("content-digest", "content-length", "content-type"),
@@ -193,7 +193,9 @@ async def test_the_default_model_comes_first_and_each_has_its_card() -> None:
 
 
 @pytest.mark.parametrize("output", ["mask", "overlay"])
-async def test_another_digest_has_the_card_read_again(gateway: Gateway, output: str) -> None:
+async def test_an_answer_with_another_digest_makes_the_card_be_read_again(
+    gateway: Gateway, output: str
+) -> None:
     before = len(gateway.torchserve.card_requests)
     gateway.torchserve.digest = "f" * 16
     answer = await gateway.segment(output=output)
@@ -206,6 +208,6 @@ async def test_another_digest_has_the_card_read_again(gateway: Gateway, output: 
 
 async def test_the_first_request_finds_the_card_read(gateway: Gateway) -> None:
     await gateway.segment()
-    # the card, the canary, the photo
+    # the card, the liveness probe, the photo
     assert [call.is_card_request for call in gateway.torchserve.calls[:3]] == [True, False, False]
     assert len(gateway.torchserve.card_requests) == 1

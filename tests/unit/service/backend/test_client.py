@@ -1,0 +1,185 @@
+"""The client of TorchServe: kept connections, answers that break off, exceptions of aiohttp."""
+
+import asyncio
+from asyncio import IncompleteReadError, StreamReader, StreamWriter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+
+import aiohttp
+import pytest
+
+from handlers.shared.wire import MODEL_HEADER, REPORT_HEADER, WorkerOptions
+from service.backend.client import TorchServeClient, translated_errors
+from service.errors import (
+    ConnectionBrokenError,
+    NotReadyError,
+    WorkerCrashedError,
+    WorkerSilentError,
+)
+from tests.support.fakes import free_port, running
+
+
+async def test_connections_to_the_worker_are_kept_open() -> None:
+    async with running() as gateway:
+        await gateway.ready()
+        for _ in range(5):
+            await gateway.segment()
+        connector = gateway.components.segmenter.dispatch.attempts.client._session.connector
+        assert connector is not None
+        assert sum(len(idle) for idle in connector._conns.values()) == 1
+
+
+@dataclass
+class OneAnswerServer:
+    """A server that closes each connection after one answer, or without any."""
+
+    last_bytes: bytes = b""  # sent before it closes
+    answers_first: bool = True
+    requests: int = 0
+
+    async def connected(self, reader: StreamReader, writer: StreamWriter) -> None:
+        for has_answer in (self.answers_first, False):
+            try:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+            except IncompleteReadError:
+                break  # the client has closed the connection
+            await reader.readexactly(int(head.partition("content-length: ")[2].split()[0]))
+            self.requests += 1
+            if not has_answer:
+                writer.write(self.last_bytes)
+                break
+            writer.write(ANSWER)
+        writer.close()
+
+
+REPORT = '{"stages_ms":{},"batch_images":null,"group":null,"class_pixels":{}}'
+
+
+ANSWER = (
+    f"HTTP/1.1 200 OK\r\n{MODEL_HEADER}: m@0\r\n{REPORT_HEADER}: {REPORT}\r\n"
+    "Content-Length: 4\r\n\r\nmask"
+).encode()
+
+
+Handler = Callable[[StreamReader, StreamWriter], Awaitable[None]]
+
+
+def client_of(torchserve: OneAnswerServer) -> AbstractAsyncContextManager[TorchServeClient]:
+    return serving(torchserve.connected)
+
+
+@asynccontextmanager
+async def serving(handler: Handler) -> AsyncIterator[TorchServeClient]:
+    """Run a server of this handler; yields a client of it."""
+    server = await asyncio.start_server(handler, "127.0.0.1", 0)
+    client = TorchServeClient(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    async with server:
+        try:
+            yield client
+        finally:
+            await client.close()
+
+
+async def test_a_request_on_a_kept_connection_that_was_closed_is_repeated() -> None:
+    torchserve = OneAnswerServer()
+    async with client_of(torchserve) as client:
+        for _ in range(3):
+            assert (await client.send("m", b"photo", WorkerOptions(), 10)).body == b"mask"
+    assert torchserve.requests == 5  # the second and the third were sent twice
+
+
+async def test_a_request_on_a_new_connection_that_breaks_is_not_repeated() -> None:
+    torchserve = OneAnswerServer(answers_first=False)
+    async with client_of(torchserve) as client:
+        with pytest.raises(WorkerCrashedError):
+            await client.send("m", b"photo", WorkerOptions(), 10)
+    assert torchserve.requests == 1
+
+
+@pytest.mark.parametrize("begun", [ANSWER[:1], ANSWER[:12], ANSWER[:60], ANSWER[:-2]])
+async def test_a_request_with_a_partial_answer_is_not_repeated(begun: bytes) -> None:
+    torchserve = OneAnswerServer(last_bytes=begun)
+    async with client_of(torchserve) as client:
+        await client.send("m", b"photo", WorkerOptions(), 10)
+        with pytest.raises(WorkerCrashedError):
+            await client.send("m", b"photo", WorkerOptions(), 10)
+    assert torchserve.requests == 2
+
+
+async def test_a_request_is_repeated_only_once() -> None:
+    torchserve = OneAnswerServer()
+    async with client_of(torchserve) as client:
+        await client.send("m", b"photo", WorkerOptions(), 10)
+        torchserve.answers_first = False
+        with pytest.raises(WorkerCrashedError):
+            await client.send("m", b"photo", WorkerOptions(), 10)
+    assert torchserve.requests == 3
+
+
+def subclasses(kind: type[Exception]) -> set[type[Exception]]:
+    """An exception and all that derive from it."""
+    return {kind}.union(*(subclasses(each) for each in kind.__subclasses__()))
+
+
+NO_CONNECTION = subclasses(aiohttp.ClientConnectorError) | {aiohttp.ConnectionTimeoutError}
+NO_ANSWER = {TimeoutError, aiohttp.ServerTimeoutError, aiohttp.SocketTimeoutError}
+ALL = subclasses(aiohttp.ClientError) | {TimeoutError}
+
+
+@pytest.mark.parametrize("kind", sorted(ALL, key=str), ids=lambda kind: kind.__name__)
+def test_every_exception_of_aiohttp_is_translated(kind: type[Exception]) -> None:
+    expected: type[Exception] = ConnectionBrokenError
+    if kind in NO_CONNECTION:
+        expected = NotReadyError
+    elif kind in NO_ANSWER:
+        expected = WorkerSilentError
+    error = kind.__new__(kind)  # each has other arguments
+    with pytest.raises(expected) as caught, translated_errors(timeout_s=10):
+        raise error
+    assert type(caught.value) is expected
+    assert caught.value.__cause__ is error
+    assert "{" not in str(caught.value)
+
+
+def test_other_exceptions_are_not_translated() -> None:
+    with pytest.raises(ZeroDivisionError), translated_errors(timeout_s=10):
+        _ = 1 / 0
+
+
+async def test_a_refused_connection_is_not_ready() -> None:
+    client = TorchServeClient(f"http://127.0.0.1:{free_port()}")
+    with pytest.raises(NotReadyError, match="starting or gone"):
+        await client.send("m", b"photo", WorkerOptions(), 10)
+    await client.close()
+
+
+async def test_a_missing_answer_ends_with_the_attempts_time_limit() -> None:
+    async def hang(_reader: StreamReader, writer: StreamWriter) -> None:
+        await released.wait()
+        writer.close()
+
+    released = asyncio.Event()
+    async with serving(hang) as client:
+        with pytest.raises(WorkerSilentError, match=r"within 0\.1 s"):
+            await client.send("m", b"photo", WorkerOptions(), 0.1)
+        released.set()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(b"junk\r\n\r\n", id="no-http"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", id="bad-length"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 99_999 + b"\r\n\r\n", id="long-header"),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", id="bad-chunk"
+        ),
+        pytest.param(b"HTTP/1.1 302 Found\r\nLocation: gopher://x\r\n\r\n", id="redirect"),
+    ],
+)
+async def test_an_answer_that_is_no_http_is_a_broken_connection(answer: bytes) -> None:
+    server = OneAnswerServer(answers_first=False, last_bytes=answer)
+    async with client_of(server) as client:
+        with pytest.raises(ConnectionBrokenError):
+            await client.send("m", b"photo", WorkerOptions(), 10)
