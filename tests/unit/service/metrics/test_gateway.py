@@ -164,7 +164,7 @@ async def test_one_process_of_several_takes_its_part_of_every_limit() -> None:
         torchserve.fault = torchserve.hangs
         answers = [asyncio.create_task(gateway.segment(OTHER)) for _ in range(3)]
         await until(lambda: gateway.value("fcnserve_images_handed_over") == 2)
-        assert gateway.value("fcnserve_images_waiting") == 1
+        await until(lambda: gateway.value("fcnserve_images_waiting") == 1)
         assert gateway.value("fcnserve_seconds_waiting") == 32 * 64 / FAKE_PIXELS_PER_S
         assert gateway.value("fcnserve_seconds_handed_over") == 2 * 32 * 64 / FAKE_PIXELS_PER_S
         assert (await gateway.segment(OTHER)).status_code == 429
