@@ -1,1 +1,1 @@
-"""Models, one folder each, and the tools around them."""
+"""Models, one folder each; `tools/` holds what creates, trains, checks and packs them."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from loadtest.measure.service import RunningService
 from loadtest.measure.usage import resident_bytes
-from service.all_in_one.run import is_ready
+from service.all_in_one.readiness import is_ready
 
 INTERVAL_S = 1.0
 

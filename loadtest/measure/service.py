@@ -14,8 +14,8 @@ from tempfile import TemporaryDirectory
 from handlers.shared.wire import OPTIONS_HEADER, REPORT_HEADER
 from loadtest.measure.usage import descendants
 from loadtest.traffic.concurrent_clients import Endpoint
-from service.all_in_one.run import child_environment, is_ready
-from service.all_in_one.subservices import command
+from service.all_in_one.readiness import is_ready
+from service.all_in_one.subservices import command, subservice_environment
 from service.settings import ROOT, Settings
 from service.subprocesses import Subprocess, running
 from service.worker.torchserve import free_ports
@@ -66,7 +66,7 @@ def start_service(folder: Path, settings: Mapping[str, str]) -> Iterator[Running
         store = Path(stack.enter_context(TemporaryDirectory(prefix="fcnserve-bench-")))
         (store / folder.name).symlink_to(folder.absolute())
         (port,) = free_ports(1)
-        environment = child_environment(Settings(model_store=store), port)
+        environment = subservice_environment(Settings(model_store=store), port)
         environment["FCNSERVE_THREADS"] = "0"  # this process's own value is for its loops
         environment |= {f"FCNSERVE_{name.upper()}": value for name, value in settings.items()}
         environment |= {"FCNSERVE_MODELS": folder.name}

@@ -1,1 +1,1 @@
-"""`fcnserve serve`: worker and gateway as children of one process, for one machine."""
+"""`fcnserve serve`: supervises worker and gateway as subprocesses, on one machine."""

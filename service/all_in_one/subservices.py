@@ -1,9 +1,11 @@
-"""Worker and gateway as children of `fcnserve serve`: started, started anew when they end, stopped.
+"""Worker and gateway as subprocesses of `fcnserve serve`: started, restarted, stopped.
 
-What ends before the service has been ready once will not fare better the next time: its last log
-lines say what to mend. Later, ending is an accident, and here no container runtime brings it back.
+A subservice that ends before the service was ever ready is not restarted: it would fail again, and
+its last log lines give the reason. One that ends later is restarted, since no container runtime
+does it here. Called by `service.all_in_one.run`; load tests use the environment and the command.
 """
 
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -12,40 +14,41 @@ from dataclasses import dataclass
 
 import structlog
 
-from service.settings import ROOT
+from service.settings import ROOT, Settings
 from service.subprocesses import Subprocess, running
+from service.worker.torchserve import free_ports
 
-MOST_RESTARTS = 5
+MAX_RESTARTS = 5
 FIRST_PAUSE_S = 1.0
-# of running, after which earlier ends count no more
+# a subservice that ran for so long starts with a fresh count of restarts
 HEALTHY_S = 300.0
 
 logger = structlog.get_logger("fcnserve.serve")
 
 
 class SubserviceEndedError(RuntimeError):
-    """Worker or gateway ended by itself; its last log lines say why."""
+    """Worker or gateway ended by itself; its last log lines give the reason."""
 
 
 @dataclass(slots=True)
 class Restarts:
-    """How often something that ends is started again, and after which pause."""
+    """Counts how often a subservice ended, and computes the pause before its restart."""
 
     ends: int = 0
 
     def pause_s(self, ran_s: float) -> float | None:
-        """Seconds until the next start, twice as many each time; None where it is to stay ended."""
+        """Give the seconds until the next start, doubled each time; None after MAX_RESTARTS."""
         self.ends = 1 if ran_s >= HEALTHY_S else self.ends + 1
-        return FIRST_PAUSE_S * 2 ** (self.ends - 1) if self.ends <= MOST_RESTARTS else None
+        return FIRST_PAUSE_S * 2 ** (self.ends - 1) if self.ends <= MAX_RESTARTS else None
 
 
 class Subservice:
     """One `fcnserve` command, kept running."""
 
     def __init__(self, name: str, environment: Mapping[str, str], grace_s: float) -> None:
-        """Take the command's name, and how long it may take to end when it is told to."""
+        """Take the command's name, and the seconds within which it must end after SIGTERM."""
         self.name = name
-        self.child: Subprocess | None = None
+        self.process: Subprocess | None = None
         self._environment = environment
         self._grace_s = grace_s
         self._restarts = Restarts()
@@ -54,24 +57,24 @@ class Subservice:
 
     def start(self) -> None:
         self._starts_at = time.monotonic()
-        self.child = self._stack.enter_context(
+        self.process = self._stack.enter_context(
             running(command(self.name), self._environment, ROOT, self._grace_s)
         )
 
     def stop(self) -> None:
-        """End it, with all that it has started."""
+        """End it, with all processes that it has started."""
         self._stack.close()
-        self.child = None
+        self.process = None
 
-    def keep(self, *, may_restart: bool) -> None:
-        """Start it again if it has ended, once its pause is over; raises HalfEndedError where it
-        is to stay ended.
+    def restart_if_ended(self, *, may_restart: bool) -> None:
+        """Start it again if it has ended, once its pause is over; raises SubserviceEndedError where
+        it must not or cannot be restarted.
         """
-        if self.child is None:
+        if self.process is None:
             if time.monotonic() >= self._starts_at:
                 self.start()
             return
-        if (code := self.child.exit_code()) is None:
+        if (code := self.process.exit_code()) is None:
             return
         self.stop()
         pause_s = self._restarts.pause_s(time.monotonic() - self._starts_at)
@@ -84,6 +87,21 @@ class Subservice:
             "it ended by itself and starts anew", half=self.name, exit_code=code, pause_s=pause_s
         )
         self._starts_at = time.monotonic() + pause_s
+
+
+def subservice_environment(settings: Settings, port: int) -> dict[str, str]:
+    """Give TorchServe free ports, so that several copies of the service run side by side."""
+    (worker_port,) = free_ports(1)
+    return os.environ | {
+        "FCNSERVE_PORT": str(port),
+        # absolute, since subservices run in another folder
+        "FCNSERVE_MODEL_STORE": str(settings.model_store.absolute()),
+        "FCNSERVE_WORKER_HOST": "127.0.0.1",
+        "FCNSERVE_WORKER_PORT": str(worker_port),
+        "FCNSERVE_WORKER_METRICS_PORT": "0",
+        "FCNSERVE_WORKER_STATUS_PORT": "0",
+        "FCNSERVE_TORCHSERVE_URL": f"http://127.0.0.1:{worker_port}",
+    }
 
 
 def command(name: str) -> list[str]:

@@ -1,10 +1,11 @@
-"""`fcnserve model evaluate`: scores a model's folder in this process, or whatever a server serves.
+"""`fcnserve model evaluate`: scores a model's folder in this process, or a model of a server.
 
-Here, and not beside the other model commands, since it asks servers as `fcnserve segment` does.
+It is here, and not in `model_store.tools.cli`, since it sends requests as `fcnserve segment` does,
+and `model_store` must not import `service`. Mounted by `service/cli/main.py`.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from math import isnan
@@ -23,11 +24,13 @@ from service.client.server_url import (
 )
 
 if TYPE_CHECKING:
-    from model_store.tools.dataset.held_out import Chosen
+    from rich.console import Console
+
+    from model_store.tools.dataset.held_out import Selection
     from model_store.tools.evaluate.predict import Predictor
     from model_store.tools.evaluate.report import Subject
 
-    Load = Callable[[], Predictor]
+    LoadPredictor = Callable[[], Predictor]
 
 
 def evaluate(  # noqa: PLR0913 - one argument an option
@@ -58,45 +61,50 @@ def evaluate(  # noqa: PLR0913 - one argument an option
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, or cuda:1; of a folder.")] = "cpu",
     against: Annotated[
-        Path | None, typer.Option(help="An earlier evaluation's folder: what is gained over it.")
+        Path | None, typer.Option(help="An earlier evaluation's folder: print the gain over it.")
     ] = None,
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder of the report and its pictures.")
     ] = Path("evaluation"),
 ) -> None:
     """Score a model on photos with masks: IoU and accuracy, as the FCN paper defines them."""
-    asked = server or model or any(map(os.environ.get, (URL_VARIABLE, PORT_VARIABLE)))
-    if (folder is not None and (server or model)) or not (folder or asked):
-        raise typer.BadParameter(
-            "name a model's folder, or a --server such as http://127.0.0.1:8000; not both"
-        )
-    with told_in_a_line():
-        from model_store.tools.dataset.held_out import choose
+    check_target(folder, server, model)
+    with errors_in_a_line():
+        from model_store.tools.dataset.held_out import select
 
         if against is not None:
             check_earlier(against)
         if folder is not None:
-            subject, load = in_folder(folder, data, device)
+            subject, load = folder_predictor(folder, data, device)
         else:
-            subject, load = behind(server, key, model, data, jobs)
-        judge(subject, load, choose(data, names, folder), size or [1], out)
+            subject, load = server_predictor(server, key, model, data, jobs)
+        score(subject, load, select(data, names, folder), size or [1], out)
         if against is not None:
-            compare(against, out)
+            print_gain(against, out)
+
+
+def check_target(folder: Path | None, server: str | None, model: str | None) -> None:
+    """Raise BadParameter unless either a folder or a server is named."""
+    server_named = server or model or any(map(os.environ.get, (URL_VARIABLE, PORT_VARIABLE)))
+    if (folder is not None and (server or model)) or not (folder or server_named):
+        raise typer.BadParameter(
+            "name a model's folder, or a --server such as http://127.0.0.1:8000; not both"
+        )
 
 
 def check_earlier(against: Path) -> None:
-    """Raise DataError for a folder that is no evaluation's, before any work is done."""
+    """Raise DataError for a folder without an evaluation, before any photo is scored."""
     from model_store.tools.evaluate.gain import read_earlier
 
     read_earlier(against)
 
 
-def in_folder(folder: Path, data: Path, device: str) -> "tuple[Subject, Load]":
-    from model_store.tools.archive.package import checked_config
+def folder_predictor(folder: Path, data: Path, device: str) -> "tuple[Subject, LoadPredictor]":
+    from model_store.tools.archive.model_folder import checked_config
     from model_store.tools.dataset.labelled import Legend
-    from model_store.tools.evaluate.predict import device_of, in_process
+    from model_store.tools.evaluate.device import check_device, device_of
+    from model_store.tools.evaluate.predict import in_process
     from model_store.tools.evaluate.report import Subject
-    from model_store.tools.train.options import check_device
 
     check_device(device)
     config = checked_config(folder)
@@ -105,13 +113,13 @@ def in_folder(folder: Path, data: Path, device: str) -> "tuple[Subject, Load]":
     return subject, lambda: in_process(folder, device)
 
 
-def behind(
+def server_predictor(
     url: str | None, key: str | None, model: str | None, data: Path, jobs: int
-) -> "tuple[Subject, Load]":
+) -> "tuple[Subject, LoadPredictor]":
     from model_store.tools.dataset.labelled import Legend
     from model_store.tools.evaluate.report import Subject
     from service.client.http import Server
-    from service.client.remote_predictor import read_card, through_server
+    from service.client.remote_predictor import read_card, remote_predictor
 
     server = Server(server_url(url), key)
     card = read_card(server, model)
@@ -119,13 +127,18 @@ def behind(
     background = card.get("background_id")
     legend = Legend(card["name"], tuple(card["classes"]), palette, background=background)
     subject = Subject(legend, f"{card['version']} ({card['digest']})", server.url, data.name)
-    return subject, lambda: through_server(server, model, jobs)
+    return subject, lambda: remote_predictor(server, model, jobs)
 
 
-def judge(subject: "Subject", load: "Load", chosen: "Chosen", sizes: list[int], out: Path) -> None:
-    """Read all masks, then score: what is wrong with one is told before anything is done."""
+def score(
+    subject: "Subject",
+    load: "LoadPredictor",
+    selection: "Selection",
+    sizes: Sequence[int],
+    out: Path,
+) -> None:
+    """Read all masks, so that a wrong one is reported before any work; then score."""
     from rich.console import Console
-    from rich.progress import track
 
     from model_store.tools.dataset.labelled import check_photos
     from model_store.tools.dataset.survey import survey
@@ -133,26 +146,27 @@ def judge(subject: "Subject", load: "Load", chosen: "Chosen", sizes: list[int], 
     from model_store.tools.evaluate.run import evaluate
 
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    console.print(f"scoring {chosen.why}")
-    check_photos(chosen.pairs)
-    masks = survey(chosen.pairs, subject.legend)
+    console.print(f"scoring {selection.reason}")
+    check_photos(selection.pairs)
+    masks = survey(selection.pairs, subject.legend)
     console.print(masks.describe())
-    subject = replace(subject, legend=masks.legend, chosen=chosen.why)
-    steps = iter(
-        track(
-            range(len(chosen.pairs) * len(sizes)),
-            "scoring",
-            console=console,
-            disable=not console.is_terminal,
-        )
-    )
-    evaluate(chosen.pairs, subject, load(), sizes, out, photo_done=lambda: next(steps, None))
+    subject = replace(subject, legend=masks.legend, selection=selection.reason)
+    photo_done = progress(console, len(selection.pairs) * len(sizes))
+    evaluate(selection.pairs, subject, load(), sizes, out, photo_done=photo_done)
     typer.echo((out / MARKDOWN_FILE).read_text())
     typer.echo(f"report, confusion matrix and contact sheet are in {out}")
 
 
-def compare(earlier: Path, out: Path) -> None:
-    """Tell what was gained, with its interval."""
+def progress(console: "Console", steps: int) -> Callable[[], object]:
+    """Give a function that advances a bar by one step; without a terminal there is no bar."""
+    from rich.progress import track
+
+    bar = iter(track(range(steps), "scoring", console=console, disable=not console.is_terminal))
+    return lambda: next(bar, None)
+
+
+def print_gain(earlier: Path, out: Path) -> None:
+    """Print what was gained over an earlier evaluation, with its interval."""
     import numpy as np
 
     from model_store.tools.evaluate.gain import gain_over
@@ -167,14 +181,14 @@ def compare(earlier: Path, out: Path) -> None:
 
 
 @contextmanager
-def told_in_a_line() -> Iterator[None]:
-    from handlers.runtime.network import WeightsError
+def errors_in_a_line() -> Iterator[None]:
+    """Print the errors that an evaluation may meet as one line, and exit with 1."""
     from handlers.shared.errors import ProblemError
-    from model_store.tools.cli.errors import told_in_a_line
-    from model_store.tools.dataset.labelled import DataError
-    from model_store.tools.train.options import OptionsError
-    from service.client.http import PhotoFailedError, ServerUnreachableError
+    from model_store.tools.cli.errors import errors_in_a_line
+    from model_store.tools.dataset.errors import DataError
+    from model_store.tools.evaluate.device import DeviceError
+    from service.client.errors import PhotoFailedError, ServerUnreachableError
 
-    of_data = DataError, OptionsError, ProblemError, WeightsError
-    with told_in_a_line(*of_data, BadUrlError, PhotoFailedError, ServerUnreachableError):
+    of_server = BadUrlError, PhotoFailedError, ServerUnreachableError
+    with errors_in_a_line(DataError, DeviceError, ProblemError, *of_server):
         yield

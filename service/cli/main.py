@@ -1,7 +1,8 @@
-"""`fcnserve`, the one command: `serve` runs everything, `gateway` and `worker` run its halves.
+"""`fcnserve`: `serve` runs everything; `gateway` and `worker` run one subservice each.
 
-Containers run the same `gateway` and `worker` as `serve` does. Imports of what is slow, or not
-installed in every image, wait until a command needs them.
+Containers run the same `gateway` and `worker` as `serve` does. Modules that are slow to import, or
+not installed in every image, are imported when a command needs them. The console script
+`fcnserve` calls `main`.
 """
 
 from importlib import import_module
@@ -20,16 +21,15 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},  # its commands inherit them
 )
 app.command()(segment)
-if find_spec("model_store") and find_spec(
-    "model_store.tools.cli"
-):  # not where the gateway runs alone
+# the gateway's image has no model_store
+if find_spec("model_store") and find_spec("model_store.tools.cli"):
     models = import_module("model_store.tools.cli").model
     models.command()(import_module("service.cli.evaluate").evaluate)
     app.add_typer(models, name="model")
 
 
-def tell_version(*, wanted: bool) -> None:
-    if wanted:
+def print_version(*, requested: bool) -> None:
+    if requested:
         typer.echo(f"fcnserve {version('fcnserve')}")
         raise typer.Exit
 
@@ -39,7 +39,7 @@ def fcnserve(
     *,
     _version: Annotated[
         bool,
-        typer.Option("--version", callback=tell_version, is_eager=True, help="Tell the release."),
+        typer.Option("--version", callback=print_version, is_eager=True, help="Print the release."),
     ] = False,
 ) -> None:
     """POST a photo, get its segmentation mask."""
@@ -67,7 +67,7 @@ def gateway() -> None:
 
 @app.command()
 def worker() -> None:
-    """Pack the models where that is due, and run TorchServe with them."""
+    """Pack models whose archives are stale, and run TorchServe with them."""
     from service.worker.run import run
 
     raise typer.Exit(run())
@@ -76,12 +76,12 @@ def worker() -> None:
 @app.command()
 def key(
     name: Annotated[
-        str | None, typer.Argument(help="What the log calls it; its hash unless given.")
+        str | None, typer.Argument(help="Its name in the log; its hash unless given.")
     ] = None,
 ) -> None:
     """Make an API key: it is printed once, and below it its line for FCNSERVE_API_KEYS_FILE.
 
-    What each line is for goes to standard error, so that a script reads the two lines alone.
+    Explanations go to standard error, so that a script reads the two lines alone.
     """
     from service.auth.keys import KeysFileError, make_key
 
@@ -89,14 +89,14 @@ def key(
         secret, made = make_key(name)
     except KeysFileError as error:
         raise typer.BadParameter("names have letters, digits and . _ @ -, up to 64") from error
-    typer.echo("the key, which clients send and which is shown this once:", err=True)
+    typer.echo("the key, which clients send and which is shown only once:", err=True)
     typer.echo(secret)
     typer.echo("its line for the file that FCNSERVE_API_KEYS_FILE names:", err=True)
     typer.echo(made.line)
 
 
 def main() -> None:
-    """Run the command line; a wrong setting is told of in a line, not in a traceback."""
+    """Run the command line; a wrong setting is reported in a line, not in a traceback."""
     try:
         app()
     except ValueError as error:
@@ -108,7 +108,7 @@ def main() -> None:
 
 
 def wrong_settings(error: ValueError) -> list[str]:
-    """Name the variables that are wrong; nothing where the error is another."""
+    """Describe each wrong variable; empty for an error that is not about settings."""
     from pydantic import ValidationError
 
     from service.auth.keys import KeysFileError
@@ -118,11 +118,11 @@ def wrong_settings(error: ValueError) -> list[str]:
     if not isinstance(error, ValidationError) or error.title != "Settings":
         return []
     return [
-        f"FCNSERVE_{'.'.join(map(str, finding['loc'])).upper()}={finding['input']}: "
-        f"{finding['msg']}; see the settings in README.md"
-        if finding["loc"]
-        else finding["msg"].removeprefix("Value error, ")  # of several together, or of a name
-        for finding in error.errors()
+        f"FCNSERVE_{'.'.join(map(str, each['loc'])).upper()}={each['input']}: "
+        f"{each['msg']}; see the settings in README.md"
+        if each["loc"]
+        else each["msg"].removeprefix("Value error, ")  # of several together, or of a name
+        for each in error.errors()
     ]
 
 

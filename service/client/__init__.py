@@ -1,3 +1,1 @@
-"""The client side of the API: what `fcnserve segment` and `fcnserve model evaluate` ask a server
-with.
-"""
+"""The client side of the API, for the commands `fcnserve segment` and `fcnserve model evaluate`."""

@@ -1,8 +1,8 @@
-"""Decides which file each photo's answer goes to, and reads the photos.
+"""Plans the file of each photo's answer, and reads the photos.
 
-In: the names on the command line. Out: one `Job` a photo, checked as a whole before anything is
-sent: no answer overwrites another answer, or a photo, or is named as what it is not. Called by
-`service/cli/segment.py`; `service/client/write.py` writes.
+In: the names on the command line. Out: one `PhotoJob` a photo. The plan is checked before anything
+is sent: no answer overwrites another answer or a photo, or gets the suffix of another format.
+Called by `service.cli.segment` and `service.client.segment`; `service.client.write` writes.
 """
 
 import io
@@ -17,7 +17,7 @@ from service.client.write import is_stream, open_descriptor
 OutputName = Literal["mask", "labels", "overlay", "rle", "polygons", "summary", "confidence"]
 
 STREAM = "-"
-"""Names standard input as a photo, and standard output as OUT."""
+"""The name of standard input as a photo, and of standard output as OUT."""
 
 SUFFIXES: dict[OutputName, tuple[str, ...]] = {
     "mask": (".png",),
@@ -28,54 +28,54 @@ SUFFIXES: dict[OutputName, tuple[str, ...]] = {
     "summary": (".json",),
     "confidence": (".png",),
 }
-"""File name endings by output; the first is used where the command makes the name."""
+"""File suffixes by output; the first is used where the command makes the name."""
 
 _KNOWN_SUFFIXES = frozenset(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
 
 
 class BadNamesError(Exception):
-    """The photos and OUT cannot go together; nothing was sent."""
+    """The photos and OUT do not match; nothing was sent."""
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """One photo and where its answer goes; None is a standard stream."""
+class PhotoJob:
+    """One photo and the target of its answer; None is a standard stream."""
 
     source: Path | None
     target: Path | None
 
     def __str__(self) -> str:
-        """The photo, as messages name it."""
+        """Name the photo for messages."""
         return "standard input" if self.source is None else str(self.source)
 
 
-def plan_jobs(photos: Sequence[str], out: str, output: OutputName) -> list[Job]:
-    """Pair each photo with its file. Raises BadNamesError."""
+def plan_jobs(photos: Sequence[str], out: str, output: OutputName) -> list[PhotoJob]:
+    """Pair each photo with its target; raises BadNamesError."""
     _check_photos(photos)
     if out == STREAM or is_stream(Path(out)):
         return [_into_stream(photos, out)]
-    if _means_folder(photos, out):
+    if _is_folder(photos, out):
         _check_folder(Path(out))
         jobs = [_in_folder(photo, Path(out), SUFFIXES[output][0]) for photo in photos]
     else:
         _check_suffix(out, output)
         if not os.path.exists(out):  # noqa: PTH110 - Path's raises for a name that is too long
             _check_folder(Path(os.path.realpath(out)).parent)
-        jobs = [Job(_source(photos[0]), Path(out))]
+        jobs = [PhotoJob(_source(photos[0]), Path(out))]
     _check_collisions(jobs)
     return jobs
 
 
-def wants_jpeg(job: Job) -> bool:
-    """Whether the answer's file name asks for a JPEG, which overlays may be."""
+def wants_jpeg(job: PhotoJob) -> bool:
+    """Return whether the target's suffix asks for a JPEG; only overlays may be one."""
     return job.target is not None and job.target.suffix.lower() in {".jpg", ".jpeg"}
 
 
-def read_photo(job: Job) -> bytes:
-    """The photo's bytes as they are."""
+def read_photo(job: PhotoJob) -> bytes:
+    """Read the photo's bytes."""
     if job.source is not None:
         return job.source.read_bytes()
-    # unbuffered: a read that Ctrl-C leaves behind holds no lock that the exit would wait for
+    # unbuffered: a read that Ctrl-C abandons holds no lock for which the exit would wait
     return io.FileIO(0, closefd=False).readall()
 
 
@@ -85,28 +85,28 @@ def _check_photos(photos: Sequence[str]) -> None:
             raise BadNamesError(f"{photo} is a folder; name the photos in it, as in {photo}/*.jpg")
 
 
-def _into_stream(photos: Sequence[str], out: str) -> Job:
+def _into_stream(photos: Sequence[str], out: str) -> PhotoJob:
     """Pair one photo with standard output, a device, a FIFO or a descriptor."""
     if len(photos) > 1:
         raise BadNamesError(f"{out} takes one answer, not {len(photos)}: name a folder")
     target = None if out == STREAM else Path(out)
     number = 1 if target is None else open_descriptor(target)
     if number is None:
-        return Job(_source(photos[0]), target)
+        return PhotoJob(_source(photos[0]), target)
     try:
         os.fstat(number)
     except OSError as error:
-        named = "standard output" if target is None else out
-        raise BadNamesError(f"{named} is closed; redirect it, or name a file") from error
-    return Job(_source(photos[0]), target)
+        name = "standard output" if target is None else out
+        raise BadNamesError(f"{name} is closed; redirect it, or name a file") from error
+    return PhotoJob(_source(photos[0]), target)
 
 
 def _source(photo: str) -> Path | None:
     return None if photo == STREAM else Path(photo)
 
 
-def _means_folder(photos: Sequence[str], out: str) -> bool:
-    """Whether answers get names of their own in OUT; raises BadNamesError where it is a file."""
+def _is_folder(photos: Sequence[str], out: str) -> bool:
+    """Return whether OUT is a folder; raises BadNamesError for a file and several photos."""
     if out.endswith(os.sep) or os.path.isdir(out):  # noqa: PTH112 - as above
         return True
     if len(photos) > 1 and (os.path.exists(out) or Path(out).suffix.lower() in _KNOWN_SUFFIXES):  # noqa: PTH110
@@ -117,19 +117,19 @@ def _means_folder(photos: Sequence[str], out: str) -> bool:
 
 
 def _check_folder(folder: Path) -> None:
-    """Raise BadNamesError where answers could not be put into a folder, or it not be made."""
-    there = folder
-    while not os.path.lexists(there) and there != there.parent:
-        there = there.parent
-    if not os.path.isdir(there):  # noqa: PTH112 - as above
-        raise BadNamesError(f"{there} is no folder, so that nothing can be put into {folder}")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise BadNamesError(f"{there} cannot be written to; name another folder, or change it")
+    """Raise BadNamesError where a folder cannot be written to, or cannot be made."""
+    existing = folder
+    while not os.path.lexists(existing) and existing != existing.parent:
+        existing = existing.parent
+    if not os.path.isdir(existing):  # noqa: PTH112 - as above
+        raise BadNamesError(f"{existing} is no folder, so that nothing can be put into {folder}")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise BadNamesError(f"{existing} cannot be written to; name another folder, or change it")
 
 
-def _in_folder(photo: str, folder: Path, suffix: str) -> Job:
+def _in_folder(photo: str, folder: Path, suffix: str) -> PhotoJob:
     stem = "stdin" if photo == STREAM else Path(photo).stem
-    return Job(_source(photo), folder / (stem + suffix))
+    return PhotoJob(_source(photo), folder / (stem + suffix))
 
 
 def _check_suffix(out: str, output: OutputName) -> None:
@@ -145,9 +145,9 @@ def _check_suffix(out: str, output: OutputName) -> None:
     )
 
 
-def _check_collisions(jobs: Sequence[Job]) -> None:
+def _check_collisions(jobs: Sequence[PhotoJob]) -> None:
     photos = {_identity(job.source): job for job in jobs if job.source}
-    taken: dict[object, Job] = {}
+    taken: dict[object, PhotoJob] = {}
     for job in jobs:
         if job.target is None:
             continue
@@ -159,7 +159,7 @@ def _check_collisions(jobs: Sequence[Job]) -> None:
         taken[target] = job
 
 
-def _clash(one: Job, other: Job) -> str:
+def _clash(one: PhotoJob, other: PhotoJob) -> str:
     if one.source == other.source:
         return f"{one} is named twice; name each photo once"
     return (
@@ -169,7 +169,7 @@ def _clash(one: Job, other: Job) -> str:
 
 
 def _identity(file: Path) -> object:
-    """What two names of one file share: links, hard links, and ways to write a path."""
+    """Give one value for all names of a file: links, hard links, and spellings of its path."""
     try:
         found = file.stat()
     except OSError:

@@ -1,16 +1,12 @@
 """One photo's exchange with a running server.
 
-In: the photo's bytes and the options. Out: the answer's bytes, or an error whose text a person
-can act on. A server that is busy or starting is asked again, a bounded number of times.
-Called by `service/cli/segment.py`.
+In: the photo's bytes and the options. Out: the answer's bytes, or an error of
+`service.client.errors`. A request to a busy or starting server is repeated, a bounded number of
+times. Called by `service.client.segment` and `service.client.remote_predictor`.
 """
 
 import asyncio
 import io
-import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -18,24 +14,25 @@ from http import HTTPStatus
 
 import aiohttp
 
+from service.client.errors import (
+    AllRefusedError,
+    PhotoFailedError,
+    check_answer,
+    reason_and_code,
+    translated_errors,
+)
 from service.client.files import OutputName
 
 MAX_TRIES = 5
 MAX_WAIT_S = 30.0
-"""A longer Retry-After is cut to this; a person is waiting."""
+"""A longer Retry-After is cut to this, since a user is waiting."""
 
 ANYTHING = "*/*"
 """An `Accept` that leaves the media type to the output."""
 
 CONNECT_TIMEOUT_S = 10.0
 SILENCE_TIMEOUT_S = 300.0
-"""How long a server may say nothing; a request's own deadline, where given, comes earlier."""
-
-_BUSY = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
-_REDIRECTS = range(300, 400)
-
-_ABOUT_ALL = frozenset({"unauthorized", "model_not_found", "invalid_option", "not_found"})
-"""Codes that say nothing of the photo: the next one would get the same."""
+"""Read timeout; a request's own deadline, where given, comes earlier."""
 
 MEDIA_TYPES: dict[OutputName, str] = {
     "mask": "image/png",
@@ -46,24 +43,12 @@ MEDIA_TYPES: dict[OutputName, str] = {
     "summary": "application/json",
     "polygons": "application/geo+json",
 }
-"""What each output is answered as, unless `Accept` asks for another."""
-
-
-class PhotoFailedError(Exception):
-    """The server gave no answer for this photo; the others are unharmed."""
-
-
-class AllRefusedError(PhotoFailedError):
-    """The server gave no answer for a reason that holds for every photo."""
-
-
-class ServerUnreachableError(Exception):
-    """Nothing listens at the URL, so that no photo can be sent."""
+"""The media type of each output, unless `Accept` asks for another."""
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where photos are sent, and the API key that they are sent with."""
+    """A server's URL, and the API key for it."""
 
     url: str
     key: str | None = field(default=None, repr=False)
@@ -84,20 +69,20 @@ class Query:
     legend: bool | None = None
 
     def parameters(self) -> dict[str, str]:
-        """The query string's parameters."""
+        """Give the query string's parameters."""
         return {name: str(value) for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
 class _Busy:
-    """The server asked to come again."""
+    """The server asked for a later retry."""
 
     wait_s: float
     reason: str
 
 
 def open_session(server: Server, parallel: int, timeout_ms: int | None) -> aiohttp.ClientSession:
-    """A session that holds as many connections as there are requests at a time."""
+    """Open a session of at most `parallel` connections."""
     silence_s = SILENCE_TIMEOUT_S if timeout_ms is None else timeout_ms / 1000 + CONNECT_TIMEOUT_S
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=silence_s)
     headers = {"Authorization": f"Bearer {server.key}"} if server.key else None
@@ -108,7 +93,10 @@ def open_session(server: Server, parallel: int, timeout_ms: int | None) -> aioht
 async def post_photo(
     session: aiohttp.ClientSession, url: str, photo: bytes, query: Query, accept: str = ANYTHING
 ) -> bytes:
-    """The answer's body. Raises PhotoFailedError, ServerUnreachableError."""
+    """Send a photo and return the answer's body.
+
+    Raises PhotoFailedError and ServerUnreachableError.
+    """
     tries = 1
     while isinstance(answer := await _try_once(session, url, photo, query, accept), _Busy):
         if tries == MAX_TRIES:
@@ -121,7 +109,7 @@ async def post_photo(
 async def _try_once(
     session: aiohttp.ClientSession, url: str, photo: bytes, query: Query, accept: str
 ) -> bytes | _Busy:
-    with translated(url):
+    with translated_errors(url):
         try:
             return await _exchange(session, url, photo, query, accept)
         except aiohttp.ServerDisconnectedError:
@@ -141,71 +129,27 @@ async def _exchange(
     ) as response:
         body = await response.read()
         if response.status == HTTPStatus.OK:
-            wanted = MEDIA_TYPES[query.output] if accept == ANYTHING else accept
-            return _checked(url, body, response.content_type, wanted)
+            expected = MEDIA_TYPES[query.output] if accept == ANYTHING else accept
+            return _checked(url, body, response.content_type, expected)
         check_answer(url, response.status, body, response.headers.get("Location", ""))
         return _Busy(
-            retry_after_s(response.headers.get("Retry-After")), _reason(response.status, body)[0]
+            retry_after_s(response.headers.get("Retry-After")),
+            reason_and_code(response.status, body)[0],
         )
 
 
-@contextmanager
-def translated(url: str) -> Iterator[None]:
-    """Translate what aiohttp raises."""
-    try:
-        yield
-    except aiohttp.InvalidURL as error:
-        raise ServerUnreachableError(f"{url} is no URL") from error
-    except aiohttp.ClientSSLError as error:
-        raise ServerUnreachableError(
-            f"no TLS connection to {url}: {error}; where the certificate is your own, let "
-            "SSL_CERT_FILE name the file of its authority; where the server has no TLS, say http://"
-        ) from error
-    except aiohttp.ClientConnectorError as error:
-        raise ServerUnreachableError(
-            f"no fcnserve answers at {url} ({_reason_of(error)}); is the server "
-            "running? start it with: make serve, or name another with --url or FCNSERVE_URL"
-        ) from error
-    except TimeoutError as error:
-        raise PhotoFailedError("the server did not answer in time") from error
-    except aiohttp.ClientError as error:
-        raise PhotoFailedError(f"the exchange with {url} failed: {error}") from error
-
-
-def _reason_of(error: aiohttp.ClientConnectorError) -> str:
-    """The system's words where it has some: asyncio has its own, longer ones."""
-    number = error.errno or 0
-    return os.strerror(number) if number > 0 else error.strerror or str(error.os_error)
-
-
-def check_answer(url: str, status: int, body: bytes, location: str = "") -> None:
-    """Raise PhotoFailedError for an answer that is neither a result nor to be waited for."""
-    if status in _BUSY:
-        return
-    if status in _REDIRECTS:
+def _checked(url: str, body: bytes, media_type: str, expected: str) -> bytes:
+    """Return the body; raises AllRefusedError for an answer of another server, or of a proxy."""
+    if media_type != expected:
         raise AllRefusedError(
-            f"{url} is elsewhere: it redirects to {location}; name that with --url"
-        )
-    reason, code = _reason(status, body)
-    if code is None and status == HTTPStatus.NOT_FOUND:
-        raise AllRefusedError(f"{url} answers 404 as no fcnserve does; name another with --url")
-    if code == "unauthorized":
-        reason += "; give a key with --key or FCNSERVE_KEY"
-    raise (AllRefusedError if code in _ABOUT_ALL else PhotoFailedError)(reason)
-
-
-def _checked(url: str, body: bytes, media_type: str, wanted: str) -> bytes:
-    """Refuse what some other server, or a proxy before ours, says instead of an answer."""
-    if media_type != wanted:
-        raise AllRefusedError(
-            f"{url} answered with {media_type} where fcnserve answers with {wanted}; name another "
-            "server with --url"
+            f"{url} answered with {media_type} where fcnserve answers with {expected}; name "
+            "another server with --url"
         )
     return body
 
 
 def retry_after_s(header: str | None) -> float:
-    """Seconds to wait, from a Retry-After of either form (RFC 9110, 10.2.3); 1 where it is none."""
+    """Read the seconds of a Retry-After of either form (RFC 9110, 10.2.3); 1 if there is none."""
     if header is None:
         return 1.0
     if header.strip().isdecimal():
@@ -215,13 +159,3 @@ def retry_after_s(header: str | None) -> float:
     except (TypeError, ValueError):
         return 1.0
     return min(max(wait_s, 0.0), MAX_WAIT_S)
-
-
-def _reason(status: int, body: bytes) -> tuple[str, str | None]:
-    """The problem's own words and code; of an answer that is no problem document, its status."""
-    try:
-        problem = json.loads(body)
-        code = str(problem["code"])
-        return f"{problem['detail']} [{code}]", code
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return f"the server answered {status} without a reason", None

@@ -1,6 +1,6 @@
-"""A running server as a predictor: photos' bytes in, the labels that it answers with out.
+"""A running server as a predictor: photos' bytes in, the labels of its answers out.
 
-For `fcnserve model evaluate --server`; the model's card comes from the server, too.
+Called by `fcnserve model evaluate --server`, which also reads the model's card from the server.
 """
 
 import asyncio
@@ -16,24 +16,21 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from service.client.http import (
+from service.client.errors import (
     PhotoFailedError,
-    Query,
-    Server,
     ServerUnreachableError,
     check_answer,
-    open_session,
-    post_photo,
-    translated,
+    translated_errors,
 )
+from service.client.http import Query, Server, open_session, post_photo
 
 Labels = NDArray[np.uint8]
 
 
 def read_card(server: Server, model: str | None) -> dict[str, Any]:
-    """Ask for a model's card, the default one's unless named.
+    """Read a model's card; without a name, that of the server's default model.
 
-    Raises ServerUnreachableError, and PhotoFailedError for a model that is not there.
+    Raises ServerUnreachableError, and PhotoFailedError for an unknown model.
     """
     return asyncio.run(_read_card(server, model))
 
@@ -41,7 +38,7 @@ def read_card(server: Server, model: str | None) -> dict[str, Any]:
 async def _read_card(server: Server, model: str | None) -> dict[str, Any]:
     url = f"{server.url}/v1/models" + (f"/{quote(model, safe='')}" if model else "")
     async with open_session(server, 1, None) as session:
-        with translated(server.url):
+        with translated_errors(server.url):
             async with session.get(url, allow_redirects=False) as response:
                 body, location = await response.read(), response.headers.get("Location", "")
     if response.status != HTTPStatus.OK:
@@ -55,21 +52,21 @@ async def _read_card(server: Server, model: str | None) -> dict[str, Any]:
         return card
     except (ValueError, LookupError, TypeError) as error:
         raise ServerUnreachableError(
-            f"{url} is not answered as fcnserve does; name another server with --url"
+            f"{url} does not answer as fcnserve does; name another server with --url"
         ) from error
 
 
-def through_server(
-    server: Server, model: str | None, at_a_time: int
+def remote_predictor(
+    server: Server, model: str | None, parallel: int
 ) -> Callable[[Iterable[bytes]], Iterator[Labels]]:
-    """Give a predictor that has as many requests under way; raises what `post_photo` raises."""
+    """Give a predictor with `parallel` requests at a time; raises what `post_photo` raises."""
     query = Query(output="labels", model=model)
 
     def predict(bodies: Iterable[bytes]) -> Iterator[Labels]:
-        left = iter(bodies)
+        remaining = iter(bodies)
         with asyncio.Runner() as runner:
-            while some := list(islice(left, at_a_time)):
-                for answer in runner.run(_post_all(server, some, query)):
+            while batch := list(islice(remaining, parallel)):
+                for answer in runner.run(_post_all(server, batch, query)):
                     with Image.open(io.BytesIO(answer)) as image:
                         yield np.asarray(image)
 

@@ -1,6 +1,6 @@
-"""Where the commands that ask a server find it: `--url`, else FCNSERVE_URL, else this machine.
+"""The server's URL for the commands that send requests: `--url`, else FCNSERVE_URL, else localhost.
 
-In: what was typed, and the environment. Out: a URL that a route can be put behind. Called by
+In: the option, and the environment. Out: a URL without a route. Called by
 `service/cli/segment.py` and `service/cli/evaluate.py`.
 """
 
@@ -10,40 +10,40 @@ from urllib.parse import urlsplit
 
 URL_VARIABLE, PORT_VARIABLE, KEY_VARIABLE = "FCNSERVE_URL", "FCNSERVE_PORT", "FCNSERVE_KEY"
 URL_HELP = f"The running server; {URL_VARIABLE}, or http://127.0.0.1:{PORT_VARIABLE} unless given."
-USUAL_PORT = "8000"
+DEFAULT_PORT = "8000"
 LAST_PORT = 65535
 
 
 class BadUrlError(ValueError):
-    """What was given names no server."""
+    """The given URL or port names no server."""
 
 
 def server_url(given: str | None, environment: Mapping[str, str] = os.environ) -> str:
-    """Choose and check; raises BadUrlError. FCNSERVE_URL may be read before, as `given`."""
-    return base_url(given or environment.get(URL_VARIABLE) or _on_this_machine(environment))
+    """Choose and check the URL; raises BadUrlError. `given` may come from FCNSERVE_URL already."""
+    return base_url(given or environment.get(URL_VARIABLE) or _local_url(environment))
 
 
 def base_url(url: str) -> str:
-    """The URL with a scheme and without a slash at its end; raises BadUrlError."""
-    whole = (url if "://" in url else f"http://{url}").rstrip("/")
+    """Give the URL a scheme, and remove a slash at its end; raises BadUrlError."""
+    full = (url if "://" in url else f"http://{url}").rstrip("/")
     try:
-        parts = urlsplit(whole)
-        named = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-    except ValueError:  # brackets that do not match, or a port that is no number
-        named = False
-    if not named or parts.query or parts.fragment or any(each.isspace() for each in whole):
+        parts = urlsplit(full)
+        valid = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:  # unmatched brackets, or a port that is no number
+        valid = False
+    if not valid or parts.query or parts.fragment or any(each.isspace() for each in full):
         raise BadUrlError(f"{url!r} is no server's URL; one is {_EXAMPLE} or https://example.org")
-    return whole
+    return full
 
 
-_EXAMPLE = f"http://127.0.0.1:{USUAL_PORT}"
+_EXAMPLE = f"http://127.0.0.1:{DEFAULT_PORT}"
 
 
-def _on_this_machine(environment: Mapping[str, str]) -> str:
-    port = environment.get(PORT_VARIABLE) or USUAL_PORT
+def _local_url(environment: Mapping[str, str]) -> str:
+    port = environment.get(PORT_VARIABLE) or DEFAULT_PORT
     if not (port.isascii() and port.isdecimal() and 0 < int(port) <= LAST_PORT):
         raise BadUrlError(
-            f"{PORT_VARIABLE}={port} is no port that a server can be asked at: set it to 1 to "
+            f"{PORT_VARIABLE}={port} is no port of a server: set it to 1 to "
             f"{LAST_PORT}, or give --url or {URL_VARIABLE}"
         )
     return f"http://127.0.0.1:{port}"

@@ -1,8 +1,8 @@
-"""Writes an answer to what `-o` names, as `cp` does: devices, FIFOs and links stay what they are.
+"""Writes an answer to the target of `-o`, as `cp` does: devices, FIFOs and links stay such.
 
-In: a name and bytes. A regular file is replaced whole or not at all, where that is not seen
-otherwise; where it would be (further hard links, another owner, extended attributes) it is written
-in place. Called by `service/cli/segment.py`.
+In: a name and bytes. A regular file is replaced atomically where the replacement is like the
+original; otherwise (more hard links, another owner, extended attributes) it is written in place.
+Called by `service.client.segment`.
 """
 
 import os
@@ -11,15 +11,15 @@ import stat
 from pathlib import Path
 
 MAX_LINKS = 40
-"""As many as Linux follows."""
+"""The limit of Linux."""
 
 _OPEN_FILES = "/proc/self/fd"
 _LABELS = frozenset({"security.selinux"})
-"""Attributes that the system gives a new file by itself."""
+"""Extended attributes that the system itself adds to a new file."""
 
 
 def is_stream(target: Path) -> bool:
-    """Whether bytes go through what is named, rather than stay in it."""
+    """Return whether the target passes bytes on (a pipe, a device), rather than stores them."""
     if open_descriptor(target) is not None:
         return True
     try:
@@ -30,10 +30,10 @@ def is_stream(target: Path) -> bool:
 
 
 def open_descriptor(target: Path) -> int | None:
-    """Read N of /dev/fd/N, /dev/stdout and links to them; None for all else.
+    """Read N of /dev/fd/N, /dev/stdout and links to them; None for all other targets.
 
-    They are written through that descriptor: opened by name, a file behind it would be cut to
-    nothing, and one that was opened to append would not be appended to.
+    They are written through that descriptor: opening them by name would truncate a file behind it,
+    and would not append to one that was opened to append.
     """
     open_files = os.path.realpath(_OPEN_FILES)
     step = os.fspath(target)
@@ -42,7 +42,7 @@ def open_descriptor(target: Path) -> int | None:
         folder = os.path.realpath(folder)
         if folder == open_files and name.isascii() and name.isdecimal():
             return int(name)
-        step = os.path.join(folder, name)  # noqa: PTH118 - one spelling all along
+        step = os.path.join(folder, name)  # noqa: PTH118 - one style throughout
         if not os.path.islink(step):  # noqa: PTH114 - Path's raises for a name that is too long
             return None
         step = os.path.join(folder, os.readlink(step))  # noqa: PTH115, PTH118
@@ -50,12 +50,12 @@ def open_descriptor(target: Path) -> int | None:
 
 
 def write_answer(target: Path | None, body: bytes) -> None:
-    """Write to a name, or to standard output; raises OSError, which has the name."""
+    """Write to a target, or to standard output; raises OSError with the target's name."""
     try:
         _write(target, body)
-    except OSError as error:  # of a draft, or of a descriptor, which has none
-        named = "standard output" if target is None else str(target)
-        raise OSError(error.errno, error.strerror, named) from error
+    except OSError as error:  # its own name is a draft's, or is missing for a descriptor
+        name = "standard output" if target is None else str(target)
+        raise OSError(error.errno, error.strerror, name) from error
 
 
 def _write(target: Path | None, body: bytes) -> None:
@@ -64,30 +64,30 @@ def _write(target: Path | None, body: bytes) -> None:
     elif (descriptor := open_descriptor(target)) is not None:
         _write_all(descriptor, body)
     else:
-        _write_file(Path(os.path.realpath(target)), body)  # a link stays, what it names is written
+        _write_file(Path(os.path.realpath(target)), body)  # the link stays, its target is written
 
 
 def _write_file(file: Path, body: bytes) -> None:
     try:
-        there = file.stat()
+        existing = file.stat()
     except FileNotFoundError:
         file.parent.mkdir(parents=True, exist_ok=True)
         _replace(file, body)
         return
-    if not _is_plain(file, there) or not _replaced_alike(file, body, there):
+    if not _is_plain(file, existing) or not _replaced_alike(file, body, existing):
         file.write_bytes(body)
 
 
 def _write_all(descriptor: int, body: bytes) -> None:
-    """Write without a buffer, which would fail once more when the program ends."""
-    left = memoryview(body)
-    while left:
-        left = left[os.write(descriptor, left) :]
+    """Write without a buffer, whose flush would fail a second time when the program ends."""
+    remaining = memoryview(body)
+    while remaining:
+        remaining = remaining[os.write(descriptor, remaining) :]
 
 
-def _is_plain(file: Path, there: os.stat_result) -> bool:
-    """Whether a new file with the same mode is all that this one is."""
-    if not stat.S_ISREG(there.st_mode) or there.st_nlink > 1 or not os.access(file, os.W_OK):
+def _is_plain(file: Path, existing: os.stat_result) -> bool:
+    """Return whether a new file of the same mode and owner could replace this one unnoticed."""
+    if not stat.S_ISREG(existing.st_mode) or existing.st_nlink > 1 or not os.access(file, os.W_OK):
         return False
     try:
         return _LABELS.issuperset(os.listxattr(file))
@@ -95,25 +95,26 @@ def _is_plain(file: Path, there: os.stat_result) -> bool:
         return True
 
 
-def _replaced_alike(file: Path, body: bytes, there: os.stat_result) -> bool:
-    """Replace a file by one of the same mode; False where that cannot be had here."""
+def _replaced_alike(file: Path, body: bytes, existing: os.stat_result) -> bool:
+    """Replace a file by one of the same mode and owner; False without the permissions for it."""
     try:
-        _replace(file, body, there)
-    except PermissionError:  # a folder that takes no new files, or a file of someone else
+        _replace(file, body, existing)
+    except PermissionError:  # a folder that is not writable, or a file of another owner
         return False
     return True
 
 
-def _replace(file: Path, body: bytes, there: os.stat_result | None = None) -> None:
-    """Write beside a file, then rename. The draft's name is short: the file's may be the longest
-    that there can be.
+def _replace(file: Path, body: bytes, existing: os.stat_result | None = None) -> None:
+    """Write beside a file, then rename.
+
+    The draft has a short name, since the file's own may have the maximum length.
     """
     draft = file.with_name(f".{secrets.token_hex(6)}.part")
     try:
         with draft.open("xb") as opened:
-            if there is not None:
-                os.fchown(opened.fileno(), there.st_uid, there.st_gid)
-                os.fchmod(opened.fileno(), stat.S_IMODE(there.st_mode))
+            if existing is not None:
+                os.fchown(opened.fileno(), existing.st_uid, existing.st_gid)
+                os.fchmod(opened.fileno(), stat.S_IMODE(existing.st_mode))
             opened.write(body)
         draft.replace(file)
     finally:

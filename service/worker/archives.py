@@ -12,7 +12,9 @@ from zipfile import ZipFile
 
 import structlog
 
-from model_store.tools.archive.package import check_archive, checked_config, package
+from model_store.tools.archive.model_folder import checked_config
+from model_store.tools.archive.package import package
+from model_store.tools.archive.read import check_archive
 from service.settings import Settings
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

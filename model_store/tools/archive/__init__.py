@@ -1,1 +1,1 @@
-"""Packs a model folder into a TorchServe archive, and lists what a model store holds."""
+"""Reads model folders, packs them into TorchServe archives, and lists a model store."""

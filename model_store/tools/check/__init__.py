@@ -1,1 +1,1 @@
-"""What is wrong with a model folder, and what it makes of a photo."""
+"""Checks a model folder, and segments a photo with it."""

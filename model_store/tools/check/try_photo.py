@@ -1,4 +1,7 @@
-"""A photo through a model folder, in this process, as a worker does it; called by `model check`."""
+"""A model folder and a photo in, the mask, the classes and the time taken out.
+
+The photo goes through the worker's pipeline in this process. Called by `fcnserve model check`.
+"""
 
 import time
 from collections.abc import Sequence
@@ -18,37 +21,38 @@ from handlers.runtime.warm_up import warm_up
 from handlers.shared.errors import read_problem
 from handlers.shared.wire import PNG_MEDIA_TYPE
 
-# of which the fastest counts: others may use the machine too
+# the fastest counts, since other programs may use the machine too
 REPEATS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """A class in a photo."""
+class ClassShare:
+    """A class in a photo, and the part of the pixels that it covers."""
 
     name: str
     share: float
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
-    """A photo's mask, how long it took, and what it shows, the largest first."""
+class PhotoResult:
+    """A photo's mask, the time taken, and the classes in it, the largest first."""
 
     mask: bytes  # an indexed PNG
     load_s: float
     photo_ms: float
-    runs_on: str
-    seen: Sequence[Seen]
+    numerics: str  # device and precision
+    classes: Sequence[ClassShare]
 
 
-def try_photo(folder: Path, config: ModelConfig, photo: bytes) -> Trial:
+def try_photo(folder: Path, config: ModelConfig, photo: bytes) -> PhotoResult:
     """Load the network and segment; raises ProblemError for a broken photo."""
     started = time.perf_counter()
     pipeline = load(folder, config)
     load_s = time.perf_counter() - started
     answer = segment(pipeline, photo)  # the first of a size prepares its kernels
     photo_ms = min(timed_ms(pipeline, photo) for _ in range(REPEATS))
-    return Trial(answer.body, load_s, photo_ms, pipeline.card.numerics, seen(answer, config))
+    numerics = pipeline.card.numerics
+    return PhotoResult(answer.body, load_s, photo_ms, numerics, class_shares(answer, config))
 
 
 def timed_ms(pipeline: Pipeline, photo: bytes) -> float:
@@ -58,7 +62,7 @@ def timed_ms(pipeline: Pipeline, photo: bytes) -> float:
 
 
 def load(folder: Path, config: ModelConfig) -> Pipeline:
-    """Load as `Pipeline.load` does, without trying passes of several photos: here is but one."""
+    """Load as `Pipeline.load` does, without warming up batches of several photos."""
     network = Network.on(choose_device(gpu_id(), config.precision), config, folder)
     costs = warm_up(network, Batching(ladder=Ladder(cpu=(), cuda=())))
     card = model_card(config, folder, network.device, measure_rates(network, costs))
@@ -76,8 +80,8 @@ def segment(pipeline: Pipeline, photo: bytes) -> Answer:
     return answer
 
 
-def seen(answer: Answer, config: ModelConfig) -> list[Seen]:
+def class_shares(answer: Answer, config: ModelConfig) -> list[ClassShare]:
     counts = answer.report.class_pixels
     total = sum(counts.values())
     largest_first = sorted(counts.items(), key=lambda each: -each[1])
-    return [Seen(config.classes[number], pixels / total) for number, pixels in largest_first]
+    return [ClassShare(config.classes[number], pixels / total) for number, pixels in largest_first]

@@ -1,13 +1,13 @@
-"""`fcnserve model ...`: a command a file, mounted by `service/cli/main.py` where `model_store` is.
+"""`fcnserve model ...`: one file a command; `service/cli/main.py` mounts it.
 
-Nothing here imports torch before a command runs: help is there without it.
+No module here imports torch before a command runs, so that `--help` works without it.
 """
 
 import typer
 
 from model_store.tools.cli.check import check
 from model_store.tools.cli.convert import convert
-from model_store.tools.cli.listing import list_models
+from model_store.tools.cli.list_models import list_models
 from model_store.tools.cli.new import new
 from model_store.tools.cli.package import package
 from model_store.tools.cli.toy import toy

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from model_store.tools.cli.errors import told_in_a_line
+from model_store.tools.cli.errors import errors_in_a_line
 
 
 def convert(
@@ -17,7 +17,7 @@ def convert(
         str, typer.Option(help="The classes' names, separated by commas; VOC's unless given.")
     ] = "",
     stride: Annotated[
-        Literal[32, 16, 8], typer.Option(help="Classifiers: of the scores of the FCN to begin.")
+        Literal[32, 16, 8], typer.Option(help="Classifiers: stride of the new FCN's scores.")
     ] = 32,
     skips: Annotated[
         Literal["project", "expand"],
@@ -33,17 +33,19 @@ def convert(
 ) -> None:
     """Make a model folder of a checkpoint: a VGG16 or Lite classifier, a published FCN, ours."""
     from handlers.net.options import LiteOptions
-    from model_store.tools.convert.architecture import Wish
+    from model_store.tools.convert.architecture import ConvertOptions
     from model_store.tools.convert.convert import convert
     from model_store.tools.convert.state_dict import CheckpointError
 
     names = [name.strip() for name in classes.split(",")] if classes else []
-    wish = Wish(
+    options = ConvertOptions(
         stride=stride,
         lite=LiteOptions(skips=skips),
         same_padding=same_padding,
         at_once=at_once,
     )
-    with told_in_a_line(CheckpointError):
-        found, config = convert(checkpoint, to, wish, names)
-    typer.echo(f"{to}: {config.architecture} with {found.classes} classes, from {found.what}")
+    with errors_in_a_line(CheckpointError):
+        source, config = convert(checkpoint, to, options, names)
+    typer.echo(
+        f"{to}: {config.architecture} with {source.classes} classes, from {source.description}"
+    )

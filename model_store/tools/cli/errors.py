@@ -1,4 +1,7 @@
-"""What cannot be done is told in a line on stderr, with exit code 1; the rest is a traceback."""
+"""A command's expected errors in, one line on stderr and exit code 1 out.
+
+Other errors keep their traceback. Every command of `fcnserve model` runs inside `errors_in_a_line`.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,22 +10,20 @@ import typer
 
 
 @contextmanager
-def told_in_a_line(*more: type[Exception]) -> Iterator[None]:
-    """End the command for a folder that is no model's, for files that cannot be used, and for
-    what else a command names.
-    """
-    from model_store.tools.archive.package import ModelFolderError
+def errors_in_a_line(*more: type[Exception]) -> Iterator[None]:
+    """Print ModelFolderError, OSError and the command's own errors `more`, and exit with 1."""
+    from model_store.tools.archive.model_folder import ModelFolderError
 
-    refused: tuple[type[Exception], ...] = (ModelFolderError, OSError, *more)
+    expected: tuple[type[Exception], ...] = (ModelFolderError, OSError, *more)
     try:
         yield
-    except refused as error:
-        typer.echo(words(error), err=True)
+    except expected as error:
+        typer.echo(message_of(error), err=True)
         raise typer.Exit(1) from error
 
 
-def words(error: Exception) -> str:
-    """Write the system's own errors as file and reason, the others as they are."""
+def message_of(error: Exception) -> str:
+    """Format an error of the operating system as file and reason, any other as its own text."""
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     return str(error)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from model_store.tools.cli.errors import told_in_a_line
+from model_store.tools.cli.errors import errors_in_a_line
 
 
 def new(
@@ -19,7 +19,7 @@ def new(
     start: Annotated[
         str,
         typer.Option(
-            help="What to begin with: `imagenet`, a model's folder or a checkpoint; the model that "
+            help="Initial weights: `imagenet`, a model's folder or a checkpoint; the model that "
             "comes with fcnserve unless given."
         ),
     ] = "",
@@ -29,13 +29,13 @@ def new(
 ) -> None:
     """Make a model folder for classes of your own: model.yaml, weights to train, a card."""
     from model_store.tools.convert.state_dict import CheckpointError
-    from model_store.tools.create.create import new
+    from model_store.tools.create.create import create_model
 
     names = [name.strip() for name in classes.split(",")]
-    with told_in_a_line(CheckpointError):
-        made = new(folder, names, start, architecture)
+    with errors_in_a_line(CheckpointError):
+        made = create_model(folder, names, start, architecture)
     count = len(made.config.classes)
-    typer.echo(f"{folder}: {made.config.architecture} with {count} classes, from {made.what}")
-    if made.unlearned:
-        typer.echo(f"yet to be learned: {', '.join(made.unlearned)}")
+    typer.echo(f"{folder}: {made.config.architecture} with {count} classes, from {made.start}")
+    if made.untrained:
+        typer.echo(f"yet to be trained: {', '.join(made.untrained)}")
     typer.echo(f"next: fcnserve model train {folder} --data FOLDER-OF-PHOTOS-AND-MASKS")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from model_store.tools.cli.errors import told_in_a_line
+from model_store.tools.cli.errors import errors_in_a_line
 
 
 def package(
@@ -15,7 +15,7 @@ def package(
     ] = None,
 ) -> None:
     """Pack a model folder and the worker's code into an archive for TorchServe."""
-    with told_in_a_line():
+    with errors_in_a_line():
         from model_store.tools.archive.package import package
 
         typer.echo(package(folder, store or folder.resolve().parent))

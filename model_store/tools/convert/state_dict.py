@@ -1,4 +1,7 @@
-"""A checkpoint file in, its tensors by name out; code that a file may hold is never run."""
+"""A checkpoint file in, its tensors by name out; code that a file may hold is never run.
+
+Called by `convert`, `check`, `create` and `weights`.
+"""
 
 import pickle
 import struct
@@ -14,36 +17,36 @@ from torch import Tensor
 
 Tensors = dict[str, Tensor]
 
-# where training scripts put a network's state beside the optimiser's
+# keys under which training scripts store a network's state dict beside the optimiser's
 WRAPPINGS = ("model_state_dict", "state_dict", "model")
-# what the readers raise for files that are none, broken, or hold more than tensors
+# what the readers raise for files that are no checkpoint, broken, or hold more than tensors
 UNREADABLE = (
     *(SafetensorError, pickle.UnpicklingError, RuntimeError, ValueError, TypeError, LookupError),
     *(AttributeError, AssertionError, EOFError, OSError, struct.error),
 )
-# of torch.nn.DataParallel
+# the prefix that torch.nn.DataParallel adds
 PARALLEL = "module."
 
 
-class Unread:
-    """Stands for a number of numpy, such as a score that training wrote beside the weights."""
+class IgnoredNumber:
+    """Replaces a numpy number, such as a score that training stored beside the weights."""
 
     def __init__(self, *_parts: object) -> None:
-        """Take what numpy would make it of."""
+        """Accept the arguments of numpy's constructor."""
 
     def __setstate__(self, _state: object) -> None:
-        """Take what numpy would set."""
+        """Accept the state of a pickled numpy number."""
 
 
-# numpy's own are not called; of version 2, and before
+# in place of numpy's own constructors, by their names in numpy 2 and before
 NUMBERS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
-    (Unread, name)
+    (IgnoredNumber, name)
     for name in ("numpy.dtype", "numpy._core.multiarray.scalar", "numpy.core.multiarray.scalar")
 ]
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that cannot be read, or is of no kind that is known."""
+    """A checkpoint that cannot be read, or has an unknown layout."""
 
 
 def read_checkpoint(file: Path) -> Tensors:
@@ -62,8 +65,9 @@ def read_tensors(file: Path) -> Tensors:
 
 
 def load_pickled(file: Path) -> Any:
-    """Read what torch saved. What torch says of a failure advises to run the file's code, which may
-    do anything, and is not passed on.
+    """Read what torch saved; raises CheckpointError.
+
+    torch's own message is not passed on: it advises to run the file's code, which may do anything.
     """
     try:
         with torch.serialization.safe_globals(NUMBERS), warnings.catch_warnings(action="ignore"):
@@ -77,7 +81,7 @@ def load_pickled(file: Path) -> Any:
 
 
 def tensors_of(file: Path, state: Any) -> Tensors:
-    """Unwrap a state dict: only tensors by name."""
+    """Unwrap a state dict: only tensors by name; raises CheckpointError."""
     for wrapping in WRAPPINGS:
         if isinstance(state, Mapping) and isinstance(state.get(wrapping), Mapping):
             state = state[wrapping]

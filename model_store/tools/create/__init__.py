@@ -1,1 +1,1 @@
-"""New model folders, for classes of one's own."""
+"""Creates model folders for a user's own classes."""

@@ -1,4 +1,7 @@
-"""What a new model's folder says: a `model.yaml` to be edited, and a card to be filled in."""
+"""A configuration in, the text of a new model's `model.yaml` and `CARD.md` out.
+
+Called by `model_store.tools.create.create`.
+"""
 
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -7,11 +10,11 @@ import yaml
 
 from handlers.model_config import ModelConfig
 
-WORDED = ("name", "version", "architecture", "classes", "background", "palette")
+COMMENTED_KEYS = ("name", "version", "architecture", "classes", "background", "palette")
 
 HEAD = """\
-# {name}, begun as {what}. docs/models.md tells how to train, check, pack and serve it.
-# What else may be said, and what holds where nothing is said, is in handlers/model_config.py.
+# {name}, begun as {start}. docs/models.md explains how to train, check, pack and serve it.
+# All keys and their defaults are in handlers/model_config.py.
 name: {name} # of the folder, of the archive, and in `model=`
 version: {version} # a new one for each that is served, so that answers tell them apart
 architecture: {architecture} # changing it takes other weights
@@ -35,8 +38,8 @@ palette:
 CARD = """\
 # {name}
 
-{architecture} with {count} classes, begun as {what} with fcnserve {release}.
-What is in brackets is for whoever trains it to say.
+{architecture} with {count} classes, begun as {start} with fcnserve {release}.
+Whoever trains it replaces what is in brackets.
 
 - **Classes.** {classes}.
 - **Data.** [How many photos, of what, from where; whose they are, and what may be done with them;
@@ -49,18 +52,18 @@ What is in brackets is for whoever trains it to say.
 """
 
 
-# what a card has where nobody has filled it in
+# marks a card that has not been filled in
 BLANK = "- **Data.** ["
 
 
-def model_yaml(config: ModelConfig, what: str) -> str:
-    """Write a configuration with what its keys mean beside them."""
+def model_yaml(config: ModelConfig, start: str) -> str:
+    """Write a configuration as YAML, with comments that explain its keys."""
     document = config.model_dump(mode="json", exclude_unset=True)
-    words = {name: inline(document[name]) for name in WORDED[:3]}
-    rest = {name: value for name, value in document.items() if name not in WORDED}
+    head = {name: inline(document[name]) for name in COMMENTED_KEYS[:3]}
+    rest = {name: value for name, value in document.items() if name not in COMMENTED_KEYS}
     return "".join(
         (
-            HEAD.format(what=what, **words),
+            HEAD.format(start=start, **head),
             *(entry(name, value) for name, value in rest.items()),
             CLASSES,
             *(f"  - {inline(name)}\n" for name in config.classes),
@@ -81,23 +84,24 @@ def colour_lines(config: ModelConfig) -> Iterator[str]:
 
 
 def entry(name: str, value: object) -> str:
-    """Write a key with what it holds: innermost parts in one line, a blank line before parts."""
+    """Write a key and its value: innermost mappings in one line, a blank line before a mapping."""
     if not isinstance(value, dict):
         return f"{name}: {inline(value)}\n"
     return "\n" + yaml.safe_dump({name: value}, sort_keys=False, default_flow_style=None)
 
 
 def inline(value: object) -> str:
-    """Write a scalar as YAML, quoted where it has to be."""
+    """Write a scalar as YAML, quoted where YAML requires it."""
     return yaml.safe_dump(value, allow_unicode=True, width=1000).removesuffix("...\n").strip()
 
 
-def card(config: ModelConfig, what: str) -> str:
+def card(config: ModelConfig, start: str) -> str:
+    """Write a model card to be filled in."""
     return CARD.format(
         name=config.name,
         architecture=config.architecture,
         count=len(config.classes),
-        what=what,
+        start=start,
         release=version("fcnserve"),
         classes=", ".join(config.classes),
     )

@@ -1,1 +1,1 @@
-"""Training sets: photos with masks in, pairs of (photo, labels) out; classes and their colours."""
+"""Data sets: folders of photos and masks in, arrays, statistics and colours out."""

@@ -1,7 +1,8 @@
-"""Which photos a training held out: noted in the run's folder, found again by evaluation.
+"""The photos that a training held out: listed in the run's folder, found again by evaluation.
 
-`val.txt` has their names; `val.sha256` says by digests which photos those were, since another data
-set may have the same names. Both are copied along with the weights, wherever the run's folder is.
+`val.txt` has their names; `val.sha256` identifies the photos by digest, since another data set may
+have the same names. Both are copied with the weights, wherever the run's folder is. Training
+writes the lists, and `fcnserve model evaluate` selects photos by them.
 """
 
 import hashlib
@@ -9,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from model_store.tools.dataset.labelled import IMAGES, Pair, find_pairs, read_names
+from model_store.tools.dataset.pairs import IMAGES, Pair, find_pairs, read_names
 
 # a run's folder within a model's, unless --run names another
 RUN = "training"
@@ -17,70 +18,70 @@ VAL_LIST, DIGESTS = "val.txt", "val.sha256"
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
-    """Photos to score, and why these."""
+class Selection:
+    """Photos to score, and the reason for these."""
 
     pairs: Sequence[Pair]
-    why: str
+    reason: str
 
 
-def note(held_out: Sequence[Pair], run: Path) -> None:
+def write_lists(held_out: Sequence[Pair], run: Path) -> None:
     """Write both files into a run's folder."""
     (run / VAL_LIST).write_text("".join(f"{pair.name}\n" for pair in held_out))
     lines = (f"{digest(pair.photo)}  {IMAGES}/{pair.photo.name}\n" for pair in held_out)
     (run / DIGESTS).write_text("".join(lines))
 
 
-def copy_notes(run: Path, folder: Path) -> None:
-    """Put both files of a run beside the weights that a folder has of it."""
+def copy_lists(run: Path, folder: Path) -> None:
+    """Copy both files of a run beside the weights that a folder has of it."""
     for name in (VAL_LIST, DIGESTS):
         content = (run / name).read_bytes()
         (folder / name).write_bytes(content)
 
 
-def choose(data: Path, listed: Path | None, folder: Path | None) -> Chosen:
-    """Choose what a model is scored on: photos that it has not learned from, where that is known.
+def select(data: Path, listed: Path | None, folder: Path | None) -> Selection:
+    """Select the photos that a model is scored on: those it was not trained on, where known.
 
-    `listed` names them; else a folder's own training does, as far as its photos are in the data;
-    else the data's val.txt; else all are taken. Raises DataError.
+    The first of these that exists: the names in `listed`; the held-out photos of the folder's own
+    training, as far as they are in the data; the data's val.txt; all photos. Raises DataError.
     """
     if listed is not None:
-        return from_list(data, listed, "listed")
-    training = noted_in(folder) if folder else None
-    if training and (chosen := from_notes(data, training)):
-        return chosen
+        return from_list(data, listed)
+    training = find_lists(folder) if folder else None
+    if training and (selection := from_training(data, training)):
+        return selection
     if (data / VAL_LIST).exists():
-        return from_list(data, data / VAL_LIST, "listed")
+        return from_list(data, data / VAL_LIST)
     pairs = find_pairs(data)
-    known = f"; its training held out photos of another data set ({training})" if training else ""
-    return Chosen(pairs, f"all {len(pairs)} photos, any that it was trained on too{known}")
+    other = f"; its training held out photos of another data set ({training})" if training else ""
+    return Selection(pairs, f"all {len(pairs)} photos, any that it was trained on too{other}")
 
 
-def from_list(data: Path, file: Path, how: str) -> Chosen:
+def from_list(data: Path, file: Path) -> Selection:
     pairs = find_pairs(data, read_names(file))
-    return Chosen(pairs, f"the {len(pairs)} photos {how} ({file})")
+    return Selection(pairs, f"the {len(pairs)} photos listed ({file})")
 
 
-def from_notes(data: Path, training: Path) -> Chosen | None:
-    """Choose the photos held out that are in the data as they were; None where none is."""
-    noted = [line.split("  ", 1) for line in (training / DIGESTS).read_text().splitlines()]
-    kept = [Path(name).stem for word, name in noted if is_as_noted(data / name, word)]
+def from_training(data: Path, training: Path) -> Selection | None:
+    """Select the held-out photos that are unchanged in the data; None where there are none."""
+    listed = [line.split("  ", 1) for line in (training / DIGESTS).read_text().splitlines()]
+    kept = [Path(name).stem for expected, name in listed if has_digest(data / name, expected)]
     if not kept:
         return None
-    part, lost = len(kept), len(noted) - len(kept)
+    lost = len(listed) - len(kept)
     changed = f"; {lost} other{'s' * (lost > 1)} gone or changed since" if lost else ""
-    why = f"the {part} photos held out in its training ({training / VAL_LIST}{changed})"
-    return Chosen(find_pairs(data, kept), why)
+    reason = f"the {len(kept)} photos held out in its training ({training / VAL_LIST}{changed})"
+    return Selection(find_pairs(data, kept), reason)
 
 
-def noted_in(folder: Path) -> Path | None:
-    """Find the notes on a folder's weights: beside them, in its run, or in the run it is of."""
+def find_lists(folder: Path) -> Path | None:
+    """Find the lists of a folder's weights: beside them, in its run, or in the run it is of."""
     places = folder, folder / RUN, folder.resolve().parent
     return next((place for place in places if (place / DIGESTS).exists()), None)
 
 
-def is_as_noted(photo: Path, word: str) -> bool:
-    return photo.is_file() and digest(photo) == word
+def has_digest(photo: Path, expected: str) -> bool:
+    return photo.is_file() and digest(photo) == expected
 
 
 def digest(photo: Path) -> str:

@@ -1,15 +1,10 @@
-"""A folder of photos and masks in, pairs of (photo, labels) out; `train` and `evaluate` read it.
+"""Pairs of files in, photos and class numbers out, as arrays of one size.
 
-    DATA/images/NAME.jpg   any format that the service takes
-    DATA/masks/NAME.png    class numbers: a palette or grey PNG; or RGB, in the model's colours;
-                           or black and white (0 and 255), where there are two classes
-    DATA/train.txt         names, one a line; likewise val.txt
-
-A mask's 255 is void: neither learned nor scored, unless `model_store.tools.dataset.survey` finds
-otherwise.
+A mask's 255 is void: neither trained on nor scored, unless `model_store.tools.dataset.survey` finds
+otherwise. Called by training and evaluation.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,22 +17,16 @@ from handlers.shared import photo
 from handlers.shared.errors import ProblemError
 from handlers.shared.photo import Pixels
 from model_store.tools.dataset import mask_file
-from model_store.tools.dataset.mask_file import UNREADABLE, MaskError, Written, shares
+from model_store.tools.dataset.errors import DataError
+from model_store.tools.dataset.mask_file import UNREADABLE, MaskError, MaskValues, shares
+from model_store.tools.dataset.pairs import Pair
 
 Labels = NDArray[np.uint8]  # (H, W): class numbers, and VOID
 
 VOID = 255
-IMAGES, MASKS = "images", "masks"
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif")
 FORMATS = photo.DEFAULT_FORMATS | photo.OPTIONAL_FORMATS
-# more numbers beyond the classes are no classes that somebody forgot
-SHADES = 8
-# as many names are told in a message
-SHOWN_NAMES = 5
-
-
-class DataError(ValueError):
-    """Photos and masks that cannot be learned from; says which, and what to do."""
+# so many numbers beyond the classes are shades of grey, and not classes that the model lacks
+GREY_SHADES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,76 +44,17 @@ class Legend:
         return cls(config.name, config.classes, config.palette, background=config.background_id)
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """A photo's file and its mask's."""
-
-    name: str
-    photo: Path
-    mask: Path
-
-
-def find_pairs(data: Path, names: Sequence[str] | None = None) -> list[Pair]:
-    """Pair up the photos and masks of `names`, or of the whole folder; raises DataError."""
-    photos, masks = files_by_name(data / IMAGES, PHOTO_SUFFIXES), files_by_name(data / MASKS)
-    wanted = sorted(photos.keys() | masks.keys()) if names is None else list(names)
-    for kind, files in ((IMAGES, photos), (MASKS, masks)):
-        missing = [name for name in wanted if name not in files]
-        if missing:
-            raise DataError(
-                f"{data / kind} has nothing for {len(missing)} of {len(wanted)} names "
-                f"({shorten(missing)}); each photo needs a mask of the same name: add the files, "
-                "or list the names to use (without their suffixes) in train.txt and val.txt"
-            )
-    return [Pair(name, photos[name], masks[name]) for name in wanted]
-
-
-def files_by_name(folder: Path, suffixes: Sequence[str] = (".png",)) -> Mapping[str, Path]:
-    """Map names without suffix to files; raises DataError where there are none."""
-    for needed in (folder.parent, folder):
-        if not needed.is_dir():
-            raise DataError(
-                f"there is no folder {needed}; a data set is a folder with photos in {IMAGES}/ and "
-                f"masks (PNG) of the same names in {MASKS}/"
-            )
-    files = sorted(folder.iterdir())
-    found: dict[str, Path] = {}
-    for file in files:
-        if file.suffix.lower() in suffixes and (other := found.setdefault(file.stem, file)) != file:
-            raise DataError(f"{other} and {file} have one name; remove or rename one of them")
-    if not found:
-        others = sorted({file.suffix for file in files if file.suffix})
-        seen = f" ({len(files)} files: {shorten(others)})" if others else ""
-        raise DataError(
-            f"{folder} holds no {suffixes[0]} file{seen}; put photos into {IMAGES}/ and masks "
-            f"(PNG) of the same names into {MASKS}/"
-        )
-    return found
-
-
-def read_names(file: Path) -> list[str]:
-    """Read a list of names, one a line; raises DataError."""
-    try:
-        lines = file.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file} cannot be read: {error}; name a list, one name a line") from error
-    names = dict.fromkeys(name for line in lines if (name := line.strip()))  # each once
-    if not names:
-        raise DataError(f"{file} is empty; list the names of photos in it, one a line")
-    return list(names)
-
-
 def read_pair(pair: Pair, legend: Legend) -> tuple[Pixels, Labels]:
-    """Decode both, at the photo's own size as a viewer shows it; raises DataError."""
+    """Decode both, at the photo's own size and orientation; raises DataError."""
     pixels, labels = read_photo(pair.photo), read_labels(pair.mask, legend)
     check_sizes(pair, pixels.shape, labels.shape)
     return pixels, labels
 
 
 def check_photos(pairs: Sequence[Pair]) -> None:
-    """Read the headers of photos and masks; raises DataError for what is none, or of another size.
+    """Read the headers of photos and masks; raises DataError for broken ones and unequal sizes.
 
-    What is broken behind its header is found once it is decoded.
+    Damage behind the header shows only when the file is decoded.
     """
     for pair in pairs:
         body = pair.photo.read_bytes()
@@ -151,7 +81,7 @@ def check_sizes(pair: Pair, of_photo: Sequence[int], of_mask: Sequence[int]) -> 
 
 
 def read_photo(file: Path) -> Pixels:
-    """Decode a photo exactly as the service does: (H, W, 3)."""
+    """Decode a photo exactly as the service does: (H, W, 3); raises DataError."""
     body = file.read_bytes()
     try:
         return photo.decode(body, photo.read_header(body, FORMATS))
@@ -167,17 +97,18 @@ def read_labels(file: Path, legend: Legend) -> Labels:
     return np.where(values == VOID, np.uint8(legend.full), values)
 
 
-def read_values(file: Path, legend: Legend) -> Written:
-    """Read a mask's numbers, whatever 255 means; raises DataError."""
+def read_values(file: Path, legend: Legend) -> MaskValues:
+    """Read a mask's numbers, with 255 as it is; raises DataError."""
     try:
-        written = mask_file.read(file, legend.palette, legend.model)
-        check_known(written.values, legend)
+        mask = mask_file.read(file, legend.palette, legend.model)
+        check_classes(mask.values, legend)
     except MaskError as error:
         raise DataError(f"{file} {error}") from error
-    return written
+    return mask
 
 
-def check_known(values: Labels, legend: Legend) -> None:
+def check_classes(values: Labels, legend: Legend) -> None:
+    """Raise MaskError for numbers that are no class of the model."""
     classes = len(legend.classes)
     seen = np.flatnonzero(np.bincount(values.ravel()))
     beyond = seen[(seen >= classes) & (seen != VOID)]
@@ -190,14 +121,9 @@ def check_known(values: Labels, legend: Legend) -> None:
 
 
 def advice(beyond: int) -> str:
-    if beyond > SHADES:
+    if beyond > GREY_SHADES:
         return (
             "whose many values are shades of grey: save each pixel as its class's number, with "
             "edges that are not smoothed, and never as JPEG in between"
         )
     return "or name as many classes (`fcnserve model new`)"
-
-
-def shorten(names: Sequence[str]) -> str:
-    more = "" if len(names) <= SHOWN_NAMES else ", ..."
-    return ", ".join(names[:SHOWN_NAMES]) + more

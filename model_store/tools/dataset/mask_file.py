@@ -1,7 +1,7 @@
 """A mask's file in, a number a pixel out, as it was drawn: grey, palette, colours, 1 to 16 bits.
 
-What can be meant in two ways is refused, with what was seen. What 255 means (void, or the second of
-two classes) is for all masks together to say: `model_store.tools.dataset.survey`. Called by
+An ambiguous mask is rejected, with what was seen. The meaning of 255 (void, or the second of two
+classes) follows from all masks together: `model_store.tools.dataset.survey`. Called by
 `model_store.tools.dataset.labelled`.
 """
 
@@ -22,9 +22,9 @@ FULL, FULL_16 = 255, 65535
 # the colour of void in PASCAL VOC's masks
 VOID_COLOUR: Rgb = (224, 224, 192)
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
-# as many values, colours or names are told in a message
+# values or colours that a message shows
 SHOWN = 5
-# what Pillow raises for files that are none, or broken, or larger than it takes
+# what Pillow raises for files that are no image, or broken, or larger than its limit
 UNREADABLE = (
     UnidentifiedImageError,
     OSError,
@@ -35,18 +35,18 @@ UNREADABLE = (
 
 
 class MaskError(Exception):
-    """A mask that is no statement of classes; the words go behind the file's name."""
+    """A mask without clear class numbers; the message follows the file's name."""
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """A mask's numbers; `void_is_said` where a colour says that 255 is void."""
+class MaskValues:
+    """A mask's numbers; `void_by_colour` where a colour shows that 255 is void."""
 
     values: Values
-    void_is_said: bool = False
+    void_by_colour: bool = False
 
 
-def read(file: Path, palette: Sequence[Rgb], model: str) -> Written:
+def read(file: Path, palette: Sequence[Rgb], model: str) -> MaskValues:
     """Decode a mask for a model whose classes have these colours; raises MaskError."""
     try:
         with Image.open(file) as image:
@@ -55,21 +55,21 @@ def read(file: Path, palette: Sequence[Rgb], model: str) -> Written:
         raise MaskError(f"cannot be read: {error}; save the mask again as PNG") from error
     if image.format == "JPEG":
         raise MaskError("is a JPEG, which changes values; save it as PNG from where it was drawn")
-    return written(without_alpha(image), palette, model)
+    return from_image(without_alpha(image), palette, model)
 
 
-def written(image: Image.Image, palette: Sequence[Rgb], model: str) -> Written:
+def from_image(image: Image.Image, palette: Sequence[Rgb], model: str) -> MaskValues:
     if image.mode in {"1", "L"}:
-        return Written(np.asarray(image).astype(np.uint8))
+        return MaskValues(np.asarray(image).astype(np.uint8))
     if image.mode == "P":
-        return of_palette(image, palette)
+        return from_palette(image, palette)
     if image.mode.startswith("I"):
-        return Written(of_many_bits(np.asarray(image)))
-    return of_colours(np.asarray(image.convert("RGB")), palette, model)
+        return MaskValues(from_wide_integers(np.asarray(image)))
+    return from_colours(np.asarray(image.convert("RGB")), palette, model)
 
 
 def without_alpha(image: Image.Image) -> Image.Image:
-    """Drop an alpha channel that says nothing; raises MaskError for one that does."""
+    """Drop an opaque alpha channel; raises MaskError for transparent pixels."""
     if image.mode not in {"LA", "PA", "RGBA", "La", "RGBa"}:
         return image
     colours = np.asarray(image.convert("RGBA"))
@@ -84,8 +84,8 @@ def without_alpha(image: Image.Image) -> Image.Image:
     return image.convert("L" if image.mode.upper() == "LA" else "RGB")
 
 
-def of_many_bits(values: NDArray[Any]) -> Values:
-    """Take numbers of 16 bits and more; 0 and 65535 alone are black and white."""
+def from_wide_integers(values: NDArray[Any]) -> Values:
+    """Read numbers of 16 bits and more; 0 and 65535 alone are black and white."""
     seen = np.unique(values)
     if seen.max() == FULL_16 and set(seen.tolist()) <= {0, FULL_16}:
         return np.where(values == FULL_16, FULL, 0).astype(np.uint8)
@@ -97,30 +97,31 @@ def of_many_bits(values: NDArray[Any]) -> Values:
     return values.astype(np.uint8)
 
 
-def of_palette(image: Image.Image, palette: Sequence[Rgb]) -> Written:
-    """Take a palette PNG's numbers, unless its colours say other classes than they do."""
+def from_palette(image: Image.Image, palette: Sequence[Rgb]) -> MaskValues:
+    """Read a palette PNG's numbers; raises MaskError where its colours mean other classes."""
     values = np.asarray(image)
     seen = np.flatnonzero(np.bincount(values.ravel())).tolist()
     flat = image.getpalette("RGB") or []
     colours = {each: tuple(flat[3 * each : 3 * each + 3]) for each in seen}
     if contradicts(colours, palette):
-        told = ", ".join(f"{each} in {colour}" for each, colour in list(colours.items())[:SHOWN])
+        shown = ", ".join(f"{each} in {colour}" for each, colour in list(colours.items())[:SHOWN])
         raise MaskError(
-            f"is a palette mask whose numbers say other classes than its colours ({told}); save it "
-            "as grey with class numbers (void: 255), or let number N have the colour of class N"
+            f"is a palette mask whose numbers mean other classes than its colours ({shown}); save "
+            "it as grey with class numbers (void: 255), or let number N have the colour of class N"
         )
-    return Written(values, colours.get(FULL) == VOID_COLOUR)
+    return MaskValues(values, colours.get(FULL) == VOID_COLOUR)
 
 
 def contradicts(colours: dict[int, tuple[int, ...]], palette: Sequence[Rgb]) -> bool:
-    """Whether numbers in these colours would be other classes, or void, by colour: a program that
-    saves space puts colours in an order of its own.
+    """Return whether these numbers would be other classes, or void, by their colours.
+
+    Programs that optimise a palette reorder its colours.
     """
-    wanted: dict[int, tuple[int, ...]] = {**dict(enumerate(palette)), FULL: VOID_COLOUR}
-    elsewhere = [colour for each, colour in colours.items() if wanted.get(each) != colour]
+    expected: dict[int, tuple[int, ...]] = {**dict(enumerate(palette)), FULL: VOID_COLOUR}
+    elsewhere = [colour for each, colour in colours.items() if expected.get(each) != colour]
     if VOID_COLOUR in elsewhere:
         return True
-    if len(colours) > 1 and set(colours.values()) <= set(wanted.values()):
+    if len(colours) > 1 and set(colours.values()) <= set(expected.values()):
         return bool(elsewhere)
     greys = [colour[0] for colour in colours.values() if len(set(colour)) == 1 and len(colour) == 3]  # noqa: PLR2004
     if len(greys) < len(colours):
@@ -130,19 +131,19 @@ def contradicts(colours: dict[int, tuple[int, ...]], palette: Sequence[Rgb]) -> 
     return reversed_order or (are_numbers and greys != list(colours))
 
 
-def of_colours(colours: NDArray[np.uint8], palette: Sequence[Rgb], model: str) -> Written:
-    """Look colours up in the model's palette, or take a grey picture's numbers."""
+def from_colours(colours: NDArray[np.uint8], palette: Sequence[Rgb], model: str) -> MaskValues:
+    """Look colours up in the model's palette, or read the numbers of a grey image."""
     red, green, blue = (colours[..., channel].astype(np.uint32) for channel in range(3))
     packed = red << 16 | green << 8 | blue
-    seen, places = np.unique(packed, return_inverse=True)
+    seen, inverse = np.unique(packed, return_inverse=True)
     found = [(each >> 16, each >> 8 & FULL, each & FULL) for each in seen.tolist()]
-    numbers = {VOID_COLOUR: FULL} | {colour: place for place, colour in enumerate(palette)}
+    numbers = {VOID_COLOUR: FULL} | {colour: number for number, colour in enumerate(palette)}
     if all(colour in numbers for colour in found):
         table = np.array([numbers[colour] for colour in found], np.uint8)
-        return Written(table[places.reshape(packed.shape)], void_is_said=True)
+        return MaskValues(table[inverse.reshape(packed.shape)], void_by_colour=True)
     usable = {*range(len(palette)), FULL}
     if all(len(set(colour)) == 1 and colour[0] in usable for colour in found):
-        return Written(np.ascontiguousarray(colours[..., 0]))
+        return MaskValues(np.ascontiguousarray(colours[..., 0]))
     unknown = next(colour for colour in found if colour not in numbers)
     names = dict(zip(seen.tolist(), map(str, found), strict=True))
     raise MaskError(
@@ -153,12 +154,12 @@ def of_colours(colours: NDArray[np.uint8], palette: Sequence[Rgb], model: str) -
 
 
 def shares(values: NDArray[Any], names: dict[int, str] | None = None) -> str:
-    """Write the most frequent values with their part of the pixels, and how many there are."""
+    """List the most frequent values with their part of the pixels, and count all values."""
     seen, counts = np.unique(values, return_counts=True)
     order = np.argsort(-counts, kind="stable")[:SHOWN]
-    told = [
+    parts = [
         f"{(names or {}).get(int(seen[each]), str(seen[each]))} {counts[each] / values.size:.1%}"
         for each in order
     ]
     more = f", ... of {len(seen)}" if len(seen) > SHOWN else ""
-    return ", ".join(told) + more
+    return ", ".join(parts) + more

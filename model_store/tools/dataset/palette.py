@@ -1,8 +1,8 @@
-"""Colours for classes of one's own: as far apart as the eye can tell, the same ones every time.
+"""Class names in, distinct colours out, the same ones every time.
 
-Each next colour is the one that is farthest from all before it in CIELAB, where distances are about
-what an eye sees. Called by `model_store.tools.create.create`, and by
-`model_store.tools.check.check` to find look-alikes.
+Each next colour is the farthest from all earlier ones in CIELAB, where distances are about those
+that a viewer perceives. Called by `model_store.tools.create.create`, and by
+`model_store.tools.check.check` to find similar colours.
 """
 
 from collections.abc import Sequence
@@ -16,16 +16,16 @@ Rgb = tuple[int, int, int]
 Lab = NDArray[np.float32]
 
 BACKGROUND: Rgb = (0, 0, 0)
-# what masks to learn from show for void, and white, on which an overlay's colours get lost
+# the colour of void in training masks, and white, on which an overlay's colours get lost
 AVOIDED: tuple[Rgb, ...] = ((224, 224, 192), (255, 255, 255))
-# values of a channel that are tried: 17^3 colours
+# values of each channel: 17^3 candidate colours
 LEVELS = np.linspace(0, 255, 17).round().astype(np.uint8)
-# the closest two of VOC's 21 are 8.7 apart; below about 2.3 an eye sees no difference
+# the closest two of VOC's 21 are 8.7 apart; below about 2.3 no difference is visible
 CLOSE = 5.0
 
 
 def class_colours(classes: Sequence[str], background: str | None) -> tuple[Rgb, ...]:
-    """Choose a colour a class: black for the background alone, the others in their order."""
+    """Choose a colour for each class; only the background is black."""
     colours = iter(distinct_colours(len(classes) + (background is None))[1:])
     return tuple(BACKGROUND if name == background else next(colours) for name in classes)
 
@@ -37,15 +37,15 @@ def distinct_colours(count: int) -> tuple[Rgb, ...]:
     distance = np.min([distances(lab, to_lab([each])[0]) for each in (BACKGROUND, *AVOIDED)], 0)
     chosen = [BACKGROUND]
     while len(chosen) < count:
-        place = int(distance.argmax())
-        red, green, blue = candidates[place].tolist()
+        farthest = int(distance.argmax())
+        red, green, blue = candidates[farthest].tolist()
         chosen.append((red, green, blue))
-        distance = np.minimum(distance, distances(lab, lab[place]))
+        distance = np.minimum(distance, distances(lab, lab[farthest]))
     return tuple(chosen)
 
 
-def look_alikes(colours: Sequence[Rgb]) -> list[tuple[int, int]]:
-    """Find the pairs, by their places, that an eye can hardly tell apart."""
+def similar_pairs(colours: Sequence[Rgb]) -> list[tuple[int, int]]:
+    """Find the pairs, by index, of colours that a viewer can hardly tell apart."""
     lab = to_lab(colours)
     return [
         (one, other)

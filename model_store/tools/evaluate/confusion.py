@@ -1,4 +1,7 @@
-"""True labels and predicted ones in, counts out: `counts[i, j]` pixels of class i were called j."""
+"""True and predicted labels in, counts out: `counts[i, j]` pixels of class i predicted as j.
+
+Called by `model_store.tools.evaluate.counting`.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +12,7 @@ Counts = NDArray[np.int64]
 
 
 def confusion(truth: Labels, predicted: Labels, classes: int) -> Counts:
-    """Count a photo's pixels: (classes, classes). Void ones are left out."""
+    """Count a photo's pixels: (classes, classes). Void pixels are left out."""
     known = truth != VOID
     pairs = truth[known].astype(np.int64) * classes + predicted[known]
     return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)

@@ -1,4 +1,7 @@
-"""Photos with masks and a predictor in, each photo's counts out, one by one."""
+"""Labelled photos and a predictor in, the confusion counts of each photo out.
+
+Called by `model_store.tools.evaluate.run` and by the validation of a training.
+"""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,15 +13,15 @@ from handlers.shared.photo import Pixels
 from model_store.tools.dataset.labelled import (
     Labels,
     Legend,
-    Pair,
     check_sizes,
     read_labels,
     read_photo,
 )
+from model_store.tools.dataset.pairs import Pair
 from model_store.tools.evaluate.confusion import Counts, confusion
 from model_store.tools.evaluate.predict import Predictor
 
-# of photos that were enlarged: nothing that a mask could show is lost
+# JPEG quality of enlarged photos: high enough not to change any mask
 QUALITY = 95
 
 
@@ -28,7 +31,7 @@ def count(
     """Give each photo's true labels, predicted labels and their confusion.
 
     With `times` above one, photos and masks are enlarged, so that a photo of a few hundred pixels
-    stands for one of a phone, which is reduced to the working size. Raises DataError.
+    represents one from a phone, which is reduced to the working size. Raises DataError.
     """
     predicted = predictor(encoded(pair, times) for pair in pairs)
     for pair, labels in zip(pairs, predicted, strict=True):

@@ -1,7 +1,8 @@
-"""Two evaluations on the same photos in, what one gained over the other out.
+"""Two evaluations on the same photos in, the gain of one over the other out.
 
-Both are drawn from at the same photos (a paired bootstrap): what makes a photo hard for both then
-leaves the difference alone, whose interval is narrower than those of the figures.
+Both are resampled at the same photos (a paired bootstrap): a photo that is hard for both models
+does not change the difference, whose interval is therefore narrower than those of the figures.
+Called by `fcnserve model evaluate --against`.
 """
 
 import json
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from model_store.tools.dataset.labelled import DataError
+from model_store.tools.dataset.errors import DataError
 from model_store.tools.evaluate.confusion import Counts
 from model_store.tools.evaluate.report import COUNTS_FILE, JSON_FILE
 from model_store.tools.evaluate.scores import (
@@ -37,24 +38,24 @@ class Gain:
 
 
 def gain_over(earlier: Path, counts: Counts) -> Gain:
-    """Compare with what an evaluation's folder has of its first size; raises DataError."""
+    """Compare with the first size of the evaluation in a folder; raises DataError."""
     name, before = read_earlier(earlier)
     if not np.array_equal(before.sum(2), counts.sum(2)):
         raise DataError(
-            f"{earlier} is about other photos or masks than these; evaluate both models on the same"
+            f"{earlier} has other photos or masks than these; evaluate both models on the same"
         )
     return gain(name, before, counts)
 
 
 def read_earlier(earlier: Path) -> tuple[str, Counts]:
-    """Read which model an evaluation was of, and its counts; raises DataError."""
+    """Read an evaluation's model and counts; raises DataError."""
     try:
         before: Counts = np.load(earlier / COUNTS_FILE)[0]
-        words = json.loads((earlier / JSON_FILE).read_text())
-        return f"{words['model']} {words['version']}", before
+        document = json.loads((earlier / JSON_FILE).read_text())
+        return f"{document['model']} {document['version']}", before
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise DataError(
-            f"{earlier} holds no evaluation: {error}; name what was an evaluation's --out"
+            f"{earlier} holds no evaluation: {error}; name an earlier evaluation's --out folder"
         ) from error
 
 
@@ -62,11 +63,11 @@ def gain(over: str, before: Counts, counts: Counts) -> Gain:
     common = common_classes(counts)
 
     def difference(figure: Callable[[Floats], Floats]) -> Interval:
-        whole, drawn = (
+        total, resampled = (
             figure(after) - figure(earlier)
             for after, earlier in zip(sums(counts), sums(before), strict=True)
         )
-        return Interval(float(whole[0]), *bounds(drawn))
+        return Interval(float(total[0]), *bounds(resampled))
 
     return Gain(
         over,

@@ -1,4 +1,7 @@
-"""Scores in, `evaluation.json` and `evaluation.md` out."""
+"""Scores in, `evaluation.json` and `evaluation.md` out.
+
+Called by `model_store.tools.evaluate.run`.
+"""
 
 import json
 import math
@@ -23,13 +26,13 @@ FIGURES = {
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What was evaluated: a model's words, and how it was asked."""
+    """What is evaluated: a model, its predictor and the photos."""
 
     legend: Legend
     version: str
-    through: str  # a device and its precision, or a server's URL
+    predictor: str  # a device and its precision, or a server's URL
     data: str
-    chosen: str = ""  # which photos of the data, and why
+    selection: str = ""  # which photos of the data, and why
 
 
 def write_report(subject: Subject, photos: int, scores: Mapping[int, Scores], out: Path) -> None:
@@ -38,13 +41,13 @@ def write_report(subject: Subject, photos: int, scores: Mapping[int, Scores], ou
 
 
 def document(subject: Subject, photos: int, scores: Mapping[int, Scores]) -> dict[str, object]:
-    """Figures with their intervals, and by class; null where a class is in no photo."""
+    """Give figures with their intervals, and by class; null where a class is in no photo."""
     return {
         "model": subject.legend.model,
         "version": subject.version,
-        "through": subject.through,
+        "through": subject.predictor,
         "data": subject.data,
-        "chosen": subject.chosen,
+        "chosen": subject.selection,
         "photos": photos,
         "sizes": {f"{times}x": of_size(subject.legend, each) for times, each in scores.items()},
     }
@@ -57,11 +60,11 @@ def of_size(legend: Legend, scores: Scores) -> dict[str, object]:
     }
     classes = {
         name: {
-            "photos": int(scores.photos[place]),
-            "accuracy": known(float(scores.accuracy[place])),
-            "iou": known(float(scores.iou[place])),
+            "photos": int(scores.photos[number]),
+            "accuracy": known(float(scores.accuracy[number])),
+            "iou": known(float(scores.iou[number])),
         }
-        for place, name in enumerate(legend.classes)
+        for number, name in enumerate(legend.classes)
     }
     return {**figures, "classes": classes}
 
@@ -71,26 +74,26 @@ def known(value: float) -> float | None:
 
 
 def markdown(subject: Subject, photos: int, scores: Mapping[int, Scores]) -> Iterator[str]:
-    """Two tables; a column a size."""
+    """Write two tables with a column for each size."""
     sizes = [f"{times}x" for times in scores]
     yield f"# {subject.legend.model} {subject.version} on {photos} photos"
     yield ""
-    chosen = f": {subject.chosen}" if subject.chosen else ""
-    yield f"{subject.data}{chosen}, through {subject.through}."
+    selection = f": {subject.selection}" if subject.selection else ""
+    yield f"{subject.data}{selection}, through {subject.predictor}."
     yield "In brackets: 95 % of bootstrap samples of the photos. Void pixels are left out."
     yield ""
     yield f"| photo size | {' | '.join(sizes)} |"
     yield f"|---{'|---' * len(sizes)}|"
-    for name, words in FIGURES.items():
+    for name, title in FIGURES.items():
         cells = (interval(getattr(each, name)) for each in scores.values())
-        yield f"| {words} | {' | '.join(cells)} |"
+        yield f"| {title} | {' | '.join(cells)} |"
     yield ""
     yield f"| class | photos | {' | '.join(f'IoU {size} | accuracy {size}' for size in sizes)} |"
     yield f"|---|---{'|---|---' * len(sizes)}|"
-    for place, name in enumerate(subject.legend.classes):
-        pairs = ((each.iou[place], each.accuracy[place]) for each in scores.values())
+    for number, name in enumerate(subject.legend.classes):
+        pairs = ((each.iou[number], each.accuracy[number]) for each in scores.values())
         cells = (f"{figure(float(iou))} | {figure(float(accuracy))}" for iou, accuracy in pairs)
-        shown = next(iter(scores.values())).photos[place]
+        shown = next(iter(scores.values())).photos[number]
         yield f"| {name} | {shown} | {' | '.join(cells)} |"
 
 

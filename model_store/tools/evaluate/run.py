@@ -1,6 +1,6 @@
-"""A whole evaluation: photos with masks through a predictor at each size, figures and pictures out.
+"""Labelled photos and a predictor in, a folder of figures and pictures out, at each photo size.
 
-Called by `fcnserve model evaluate`. Everything is written to one folder.
+Called by `fcnserve model evaluate`.
 """
 
 from collections.abc import Callable, Sequence
@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from model_store.tools.dataset.labelled import Legend, Pair
+from model_store.tools.dataset.labelled import Legend
+from model_store.tools.dataset.pairs import Pair
 from model_store.tools.evaluate.confusion import Counts
 from model_store.tools.evaluate.counting import count
 from model_store.tools.evaluate.matrix import draw_matrix
@@ -18,8 +19,8 @@ from model_store.tools.evaluate.scores import Scores, score
 from model_store.tools.evaluate.sheet import Sheet
 
 
-def nothing() -> None:
-    """Tells nobody."""
+def no_progress() -> None:
+    """Report no progress."""
 
 
 def evaluate(
@@ -28,16 +29,16 @@ def evaluate(
     predictor: Predictor,
     times: Sequence[int],
     out: Path,
-    photo_done: Callable[[], object] = nothing,
+    photo_done: Callable[[], object] = no_progress,
 ) -> dict[int, Scores]:
-    """Score the photos at each of `times` their size, and write report and pictures of the first.
+    """Score the photos at each of `times` their size; write the report, and pictures of the first.
 
     Raises DataError, and what the predictor raises.
     """
     out.mkdir(parents=True, exist_ok=True)
     sheet = Sheet(pairs, subject.legend)
     counts = {
-        size: counted(pairs, subject.legend, predictor, size, sheet, photo_done) for size in times
+        size: counts_of(pairs, subject.legend, predictor, size, sheet, photo_done) for size in times
     }
     scores = {size: score(each) for size, each in counts.items()}
     write_report(subject, len(pairs), scores, out)
@@ -47,7 +48,7 @@ def evaluate(
     return scores
 
 
-def counted(
+def counts_of(
     pairs: Sequence[Pair],
     legend: Legend,
     predictor: Predictor,
@@ -55,9 +56,10 @@ def counted(
     sheet: Sheet,
     photo_done: Callable[[], object],
 ) -> Counts:
+    """Count all photos at one size: (photos, classes, classes)."""
     counts = []
-    for place, (_, labels, each) in enumerate(count(pairs, legend, predictor, times)):
+    for number, (_, labels, each) in enumerate(count(pairs, legend, predictor, times)):
         counts.append(each)
-        sheet.keep(place, labels[::times, ::times])
+        sheet.keep(number, labels[::times, ::times])
         photo_done()
     return np.stack(counts)

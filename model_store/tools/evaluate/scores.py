@@ -1,7 +1,8 @@
-"""Counts in, the paper's four figures out, each with an interval that says what the photos allow.
+"""Counts in, the paper's four figures out, each with its confidence interval.
 
 Source: Long, Shelhamer and Darrell (CVPR 2015), section 5, "Metrics": with n_ij pixels of class i
-called j, t_i pixels of class i, and n_cl classes *that occur in the truth*.
+called j, t_i pixels of class i, and n_cl classes *that occur in the truth*. Called by
+`model_store.tools.evaluate.run`; `gain` and the validation of a training use single figures.
 """
 
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from model_store.tools.evaluate.confusion import Counts
 
 Floats = NDArray[np.float64]
 
-# of 257 photos of PASCAL VOC most classes have ten or fewer: their mean says little
+# of 257 photos of PASCAL VOC most classes have ten or fewer: too few for a stable mean
 COMMON_PHOTOS = 20
 RESAMPLES = 1000
 INTERVAL = (2.5, 97.5)  # per cent
@@ -22,7 +23,7 @@ INTERVAL = (2.5, 97.5)  # per cent
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A figure for these photos, and between what it would lie for 95 of 100 such draws of them."""
+    """A figure for these photos, and its bounds over 95 % of the bootstrap samples."""
 
     value: float
     low: float
@@ -31,7 +32,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Of one model on one set of photos; classes that are nowhere in the truth are NaN."""
+    """A model's scores on a set of photos; classes that are nowhere in the truth are NaN."""
 
     pixel_accuracy: Interval
     mean_accuracy: Interval
@@ -46,11 +47,11 @@ class Scores:
 
 def score(counts: Counts) -> Scores:
     """Score photos' counts (photos, classes, classes)."""
-    whole, drawn = sums(counts)
+    total, resampled = sums(counts)
     common = common_classes(counts)
 
     def interval(figure: Callable[[Floats], Floats]) -> Interval:
-        return Interval(float(figure(whole)[0]), *bounds(figure(drawn)))
+        return Interval(float(figure(total)[0]), *bounds(figure(resampled)))
 
     return Scores(
         interval(pixel_accuracy),
@@ -58,14 +59,14 @@ def score(counts: Counts) -> Scores:
         interval(lambda each: mean(ious(each))),
         interval(frequency_weighted_iou),
         interval(lambda each: mean(ious(each)[:, common])),
-        accuracies(whole)[0],
-        ious(whole)[0],
+        accuracies(total)[0],
+        ious(total)[0],
         photos_showing(counts),
     )
 
 
 def bounds(figures: Floats) -> tuple[float, float]:
-    """Find the interval of what the draws gave; NaN where none gave anything."""
+    """Find the interval of the bootstrap's figures; NaN where all are NaN."""
     known = figures[~np.isnan(figures)]
     low, high = np.percentile(known, INTERVAL) if known.size else (np.nan, np.nan)
     return float(low), float(high)
@@ -77,14 +78,14 @@ def photos_showing(counts: Counts) -> NDArray[np.int64]:
 
 
 def common_classes(counts: Counts) -> NDArray[np.bool_]:
-    """Say of each class whether enough photos show it: (classes,)."""
+    """Mark the classes that enough photos show: (classes,)."""
     return np.asarray(photos_showing(counts) >= COMMON_PHOTOS)
 
 
 def sums(counts: Counts) -> tuple[Floats, Floats]:
     """Add up all photos, and as many drawn with replacement: (1 and RESAMPLES, classes, classes).
 
-    The draws are the same for as many photos, whatever their counts.
+    The draws depend on the number of photos alone, so two models are resampled alike.
     """
     photos, *classes = counts.shape
     random = np.random.default_rng(0)

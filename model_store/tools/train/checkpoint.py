@@ -1,6 +1,7 @@
-"""All that a run is at one step, as one file: what is learned, the average, and the optimiser's.
+"""A run's complete state at one step, as one file: weights, their average, the optimiser's state.
 
-The file appears at once or not at all, so a run may be stopped at any moment.
+The file is written atomically, so a run may be stopped at any moment. Called by
+`model_store.tools.train.run`.
 """
 
 import json
@@ -14,14 +15,14 @@ from torch import Tensor
 
 from handlers.model_config import ModelConfig
 from model_store.tools.convert.state_dict import UNREADABLE
-from model_store.tools.train.options import Options
+from model_store.tools.train.options import TrainOptions
 
 CHECKPOINT_FILE = "checkpoint.pt"
-# a mean IoU that any is better than
-NONE_YET = -1.0
-# of `model.yaml`: what makes weights another network's
+# lower than any mean IoU
+NO_SCORE = -1.0
+# keys of `model.yaml` that define the network and its inputs
 NETWORK = {"architecture", "lite", "vgg16", "upsampling", "classes", "normalisation"}
-# what a run may change when it goes on: how long and where it computes, not what it learns from
+# options that a resumed run may change: its length and its device, not what is trained on
 FREE = {"steps", "device", "threads", "validate_every", "allow_absent"}
 
 
@@ -30,34 +31,35 @@ class ResumeError(ValueError):
 
 
 @dataclass(slots=True)
-class State:
-    """After `step` steps."""
+class Checkpoint:
+    """The state after `step` steps."""
 
     step: int
     weights: dict[str, Tensor]
-    average: dict[str, Tensor]
+    average: dict[str, Tensor]  # the exponential moving average (EMA) of the weights
     optimiser: dict[str, Any]
-    best: float  # mean IoU on the validation photos, or NONE_YET
-    start: float = NONE_YET  # that of the weights that the run began with
+    best: float  # mean IoU on the validation photos, or NO_SCORE
+    start: float = NO_SCORE  # that of the initial weights
 
 
-def save(state: State, config: ModelConfig, options: Options, run: Path) -> None:
+def save(checkpoint: Checkpoint, config: ModelConfig, options: TrainOptions, run: Path) -> None:
+    """Write the checkpoint, with the network and options that it belongs to."""
     document = {
         "network": config.model_dump_json(include=NETWORK),
         "options": options.model_dump_json(),
-        "step": state.step,
-        "weights": state.weights,
-        "average": state.average,
-        "optimiser": state.optimiser,
-        "best": state.best,
-        "start": state.start,
+        "step": checkpoint.step,
+        "weights": checkpoint.weights,
+        "average": checkpoint.average,
+        "optimiser": checkpoint.optimiser,
+        "best": checkpoint.best,
+        "start": checkpoint.start,
     }
     partial = run / f".{CHECKPOINT_FILE}"
     torch.save(document, partial)
     partial.replace(run / CHECKPOINT_FILE)
 
 
-def load(run: Path, config: ModelConfig, options: Options) -> State | None:
+def load(run: Path, config: ModelConfig, options: TrainOptions) -> Checkpoint | None:
     """Read the run's checkpoint, where there is one; raises ResumeError."""
     file = run / CHECKPOINT_FILE
     if not file.exists():
@@ -65,18 +67,19 @@ def load(run: Path, config: ModelConfig, options: Options) -> State | None:
     try:
         document = torch.load(file, map_location="cpu", weights_only=True)
         begun = json.loads(document.pop("network")) | json.loads(document.pop("options"))
-        state = State(**document)
+        checkpoint = Checkpoint(**document)
     except UNREADABLE as error:
         raise ResumeError(
             f"{file} is no checkpoint of a run, or damaged; name another --run folder"
         ) from error
     check_same(file, begun, config, options)
-    return state
+    return checkpoint
 
 
 def check_same(
-    file: Path, begun: Mapping[str, object], config: ModelConfig, options: Options
+    file: Path, begun: Mapping[str, object], config: ModelConfig, options: TrainOptions
 ) -> None:
+    """Raise ResumeError where the network or an option that is not free has changed."""
     now = config.model_dump(mode="json", include=NETWORK) | options.model_dump(mode="json")
     changed = [
         f"{name} {was} (now {now.get(name)})"
@@ -85,6 +88,6 @@ def check_same(
     ]
     if changed:
         raise ResumeError(
-            f"{file} was begun with {', '.join(changed)}; go on with the same, or name another "
+            f"{file} was begun with {', '.join(changed)}; resume with the same, or name another "
             "--run folder"
         )

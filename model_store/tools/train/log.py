@@ -1,4 +1,7 @@
-"""A run's log: one CSV row per so many steps, with what was learned and how fast."""
+"""Losses and validation scores in, a CSV file out, with one row per so many steps.
+
+Called by `model_store.tools.train.run`.
+"""
 
 import csv
 from dataclasses import asdict, dataclass, field, fields
@@ -6,15 +9,15 @@ from pathlib import Path
 from statistics import fmean
 from typing import Self
 
-from model_store.tools.train.schedule import Stage
-from model_store.tools.train.validation import Look
+from model_store.tools.train.schedule import TrainingStage
+from model_store.tools.train.validation import ValidationScores
 
 LOG_FILE = "log.csv"
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """The mean loss since the last row; scores where the validation photos were looked at."""
+class LogRow:
+    """The mean loss since the last row; scores where the row's step was validated."""
 
     step: int
     stage: str
@@ -33,29 +36,40 @@ class Row:
 
 
 @dataclass(slots=True)
-class Loss:
+class LossWindow:
     """The losses since the last row."""
 
-    _steps: list[float] = field(default_factory=list)
+    _losses: list[float] = field(default_factory=list)
 
     def add(self, loss: float) -> None:
-        self._steps.append(loss)
+        self._losses.append(loss)
 
-    def row(self, done: int, stage: Stage, rate: float, seconds: float, look: Look | None) -> Row:
-        """Make a row of them, and begin anew; `seconds` are those since the last."""
-        steps = self._steps
-        self._steps = []
-        scores = (look.pixel_accuracy, look.mean_iou, look.common_mean_iou) if look else ()
-        return Row(done, f"{stage.stride}s", fmean(steps), rate, seconds / len(steps), *scores)
+    def row(
+        self,
+        done: int,
+        stage: TrainingStage,
+        rate: float,
+        seconds: float,
+        validated: ValidationScores | None,
+    ) -> LogRow:
+        """Make a row of the losses, and clear them; `seconds` is the time since the last row."""
+        losses = self._losses
+        self._losses = []
+        scores = (
+            (validated.pixel_accuracy, validated.mean_iou, validated.common_mean_iou)
+            if validated
+            else ()
+        )
+        return LogRow(done, f"{stage.stride}s", fmean(losses), rate, seconds / len(losses), *scores)
 
 
 class Log:
     """Appends rows to a file."""
 
     def __init__(self, file: Path, step: int) -> None:
-        """Of an interrupted run, drop what came after its checkpoint at `step`."""
+        """Drop the rows of an interrupted run that came after its checkpoint at `step`."""
         self._file = file
-        self._columns = [column.name for column in fields(Row)]
+        self._columns = [column.name for column in fields(LogRow)]
         rows = [row for row in read(file) if int(row["step"]) <= step]
         with file.open("w", newline="") as target:
             writer = csv.DictWriter(target, self._columns)
@@ -66,7 +80,7 @@ class Log:
     def of(cls, run: Path, step: int) -> Self:
         return cls(run / LOG_FILE, step)
 
-    def add(self, row: Row) -> None:
+    def add(self, row: LogRow) -> None:
         with self._file.open("a", newline="") as target:
             csv.DictWriter(target, self._columns).writerow(row.cells())
 

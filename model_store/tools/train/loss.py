@@ -1,4 +1,7 @@
-"""Scores and labels in, one number out: the mean cross-entropy of the pixels that are not void."""
+"""Scores and labels in, one number out: the mean cross-entropy of the pixels that are not void.
+
+Called by `model_store.tools.train.trainer`.
+"""
 
 import torch
 from torch import Tensor
@@ -6,15 +9,15 @@ from torch.nn.functional import cross_entropy, interpolate
 
 from model_store.tools.dataset.labelled import VOID
 
-# every second pixel of every second row is scored: a quarter of the time, and neighbours say the
-# same
+# every second pixel of every second row is scored: a quarter of the time, and adjacent pixels
+# have nearly the same loss
 SAMPLED = 2
 
 
 def pixel_loss(scores: Tensor, labels: Tensor, phase: tuple[int, int]) -> Tensor:
-    """Take scores (N, classes, h, w) of a finished or a coarse map, and labels (N, H, W).
+    """Compute the loss of scores (N, classes, h, w), full-size or coarse, on labels (N, H, W).
 
-    `phase` says which pixel of each 2x2 block is compared. The coarse map is brought up
+    `phase` selects the (row, column) of each 2x2 block that is compared. A coarse map is upsampled
     bilinearly, as serving does it (`handlers.runtime.upsample`), to the middles of those blocks.
     """
     down, right = phase

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from deploy.pins import read_pins
-from model_store.tools.train.start import IMAGENET_PACKAGES
+from model_store.tools.weights.initial import IMAGENET_PACKAGES
 
 ROOT = Path(__file__).parents[3]
 FOLDERS = ("service", "handlers", "model_store", "deploy", "loadtest")

@@ -1,1 +1,1 @@
-"""What a training step learns from: photos and masks in, batches out."""
+"""Labelled photos in, training examples out: split, sampling, crops, augmentation, prefetching."""

@@ -1,7 +1,8 @@
-"""Objects of rare classes, pasted into other photos: a class of ten photos is seen in many places.
+"""Copy-paste augmentation: two examples in, one with an object of the other pasted into it out.
 
-Source: Ghiasi et al., "Simple Copy-Paste is a Strong Data Augmentation Method" (CVPR 2021), who
-paste instances; masks of classes have none, so all of a class in a photo is pasted at once.
+A class of ten photos thus appears in many surroundings. Source: Ghiasi et al., "Simple Copy-Paste
+is a Strong Data Augmentation Method" (CVPR 2021). They paste instances; semantic masks have none,
+so all of a class in a photo is pasted at once. Called by `model_store.tools.train.examples`.
 """
 
 from dataclasses import replace
@@ -18,9 +19,9 @@ from model_store.tools.train.data.crops import Example
 FADE = 3
 
 
-def paste(random: Generator, onto: Example, source: Example, place: int) -> Example:
-    """Put what is of class `place` in `source` into `onto`, wherever it falls."""
-    mask = source.labels == place
+def copy_paste(random: Generator, onto: Example, source: Example, class_id: int) -> Example:
+    """Paste what is of class `class_id` in `source` into `onto`, at a random position."""
+    mask = source.labels == class_id
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if not rows.size:
         return onto
@@ -33,7 +34,7 @@ Box = tuple[slice, slice]
 
 
 def overlap(random: Generator, box: Box, shape: tuple[int, ...]) -> tuple[Box, Box]:
-    """Move `box` to a random place of a map of `shape`; say what is cut, and where it goes."""
+    """Move `box` to a random position in a map of `shape`; returns its source and its target."""
     cut, target = [], []
     for axis, length in zip(box, shape, strict=True):
         size = min(axis.stop - axis.start, length)
@@ -46,12 +47,13 @@ def overlap(random: Generator, box: Box, shape: tuple[int, ...]) -> tuple[Box, B
 def blend(
     onto: Example, source: Example, mask: NDArray[np.bool_], cut: Box, target: Box
 ) -> Example:
+    """Copy the masked pixels with a soft outline, and their labels."""
     inside = mask[cut]
     soft = cv2.blur(inside.astype(np.float32), (FADE, FADE))[..., None]
     pixels, labels = onto.pixels.copy(), onto.labels.copy()
     pixels[target] += soft * (source.pixels[cut] - pixels[target])
-    marks = labels[target]
-    # the outline was void in the source, and is neither one nor the other here
-    marks[(soft[..., 0] > 0) & ~inside] = VOID
-    marks[inside] = source.labels[cut][inside]
+    pasted = labels[target]
+    # the outline was void in the source, and mixes two classes here
+    pasted[(soft[..., 0] > 0) & ~inside] = VOID
+    pasted[inside] = source.labels[cut][inside]
     return replace(onto, pixels=pixels, labels=labels)

@@ -1,4 +1,7 @@
-"""Batches are made in a thread of their own while the network learns from those before."""
+"""Batches are made in a thread while the network trains on earlier ones.
+
+Called by `model_store.tools.train.run`.
+"""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -10,25 +13,26 @@ import torch
 
 Made = TypeVar("Made")
 
-# so many are ready or being made
-AHEAD = 3
+# batches that are ready or being made
+PREFETCHED = 3
 
 
-def made_ahead(make: Callable[[int], Made], steps: range) -> Iterator[tuple[int, Made]]:
-    """Give each step with what `make` makes for it, in order; raises what `make` raises."""
-    left = iter(steps)
-    under_way: deque[tuple[int, Future[Made]]] = deque()
-    # one torch thread: OpenMP teams of several threads get into each other's way
+def prefetched(make: Callable[[int], Made], steps: range) -> Iterator[tuple[int, Made]]:
+    """Give each step with the result of `make`, in order; raises what `make` raises."""
+    remaining = iter(steps)
+    pending: deque[tuple[int, Future[Made]]] = deque()
+    # one torch thread: OpenMP teams of several threads slow each other down
     with ThreadPoolExecutor(1, "examples", torch.set_num_threads, (1,)) as pool:
         try:
             while True:
-                under_way.extend(
-                    (step, pool.submit(make, step)) for step in islice(left, AHEAD - len(under_way))
+                pending.extend(
+                    (step, pool.submit(make, step))
+                    for step in islice(remaining, PREFETCHED - len(pending))
                 )
-                if not under_way:
+                if not pending:
                     return
-                step, made = under_way.popleft()
+                step, made = pending.popleft()
                 yield step, made.result()
         finally:
-            for _, made in under_way:
+            for _, made in pending:
                 made.cancel()

@@ -1,16 +1,20 @@
-"""Which photos are learned from, and which are only looked at."""
+"""A data set's folder in, its training photos and held-out photos out.
+
+Called by `fcnserve model train`.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from model_store.tools.dataset.errors import DataError
 from model_store.tools.dataset.held_out import VAL_LIST
-from model_store.tools.dataset.labelled import DataError, Pair, find_pairs, read_names
+from model_store.tools.dataset.pairs import Pair, find_pairs, read_names
 
 TRAIN_LIST = "train.txt"
-# where there are no lists, every tenth photo by name is held out
+# without lists, every tenth photo by name is held out
 HELD_OUT = 10
-FEWEST = 2
+MIN_PHOTOS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,25 +37,28 @@ def split(data: Path) -> Split:
         )
     if there:
         train, val = (find_pairs(data, read_names(file)) for file in lists)
-        check_apart(train, val)
+        check_disjoint(train, val)
         return Split(train, val)
-    pairs = find_pairs(data)
-    if len(pairs) < FEWEST:
+    return every_tenth(data, find_pairs(data))
+
+
+def every_tenth(data: Path, pairs: Sequence[Pair]) -> Split:
+    if len(pairs) < MIN_PHOTOS:
         raise DataError(
-            f"{data} has {len(pairs)} photo with a mask; training takes {FEWEST} at least: one to "
-            "learn from, one to look at"
+            f"{data} has {len(pairs)} photo with a mask; training takes {MIN_PHOTOS} at least: one "
+            "to train on, one to hold out"
         )
     held = range(0, len(pairs), HELD_OUT)
     return Split(
-        [pair for place, pair in enumerate(pairs) if place not in held],
-        [pairs[place] for place in held],
+        [pair for number, pair in enumerate(pairs) if number not in held],
+        [pairs[number] for number in held],
     )
 
 
-def check_apart(train: Sequence[Pair], val: Sequence[Pair]) -> None:
+def check_disjoint(train: Sequence[Pair], val: Sequence[Pair]) -> None:
     both = sorted({pair.name for pair in train} & {pair.name for pair in val})
     if both:
         raise DataError(
             f"{len(both)} names are in {TRAIN_LIST} and in {VAL_LIST} ({both[0]}, ...); a photo "
-            "that was learned from is no measure: take them out of one list"
+            "that was trained on measures nothing: take them out of one list"
         )

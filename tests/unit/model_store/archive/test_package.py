@@ -1,4 +1,4 @@
-"""An archive holds all that a worker runs, appears whole or not at all, and repeats to the byte."""
+"""An archive holds all that a worker runs, is written atomically, and is reproducible."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,8 @@ from zipfile import ZipFile
 import pytest
 import yaml
 
-from model_store.tools.archive.package import HANDLERS, ModelFolderError, package
+from model_store.tools.archive.model_folder import ModelFolderError
+from model_store.tools.archive.package import HANDLERS, package
 from tests.support.worker import write_model
 
 
@@ -64,15 +65,15 @@ def test_the_same_contents_give_the_same_bytes(folder: Path, store: Path) -> Non
     assert package(folder, store).read_bytes() == first
 
 
-def test_an_archive_that_is_up_to_date_is_left_alone(folder: Path, store: Path) -> None:
+def test_an_archive_that_is_up_to_date_is_not_rewritten(folder: Path, store: Path) -> None:
     before = package(folder, store).stat()
     after = package(folder, store).stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
-@pytest.mark.parametrize("there", [b"", b"PK\x03\x04 half of an archive"], ids=["empty", "half"])
-def test_what_is_no_archive_is_replaced(folder: Path, store: Path, there: bytes) -> None:
-    (store / "fcn8s-lite0.mar").write_bytes(there)
+@pytest.mark.parametrize("existing", [b"", b"PK\x03\x04 half of an archive"], ids=["empty", "half"])
+def test_a_broken_archive_is_replaced(folder: Path, store: Path, existing: bytes) -> None:
+    (store / "fcn8s-lite0.mar").write_bytes(existing)
     with ZipFile(package(folder, store)) as packed:
         assert packed.testzip() is None
 
@@ -85,26 +86,26 @@ def test_without_weights_nothing_is_written(folder: Path, store: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "named"),
+    ("text", "message"),
     [
         pytest.param("name: [", "is not YAML", id="no-yaml"),
         pytest.param("nmae: a", "nmae", id="unknown-key"),
         pytest.param(None, r"no .*model\.yaml", id="missing"),
     ],
 )
-def test_a_folder_that_holds_no_model_is_named_and_nothing_written(
-    folder: Path, store: Path, text: str | None, named: str
+def test_a_folder_without_a_model_is_reported_and_nothing_written(
+    folder: Path, store: Path, text: str | None, message: str
 ) -> None:
     if text is None:
         (folder / "model.yaml").unlink()
     else:
         (folder / "model.yaml").write_text(text)
-    with pytest.raises(ModelFolderError, match=named):
+    with pytest.raises(ModelFolderError, match=message):
         package(folder, store)
     assert list(store.iterdir()) == []
 
 
-def test_a_store_that_cannot_be_written_keeps_no_rest(folder: Path, store: Path) -> None:
+def test_a_failed_write_leaves_no_partial_file(folder: Path, store: Path) -> None:
     (store / "fcn8s-lite0.mar").mkdir()  # the rename fails
     with pytest.raises(OSError, match="directory"):
         package(folder, store)

@@ -1,4 +1,4 @@
-"""`fcnserve model check` and `list` say what is wrong with a folder, and what is in a store."""
+"""`fcnserve model check` reports what is wrong with a folder, and segments a photo with it."""
 
 import io
 from collections.abc import Callable
@@ -12,16 +12,16 @@ from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from handlers.model_config import MODEL_FILE, load_config
-from model_store.tools.archive.listing import CURRENT, OTHER_CODE, STALE, UNPACKED, models_in
+from model_store.tools.archive.listing import CURRENT, OTHER_CODE, STALE, UNPACKED, stored_models
 from model_store.tools.archive.package import package
 from model_store.tools.check.check import check
-from model_store.tools.create.create import new
+from model_store.tools.create.create import create_model
 from service.cli.main import app
 from tests.support.worker import MODEL, SAMPLES, change_model
 
 OURS = load_config(MODEL)
 PETS = ("background", "cat", "dog")
-# no shared passes to be tried
+# no batches to warm up
 QUICK = {"batch_size": {"cpu": 1}, "ladder": {"cpu": [128]}}
 
 Change = Callable[[dict[str, torch.Tensor]], object]
@@ -30,13 +30,13 @@ Change = Callable[[dict[str, torch.Tensor]], object]
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made") / "pets"
-    new(folder, PETS)
+    create_model(folder, PETS)
     return folder
 
 
 @pytest.fixture
 def pets(made: Path, tmp_path: Path) -> Path:
-    """A folder of three classes, for a test to spoil."""
+    """Copy a folder of three classes, for a test to change."""
     folder = tmp_path / "pets"
     folder.mkdir()
     for file in made.iterdir():
@@ -56,9 +56,9 @@ def run(*arguments: object) -> tuple[int, str, str]:
     return found.exit_code, found.stdout, found.stderr
 
 
-def test_the_model_that_comes_with_this_project_has_nothing_wrong() -> None:
+def test_the_model_of_this_project_has_no_errors_or_warnings() -> None:
     found = check(MODEL)
-    assert (found.errors, found.doubts) == ([], [])
+    assert (found.errors, found.warnings) == ([], [])
     code, out, _ = run("check", MODEL)
     megabytes = (MODEL / OURS.weights).stat().st_size / 1e6
     assert (code, out) == (
@@ -70,15 +70,15 @@ def test_the_model_that_comes_with_this_project_has_nothing_wrong() -> None:
     )
 
 
-def test_a_new_model_can_be_served_and_its_card_is_to_be_filled_in(pets: Path) -> None:
+def test_a_new_model_can_be_served_and_its_card_is_a_warning(pets: Path) -> None:
     found = check(pets)
     assert found.errors == []
-    (doubt,) = found.doubts
-    assert doubt == f"{pets}/CARD.md has yet to be filled in"
+    (warning,) = found.warnings
+    assert warning == f"{pets}/CARD.md has yet to be filled in"
 
 
 @pytest.mark.parametrize(
-    ("keys", "told"),
+    ("keys", "message"),
     [
         pytest.param(
             {"classes": ["background", "cat"]}, "palette has 3 colours for 2 classes", id="palette"
@@ -107,12 +107,12 @@ def test_a_new_model_can_be_served_and_its_card_is_to_be_filled_in(pets: Path) -
     ],
 )
 def test_a_wrong_key_is_named_with_what_was_seen(
-    pets: Path, keys: dict[str, object], told: str
+    pets: Path, keys: dict[str, object], message: str
 ) -> None:
     change_model(pets, **keys)
     (error,) = check(pets).errors
     assert error.startswith(f"{pets}/model.yaml: ")
-    assert told in error
+    assert message in error
 
 
 def test_all_wrong_keys_are_named_at_once(pets: Path) -> None:
@@ -121,14 +121,14 @@ def test_all_wrong_keys_are_named_at_once(pets: Path) -> None:
     assert len(error.splitlines()) == 4
 
 
-def test_missing_weights_are_told_with_where_they_are_looked_for(pets: Path) -> None:
+def test_missing_weights_are_reported_with_their_expected_path(pets: Path) -> None:
     (pets / "weights.safetensors").unlink()
     (error,) = check(pets).errors
     assert error.startswith(f"no {pets}/weights.safetensors: `weights:` in model.yaml names it")
 
 
 @pytest.mark.parametrize(
-    ("how", "told"),
+    ("how", "messages"),
     [
         pytest.param(
             lambda weights: weights.update(stem=weights.pop("stem.weight")),
@@ -142,18 +142,20 @@ def test_missing_weights_are_told_with_where_they_are_looked_for(pets: Path) -> 
         ),
     ],
 )
-def test_weights_that_do_not_fit_are_told_key_by_key(
-    pets: Path, how: Change, told: list[str]
+def test_weights_that_do_not_match_are_reported_key_by_key(
+    pets: Path, how: Change, messages: list[str]
 ) -> None:
     change_weights(pets, how)
     (error,) = check(pets).errors
     head, *lines = error.splitlines()
     network = load_config(pets).architecture
     assert head == f"{pets}/weights.safetensors does not fit {network} with 3 classes:"
-    assert [line.strip() for line in lines] == told
+    assert [line.strip() for line in lines] == messages
 
 
-def test_weights_for_other_classes_are_told_apart_from_those_of_another_network(pets: Path) -> None:
+def test_weights_for_other_classes_and_for_another_network_get_different_messages(
+    pets: Path,
+) -> None:
     change_model(pets, classes=["background", "cat"], palette=[[0, 0, 0], [0, 0, 255]])
     (error,) = check(pets).errors
     assert "score_fr.bias has shape (3,), not (2,)" in error
@@ -162,20 +164,20 @@ def test_weights_for_other_classes_are_told_apart_from_those_of_another_network(
     assert "does not fit fcn8s-lite4 with 2 classes" in check(pets).errors[0]
 
 
-def test_numbers_that_are_none_are_an_error(pets: Path) -> None:
+def test_nan_weights_are_an_error(pets: Path) -> None:
     change_weights(pets, lambda weights: weights["score_fr.bias"].fill_(float("nan")))
     (error,) = check(pets).errors
-    assert error.startswith("1 weights hold numbers that are none (NaN or infinite)")
+    assert error.startswith("1 weights hold NaN or infinite numbers")
 
 
-def test_a_file_that_is_no_safetensors_is_told(pets: Path) -> None:
+def test_a_file_that_is_no_safetensors_is_reported(pets: Path) -> None:
     (pets / "weights.safetensors").write_bytes(b"no tensors")
     code, out, err = run("check", pets)
     assert (code, out) == (1, "")
     assert "holds no tensors that can be read" in err
 
 
-def test_what_serves_but_will_surprise_is_a_doubt(pets: Path) -> None:
+def test_what_a_worker_accepts_but_users_stumble_over_is_a_warning(pets: Path) -> None:
     change_model(pets, name="cats", palette=[[0, 0, 0], [250, 0, 0], [250, 1, 0]])
     (pets / "CARD.md").unlink()
     change_weights(
@@ -184,16 +186,16 @@ def test_what_serves_but_will_surprise_is_a_doubt(pets: Path) -> None:
     code, out, err = run("check", pets)
     assert code == 0
     assert out.startswith("cats 1.0 can be served")
-    for told in (
+    for message in (
         "the model is cats, its folder pets",
         "cat and dog look alike: (250, 0, 0) and (250, 1, 0)",
         f"no {pets}/CARD.md",
         "scores nothing for cat: to be trained",
     ):
-        assert told in err
+        assert message in err
 
 
-def test_a_photos_mask_is_what_the_model_sees_in_it(pets: Path, tmp_path: Path) -> None:
+def test_a_photos_mask_and_classes_are_written(pets: Path, tmp_path: Path) -> None:
     change_model(pets, batching=QUICK)
     mask = tmp_path / "mask.png"
     code, out, err = run("check", pets, "--photo", SAMPLES / "cat.jpg", "-o", mask)
@@ -203,11 +205,11 @@ def test_a_photos_mask_is_what_the_model_sees_in_it(pets: Path, tmp_path: Path) 
     assert labels.shape == (300, 451)
     share = (labels == PETS.index("cat")).mean()
     assert share > 0.5
-    assert f"sees cat {share:.1%}" in out
+    assert f"found cat {share:.1%}" in out
     assert "cat.jpg in " in out
 
 
-def test_a_photo_that_is_none_is_told_in_a_line(pets: Path, tmp_path: Path) -> None:
+def test_a_missing_photo_is_reported_in_a_line(pets: Path, tmp_path: Path) -> None:
     change_model(pets, batching=QUICK)
     code, _, err = run("check", pets, "--photo", tmp_path / "none.jpg")
     assert code == 1
@@ -215,37 +217,37 @@ def test_a_photo_that_is_none_is_told_in_a_line(pets: Path, tmp_path: Path) -> N
     assert run("check", pets, "-o", tmp_path / "mask.png")[0] == 2
 
 
-def test_a_store_is_listed_with_how_current_its_archives_are(pets: Path, tmp_path: Path) -> None:
-    assert [each.packed for each in models_in(tmp_path)] == [UNPACKED]
+def test_a_store_is_listed_with_the_state_of_its_archives(pets: Path, tmp_path: Path) -> None:
+    assert [each.packed for each in stored_models(tmp_path)] == [UNPACKED]
     archive = package(pets, tmp_path)
-    (listed,) = models_in(tmp_path)
+    (listed,) = stored_models(tmp_path)
     assert listed.packed == CURRENT
-    assert listed.contents
+    assert listed.archive_digest
     assert listed.weights_bytes == (pets / "weights.safetensors").stat().st_size
     change_model(pets, version="1.1")
-    (listed,) = models_in(tmp_path)
+    (listed,) = stored_models(tmp_path)
     assert (listed.packed, listed.config and listed.config.version) == (STALE, "1.1")
     (pets / MODEL_FILE).unlink()
     archive.rename(tmp_path / "alone.mar")
-    (listed,) = models_in(tmp_path)
+    (listed,) = stored_models(tmp_path)
     assert (listed.name, listed.packed) == ("alone", CURRENT)
     assert listed.config
     assert listed.config.classes == PETS
 
 
-def test_an_archive_of_another_release_is_told_apart(
+def test_an_archive_of_another_release_is_marked(
     pets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package(pets, tmp_path)
     (pets / MODEL_FILE).unlink()
     monkeypatch.setattr(
-        "model_store.tools.archive.listing.own_code", lambda: iter([("handlers/x.py", b"")])
+        "model_store.tools.archive.listing.worker_sources", lambda: iter([("handlers/x.py", b"")])
     )
-    (listed,) = models_in(tmp_path)
+    (listed,) = stored_models(tmp_path)
     assert listed.packed == OTHER_CODE
 
 
-def test_what_is_broken_is_listed_and_does_not_hide_the_others(pets: Path, tmp_path: Path) -> None:
+def test_broken_models_are_listed_beside_the_others(pets: Path, tmp_path: Path) -> None:
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / MODEL_FILE).write_text("name: broken\n")
     (tmp_path / "half.mar").write_bytes(b"PK")
@@ -256,15 +258,15 @@ def test_what_is_broken_is_listed_and_does_not_hide_the_others(pets: Path, tmp_p
     assert "half.mar is no archive of ours" in err
 
 
-def test_a_store_that_is_none_and_a_server_that_is_none_are_told(tmp_path: Path) -> None:
+def test_a_missing_store_and_an_absent_server_are_reported(tmp_path: Path) -> None:
     assert run("list", tmp_path / "none")[0] == 1
     code, _, err = run("list", tmp_path, "--url", "http://127.0.0.1:1")
     assert code == 1
-    assert "does not say which models it serves" in err
+    assert "does not answer which models it serves" in err
 
 
 @pytest.mark.parametrize("name", ["mask.jpg", "mask"])
-def test_a_mask_is_not_named_as_what_it_is_not(tmp_path: Path, name: str) -> None:
+def test_a_mask_with_the_suffix_of_another_format_is_rejected(tmp_path: Path, name: str) -> None:
     code, _, err = run("check", tmp_path, "--photo", tmp_path / "x.jpg", "-o", tmp_path / name)
     assert code == 2
     assert "a mask is written as .png" in " ".join(err.replace("│", " ").split())

@@ -1,4 +1,4 @@
-"""Masks as programs write them: each is understood in one way, or refused with what was seen."""
+"""Masks as programs write them: each has one meaning, or is rejected with what was seen."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,7 +10,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from model_store.tools.dataset.labelled import VOID, DataError, Legend, Pair, read_labels
+from model_store.tools.dataset.errors import DataError
+from model_store.tools.dataset.labelled import VOID, Legend, read_labels
+from model_store.tools.dataset.pairs import Pair
 from model_store.tools.dataset.survey import Survey, check_present, check_scored, survey
 
 TWO = Legend("discs", ("background", "disc"), ((0, 0, 0), (255, 255, 0)))
@@ -19,9 +21,9 @@ THREE = Legend("pets", ("background", "cat", "dog"), ((0, 0, 0), (0, 64, 255), (
 Array = NDArray[np.uint8]
 
 
-def disc(ink: int = 1, paper: int = 0) -> Array:
-    canvas = np.full((24, 32), paper, np.uint8)
-    cv2.circle(canvas, (16, 12), 8, ink, cv2.FILLED)
+def disc(inside: int = 1, outside: int = 0) -> Array:
+    canvas = np.full((24, 32), outside, np.uint8)
+    cv2.circle(canvas, (16, 12), 8, inside, cv2.FILLED)
     return canvas
 
 
@@ -83,7 +85,7 @@ BINARY: dict[str, Callable[[], Image.Image]] = {
 
 
 @pytest.mark.parametrize("image", BINARY.values(), ids=BINARY.keys())
-def test_masks_of_two_classes_are_understood_however_they_are_saved(
+def test_masks_of_two_classes_are_read_in_every_format(
     tmp_path: Path, image: Callable[[], Image.Image]
 ) -> None:
     (pair,) = pairs = saved(tmp_path, image())
@@ -93,10 +95,10 @@ def test_masks_of_two_classes_are_understood_however_they_are_saved(
     check_present(found, found)
 
 
-def test_what_255_was_taken_for_is_told(tmp_path: Path) -> None:
-    told = survey(saved(tmp_path, grey(disc(255)), grey(disc(255))), TWO).describe()
-    assert told.startswith("2 masks: background 7")
-    assert told.endswith("masks are black and white alone, so 255 is disc")
+def test_the_description_gives_the_meaning_of_255(tmp_path: Path) -> None:
+    description = survey(saved(tmp_path, grey(disc(255)), grey(disc(255))), TWO).describe()
+    assert description.startswith("2 masks: background 7")
+    assert description.endswith("masks are black and white alone, so 255 is disc")
 
 
 OTHERS: dict[str, Callable[[], Image.Image]] = {
@@ -109,7 +111,7 @@ OTHERS: dict[str, Callable[[], Image.Image]] = {
 
 @pytest.mark.parametrize("image", OTHERS.values(), ids=OTHERS.keys())
 @pytest.mark.parametrize("is_used", [True, False], ids=["of the set", "of the folder alone"])
-def test_255_stays_void_where_another_mask_says_what_is_a_class(
+def test_255_is_void_where_another_mask_shows_the_classes(
     tmp_path: Path, image: Callable[[], Image.Image], is_used: bool
 ) -> None:
     pairs = saved(tmp_path, grey(disc(255)), image())
@@ -118,7 +120,7 @@ def test_255_stays_void_where_another_mask_says_what_is_a_class(
     assert set(np.unique(read_labels(pairs[0].mask, found.legend))) == {0, VOID}
 
 
-def test_white_is_not_guessed_where_black_would_be_an_object(tmp_path: Path) -> None:
+def test_black_and_white_masks_are_rejected_where_black_may_be_an_object(tmp_path: Path) -> None:
     pairs = saved(tmp_path, grey(disc(255)))
     with pytest.raises(DataError, match="background either may be the white one; save class numb"):
         survey(pairs, replace(TWO, classes=("disc", "background"), background=1))
@@ -131,7 +133,7 @@ def test_255_is_void_for_more_than_two_classes(tmp_path: Path) -> None:
         check_present(found, found)
 
 
-REFUSED: dict[str, tuple[Callable[[], Image.Image], str]] = {
+REJECTED: dict[str, tuple[Callable[[], Image.Image], str]] = {
     "smoothed edges": (
         lambda: grey(smoothed()),
         r"holds class \d+, but .* shades of grey.* not smoothed.* \(seen: 0 66\.0%, 255 25\.7%, ",
@@ -158,28 +160,28 @@ REFUSED: dict[str, tuple[Callable[[], Image.Image], str]] = {
     ),
     "a palette in another order": (
         lambda: with_palette(1 - disc(), (255, 255, 0), (0, 0, 0)),
-        r"palette mask whose numbers say other classes than its colours \(0 in \(255, 255, 0\)",
+        r"palette mask whose numbers mean other classes than its colours \(0 in \(255, 255, 0\)",
     ),
     "black and white in another order": (
         lambda: with_palette(1 - disc(), (255, 255, 255), (0, 0, 0)),
-        r"palette mask whose numbers say other classes",
+        r"palette mask whose numbers mean other classes",
     ),
     "class numbers in another order": (
         lambda: with_palette(1 - disc(), (1, 1, 1), (0, 0, 0)),
-        r"palette mask whose numbers say other classes",
+        r"palette mask whose numbers mean other classes",
     ),
 }
 
 
-@pytest.mark.parametrize(("image", "told"), REFUSED.values(), ids=REFUSED.keys())
-def test_what_may_be_meant_in_two_ways_is_refused_with_what_was_seen(
-    tmp_path: Path, image: Callable[[], Image.Image], told: str
+@pytest.mark.parametrize(("image", "message"), REJECTED.values(), ids=REJECTED.keys())
+def test_an_ambiguous_mask_is_rejected_with_what_was_seen(
+    tmp_path: Path, image: Callable[[], Image.Image], message: str
 ) -> None:
-    with pytest.raises(DataError, match=rf"0\.png .*{told}"):
+    with pytest.raises(DataError, match=rf"0\.png .*{message}"):
         survey(saved(tmp_path, image()), TWO)
 
 
-def test_numbers_that_a_palette_has_in_another_place_are_refused(tmp_path: Path) -> None:
+def test_a_palette_with_the_grey_of_another_number_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="other classes than its colours"):
         survey(saved(tmp_path, with_palette(disc(), (0, 0, 0), (2, 2, 2))), THREE)
 
@@ -195,7 +197,7 @@ VOID_ELSEWHERE = {
 
 
 @pytest.mark.parametrize("colours", VOID_ELSEWHERE.values(), ids=VOID_ELSEWHERE.keys())
-def test_a_palette_with_void_in_another_place_is_refused(
+def test_a_palette_with_void_at_another_number_is_rejected(
     tmp_path: Path, colours: tuple[tuple[int, int, int], ...]
 ) -> None:
     values = disc()
@@ -205,7 +207,7 @@ def test_a_palette_with_void_in_another_place_is_refused(
 
 
 @pytest.mark.parametrize("void", [VOC_VOID, (255, 255, 255)], ids=["of VOC", "white"])
-def test_a_palette_with_classes_and_void_in_their_places_is_read(
+def test_a_palette_with_classes_and_void_at_their_numbers_is_read(
     tmp_path: Path, void: tuple[int, int, int]
 ) -> None:
     values = disc()
@@ -222,7 +224,7 @@ def test_a_class_may_have_the_colour_of_void(tmp_path: Path) -> None:
     assert np.array_equal(read_labels(pair.mask, survey(pairs, legend).legend), disc())
 
 
-def test_a_jpeg_under_another_name_is_called_one(tmp_path: Path) -> None:
+def test_a_jpeg_named_png_is_rejected_as_a_jpeg(tmp_path: Path) -> None:
     file = tmp_path / "0.png"
     grey(disc(255)).save(file, "JPEG")
     with pytest.raises(DataError, match=r"0\.png is a JPEG, which changes values"):
@@ -237,23 +239,23 @@ def test_a_jpeg_under_another_name_is_called_one(tmp_path: Path) -> None:
         pytest.param(disc(255, 255), "background", id="white alone"),
     ],
 )
-def test_a_class_that_no_mask_has_is_refused_with_the_counts(
+def test_a_class_without_pixels_is_rejected_with_the_shares(
     tmp_path: Path, values: Array, absent: str
 ) -> None:
     found = survey(saved(tmp_path, grey(values)), TWO)
-    told = rf"has the class {absent}; 1 masks: \w+ 100\.0%.*--allow-absent"
-    with pytest.raises(DataError, match=told):
+    message = rf"has the class {absent}; 1 masks: \w+ 100\.0%.*--allow-absent"
+    with pytest.raises(DataError, match=message):
         check_present(found, found)
 
 
-def test_a_class_that_is_held_out_alone_is_named(tmp_path: Path) -> None:
+def test_a_class_in_held_out_photos_alone_is_named(tmp_path: Path) -> None:
     found = survey(saved(tmp_path, grey(disc(0)), grey(disc())), TWO)
-    learned, held_out = found.part(slice(1)), found.part(slice(1, None))
-    with pytest.raises(DataError, match=r"the class disc \(disc: in photos held out alone\)"):
-        check_present(learned, held_out)
+    train, held_out = found.part(slice(1)), found.part(slice(1, None))
+    with pytest.raises(DataError, match=r"the class disc \(disc: in held-out photos alone\)"):
+        check_present(train, held_out)
 
 
-def test_photos_of_void_alone_score_nothing() -> None:
+def test_held_out_masks_of_void_alone_are_rejected() -> None:
     pixels = np.zeros((1, 256), np.int64)
     pixels[0, VOID] = 100
     with pytest.raises(DataError, match=r"void \(255\) alone; 1 masks: void 100\.0%"):

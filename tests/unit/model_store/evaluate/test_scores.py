@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from model_store.tools.dataset.labelled import VOID, DataError
+from model_store.tools.dataset.errors import DataError
+from model_store.tools.dataset.labelled import VOID
 from model_store.tools.evaluate.confusion import Counts, confusion
 from model_store.tools.evaluate.gain import gain_over
 from model_store.tools.evaluate.report import COUNTS_FILE, JSON_FILE
@@ -37,14 +38,14 @@ def test_the_four_figures_are_the_papers() -> None:
     assert found.iou[:2] == pytest.approx(iou)
 
 
-def test_a_class_that_no_photo_shows_counts_in_no_mean() -> None:
+def test_a_class_that_no_photo_shows_is_left_out_of_the_means() -> None:
     found = score(PHOTO[None])
     assert np.isnan(found.iou[2])
     assert np.isnan(found.accuracy[2])
     assert found.photos.tolist() == [1, 1, 0]
 
 
-def test_pixels_are_added_up_over_photos_before_dividing() -> None:
+def test_pixels_are_summed_over_photos_before_dividing() -> None:
     other = np.array([[0, 0, 0], [0, 10, 0], [0, 0, 0]])
     assert score(np.stack([PHOTO, other])).iou[1] == pytest.approx(12 / 15)
 
@@ -56,21 +57,21 @@ def test_void_pixels_are_left_out() -> None:
 
 
 @given(arrays(np.int64, (3, 4, 4), elements=st.integers(0, 1000)))
-def test_figures_lie_between_nought_and_one_and_their_intervals_around_them(
+def test_figures_lie_between_zero_and_one(
     counts: NDArray[np.int64],
 ) -> None:
-    whole = counts.sum(0, dtype=np.float64)[None]
-    for figure in (pixel_accuracy(whole), mean(ious(whole)), frequency_weighted_iou(whole)):
+    total = counts.sum(0, dtype=np.float64)[None]
+    for figure in (pixel_accuracy(total), mean(ious(total)), frequency_weighted_iou(total)):
         assert np.isnan(figure).all() or 0 <= figure[0] <= 1
 
 
-def test_the_same_photo_again_and_again_leaves_no_doubt() -> None:
+def test_the_interval_of_equal_photos_is_a_point() -> None:
     found = score(np.stack([PHOTO] * 5)).mean_iou
     assert found.low == pytest.approx(found.value)
     assert found.high == pytest.approx(found.value)
 
 
-def test_photos_that_differ_leave_doubt() -> None:
+def test_the_interval_of_different_photos_has_a_width() -> None:
     found = score(np.stack([PHOTO, 3 * np.diag([1, 1, 0])] * 5)).mean_iou
     assert found.low < found.value < found.high
 
@@ -82,7 +83,7 @@ def test_common_classes_are_those_that_enough_photos_show() -> None:
     assert found.mean_iou.value != found.common_mean_iou.value
 
 
-def test_without_common_classes_there_is_no_mean_of_them() -> None:
+def test_without_common_classes_their_mean_is_nan() -> None:
     assert np.isnan(score(PHOTO[None]).common_mean_iou.value)
 
 
@@ -106,5 +107,5 @@ def test_evaluations_of_other_photos_are_not_compared(tmp_path: Path) -> None:
     counts = np.stack([PHOTO] * 3)
     with pytest.raises(DataError, match="holds no evaluation"):
         gain_over(tmp_path, counts)
-    with pytest.raises(DataError, match="is about other photos or masks"):
+    with pytest.raises(DataError, match="has other photos or masks"):
         gain_over(evaluated(tmp_path, counts), 2 * counts)

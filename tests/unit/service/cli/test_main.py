@@ -1,4 +1,4 @@
-"""The command line as a whole: help, release, and what `serve` suggests to paste."""
+"""The command line: help and release of all commands, and the command that `serve` suggests."""
 
 import shlex
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 import typer.main
 from typer.testing import CliRunner
 
-from service.all_in_one.run import suggestion
+from service.all_in_one.announcement import suggestion
 from service.cli.main import app
 
 
@@ -24,19 +24,19 @@ COMMANDS = list(commands(typer.main.get_command(app)))
 
 
 @pytest.mark.parametrize("names", COMMANDS, ids=" ".join)
-def test_every_command_has_its_help_under_both_names(names: tuple[str, ...]) -> None:
+def test_every_command_prints_its_help_for_h_and_help(names: tuple[str, ...]) -> None:
     short, long = (CliRunner().invoke(app, [*names, name]) for name in ("-h", "--help"))
     assert (short.exit_code, short.output) == (0, long.output)
     assert "Usage: " in short.output
 
 
-def test_the_release_is_told() -> None:
+def test_the_release_is_printed() -> None:
     assert len(COMMANDS) > 10
-    told = CliRunner().invoke(app, ["--version"])
-    assert (told.exit_code, told.output) == (0, f"fcnserve {version('fcnserve')}\n")
+    result = CliRunner().invoke(app, ["--version"])
+    assert (result.exit_code, result.output) == (0, f"fcnserve {version('fcnserve')}\n")
 
 
-def test_a_server_suggests_a_line_with_its_own_url(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_serve_suggests_a_command_with_its_own_url(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("FCNSERVE_API_KEYS_FILE", raising=False)
     words = shlex.split(suggestion("http://127.0.0.1:8001"))
     assert words[1] == "segment"
@@ -45,21 +45,21 @@ def test_a_server_suggests_a_line_with_its_own_url(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(
-    ("environment", "told"),
+    ("environment", "printed"),
     [
         pytest.param({}, "FCNSERVE_KEY: set it to an API key", id="without"),
         pytest.param({"FCNSERVE_KEY": "fcns_x"}, "runs with fcns_x", id="with"),
     ],
 )
-def test_with_keys_the_suggested_line_takes_the_shells_own_or_says_so(
-    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], told: str
+def test_with_keys_the_suggested_command_takes_the_key_of_the_shell_or_asks_for_it(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], printed: str
 ) -> None:
     monkeypatch.setenv("FCNSERVE_API_KEYS_FILE", "keys.txt")
     line, sentence = suggestion("http://127.0.0.1:8001").split("\n\n")
     assert "keys.txt" in sentence
     words = line.split(" ")
-    place = next(place for place, word in enumerate(words) if word.endswith("fcnserve"))
-    words[place] = "/bin/sh -c 'echo runs with $FCNSERVE_KEY'"
+    index = next(index for index, word in enumerate(words) if word.endswith("fcnserve"))
+    words[index] = "/bin/sh -c 'echo runs with $FCNSERVE_KEY'"
     run = subprocess.run(
         ["/bin/sh", "-c", " ".join(words)],
         env=environment,
@@ -67,4 +67,4 @@ def test_with_keys_the_suggested_line_takes_the_shells_own_or_says_so(
         text=True,
         check=False,
     )
-    assert told in run.stdout + run.stderr
+    assert printed in run.stdout + run.stderr

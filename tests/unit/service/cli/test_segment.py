@@ -18,17 +18,11 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from typer.testing import CliRunner
 
-from service.cli.segment import Outcome, segment, segment_all
+from service.cli.segment import segment
+from service.client.errors import AllRefusedError
 from service.client.files import SUFFIXES, OutputName, plan_jobs
-from service.client.http import (
-    MAX_TRIES,
-    MAX_WAIT_S,
-    MEDIA_TYPES,
-    AllRefusedError,
-    Query,
-    Server,
-    retry_after_s,
-)
+from service.client.http import MAX_TRIES, MAX_WAIT_S, MEDIA_TYPES, Query, Server, retry_after_s
+from service.client.segment import PhotoOutcome, segment_all
 from service.client.server_url import BadUrlError, base_url, server_url
 from service.render import Output
 
@@ -41,7 +35,7 @@ PROBLEMS = {
 
 
 class FakeServer:
-    """Answers a photo with ANSWER + the photo, except photos whose bytes say otherwise."""
+    """Answers a photo with ANSWER + the photo; the bytes of special photos select other answers."""
 
     def __init__(self) -> None:
         self.queries: list[dict[str, str]] = []
@@ -49,16 +43,16 @@ class FakeServer:
         self.keys: list[str | None] = []
         self.busy_answers = 0
         self.kind = ""
-        self.at_once = 0
-        self.most_at_once = 0
+        self.concurrent = 0
+        self.most_concurrent = 0
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        self.at_once += 1
-        self.most_at_once = max(self.most_at_once, self.at_once)
+        self.concurrent += 1
+        self.most_concurrent = max(self.most_concurrent, self.concurrent)
         try:
             return await self._answer(request)
         finally:
-            self.at_once -= 1
+            self.concurrent -= 1
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         self.queries.append(dict(request.query))
@@ -108,13 +102,13 @@ def photos(tmp_path: Path) -> list[str]:
 
 async def _segment(
     photos: list[str], out: Path | str, url: str, query: Query | None = None
-) -> list[Outcome]:
+) -> list[PhotoOutcome]:
     query = query or Query()
     plan = plan_jobs(photos, str(out), query.output)
     return await segment_all(plan, Server(url), query, parallel=2)
 
 
-async def test_a_key_goes_with_every_photo_and_into_no_message(
+async def test_a_key_is_sent_with_every_photo_and_shown_in_no_message(
     fake: FakeServer, photos: list[str], tmp_path: Path, url: str
 ) -> None:
     server = Server(url, "fcns_secret")
@@ -123,7 +117,7 @@ async def test_a_key_goes_with_every_photo_and_into_no_message(
     assert "secret" not in repr(server)
 
 
-async def test_one_photo_becomes_its_named_file(
+async def test_one_photo_is_written_to_the_named_file(
     photos: list[str], tmp_path: Path, url: str
 ) -> None:
     outcomes = await _segment(photos[:1], tmp_path / "new" / "mask.png", url)
@@ -131,16 +125,16 @@ async def test_one_photo_becomes_its_named_file(
     assert (tmp_path / "new" / "mask.png").read_bytes() == ANSWER + b"a"
 
 
-async def test_several_photos_become_files_of_their_names_in_a_folder(
+async def test_several_photos_are_written_to_files_of_their_names_in_a_folder(
     photos: list[str], tmp_path: Path, url: str, fake: FakeServer
 ) -> None:
     await _segment(photos, tmp_path / "out", url)
     written = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
     assert written == {f"{name}.png": ANSWER + name.encode() for name in "abcdef"}
-    assert 1 <= fake.most_at_once <= 2
+    assert 1 <= fake.most_concurrent <= 2
 
 
-async def test_a_failing_photo_leaves_the_others_unharmed(
+async def test_a_failing_photo_does_not_affect_the_others(
     photos: list[str], tmp_path: Path, url: str
 ) -> None:
     Path(photos[1]).write_bytes(b"broken")
@@ -155,7 +149,7 @@ async def test_a_failing_photo_leaves_the_others_unharmed(
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "message"),
     [
         (b"keyless", "no [unauthorized]; give a key with --key or FCNSERVE_KEY"),
         (b"nowhere", "no [model_not_found]"),
@@ -166,19 +160,19 @@ async def test_a_failing_photo_leaves_the_others_unharmed(
         ),
     ],
 )
-async def test_what_every_photo_would_be_told_is_told_once(
-    photos: list[str], tmp_path: Path, url: str, body: bytes, told: str
+async def test_an_error_that_every_photo_would_meet_stops_the_others(
+    photos: list[str], tmp_path: Path, url: str, body: bytes, message: str
 ) -> None:
     for photo in photos:
         Path(photo).write_bytes(body)
     outcomes = await _segment(photos, tmp_path / "out", url)
-    assert 1 <= len(outcomes) <= 2  # as many as go at a time
-    assert {str(outcome.error) for outcome in outcomes} == {told.format(url=url)}
+    assert 1 <= len(outcomes) <= 2  # the number of parallel requests
+    assert {str(outcome.error) for outcome in outcomes} == {message.format(url=url)}
     assert {type(outcome.error) for outcome in outcomes} == {AllRefusedError}
 
 
 @pytest.mark.parametrize("kind", ["text/html", "image/webp", "application/json"])
-async def test_another_servers_answer_becomes_no_mask(
+async def test_an_answer_of_another_server_is_not_written(
     photos: list[str], tmp_path: Path, url: str, fake: FakeServer, kind: str
 ) -> None:
     fake.kind = kind
@@ -187,7 +181,7 @@ async def test_another_servers_answer_becomes_no_mask(
     assert not (tmp_path / "a.png").exists()
 
 
-async def test_a_busy_server_is_asked_again(
+async def test_a_request_to_a_busy_server_is_repeated(
     photos: list[str], tmp_path: Path, url: str, fake: FakeServer
 ) -> None:
     fake.busy_answers = MAX_TRIES - 1
@@ -195,7 +189,7 @@ async def test_a_busy_server_is_asked_again(
     assert outcome.error is None
 
 
-async def test_a_server_that_stays_busy_is_given_up(
+async def test_requests_to_a_server_that_stays_busy_end(
     photos: list[str], tmp_path: Path, url: str, fake: FakeServer
 ) -> None:
     fake.busy_answers = 1000
@@ -236,7 +230,7 @@ def test_each_output_has_its_file_name(output: OutputName) -> None:
     assert job.target == Path("out") / f"a{SUFFIXES[output][0]}"
 
 
-def test_the_command_knows_the_outputs_of_the_api() -> None:
+def test_the_command_has_the_outputs_of_the_api() -> None:
     assert set(get_args(OutputName)) == set(SUFFIXES) == {output.value for output in Output}
 
 
@@ -246,7 +240,7 @@ def _app() -> typer.Typer:
     return app
 
 
-def test_an_absent_server_is_told_once(photos: list[str], tmp_path: Path) -> None:
+def test_an_absent_server_is_reported_once(photos: list[str], tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"127.0.0.1:{free.getsockname()[1]}"
@@ -281,7 +275,7 @@ URLS = [
 
 
 @pytest.mark.parametrize(("given", "environment", "found"), URLS)
-def test_a_server_is_where_it_is_said_to_be(
+def test_the_url_is_the_option_else_the_variable_else_localhost(
     given: str | None, environment: dict[str, str], found: str
 ) -> None:
     assert server_url(given, environment) == found
@@ -290,38 +284,38 @@ def test_a_server_is_where_it_is_said_to_be(
 @pytest.mark.parametrize(
     "url", ["ftp://x", "http://", "http://x:port", "http://x:99999", "http://[::1", "x?y=1", "a b"]
 )
-def test_what_is_no_url_is_refused(url: str) -> None:
+def test_an_invalid_url_is_rejected(url: str) -> None:
     with pytest.raises(BadUrlError, match="is no server's URL; one is http"):
         server_url(url, {})
 
 
 @pytest.mark.parametrize("port", ["abc", "0", "70000", "-1", "8000.0"])
-def test_a_port_that_cannot_be_asked_is_refused(port: str) -> None:
+def test_an_invalid_port_is_rejected(port: str) -> None:
     with pytest.raises(BadUrlError, match=f"FCNSERVE_PORT={port} is no port"):
         server_url(None, {"FCNSERVE_PORT": port})
 
 
 async def test_the_environment_names_server_and_key(fake: FakeServer, url: str) -> None:
     script = "import typer; from service.cli.segment import segment; typer.run(segment)"
-    os.environ.update(named := {"FCNSERVE_URL": url, "FCNSERVE_KEY": "k"})
+    os.environ.update(variables := {"FCNSERVE_URL": url, "FCNSERVE_KEY": "k"})
     try:
         running = await _run_command(script, ["-", "-o", "-"], b"photo")
     finally:
-        for name in named:
+        for name in variables:
             del os.environ[name]
     assert (running.returncode, running.stdout) == (0, ANSWER + b"photo")
     assert fake.keys == ["Bearer k"]
 
 
-def hear_ctrl_c() -> None:
-    """As at a terminal: what runs in the background of a script is deaf to it, and so are its
-    children.
+def restore_ctrl_c() -> None:
+    """Restore the default action of SIGINT, which a background job of a script ignores, as do its
+    child processes.
     """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.mark.parametrize("stuck", ["stdin", "fifo as photo", "fifo as target"])
-async def test_ctrl_c_ends_the_command_while_a_stream_has_nobody_at_its_other_end(
+async def test_ctrl_c_ends_the_command_while_it_waits_for_a_stream(
     tmp_path: Path, url: str, fake: FakeServer, stuck: str
 ) -> None:
     photo, fifo = tmp_path / "photo.jpg", tmp_path / "fifo"
@@ -329,31 +323,31 @@ async def test_ctrl_c_ends_the_command_while_a_stream_has_nobody_at_its_other_en
     os.mkfifo(fifo)
     source = {"stdin": "-", "fifo as photo": str(fifo)}.get(stuck, str(photo))
     target = fifo if stuck == "fifo as target" else tmp_path / "mask.png"
-    inward, outward = os.pipe()
-    os.write(outward, b"begun")
+    read_end, write_end = os.pipe()
+    os.write(write_end, b"begun")
     script = "import typer; from service.cli.segment import segment; typer.run(segment)"
     arguments = (source, "-o", str(target), "--url", url)
     running = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", script, *arguments),
-        stdin=inward,
+        stdin=read_end,
         stderr=asyncio.subprocess.PIPE,
-        preexec_fn=hear_ctrl_c,
+        preexec_fn=restore_ctrl_c,
     )
-    begun: dict[str, Callable[[], bool]] = {
-        "stdin": lambda: unread(outward) == 0,
+    waits: dict[str, Callable[[], bool]] = {
+        "stdin": lambda: unread(write_end) == 0,
         "fifo as photo": lambda: has_reader(fifo),
         "fifo as target": lambda: bool(fake.queries),
     }
     try:
         async with asyncio.timeout(60):
-            while not begun[stuck]():  # noqa: ASYNC110 - another process sets no event
+            while not waits[stuck]():  # noqa: ASYNC110 - another process sets no event
                 await asyncio.sleep(0.02)
             running.send_signal(signal.SIGINT)
-            _, told = await running.communicate()
+            _, printed = await running.communicate()
     finally:
-        os.close(inward)
-        os.close(outward)
-    assert (running.returncode, told) == (130, b"stopped\n")
+        os.close(read_end)
+        os.close(write_end)
+    assert (running.returncode, printed) == (130, b"stopped\n")
 
 
 def unread(pipe: int) -> int:
@@ -361,7 +355,7 @@ def unread(pipe: int) -> int:
 
 
 def has_reader(fifo: Path) -> bool:
-    """Such a FIFO may be opened for writing without waiting."""
+    """Return whether the FIFO can be opened for writing without waiting."""
     try:
         os.close(os.open(fifo, os.O_WRONLY | os.O_NONBLOCK))
     except OSError:
@@ -372,7 +366,7 @@ def has_reader(fifo: Path) -> bool:
 async def _run_command(
     script: str, arguments: list[str], photo: bytes
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run the command in a process of its own, while this one's loop serves it."""
+    """Run the command as a subprocess, while this process's event loop answers its requests."""
     return await asyncio.to_thread(
         subprocess.run,
         [sys.executable, "-c", script, *arguments],

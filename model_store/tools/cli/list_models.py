@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import model_store
-from model_store.tools.cli.errors import told_in_a_line
+from model_store.tools.cli.errors import errors_in_a_line
 
 if TYPE_CHECKING:
-    from model_store.tools.archive.listing import Listed
+    from model_store.tools.archive.listing import StoredModel
 
-STORE = Path(model_store.__file__).parent
+DEFAULT_STORE = Path(model_store.__file__).parent
 COLUMNS = ("name", "version", "architecture", "classes", "weights", "packed", "archive")
 MEGA = 1e6
-# of what is written into a file or a pipe
+# characters a line, where the output is no terminal
 WIDTH = 160
 TIMEOUT_S = 10.0
 
 
 class ServerError(RuntimeError):
-    """No server tells which models it serves."""
+    """No server answers which models it serves."""
 
 
 def list_models(
@@ -33,7 +33,7 @@ def list_models(
         typer.Argument(
             help="A folder of model folders and archives.", envvar="FCNSERVE_MODEL_STORE"
         ),
-    ] = STORE,
+    ] = DEFAULT_STORE,
     url: Annotated[
         str,
         typer.Option(
@@ -45,49 +45,49 @@ def list_models(
     ] = "",
 ) -> None:
     """List the models of a store, and whether their archives are up to date."""
-    from model_store.tools.archive.listing import models_in
+    from model_store.tools.archive.listing import stored_models
 
-    with told_in_a_line():
-        listed = models_in(store)
-    served, silence = None, ""
+    with errors_in_a_line():
+        models = stored_models(store)
+    served, server_error = None, ""
     try:
         served = served_digests(url, key) if url else None
     except ServerError as error:
-        silence = str(error)
-    show(listed, served)
-    for each in listed:
+        server_error = str(error)
+    print_table(models, served)
+    for each in models:
         if each.problem:
             typer.echo(f"{each.name}: {each.problem}", err=True)
-    if silence:
-        typer.echo(silence, err=True)
+    if server_error:
+        typer.echo(server_error, err=True)
         raise typer.Exit(1)
 
 
 def served_digests(url: str, key: str) -> dict[str, str]:
-    """Ask a server for its cards: digests by model; raises ServerError."""
+    """Ask a server for its model cards: digests by model; raises ServerError."""
     headers = {"Authorization": f"Bearer {key}"} if key else {}
-    whole = url if "://" in url else f"http://{url}"
+    base_url = url if "://" in url else f"http://{url}"
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        request = urllib.request.Request(f"{whole.rstrip('/')}/v1/models", headers=headers)  # noqa: S310
+        request = urllib.request.Request(f"{base_url.rstrip('/')}/v1/models", headers=headers)  # noqa: S310
         with opener.open(request, timeout=TIMEOUT_S) as answer:
             cards = json.load(answer)
         return {card["name"]: card["digest"] for card in cards}
     except (OSError, HTTPException, ValueError, KeyError, TypeError) as error:
         raise ServerError(
-            f"{url} does not say which models it serves: {error}; name a running fcnserve with "
+            f"{url} does not answer which models it serves: {error}; name a running fcnserve with "
             "--url or FCNSERVE_URL, and a key of it with --key or FCNSERVE_KEY"
         ) from error
 
 
-def show(listed: "list[Listed]", served: dict[str, str] | None) -> None:
+def print_table(models: "list[StoredModel]", served: dict[str, str] | None) -> None:
     from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
     for column in COLUMNS if served is None else (*COLUMNS, "served"):
         table.add_column(column, no_wrap=True)
-    for each in listed:
+    for each in models:
         more = [] if served is None else [served.get(each.name, "")]
         table.add_row(*cells(each), *more)
     Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False, markup=False).print(
@@ -95,11 +95,11 @@ def show(listed: "list[Listed]", served: dict[str, str] | None) -> None:
     )
 
 
-def cells(each: "Listed") -> list[str]:
+def cells(each: "StoredModel") -> list[str]:
     if each.config is None:
         return [each.name, "", "broken: see below", "", "", "", ""]
     config = each.config
     megabytes = f"{each.weights_bytes / MEGA:.1f} MB"
     classes = str(len(config.classes))
-    told = (config.version, config.architecture, classes, megabytes, each.packed, each.contents)
-    return [each.name, *told]
+    about = (config.version, config.architecture, classes, megabytes)
+    return [each.name, *about, each.packed, each.archive_digest]

@@ -1,4 +1,8 @@
-"""A folder that appears whole or not at all, for any user to read, as a container's worker must."""
+"""A folder's files in, the folder out: complete under its name, or not at all.
+
+Files are readable for every user, as a container's worker needs. Called by
+`model_store.tools.convert` and `model_store.tools.create`.
+"""
 
 import shutil
 import tempfile
@@ -8,8 +12,8 @@ from pathlib import Path
 
 
 @contextmanager
-def appearing(folder: Path) -> Iterator[Path]:
-    """Give a folder beside `folder` to write to; it gets its name when all has gone well."""
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """Give a temporary folder to write to; rename it to `folder` unless the block raises."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
     try:

@@ -1,4 +1,7 @@
-"""A network's weights as serving reads them: a model folder, or its weights file."""
+"""A network's weights in, a model folder or its weights file out, as serving reads them.
+
+Called by `fcnserve model train`, its validation, and `model_store.tools.create`.
+"""
 
 from pathlib import Path
 
@@ -11,20 +14,21 @@ from handlers.model_config import MODEL_FILE, ModelConfig
 from handlers.runtime.network import BACKBONE
 from model_store.tools.convert.architecture import COUNTERS
 from model_store.tools.convert.kernels import BETWEEN
-from model_store.tools.dataset.held_out import copy_notes
+from model_store.tools.dataset.held_out import copy_lists
 
 Tensors = dict[str, Tensor]
 
 
 def write_model(folder: Path, config: ModelConfig, weights: Tensors) -> None:
+    """Write `model.yaml` and the weights file."""
     folder.mkdir(parents=True, exist_ok=True)
     document = config.model_dump(mode="json", exclude_unset=True)
     (folder / MODEL_FILE).write_text(yaml.safe_dump(document, sort_keys=False))
-    (folder / config.weights).write_bytes(save(in_file(weights, config)))
+    (folder / config.weights).write_bytes(save(file_tensors(weights, config)))
 
 
-def in_file(weights: Tensors, config: ModelConfig) -> Tensors:
-    """Name weights as files do, without batch-norm's counters and kernels that are fixed."""
+def file_tensors(weights: Tensors, config: ModelConfig) -> Tensors:
+    """Name weights as files do, in fp32, without batch-norm's counters and fixed kernels."""
     fixed = BETWEEN if config.upsampling.between == "bilinear" else ()
     left_out = {f"{layer}.weight" for layer in fixed}
     return {
@@ -34,11 +38,12 @@ def in_file(weights: Tensors, config: ModelConfig) -> Tensors:
     }
 
 
-def put_weights(source: Path, folder: Path, config: ModelConfig) -> None:
-    """Give `folder` the weights of a run's best model, at once or not at all, and the run's notes
-    on the photos held out.
+def put_weights(best: Path, weights: Path) -> None:
+    """Replace the file `weights` atomically with that of the run's model folder `best`.
+
+    The run's lists of held-out photos are copied beside it.
     """
-    partial = folder / f".{config.weights}"
-    partial.write_bytes((source / config.weights).read_bytes())
-    partial.replace(folder / config.weights)
-    copy_notes(source.parent, folder)
+    partial = weights.with_name(f".{weights.name}")
+    partial.write_bytes((best / weights.name).read_bytes())
+    partial.replace(weights)
+    copy_lists(best.parent, weights.parent)

@@ -1,0 +1,32 @@
+"""torch's name of a device in, the checked device in the precision of serving out.
+
+Called by `fcnserve model train` and `evaluate`.
+"""
+
+import torch
+
+from handlers.model_config import Precision
+from handlers.runtime.device import Device, choose_device
+
+
+class DeviceError(ValueError):
+    """No such device, or not on this machine."""
+
+
+def check_device(name: str) -> None:
+    """Raise DeviceError for a name that torch does not know, and for a device it does not have."""
+    try:
+        kind = torch.device(name).type
+    except RuntimeError as error:
+        raise DeviceError(f"--device {name} is no device; use cpu, cuda or cuda:1") from error
+    if kind not in {"cpu", "cuda"} or (kind == "cuda" and not torch.cuda.is_available()):
+        raise DeviceError(
+            f"--device {name}: torch sees no such device here; use cpu, or install a build of "
+            "torch that has it"
+        )
+
+
+def device_of(name: str, precision: Precision) -> Device:
+    """Give the device, in the precision that serving has on it."""
+    place = torch.device(name)
+    return choose_device((place.index or 0) if place.type == "cuda" else None, precision)
