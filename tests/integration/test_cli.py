@@ -1,4 +1,4 @@
-"""`fcnserve` at a terminal: help without heavy imports, and `segment` against the real server."""
+"""The `fcnserve` command: help without heavy imports, and `segment` with the real server."""
 
 import subprocess
 import sys
@@ -31,7 +31,7 @@ def fcnserve(*arguments: str, stdin: bytes = b"") -> "subprocess.CompletedProces
 
 
 @pytest.mark.parametrize(
-    ("command", "word"),
+    ("command", "expected"),
     [
         ("", "segment"),
         ("serve", "--port"),
@@ -43,52 +43,52 @@ def fcnserve(*arguments: str, stdin: bytes = b"") -> "subprocess.CompletedProces
         ("model convert", "--at-once"),
     ],
 )
-def test_help_is_there_without_torch(command: str, word: str) -> None:
-    found = fcnserve(*command.split(), "--help")
-    assert found.returncode == 0, found.stderr.decode()
-    assert word in found.stdout.decode()
+def test_help_is_printed_without_torch(command: str, expected: str) -> None:
+    result = fcnserve(*command.split(), "--help")
+    assert result.returncode == 0, result.stderr.decode()
+    assert expected in result.stdout.decode()
 
 
 def test_segment_writes_what_the_api_answers(
     server: Server, cat: bytes, cat_mask: bytes, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    found = fcnserve("segment", str(CAT), str(ASTRONAUT), "-o", str(out), "--url", server.url)
-    assert found.returncode == 0, found.stderr.decode()
+    result = fcnserve("segment", str(CAT), str(ASTRONAUT), "-o", str(out), "--url", server.url)
+    assert result.returncode == 0, result.stderr.decode()
     assert (out / "cat.png").read_bytes() == cat_mask
     assert (out / "astronaut.png").read_bytes() == server.segment(ASTRONAUT.read_bytes())
 
 
 def test_segment_reads_and_writes_streams(server: Server, cat: bytes) -> None:
-    found = fcnserve(
+    result = fcnserve(
         "segment", "-", "-o", "-", "--output", "overlay", "--url", server.url, stdin=cat
     )
-    assert found.returncode == 0, found.stderr.decode()
-    assert found.stdout == server.segment(cat, output="overlay")
-    assert size_of(found.stdout) == shown(cat).shape[:2]
+    assert result.returncode == 0, result.stderr.decode()
+    assert result.stdout == server.segment(cat, output="overlay")
+    assert size_of(result.stdout) == shown(cat).shape[:2]
 
 
-def test_segment_tells_of_a_broken_photo_and_does_the_others(
+def test_segment_reports_a_broken_photo_and_segments_the_others(
     server: Server, cat_mask: bytes, tmp_path: Path
 ) -> None:
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(CAT.read_bytes()[:5000])
     out = tmp_path / "out"
-    found = fcnserve("segment", str(broken), str(CAT), "-o", str(out), "--url", server.url)
-    assert found.returncode == 1
-    assert "[broken_image]" in found.stderr.decode()
-    assert "1 of 2 photos segmented" in found.stderr.decode()
+    result = fcnserve("segment", str(broken), str(CAT), "-o", str(out), "--url", server.url)
+    assert result.returncode == 1
+    assert "[broken_image]" in result.stderr.decode()
+    assert "1 of 2 photos segmented" in result.stderr.decode()
     assert (out / "cat.png").read_bytes() == cat_mask
     assert not (out / "broken.png").exists()
 
 
-def test_packing_a_folder_without_a_model_is_told_in_a_line(tmp_path: Path) -> None:
-    found = subprocess.run(
+def test_packing_a_folder_without_a_model_is_reported_in_a_line(tmp_path: Path) -> None:
+    result = subprocess.run(
         [sys.executable, "-m", "service.cli.main", "model", "package", str(tmp_path)],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert found.returncode == 1
-    assert found.stderr == f"no {tmp_path}/model.yaml: a model is a folder that holds one\n"
+    assert result.returncode == 1
+    assert result.stderr == f"no {tmp_path}/model.yaml: a model is a folder that holds one\n"

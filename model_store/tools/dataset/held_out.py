@@ -76,8 +76,8 @@ def from_training(data: Path, training: Path) -> Selection | None:
 
 def find_lists(folder: Path) -> Path | None:
     """Find the lists of a folder's weights: beside them, in its run, or in the run it is of."""
-    places = folder, folder / RUN, folder.resolve().parent
-    return next((place for place in places if (place / DIGESTS).exists()), None)
+    candidates = folder, folder / RUN, folder.resolve().parent
+    return next((each for each in candidates if (each / DIGESTS).exists()), None)
 
 
 def has_digest(photo: Path, expected: str) -> bool:

@@ -28,5 +28,5 @@ def check_device(name: str) -> None:
 
 def device_of(name: str, precision: Precision) -> Device:
     """Give the device, in the precision that serving has on it."""
-    place = torch.device(name)
-    return choose_device((place.index or 0) if place.type == "cuda" else None, precision)
+    device = torch.device(name)
+    return choose_device((device.index or 0) if device.type == "cuda" else None, precision)

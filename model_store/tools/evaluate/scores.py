@@ -94,10 +94,10 @@ def sums(counts: Counts) -> tuple[Floats, Floats]:
     return flat.sum(0).reshape(1, *classes), (drawn @ flat).reshape(-1, *classes)
 
 
-def ratio(part: Floats, whole: Floats) -> Floats:
+def ratio(part: Floats, total: Floats) -> Floats:
     """Divide; NaN where there is nothing to divide by."""
     quotient = np.full(part.shape, np.nan)
-    np.divide(part, whole, out=quotient, where=whole > 0)
+    np.divide(part, total, out=quotient, where=total > 0)
     return quotient
 
 

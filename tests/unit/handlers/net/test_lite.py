@@ -8,7 +8,7 @@ from torch import Tensor
 
 from handlers.net.lite import Lite
 from handlers.net.options import LiteName, Skips
-from tests.support.published import LITES
+from tests.support.published import LITE_STAGES
 from tests.support.reference import Weights, batch_norm, block, conv, relu6
 from tests.support.toys import randomised
 
@@ -20,7 +20,7 @@ SAME_FUNCTION = 1e-4
 
 def blocks(name: str) -> Iterator[tuple[int, bool]]:
     """Stride of each block, and whether it halves a map of stride 8 or 16."""
-    repeats, _ = LITES[name]
+    repeats, _ = LITE_STAGES[name]
     for stage, (count, stride) in enumerate(zip(repeats, STRIDES, strict=True)):
         for place in range(count):
             first = place == 0

@@ -25,7 +25,7 @@ from model_store.tools.convert.torchvision_vgg import torchvision_names
 from service.cli.main import app
 from tests.support.paper import papers_scores
 from tests.support.published import (
-    LITES,
+    LITE_STAGES,
     NARROW,
     filled,
     lite_shapes,
@@ -181,7 +181,7 @@ def test_a_classifier_becomes_an_fcn_of_the_given_stride(tmp_path: Path, stride:
 
 
 @pytest.mark.parametrize("skips", ["project", "expand"])
-@pytest.mark.parametrize("name", LITES)
+@pytest.mark.parametrize("name", LITE_STAGES)
 def test_each_lite_is_detected_by_its_shapes(name: str, skips: Skips) -> None:
     state = {key: torch.zeros(shape) for key, shape in lite_shapes(name).items()}
     found = detect(state, ConvertOptions(stride=8, lite=LiteOptions(skips=skips)))
@@ -190,7 +190,7 @@ def test_each_lite_is_detected_by_its_shapes(name: str, skips: Skips) -> None:
         f"fcn8s-{name}",
     )
     assert found.weights["score_pool3.weight"].shape[1] == (
-        LITES[name][1][2] * (6 if skips == "expand" else 1)
+        LITE_STAGES[name][1][2] * (6 if skips == "expand" else 1)
     )
     again = detect(found.weights)  # ours now, without a model.yaml
     assert (again.architecture, again.lite) == (found.architecture, found.lite)

@@ -1,5 +1,5 @@
-"""Where the answers of `fcnserve segment` go: names are checked before anything is sent, and what
-is there already stays what it is.
+"""The targets of `fcnserve segment`: names are checked before anything is sent, and existing files
+keep their mode, owner, links and attributes.
 """
 
 import os
@@ -40,7 +40,7 @@ def mask(tmp_path: Path) -> Path:
     return file
 
 
-def test_a_new_file_gets_the_mode_that_the_umask_leaves(tmp_path: Path) -> None:
+def test_a_new_file_gets_the_mode_of_the_umask(tmp_path: Path) -> None:
     with umask(0o027):
         write_answer(tmp_path / "new" / "mask.png", b"new")
     assert stat.S_IMODE((tmp_path / "new" / "mask.png").stat().st_mode) == 0o640
@@ -68,7 +68,7 @@ def test_a_link_stays_a_link_and_its_file_is_written(
     assert names_in(mask.parent) == ["mask.png"]
 
 
-def test_a_link_to_what_is_not_there_yet_makes_its_file(tmp_path: Path) -> None:
+def test_a_link_to_a_missing_file_makes_the_file(tmp_path: Path) -> None:
     link = tmp_path / "link.png"
     link.symlink_to("new/mask.png")
     write_answer(link, b"new")
@@ -76,7 +76,7 @@ def test_a_link_to_what_is_not_there_yet_makes_its_file(tmp_path: Path) -> None:
     assert (tmp_path / "new" / "mask.png").read_bytes() == b"new"
 
 
-def test_all_names_of_a_file_show_the_new_answer(mask: Path, tmp_path: Path) -> None:
+def test_all_hard_links_of_a_file_show_the_new_answer(mask: Path, tmp_path: Path) -> None:
     (tmp_path / "other.png").hardlink_to(mask)
     write_answer(mask, b"new")
     assert (tmp_path / "other.png").read_bytes() == b"new"
@@ -84,14 +84,14 @@ def test_all_names_of_a_file_show_the_new_answer(mask: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write what is read-only")
-def test_a_read_only_file_is_left_alone(mask: Path) -> None:
+def test_a_read_only_file_is_not_replaced(mask: Path) -> None:
     mask.chmod(0o444)
     with pytest.raises(PermissionError):
         write_answer(mask, b"new")
     assert mask.read_bytes() == b"old"
 
 
-def test_extended_attributes_stay(mask: Path) -> None:
+def test_extended_attributes_are_kept(mask: Path) -> None:
     try:
         os.setxattr(mask, "user.origin", b"camera")
     except OSError:
@@ -102,7 +102,7 @@ def test_extended_attributes_stay(mask: Path) -> None:
 
 
 @pytest.mark.parametrize("length", [244, 250, LONGEST])
-def test_a_name_may_be_as_long_as_the_file_system_lets_it(tmp_path: Path, length: int) -> None:
+def test_a_name_may_have_the_maximum_length_of_the_file_system(tmp_path: Path, length: int) -> None:
     file = tmp_path / ("m" * (length - 4) + ".png")
     for body in (b"first", b"second"):
         write_answer(file, body)
@@ -110,7 +110,7 @@ def test_a_name_may_be_as_long_as_the_file_system_lets_it(tmp_path: Path, length
     assert names_in(tmp_path) == [file.name]
 
 
-def test_an_answer_that_cannot_be_put_in_place_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_failed_rename_leaves_no_draft(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"File name too long: '.*mmm\.png'"):
         write_answer(tmp_path / ("m" * LONGEST + ".png"), b"new")
     with pytest.raises(IsADirectoryError):
@@ -154,7 +154,7 @@ def test_a_fifo_is_written_through(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["/dev/fd/{}", "/proc/self/fd/{}", "link"])
-def test_a_descriptor_is_written_where_it_stands(tmp_path: Path, name: str) -> None:
+def test_a_descriptor_is_written_at_its_position(tmp_path: Path, name: str) -> None:
     file = tmp_path / "log"
     file.write_bytes(b"before ")
     with file.open("ab") as opened:
@@ -167,7 +167,7 @@ def test_a_descriptor_is_written_where_it_stands(tmp_path: Path, name: str) -> N
     assert file.read_bytes() == b"before new newer"
 
 
-def test_the_standard_streams_are_known_by_all_their_names(tmp_path: Path) -> None:
+def test_the_standard_streams_are_found_by_all_their_names(tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to("/dev/stdout")
     assert [open_descriptor(Path(each)) for each in ("/dev/stdout", "/dev/fd/1", link)] == [1] * 3
@@ -178,7 +178,7 @@ def test_the_standard_streams_are_known_by_all_their_names(tmp_path: Path) -> No
     assert not is_stream(link)
 
 
-def test_two_photos_of_one_name_are_refused() -> None:
+def test_two_photos_of_one_name_are_rejected() -> None:
     with pytest.raises(BadNamesError, match=r"a/x\.jpg and b/x\.jpg would both be out/x\.png"):
         plan_jobs(["a/x.jpg", "b/x.jpg"], "out", "mask")
     with pytest.raises(BadNamesError, match=r"a/x\.jpg and a/x\.png would both be out/x\.png"):
@@ -201,14 +201,14 @@ def test_a_photo_is_never_overwritten(tmp_path: Path, how: str) -> None:
         plan_jobs([str(photo)], str(out.parent), "mask")
 
 
-def test_answers_that_are_one_file_by_two_links_are_refused(tmp_path: Path) -> None:
+def test_two_targets_that_link_to_one_file_are_rejected(tmp_path: Path) -> None:
     (tmp_path / "a.png").symlink_to("b.png")
     with pytest.raises(BadNamesError, match="would both be"):
         plan_jobs(["a.jpg", "b.jpg"], str(tmp_path), "mask")
 
 
 @pytest.mark.parametrize("out", ["-", "/dev/null", "/dev/stdout", "there.png", "new.png"])
-def test_several_answers_do_not_go_to_one_stream_or_file(
+def test_several_answers_need_a_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -218,7 +218,7 @@ def test_several_answers_do_not_go_to_one_stream_or_file(
 
 
 @pytest.mark.parametrize(
-    ("output", "out", "told"),
+    ("output", "out", "message"),
     [
         ("mask", "m.jpg", r"m\.jpg: mask is written as \.png, not \.jpg; name a file, -o m\.png"),
         ("mask", "m.webp", r"not \.webp; name a file, -o m\.png, or a folder, -o m/"),
@@ -233,20 +233,20 @@ def test_several_answers_do_not_go_to_one_stream_or_file(
         ("polygons", "m.png", r"polygons is written as \.geojson or \.json, not \.png"),
     ],
 )
-def test_a_name_that_says_another_format_is_refused(
+def test_the_suffix_of_another_format_is_rejected(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     output: OutputName,
     out: str,
-    told: str,
+    message: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(BadNamesError, match=told):
+    with pytest.raises(BadNamesError, match=message):
         plan_jobs(["a.jpg"], out, output)
 
 
 @pytest.mark.parametrize("output", get_args(OutputName))
-def test_every_output_may_have_its_names(
+def test_every_output_accepts_its_suffixes_and_streams(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: OutputName
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -258,7 +258,7 @@ def test_every_output_may_have_its_names(
         assert job.target == Path(out)
 
 
-def test_what_is_no_folder_is_told_of_before_anything_is_sent(tmp_path: Path) -> None:
+def test_invalid_targets_are_rejected_before_anything_is_sent(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for out in ("file/", "file/deep/m.png", "file/deep/"):
         with pytest.raises(BadNamesError, match="file is no folder"):
@@ -269,7 +269,7 @@ def test_what_is_no_folder_is_told_of_before_anything_is_sent(tmp_path: Path) ->
         plan_jobs(["a.jpg"], "/dev/fd/987", "mask")
 
 
-def test_names_that_are_too_long_or_go_in_circles_are_no_traceback(tmp_path: Path) -> None:
+def test_names_that_are_too_long_or_circular_links_raise_nothing(tmp_path: Path) -> None:
     (tmp_path / "circle.png").symlink_to("circle.png")
     for name in ("x" * 300 + ".png", str(tmp_path / "circle.png")):
         (job,) = plan_jobs([name], str(tmp_path / "m.png"), "mask")
