@@ -95,7 +95,16 @@ def test_a_command_of_the_docs_has_only_options_that_exist(command: str) -> None
             assert argument in help_text
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+LINKING = [
+    *PAGES,
+    *(ROOT / name for name in ("CONTRIBUTING.md", "CHANGELOG.md")),
+    *sorted((ROOT / "loadtest").rglob("*.md")),
+    *sorted((ROOT / "model_store").glob("*/*.md")),
+    *sorted((ROOT / "service").rglob("*.md")),
+]
+
+
+@pytest.mark.parametrize("page", LINKING, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_file_that_a_page_links_to_exists(page: Path) -> None:
     links = re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text())
     assert [link for link in links if not (page.parent / link).exists()] == []
