@@ -22,8 +22,8 @@ from service.errors import (
 )
 from service.metrics.gateway import Metrics
 
-# the outcomes of attempts without an answer of the worker's
-OUTCOMES: Mapping[type[ProblemError], str] = {
+# the outcomes of attempts without an answer of the worker
+FAILURES: Mapping[type[ProblemError], str] = {
     NotReadyError: "not_ready",
     ModelMissingError: "not_ready",
     WorkerCrashedError: "crashed",
@@ -42,9 +42,18 @@ class Attempts:
     metrics: Metrics
 
     async def send(
-        self, model: str, body: bytes, options: WorkerOptions, timeout_s: float
+        self,
+        model: str,
+        body: bytes,
+        options: WorkerOptions,
+        timeout_s: float,
+        has_crashed: bool,
     ) -> WorkerAnswer:
-        """Send an image once; raises what `TorchServeClient.send` raises."""
+        """Send an image once, as a suspect if a worker has crashed with it: such an image runs
+        alone. Raises what `TorchServeClient.send` raises.
+        """
+        if has_crashed:
+            options = options.model_copy(update={"suspect": True})
         try:
             answer = await self.client.send(model, body, options, timeout_s)
         except ProblemError as problem:
@@ -56,7 +65,7 @@ class Attempts:
     def observe(self, model: str, outcome: WorkerAnswer | ProblemError) -> None:
         """Pass an attempt's outcome to all that depends on it: metrics, health, model registry."""
         if isinstance(outcome, ProblemError):
-            self.metrics.attempt(model, OUTCOMES.get(type(outcome), "problem"))
+            self.metrics.attempt(model, FAILURES.get(type(outcome), "problem"))
             return
         self.metrics.attempt(model, outcome.outcome)
         self.health.record_answer(model)

@@ -55,13 +55,15 @@ class Dispatcher:
         """Give an image its number: its position in the order stays the same at each attempt."""
         return QueueEntry(next(self._sequence), frame, cost_s, limits)
 
-    async def run(self, entry: QueueEntry, job: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Wait for room, then run `job` and return its result.
+    async def run(
+        self, entry: QueueEntry, job: Callable[..., Coroutine[Any, Any, T]], *arguments: Any
+    ) -> T:
+        """Wait for room, then run `job` with these arguments and return its result.
 
         Cancellation of the caller removes the entry from the queue; a job that has started runs to
         its end, and its room is taken until then.
         """
-        waiter = Waiter(entry, job)
+        waiter = Waiter(entry, partial(job, *arguments))
         self._queue.add(waiter)
         self._advance()
         with self._metrics.waiting(entry.cost_s):

@@ -9,18 +9,15 @@ caller's.
 """
 
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from itertools import count
-from typing import Any
 
 from handlers.shared.errors import PROBLEM_MEDIA_TYPE, read_problem
 from service.backend.attempt import Attempts
 from service.backend.client import WorkerAnswer
 from service.backend.dispatcher import Dispatcher
 from service.backend.model_card import ModelCard
-from service.backend.queue import QueueEntry
 from service.backend.registry import ModelRegistry
 from service.backend.retry import Retry
 from service.errors import NotReadyError
@@ -74,37 +71,31 @@ class DispatchStep:
     async def _answer(
         self, image: AdmittedImage, options: RequestOptions, stages: StageTimes
     ) -> WorkerAnswer:
-        """Repeat attempts until the worker has not deferred the image, and add up their time."""
+        """Return the worker's answer, and add its stage times; raises ProblemError."""
         started = time.perf_counter()
-        dispatcher = self.dispatchers[options.model]
-        limits = options.card.dispatch_limits.share(self.gateway_processes)
-        entry = dispatcher.entry(image.frame, image.cost_s, limits)
-        for deferrals in count():
-            attempt = partial(self._attempt, dispatcher, entry, image, options, deferrals)
-            answer = await self.retry.until_answered(options.model, attempt)
-            if not answer.is_deferred:
-                break
+        answer = await self._send(image, options)
         stages.add_upstream((time.perf_counter() - started) * 1000, answer.report.stages_ms)
         if answer.media_type == PROBLEM_MEDIA_TYPE:
             raise read_problem(answer.body)
         return answer
 
-    def _attempt(
-        self,
-        dispatcher: Dispatcher,
-        entry: QueueEntry,
-        image: AdmittedImage,
-        options: RequestOptions,
-        deferrals: int,
-        has_crashed: bool,
-    ) -> Coroutine[Any, Any, WorkerAnswer]:
-        """Queue one attempt. After a crash the image is a suspect: the worker runs it alone."""
-        worker_options = options.worker_options(
-            image.cost_s, is_long=entry.is_exclusive, deferrals=deferrals, suspect=has_crashed
-        )
-        timeout_s = self.models.attempt_timeout_s(options.model)
-        send = partial(self.attempts.send, options.model, image.body, worker_options, timeout_s)
-        return dispatcher.run(entry, send)
+    async def _send(self, image: AdmittedImage, options: RequestOptions) -> WorkerAnswer:
+        """Queue and send the image, until a worker has answered it and not deferred it."""
+        model, dispatcher = options.model, self.dispatchers[options.model]
+        limits = options.card.dispatch_limits.share(self.gateway_processes)
+        entry = dispatcher.entry(image.frame, image.cost_s, limits)
+        timeout_s = self.models.attempt_timeout_s(model)
+        deferrals = 0
+        while True:
+            worker_options = options.worker_options(
+                image.cost_s, is_long=entry.is_exclusive, deferrals=deferrals
+            )
+            send = partial(self.attempts.send, model, image.body, worker_options, timeout_s)
+            attempt = partial(dispatcher.run, entry, send)
+            answer = await self.retry.until_answered(model, attempt)
+            if not answer.is_deferred:
+                return answer
+            deferrals += 1
 
     async def _card_of(self, answer: WorkerAnswer, options: RequestOptions) -> ModelCard | None:
         """Return the card of the answer's model: nearly always the request's own; None where that

@@ -40,10 +40,8 @@ class RequestOptions:
         """
         return replace(self.render, classes=class_ids(self.classes, card.classes))
 
-    def worker_options(
-        self, cost_s: float, *, is_long: bool, deferrals: int, suspect: bool
-    ) -> WorkerOptions:
-        """Return the worker's options for an attempt at one image."""
+    def worker_options(self, cost_s: float, *, is_long: bool, deferrals: int) -> WorkerOptions:
+        """Return the worker's options for one image."""
         return WorkerOptions(
             output="confidence" if self.render.output is Output.confidence else "mask",
             orientation=self.render.orientation,
@@ -51,7 +49,6 @@ class RequestOptions:
             cost_s=cost_s,
             is_long=is_long,
             deferrals=deferrals,
-            suspect=suspect,
             request_id=self.request_id,
         )
 

@@ -100,3 +100,22 @@ async def test_an_output_without_legend_needs_no_card(output: str) -> None:
     async with exchanged(card_of=lambda _: OLD) as gateway:
         answer = await gateway.segment(output=output)
         assert (answer.status_code, answer.headers["x-model"][-16:]) == (200, NEW)
+
+
+@pytest.mark.parametrize("output", ["mask", "overlay"])
+async def test_a_request_fetches_the_card_once(
+    output: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running() as gateway:
+        await gateway.ready()
+        models, fetched = gateway.components.models, []
+        for name in ("card", "card_of"):
+            fetch = getattr(models, name)
+
+            async def counted(*arguments: str, fetch: Any = fetch) -> Any:
+                fetched.append(arguments)
+                return await fetch(*arguments)
+
+            monkeypatch.setattr(models, name, counted)
+        assert (await gateway.segment(output=output)).status_code == 200
+        assert fetched == [("fcn8s-lite2",)]
