@@ -20,17 +20,14 @@ from service.client.server_url import (
     URL_HELP,
     URL_VARIABLE,
     BadUrlError,
-    server_url,
 )
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from model_store.tools.dataset.held_out import Selection
-    from model_store.tools.evaluate.predict import Predictor
     from model_store.tools.evaluate.report import Subject
-
-    LoadPredictor = Callable[[], Predictor]
+    from service.cli.predictors import LoadPredictor
 
 
 def evaluate(  # noqa: PLR0913 - one argument an option
@@ -71,6 +68,7 @@ def evaluate(  # noqa: PLR0913 - one argument an option
     check_target(folder, server, model)
     with errors_in_a_line():
         from model_store.tools.dataset.held_out import select
+        from service.cli.predictors import folder_predictor, server_predictor
 
         if against is not None:
             check_earlier(against)
@@ -97,37 +95,6 @@ def check_earlier(against: Path) -> None:
     from model_store.tools.evaluate.gain import read_earlier
 
     read_earlier(against)
-
-
-def folder_predictor(folder: Path, data: Path, device: str) -> "tuple[Subject, LoadPredictor]":
-    from model_store.tools.archive.model_folder import checked_config
-    from model_store.tools.dataset.labelled import Legend
-    from model_store.tools.evaluate.device import check_device, device_of
-    from model_store.tools.evaluate.predict import in_process
-    from model_store.tools.evaluate.report import Subject
-
-    check_device(device)
-    config = checked_config(folder)
-    numerics = device_of(device, config.precision).numerics()
-    subject = Subject(Legend.of(config), config.version, numerics, data.name)
-    return subject, lambda: in_process(folder, device)
-
-
-def server_predictor(
-    url: str | None, key: str | None, model: str | None, data: Path, jobs: int
-) -> "tuple[Subject, LoadPredictor]":
-    from model_store.tools.dataset.labelled import Legend
-    from model_store.tools.evaluate.report import Subject
-    from service.client.http import Server
-    from service.client.remote_predictor import read_card, remote_predictor
-
-    server = Server(server_url(url), key)
-    card = read_card(server, model)
-    palette = tuple((red, green, blue) for red, green, blue in card["palette"])
-    background = card.get("background_id")
-    legend = Legend(card["name"], tuple(card["classes"]), palette, background=background)
-    subject = Subject(legend, f"{card['version']} ({card['digest']})", server.url, data.name)
-    return subject, lambda: remote_predictor(server, model, jobs)
 
 
 def score(
@@ -176,8 +143,8 @@ def print_gain(earlier: Path, out: Path) -> None:
     typer.echo(f"over {gain.over}, on the same photos:")
     for name in ("pixel_accuracy", "mean_iou", "common_mean_iou"):
         figure = getattr(gain, name)
-        known = f"{figure.value:+.3f} ({figure.low:+.3f} to {figure.high:+.3f})"
-        typer.echo(f"{FIGURES[name]}: {'none' if isnan(figure.value) else known}")
+        text = f"{figure.value:+.3f} ({figure.low:+.3f} to {figure.high:+.3f})"
+        typer.echo(f"{FIGURES[name]}: {'none' if isnan(figure.value) else text}")
 
 
 @contextmanager

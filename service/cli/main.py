@@ -22,7 +22,7 @@ app = typer.Typer(
 )
 app.command()(segment)
 # the gateway's image has no model_store
-if find_spec("model_store") and find_spec("model_store.tools.cli"):
+if all(map(find_spec, ("model_store", "model_store.tools", "model_store.tools.cli"))):
     models = import_module("model_store.tools.cli").model
     models.command()(import_module("service.cli.evaluate").evaluate)
     app.add_typer(models, name="model")

@@ -39,11 +39,11 @@ class ServerUnreachableError(Exception):
 
 @contextmanager
 def translated_errors(url: str) -> Iterator[None]:
-    """Translate what aiohttp raises, by `_TRANSLATIONS`."""
+    """Translate what aiohttp raises, by `TRANSLATIONS`."""
     try:
         yield
     except (aiohttp.ClientError, TimeoutError) as error:
-        translate = next(each for kind, each in _TRANSLATIONS if isinstance(error, kind))
+        translate = next(each for kind, each in TRANSLATIONS if isinstance(error, kind))
         raise translate(url, error) from error
 
 
@@ -102,7 +102,7 @@ def _failed(url: str, error: Exception) -> Exception:
     return PhotoFailedError(f"the exchange with {url} failed: {error}")
 
 
-_TRANSLATIONS: tuple[tuple[type[Exception], Callable[[str, Any], Exception]], ...] = (
+TRANSLATIONS: tuple[tuple[type[Exception], Callable[[str, Any], Exception]], ...] = (
     (aiohttp.InvalidURL, _no_url),
     (aiohttp.ClientSSLError, _no_tls),
     (aiohttp.ClientConnectorError, _no_connection),

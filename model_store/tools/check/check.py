@@ -73,7 +73,7 @@ def class_count_hint(config: ModelConfig, state: Tensors) -> str:
     if len(scored) != 1 or scored == {len(config.classes)}:
         return ""
     return (
-        f"\n  these weights score {scored.pop()} classes; name as many, or begin a model of your "
+        f"\n  these weights score {scored.pop()} classes; name as many, or create a model of your "
         "classes with `fcnserve model new --start`"
     )
 

@@ -13,10 +13,10 @@ from handlers.model_config import ModelConfig
 COMMENTED_KEYS = ("name", "version", "architecture", "classes", "background", "palette")
 
 HEAD = """\
-# {name}, begun as {start}. docs/models.md explains how to train, check, pack and serve it.
+# {name}, started from {start}. docs/models.md explains how to train, check, pack and serve it.
 # All keys and their defaults are in handlers/model_config.py.
 name: {name} # of the folder, of the archive, and in `model=`
-version: {version} # a new one for each that is served, so that answers tell them apart
+version: {version} # a new one for each that is served, so that answers distinguish them
 architecture: {architecture} # changing it takes other weights
 """
 
@@ -38,7 +38,7 @@ palette:
 CARD = """\
 # {name}
 
-{architecture} with {count} classes, begun as {start} with fcnserve {release}.
+{architecture} with {count} classes, started from {start} with fcnserve {release}.
 Text in brackets is to be replaced when it is trained.
 
 - **Classes.** {classes}.
@@ -47,7 +47,7 @@ Text in brackets is to be replaced when it is trained.
 - **Training.** [The command, how long it took and on what.]
 - **Scores.** [`fcnserve model evaluate` on photos that it was not trained on: how many, mean IoU,
   and per class.]
-- **Fails on.** [What it gets wrong, as far as is known.]
+- **Fails on.** [What it gets wrong, as far as known.]
 - **Use.** [What it is for, and what it must not be used for.]
 """
 

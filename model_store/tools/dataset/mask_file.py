@@ -78,7 +78,7 @@ def without_alpha(image: Image.Image) -> Image.Image:
     if not (erased | (alpha == FULL)).all():
         part = float((alpha < FULL).mean())
         raise MaskError(
-            f"has transparent pixels ({part:.1%}), which say no class; save it without "
+            f"has transparent pixels ({part:.1%}), which have no class; save it without "
             "transparency, each pixel in its class's number or colour"
         )
     return image.convert("L" if image.mode.upper() == "LA" else "RGB")

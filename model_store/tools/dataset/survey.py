@@ -124,7 +124,7 @@ def check_present(train: Survey, held_out: Survey) -> None:
         more = "; 255 is void, and never a class, where a model has more than two"
     raise DataError(
         f"no training mask has the class {names}{where}; {train.describe()}{more}. Add "
-        "masks that have it, begin a model without it (`fcnserve model new --classes`), or give "
+        "masks that have it, create a model without it (`fcnserve model new --classes`), or give "
         "--allow-absent to train all the same"
     )
 

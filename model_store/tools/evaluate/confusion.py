@@ -13,6 +13,6 @@ Counts = NDArray[np.int64]
 
 def confusion(truth: Labels, predicted: Labels, classes: int) -> Counts:
     """Count a photo's pixels: (classes, classes). Void pixels are left out."""
-    known = truth != VOID
-    pairs = truth[known].astype(np.int64) * classes + predicted[known]
+    scored = truth != VOID
+    pairs = truth[scored].astype(np.int64) * classes + predicted[scored]
     return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)

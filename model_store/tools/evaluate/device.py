@@ -14,14 +14,14 @@ class DeviceError(ValueError):
 
 
 def check_device(name: str) -> None:
-    """Raise DeviceError for a name that torch does not know, and for a device it does not have."""
+    """Raise DeviceError for an invalid name, and for a device that torch does not have here."""
     try:
         kind = torch.device(name).type
     except RuntimeError as error:
         raise DeviceError(f"--device {name} is no device; use cpu, cuda or cuda:1") from error
     if kind not in {"cpu", "cuda"} or (kind == "cuda" and not torch.cuda.is_available()):
         raise DeviceError(
-            f"--device {name}: torch sees no such device here; use cpu, or install a build of "
+            f"--device {name}: torch has no such device here; use cpu, or install a build of "
             "torch that has it"
         )
 

@@ -55,21 +55,21 @@ def document(subject: Subject, photos: int, scores: Mapping[int, Scores]) -> dic
 
 def of_size(legend: Legend, scores: Scores) -> dict[str, object]:
     figures = {
-        name: {bound: known(value) for bound, value in asdict(getattr(scores, name)).items()}
+        name: {bound: rounded(value) for bound, value in asdict(getattr(scores, name)).items()}
         for name in FIGURES
     }
     classes = {
         name: {
             "photos": int(scores.photos[number]),
-            "accuracy": known(float(scores.accuracy[number])),
-            "iou": known(float(scores.iou[number])),
+            "accuracy": rounded(float(scores.accuracy[number])),
+            "iou": rounded(float(scores.iou[number])),
         }
         for number, name in enumerate(legend.classes)
     }
     return {**figures, "classes": classes}
 
 
-def known(value: float) -> float | None:
+def rounded(value: float) -> float | None:
     return None if math.isnan(value) else round(value, 5)
 
 

@@ -67,8 +67,8 @@ def score(counts: Counts) -> Scores:
 
 def bounds(figures: Floats) -> tuple[float, float]:
     """Find the interval of the bootstrap's figures; NaN where all are NaN."""
-    known = figures[~np.isnan(figures)]
-    low, high = np.percentile(known, INTERVAL) if known.size else (np.nan, np.nan)
+    defined = figures[~np.isnan(figures)]
+    low, high = np.percentile(defined, INTERVAL) if defined.size else (np.nan, np.nan)
     return float(low), float(high)
 
 
@@ -103,8 +103,8 @@ def ratio(part: Floats, total: Floats) -> Floats:
 
 def mean(by_class: Floats) -> Floats:
     """Average over the classes that occur: (sets, classes) to (sets,)."""
-    known = ~np.isnan(by_class)
-    return ratio(np.where(known, by_class, 0).sum(1), known.sum(1).astype(np.float64))
+    present = ~np.isnan(by_class)
+    return ratio(np.where(present, by_class, 0).sum(1), present.sum(1).astype(np.float64))
 
 
 def hits(counts: Floats) -> Floats:

@@ -66,24 +66,24 @@ def load(run: Path, config: ModelConfig, options: TrainOptions) -> Checkpoint | 
         return None
     try:
         document = torch.load(file, map_location="cpu", weights_only=True)
-        begun = json.loads(document.pop("network")) | json.loads(document.pop("options"))
+        saved = json.loads(document.pop("network")) | json.loads(document.pop("options"))
         checkpoint = Checkpoint(**document)
     except UNREADABLE as error:
         raise ResumeError(
             f"{file} is no checkpoint of a run, or damaged; name another --run folder"
         ) from error
-    check_same(file, begun, config, options)
+    check_same(file, saved, config, options)
     return checkpoint
 
 
 def check_same(
-    file: Path, begun: Mapping[str, object], config: ModelConfig, options: TrainOptions
+    file: Path, saved: Mapping[str, object], config: ModelConfig, options: TrainOptions
 ) -> None:
     """Raise ResumeError where the network or an option that is not free has changed."""
     now = config.model_dump(mode="json", include=NETWORK) | options.model_dump(mode="json")
     changed = [
         f"{name} {was} (now {now.get(name)})"
-        for name, was in begun.items()
+        for name, was in saved.items()
         if name not in FREE and was != now.get(name)
     ]
     if changed:

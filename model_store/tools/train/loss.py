@@ -27,5 +27,5 @@ def pixel_loss(scores: Tensor, labels: Tensor, phase: tuple[int, int]) -> Tensor
     else:
         at = interpolate(scores.float(), size=sampled.shape[1:], mode="bilinear")
     total = cross_entropy(at.float(), sampled, ignore_index=VOID, reduction="sum")
-    known = (sampled != VOID).sum().clamp(min=1)  # a crop may be void altogether
-    return torch.as_tensor(total / known)
+    scored = (sampled != VOID).sum().clamp(min=1)  # a crop may be void altogether
+    return torch.as_tensor(total / scored)

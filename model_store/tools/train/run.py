@@ -55,11 +55,11 @@ class TrainingResult:
     start: float
 
 
-def check_masks(train: Survey, held: Survey, options: TrainOptions) -> None:
+def check_masks(train: Survey, val: Survey, options: TrainOptions) -> None:
     """Raise DataError for masks with which a class is not trained, or nothing is scored."""
     if not options.allow_absent:
-        check_present(train, held)
-    check_scored(held)
+        check_present(train, val)
+    check_scored(val)
 
 
 class TrainingRun:

@@ -11,37 +11,19 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
-from handlers.model_config import MODEL_FILE, load_config
-from model_store.tools.archive.listing import CURRENT, OTHER_CODE, STALE, UNPACKED, stored_models
-from model_store.tools.archive.package import package
+from handlers.model_config import load_config
 from model_store.tools.check.check import check
-from model_store.tools.create.create import create_model
 from service.cli.main import app
 from tests.support.worker import MODEL, SAMPLES, change_model
 
 OURS = load_config(MODEL)
+
 PETS = ("background", "cat", "dog")
+
 # no batches to warm up
 QUICK = {"batch_size": {"cpu": 1}, "ladder": {"cpu": [128]}}
 
 Change = Callable[[dict[str, torch.Tensor]], object]
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("made") / "pets"
-    create_model(folder, PETS)
-    return folder
-
-
-@pytest.fixture
-def pets(made: Path, tmp_path: Path) -> Path:
-    """Copy a folder of three classes, for a test to change."""
-    folder = tmp_path / "pets"
-    folder.mkdir()
-    for file in made.iterdir():
-        (folder / file.name).write_bytes(file.read_bytes())
-    return folder
 
 
 def change_weights(folder: Path, how: Change) -> None:
@@ -215,54 +197,6 @@ def test_a_missing_photo_is_reported_in_a_line(pets: Path, tmp_path: Path) -> No
     assert code == 1
     assert "none.jpg" in err
     assert run("check", pets, "-o", tmp_path / "mask.png")[0] == 2
-
-
-def test_a_store_is_listed_with_the_state_of_its_archives(pets: Path, tmp_path: Path) -> None:
-    assert [each.packed for each in stored_models(tmp_path)] == [UNPACKED]
-    archive = package(pets, tmp_path)
-    (listed,) = stored_models(tmp_path)
-    assert listed.packed == CURRENT
-    assert listed.archive_digest
-    assert listed.weights_bytes == (pets / "weights.safetensors").stat().st_size
-    change_model(pets, version="1.1")
-    (listed,) = stored_models(tmp_path)
-    assert (listed.packed, listed.config and listed.config.version) == (STALE, "1.1")
-    (pets / MODEL_FILE).unlink()
-    archive.rename(tmp_path / "alone.mar")
-    (listed,) = stored_models(tmp_path)
-    assert (listed.name, listed.packed) == ("alone", CURRENT)
-    assert listed.config
-    assert listed.config.classes == PETS
-
-
-def test_an_archive_of_another_release_is_marked(
-    pets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    package(pets, tmp_path)
-    (pets / MODEL_FILE).unlink()
-    monkeypatch.setattr(
-        "model_store.tools.archive.listing.worker_sources", lambda: iter([("handlers/x.py", b"")])
-    )
-    (listed,) = stored_models(tmp_path)
-    assert listed.packed == OTHER_CODE
-
-
-def test_broken_models_are_listed_beside_the_others(pets: Path, tmp_path: Path) -> None:
-    (tmp_path / "broken").mkdir()
-    (tmp_path / "broken" / MODEL_FILE).write_text("name: broken\n")
-    (tmp_path / "half.mar").write_bytes(b"PK")
-    code, out, err = run("list", tmp_path)
-    assert code == 0
-    assert [line.split()[0] for line in out.splitlines()] == ["name", "broken", "half", "pets"]
-    assert "architecture: this key is missing" in err
-    assert "half.mar is no archive of ours" in err
-
-
-def test_a_missing_store_and_an_absent_server_are_reported(tmp_path: Path) -> None:
-    assert run("list", tmp_path / "none")[0] == 1
-    code, _, err = run("list", tmp_path, "--url", "http://127.0.0.1:1")
-    assert code == 1
-    assert "does not answer which models it serves" in err
 
 
 @pytest.mark.parametrize("name", ["mask.jpg", "mask"])

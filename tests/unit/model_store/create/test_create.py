@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -14,13 +13,6 @@ from handlers.runtime.network import load_net
 from model_store.tools.archive.model_folder import ModelFolderError
 from model_store.tools.convert.state_dict import CheckpointError
 from model_store.tools.create.create import SHIPPED, create_model
-from model_store.tools.dataset.palette import (
-    AVOIDED,
-    CLOSE,
-    distinct_colours,
-    similar_pairs,
-    to_lab,
-)
 from model_store.tools.dataset.voc import NAMES
 from model_store.tools.weights.initial import IMAGENET
 from service.settings import Settings
@@ -163,19 +155,3 @@ def test_an_existing_folder_is_not_changed(tmp_path: Path) -> None:
     with pytest.raises(ModelFolderError, match="there already"):
         create_model(tmp_path / "model", PETS)
     assert list((tmp_path / "model").iterdir()) == []
-
-
-@pytest.mark.parametrize("count", [2, 21, 255])
-def test_colours_differ_from_each_other_and_from_those_with_a_meaning(count: int) -> None:
-    colours = distinct_colours(count)
-    assert (len(colours), colours[0]) == (count, (0, 0, 0))
-    lab = to_lab([*colours, *AVOIDED])
-    distance = np.linalg.norm(lab[:, None] - lab[None], axis=-1)
-    distance[-len(AVOIDED) :, -len(AVOIDED) :] = np.inf
-    np.fill_diagonal(distance, np.inf)
-    assert distance.min() > 2 * CLOSE
-    assert distinct_colours(count) == colours
-
-
-def test_similar_colours_are_found() -> None:
-    assert similar_pairs([(0, 0, 0), (250, 0, 0), (1, 1, 1), (250, 3, 0)]) == [(0, 2), (1, 3)]

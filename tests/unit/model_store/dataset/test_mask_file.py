@@ -152,7 +152,7 @@ REJECTED: dict[str, tuple[Callable[[], Image.Image], str]] = {
     ),
     "transparency over a colour": (
         lambda: with_alpha(128),
-        r"has transparent pixels \(7\d\.\d%\), which say no class",
+        r"has transparent pixels \(7\d\.\d%\), which have no class",
     ),
     "16 bits in between": (
         lambda: Image.fromarray(disc().astype(np.uint16) * 1000),

@@ -218,7 +218,7 @@ async def test_wrong_data_and_wrong_weights_are_reported_in_a_line(
     ("options", "message"),
     [
         pytest.param(
-            *(("--device", "cuda"), "--device cuda: torch sees no such device here"),
+            *(("--device", "cuda"), "--device cuda: torch has no such device here"),
             marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is one"),
         ),
         (("--device", "foo"), "--device foo is no device; use cpu"),
