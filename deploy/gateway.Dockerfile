@@ -5,11 +5,10 @@ ARG PYTHON_IMAGE=python:3.11-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eea
 FROM ${PYTHON_IMAGE} AS build
 WORKDIR /opt/fcnserve
 # what decides the dependencies comes first: a change of the code alone installs nothing anew
-COPY pyproject.toml constraints.txt LICENSE ./
+COPY pyproject.toml setup.py constraints.txt LICENSE ./
 COPY deploy deploy
 COPY service/__init__.py service/
 COPY service/worker/__init__.py service/worker/java.py service/worker/gpus.py service/worker/
-COPY handlers/__init__.py handlers/
 RUN --mount=type=cache,target=/root/.cache/pip \
     touch README.md \
     && python deploy/install.py \
@@ -32,6 +31,7 @@ RUN groupadd --gid 10001 fcnserve \
 WORKDIR /opt/fcnserve
 COPY --from=build /opt/fcnserve/.venv .venv
 COPY --from=build /opt/fcnserve/LICENSE LICENSE
+COPY --from=build /opt/fcnserve/deploy/wheel deploy/wheel
 COPY --from=build /opt/fcnserve/handlers handlers
 COPY --from=build /opt/fcnserve/service service
 ENV PATH=/opt/fcnserve/.venv/bin:$PATH \

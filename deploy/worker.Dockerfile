@@ -9,12 +9,10 @@ ARG TORCH_BUILD=cpu
 ARG TORCH_INDEX=
 WORKDIR /opt/fcnserve
 # what decides the dependencies comes first: a change of the code alone installs nothing anew
-COPY pyproject.toml constraints.txt LICENSE ./
+COPY pyproject.toml setup.py constraints.txt LICENSE ./
 COPY deploy deploy
 COPY service/__init__.py service/
 COPY service/worker/__init__.py service/worker/java.py service/worker/gpus.py service/worker/
-COPY handlers/__init__.py handlers/
-COPY model_store/__init__.py model_store/
 RUN --mount=type=cache,target=/root/.cache/pip \
     touch README.md \
     && python deploy/install.py worker java \
@@ -44,6 +42,7 @@ WORKDIR /opt/fcnserve
 COPY --from=build /opt/fcnserve/.venv .venv
 COPY --from=build /opt/fcnserve/LICENSE LICENSE
 COPY --from=build /opt/fcnserve/deploy/torchserve deploy/torchserve
+COPY --from=build /opt/fcnserve/deploy/wheel deploy/wheel
 COPY --from=build /opt/fcnserve/handlers handlers
 COPY --from=build /opt/fcnserve/service service
 COPY --from=build /opt/fcnserve/model_store model_store
