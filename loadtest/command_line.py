@@ -10,7 +10,7 @@ from enum import StrEnum
 import typer
 
 from service.settings import ROOT
-from service.worker.torchserve import ONEDNN_PRIMITIVES
+from service.worker.command import ONEDNN_PRIMITIVES
 
 # ignored by git; recorded results are in loadtest/results
 RESULTS = ROOT / "build" / "results"

@@ -1,4 +1,10 @@
-"""Child processes that are really gone when they are told to go, their own children included."""
+"""Subprocesses that end together with their own subprocesses, also when this process is killed.
+
+In: a command. Out: a `Subprocess`, which has ended when the `with` block has. The standard library
+starts processes; psutil, circus and supervisord were considered: none of them sets the kernel's
+parent-death signal, which keeps a killed supervisor from leaving orphans. Called by
+`service.all_in_one`, `service.worker.torchserve`, `service.server.supervisor` and the load tests.
+"""
 
 import ctypes
 import os
@@ -15,7 +21,7 @@ KILL_WAIT_S = 5.0
 
 
 class Subprocess:
-    """A running command, the leader of its own session: a Ctrl-C reaches its parent alone."""
+    """A running command, the leader of its own session: Ctrl-C reaches only its parent."""
 
     def __init__(self, process: "subprocess.Popen[bytes]", grace_s: float) -> None:
         self._process = process
@@ -26,17 +32,17 @@ class Subprocess:
         return self._process.pid
 
     def exit_code(self) -> int | None:
-        """Tell how it ended; None while it runs."""
+        """Return the exit code; None while it runs."""
         return self._process.poll()
 
-    def tell(self) -> None:
-        """Ask it to end; the gateway, when told twice, waits for nobody."""
+    def terminate(self) -> None:
+        """Send SIGTERM; the gateway ends at once at a second one."""
         self._process.terminate()
 
     def stop(self) -> None:
-        """Ask it to end, wait, and kill what is left of its process group."""
+        """Send SIGTERM, wait for the grace period, and kill the rest of its process group."""
         if self.exit_code() is None:
-            self.tell()
+            self.terminate()
         deadline = time.monotonic() + self._grace_s
         while self.exit_code() is None and time.monotonic() < deadline:
             time.sleep(POLL_S)
@@ -58,16 +64,16 @@ def running(
     grace_s: float,
     stdout: int | None = None,
     nice: int = 0,
-    keep_open: Sequence[int] = (),
+    inherited: Sequence[int] = (),
 ) -> Iterator[Subprocess]:
-    """Run `command` in `folder`, as far behind others as `nice` says, with the files `keep_open`;
-    on leaving it gets `grace_s` seconds to end, and is then killed.
+    """Run `command` in `folder`, with its priority lowered by `nice` and the open files
+    `inherited`; on exit it gets `grace_s` seconds to end, and is then killed.
     """
-    die_too = dying_with(os.getpid())
+    set_parent_death_signal = parent_death_signal(os.getpid())
 
-    def begin() -> None:
-        die_too()
-        stand_back(nice)
+    def before_exec() -> None:
+        set_parent_death_signal()
+        lower_priority(nice)
 
     process = subprocess.Popen(
         command,
@@ -76,14 +82,14 @@ def running(
         stdin=subprocess.DEVNULL,
         stdout=stdout,
         start_new_session=True,
-        pass_fds=keep_open,
-        preexec_fn=begin,  # noqa: PLW1509 - a few system calls, no lock is taken
+        pass_fds=inherited,
+        preexec_fn=before_exec,  # noqa: PLW1509 - a few system calls, no lock is taken
     )
-    child = Subprocess(process, grace_s)
+    started = Subprocess(process, grace_s)
     try:
-        yield child
+        yield started
     finally:
-        child.stop()
+        started.stop()
 
 
 def group_exists(group: int) -> bool:
@@ -94,23 +100,23 @@ def group_exists(group: int) -> bool:
     return True
 
 
-def dying_with(parent: int) -> Callable[[], None]:
-    """Make what a child calls to get SIGTERM from the kernel when its parent dies, however it
-    dies.
+def parent_death_signal(parent: int) -> Callable[[], None]:
+    """Return a function for a new process to call, after which the kernel sends it SIGTERM when
+    its parent ends, however that ends.
     """
     libc = ctypes.CDLL(None)  # loaded before the fork, where locks may be taken
 
-    def ask() -> None:
+    def request() -> None:
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it died before the kernel knew whom to tell
+        if os.getppid() != parent:  # it ended before this call
             os._exit(1)
 
-    return ask
+    return request
 
 
-def stand_back(nice: int) -> None:
-    """Let others go first: within this session, and, where the kernel weighs whole sessions against
-    each other (autogroup, sched(7)), this session behind theirs.
+def lower_priority(nice: int) -> None:
+    """Lower the priority within this session and, where the kernel weighs whole sessions against
+    each other (autogroup, sched(7)), of this session.
     """
     if nice:
         os.nice(nice)

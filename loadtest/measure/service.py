@@ -16,9 +16,9 @@ from loadtest.measure.usage import descendants
 from loadtest.traffic.concurrent_clients import Endpoint
 from service.all_in_one.readiness import is_ready
 from service.all_in_one.subservices import command, subservice_environment
+from service.ports import free_ports
 from service.settings import ROOT, Settings
 from service.subprocesses import Subprocess, running
-from service.worker.torchserve import free_ports
 
 START_TIMEOUT_S = 300.0
 POLL_S = 0.2

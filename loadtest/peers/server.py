@@ -32,9 +32,9 @@ from loadtest.peers.catalogue import OUR_NAME, Entry
 from loadtest.peers.install import python_of
 from loadtest.peers.servers.setup import Setup
 from loadtest.traffic.concurrent_clients import ClientResults, Endpoint, run_clients
+from service.ports import free_ports
 from service.settings import ROOT
 from service.subprocesses import Subprocess, running
-from service.worker.torchserve import free_ports
 
 SERVER = "server"
 CORES = os.cpu_count() or 1

@@ -5,7 +5,7 @@ Called by `service.all_in_one.run`, before anything is started.
 
 import socket
 
-from service.worker.torchserve import local_name
+from service.ports import local_name
 
 
 class CannotListenError(RuntimeError):

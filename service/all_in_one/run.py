@@ -80,7 +80,7 @@ def start(settings: Settings, port: int, stack: ExitStack) -> dict[str, Subservi
 def forward_signals(gateway: Subprocess) -> None:
     """Forward a second Ctrl-C to the gateway, which then stops without draining."""
     for signum in STOP_SIGNALS:
-        signal.signal(signum, lambda _signum, _frame: gateway.tell())
+        signal.signal(signum, lambda _signum, _frame: gateway.terminate())
 
 
 def supervise(subservices: Mapping[str, Subservice], url: str, stopping: threading.Event) -> None:

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import structlog
 
+from service.ports import free_ports
 from service.settings import ROOT, Settings
 from service.subprocesses import Subprocess, running
-from service.worker.torchserve import free_ports
 
 MAX_RESTARTS = 5
 FIRST_PAUSE_S = 1.0

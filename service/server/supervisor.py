@@ -31,7 +31,7 @@ from service.metrics.files import metrics_folder, reserve_files
 from service.server.connection_limits import LAST_WORD_S, PARTING_S
 from service.server.server import STOP_SIGNALS, Server, shorten_collections, turn_deaf
 from service.settings import Settings
-from service.subprocesses import dying_with
+from service.subprocesses import parent_death_signal
 
 # looked for by prometheus_client when it is imported
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
@@ -168,4 +168,4 @@ def end_with_supervisor() -> None:
     """Have the kernel send SIGTERM here when the process above dies, however it dies."""
     supervisor = multiprocessing.parent_process()
     if supervisor is not None and supervisor.pid is not None:
-        dying_with(supervisor.pid)()
+        parent_death_signal(supervisor.pid)()

@@ -1,3 +1,4 @@
-"""`fcnserve worker`: packs the models, runs TorchServe, and watches it. Never imports the
-gateway.
+"""`fcnserve worker`: packs the models, runs TorchServe and supervises it.
+
+Imports nothing of the gateway.
 """

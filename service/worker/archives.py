@@ -1,12 +1,16 @@
-"""Before TorchServe starts: each model asked for is packed where it has a folder, else looked at.
+"""Packs the models before TorchServe starts: settings in, the names of the packed models out.
 
-One that cannot be served is told of and left out, and keeps no other from being served. Called by
-`service.worker.run`.
+A model with a folder is packed where its archive is not current; one without a folder has its
+archive checked. A model that cannot be served is logged and left out; the others are served. Called
+by `service.worker.run`.
 """
 
 import errno
+import os
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -15,87 +19,119 @@ import structlog
 from model_store.tools.archive.model_folder import checked_config
 from model_store.tools.archive.package import package
 from model_store.tools.archive.read import check_archive
-from service.settings import Settings
+from service.settings import ROOT, Settings
 
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+CANNOT_WRITE = (errno.EROFS, errno.EACCES, errno.EPERM)
 # where service/worker/torchserve.py has TorchServe's temporary folder
 UNPACKED_IN = Path("/tmp")  # noqa: S108
-# sockets, configuration, what Java keeps
-BESIDE_BYTES = 5_000_000
-CANNOT_WRITE = (errno.EROFS, errno.EACCES, errno.EPERM)
+# sockets, configuration, and Java's own files
+OTHER_BYTES = 5_000_000
 
 logger = structlog.get_logger("fcnserve.worker")
 
 
+def writable_store(store: Path, root: Path = ROOT) -> Path:
+    """Return the model store, or for the one inside an installed wheel a folder in the user's
+    cache with links to its models: pip owns the files in site-packages, which may be read-only.
+
+    Raises OSError.
+    """
+    is_wheel = (root / "__init__.py").exists()  # the package fcnserve, and no checkout
+    if store != root / "model_store" or not is_wheel:
+        return store
+    user_cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    cache = Path(user_cache, "fcnserve", version("fcnserve"))
+    cache.mkdir(parents=True, exist_ok=True)
+    for config in store.glob("*/model.yaml"):
+        link = cache / config.parent.name
+        if link.resolve() != config.parent.resolve():
+            link.unlink(missing_ok=True)
+            with suppress(FileExistsError):  # another start has made it
+                link.symlink_to(config.parent)
+    return cache
+
+
 def pack_models(settings: Settings) -> Sequence[str]:
-    """Name the models that TorchServe may be given; raises what is wrong with the last where there
-    is none, as OSError or ValueError.
+    """Return the names of the models that TorchServe can load.
+
+    Raises the error of the last one, OSError or ValueError, where there is none.
     """
     packed: list[str] = []
-    for place, name in enumerate(settings.models):
+    for index, name in enumerate(settings.models):
         try:
             pack(settings.model_store, name)
         except (OSError, ValueError) as error:
-            if place + 1 == len(settings.models) and not packed:
+            if index + 1 == len(settings.models) and not packed:
                 raise
-            logger.error("the model is left out", model=name, reason=in_a_line(error))
+            logger.error("the model is left out", model=name, reason=one_line(error))
         else:
             packed.append(name)
-    check_room([settings.model_store / f"{name}.mar" for name in packed])
+    check_space([settings.model_store / f"{name}.mar" for name in packed])
     return packed
 
 
-def check_room(archives: Sequence[Path], folder: Path = UNPACKED_IN) -> None:
-    """Raise ValueError where TorchServe could not unpack the archives: it would end with a trace
-    that names no cause, again and again.
-    """
-    unpacked_bytes = 0
-    for archive in archives:
-        with ZipFile(archive) as packed:
-            unpacked_bytes += sum(file.file_size for file in packed.infolist())
-    free_bytes = shutil.disk_usage(folder).free
-    wanted_bytes = unpacked_bytes + BESIDE_BYTES
-    if free_bytes < wanted_bytes:
-        raise ValueError(
-            f"{folder} has {free_bytes / 1e6:.0f} MB left, and TorchServe unpacks its models "
-            f"there: {wanted_bytes / 1e6:.0f} MB; make room"
-        )
-
-
-def in_a_line(error: Exception) -> str:
-    """Write what lists its findings, a line each, as a log's field."""
-    return "; ".join(line.strip() for line in str(error).splitlines())
-
-
 def pack(store: Path, name: str) -> None:
-    """Bring a model's archive up to date; one without a folder must be there already.
+    """Bring a model's archive up to date; without a folder, the archive has to be there.
 
     Raises OSError and ValueError.
     """
     folder, archive = store / name, store / f"{name}.mar"
     if folder.is_dir():
-        if (named := checked_config(folder).name) != name:
-            raise ValueError(
-                f"{folder}/model.yaml names its model {named!a}; "
-                f"a folder in the model store has its model's name: rename one of them"
-            )
-        try:
-            package(folder, store)
-        except OSError as error:
-            if error.errno in NO_ROOM:
-                raise ValueError(
-                    f"{store} has no room for {name}.mar; make room in it, or name a folder "
-                    "elsewhere in FCNSERVE_MODEL_STORE"
-                ) from error
-            if error.errno not in CANNOT_WRITE:
-                raise
-            raise ValueError(
-                f"{store} cannot be written, and its {name}.mar is missing or not what {folder} "
-                f"packs to: run `fcnserve model package {folder}` with the release that serves it"
-            ) from error
+        pack_folder(folder, store)
     elif archive.exists():
         check_archive(archive)
     else:
         raise FileNotFoundError(
             f"no model {name!a}: neither {folder} nor {archive} exists; see FCNSERVE_MODELS"
         )
+
+
+def pack_folder(folder: Path, store: Path) -> None:
+    """Write the folder's archive into the store where it is not current.
+
+    Raises OSError and ValueError.
+    """
+    name = folder.name
+    if (configured := checked_config(folder).name) != name:
+        raise ValueError(
+            f"{folder}/model.yaml names its model {configured!a}; "
+            f"a folder in the model store has its model's name: rename one of them"
+        )
+    try:
+        package(folder, store)
+    except OSError as error:
+        if error.errno in NO_SPACE:
+            raise ValueError(
+                f"{store} has no room for {name}.mar; make room in it, or name a folder "
+                "elsewhere in FCNSERVE_MODEL_STORE"
+            ) from error
+        if error.errno not in CANNOT_WRITE:
+            raise
+        raise ValueError(
+            f"{store} cannot be written, and its {name}.mar is missing or differs from what "
+            f"{folder} packs to: run `fcnserve model package {folder}` with the release that "
+            "serves it"
+        ) from error
+
+
+def check_space(archives: Sequence[Path], folder: Path = UNPACKED_IN) -> None:
+    """Raise ValueError where TorchServe could not unpack the archives: it would end with a trace
+    that does not name the cause, at every start.
+    """
+    unpacked_bytes = 0
+    for archive in archives:
+        with ZipFile(archive) as opened:
+            unpacked_bytes += sum(file.file_size for file in opened.infolist())
+    free_bytes = shutil.disk_usage(folder).free
+    needed_bytes = unpacked_bytes + OTHER_BYTES
+    if free_bytes < needed_bytes:
+        raise ValueError(
+            f"{folder} has {free_bytes / 1e6:.0f} MB left, and TorchServe unpacks its models "
+            f"there: {needed_bytes / 1e6:.0f} MB; make room"
+        )
+
+
+def one_line(error: Exception) -> str:
+    """Join an error's lines, for a field of the log."""
+    return "; ".join(line.strip() for line in str(error).splitlines())

@@ -1,6 +1,8 @@
-"""The worker's own small web server: `/metrics` for Prometheus, `/healthz` for who runs containers.
+"""The worker's own HTTP server: `/metrics` for Prometheus, `/healthz` for container runtimes.
 
-Called by `service.worker.run`, which watches over TorchServe; it answers even while that does not.
+In: a registry and a health check. Out: two routes, which answer even while TorchServe does not.
+`prometheus_client.start_http_server` was considered: it has no second route, and collects at every
+scrape. Called by `service.worker.run`.
 """
 
 import logging
@@ -15,20 +17,20 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-# for which figures are shown again: to collect them asks the kernel about every process
-KEPT_S = 1.0
+# metrics are collected at most this often: each time the kernel is asked about every process
+CACHE_S = 1.0
 
 logger = logging.getLogger(__name__)
 
 
-class Server(ThreadingMixIn, WSGIServer):
-    """Each request has a thread, so that a slow reader holds nobody up."""
+class ThreadingServer(ThreadingMixIn, WSGIServer):
+    """A thread per request, so that a slow client delays no other."""
 
     daemon_threads = True
 
 
-class Handler(WSGIRequestHandler):
-    """Bounded in time, and silent: probes would fill the log."""
+class RequestHandler(WSGIRequestHandler):
+    """Requests with a time limit, logged at debug level: health checks would fill the log."""
 
     timeout = 10
 
@@ -36,34 +38,32 @@ class Handler(WSGIRequestHandler):
         logger.debug(format, *args)
 
 
-class Figures:
-    """The text of `/metrics`, made once a second at most: scrapes leave the processors to the
-    workers.
-    """
+class CachedMetrics:
+    """The text of `/metrics`, at most a second old, so that scrapes cost the workers little."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
-        self._making = threading.Lock()
+        self._lock = threading.Lock()
         self._text = b""
-        self._stale_at = 0.0
+        self._expires_at = 0.0
 
     def text(self) -> bytes:
-        with self._making:
-            if time.monotonic() >= self._stale_at:
+        with self._lock:
+            if time.monotonic() >= self._expires_at:
                 self._text = generate_latest(self._registry)
-                self._stale_at = time.monotonic() + KEPT_S
+                self._expires_at = time.monotonic() + CACHE_S
             return self._text
 
 
 def application(registry: CollectorRegistry, is_healthy: Callable[[], bool]) -> WSGIApplication:
-    """Answer `/metrics` and `/healthz`; anything else is not found."""
-    figures = Figures(registry)
+    """Answer `/metrics` and `/healthz`; any other path is not found."""
+    metrics = CachedMetrics(registry)
 
     def answer(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
         if path == "/metrics":
             start("200 OK", [("Content-Type", CONTENT_TYPE_LATEST)])
-            return [figures.text()]
+            return [metrics.text()]
         status, text = HTTPStatus.NOT_FOUND, "there are /metrics and /healthz here"
         if path == "/healthz" and is_healthy():
             status, text = HTTPStatus.OK, "the worker answers"
@@ -77,8 +77,8 @@ def application(registry: CollectorRegistry, is_healthy: Callable[[], bool]) -> 
 
 @contextmanager
 def exporting(host: str, port: int, app: WSGIApplication) -> Iterator[int]:
-    """Serve in the background and give the port; raises OSError where it is taken."""
-    with make_server(host, port, app, Server, Handler) as server:
+    """Serve in a background thread; gives the port. Raises OSError where it is in use."""
+    with make_server(host, port, app, ThreadingServer, RequestHandler) as server:
         threading.Thread(target=server.serve_forever, name="exporter", daemon=True).start()
         try:
             yield server.server_port

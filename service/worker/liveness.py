@@ -1,11 +1,11 @@
-"""Does TorchServe answer? A thread a model keeps asking it, and any answer to anybody counts.
+"""Probes whether TorchServe's workers answer: one thread per model requests the model's card.
 
-What is asked for is the model's card: it goes the way of an image, through queue and worker, and
-costs next to nothing. It also shares the fate of the images beside it: when one of them ends the
-worker, this answer is lost, too. So the workers leave word of each batch that they answer, and of
-having loaded their model (`handlers.shared.flight_recorder`). TorchServe's own `/ping` answers
-while its workers are dead. Called by `service.worker.run`, and read by
-`service.worker.process_metrics`.
+In: TorchServe's address and the models. Out: the seconds since each model's last sign of life. The
+request takes the way of an image, through TorchServe's queue and a worker, at almost no cost. It is
+lost when an image of its batch ends the worker, so the workers also record each batch that they
+answer, and that they have loaded their model (`handlers.shared.flight_recorder`); any of these
+signs counts. TorchServe's own `/ping` answers while its workers are dead. Called by
+`service.worker.run`, and read by `service.worker.process_metrics`.
 """
 
 import http.client
@@ -19,62 +19,58 @@ from handlers.shared.flight_recorder import last_signs_s
 from handlers.shared.wire import BODY_MEDIA_TYPE, DESCRIBE, MODEL_HEADER, OPTIONS_HEADER
 
 INTERVAL_S = 5.0
-# until the first answer; somebody waits for it
+# until the first answer, which the gateway waits for
 FIRST_INTERVAL_S = 0.5
 HEADERS = {OPTIONS_HEADER: DESCRIBE.to_json(), "Content-Type": BODY_MEDIA_TYPE}
 
 
 class LivenessProbe:
-    """Remembers, for each model, when its workers last answered."""
+    """When the workers of each model last answered."""
 
     def __init__(
         self,
         host: str,
         port: int,
         models: Sequence[str],
-        patience_s: float,
+        timeout_s: float,
         left_out: Sequence[str] = (),
         flight_records: Path = Path("/nonexistent"),
     ) -> None:
-        """Take TorchServe's inference address, how long one answer may take, which models it was
-        not given (these stay silent), and where its workers record what they do.
+        """Take TorchServe's inference address, the time limit of one answer, the models that
+        TorchServe does not load (they stay silent), and the folder of the workers' records.
         """
         self.models = models
         self._flight_records = flight_records
         self._address = (host, port)
-        self._patience_s = patience_s
+        self._timeout_s = timeout_s
         self._started = time.monotonic()
         self._answered: dict[str, float | None] = dict.fromkeys((*models, *left_out))
 
     def silent_s(self) -> dict[str, float]:
-        """Seconds since each model's last sign of life, or since the start: an answer, or a worker
-        that has loaded it.
+        """Return by model the seconds since its last sign of life (an answer, or a worker that
+        has loaded it), or since the start.
         """
         now = time.monotonic()
         return {model: now - self._last_sign(model) for model in self._answered}
 
     def has_answered(self, model: str) -> bool:
-        """Tell whether a model has answered anybody at least once."""
+        """Return whether a model has answered any request."""
         _, answered_s = last_signs_s(self._flight_records / model)
         return self._answered[model] is not None or answered_s > 0
 
-    def _last_sign(self, model: str) -> float:
-        signs = last_signs_s(self._flight_records / model)
-        return max(self._started, self._answered[model] or 0.0, *signs)
-
-    def is_well(self, longest_s: float) -> bool:
-        """Tell whether every model has answered, and one of them lately: others have workers of
-        their own, and TorchServe brings back those that end.
+    def is_healthy(self, max_silence_s: float) -> bool:
+        """Return whether every model has answered once, and at least one of them recently: each
+        has its own workers, and TorchServe restarts those that end.
         """
         silent_s = self.silent_s()
         return (
             all(map(self.has_answered, self.models))
-            and min(silent_s[model] for model in self.models) < longest_s
+            and min(silent_s[model] for model in self.models) < max_silence_s
         )
 
-    def ask(self, model: str) -> bool:
-        """Ask a model once; tell whether it has answered."""
-        connection = http.client.HTTPConnection(*self._address, timeout=self._patience_s)
+    def probe(self, model: str) -> bool:
+        """Send one request to a model; returns whether a worker answered."""
+        connection = http.client.HTTPConnection(*self._address, timeout=self._timeout_s)
         try:
             connection.request("POST", f"/predictions/{model}", b"", HEADERS)
             answer = connection.getresponse()
@@ -83,27 +79,31 @@ class LivenessProbe:
             return False
         finally:
             connection.close()
-        if answer.headers[MODEL_HEADER] is None:  # TorchServe's own words
+        if answer.headers[MODEL_HEADER] is None:  # an answer of TorchServe's own
             return False
         self._answered[model] = time.monotonic()
         return True
 
+    def _last_sign(self, model: str) -> float:
+        signs = last_signs_s(self._flight_records / model)
+        return max(self._started, self._answered[model] or 0.0, *signs)
+
 
 @contextmanager
-def asking(canary: LivenessProbe) -> Iterator[None]:
-    """Have a thread a model ask again and again; on leaving they are told to stop, and not waited
-    for. One that hangs keeps no other from being asked.
+def probing(probe: LivenessProbe) -> Iterator[None]:
+    """Probe every model at an interval, each in its own thread, so that one that hangs does not
+    delay the others. On exit the threads are told to end, and not joined.
     """
     stopping = threading.Event()
 
-    def ask_on(model: str) -> None:
+    def repeat(model: str) -> None:
         while True:
-            answered = canary.ask(model)
+            answered = probe.probe(model)
             if stopping.wait(INTERVAL_S if answered else FIRST_INTERVAL_S):
                 return
 
-    for model in canary.models:
-        threading.Thread(target=ask_on, args=(model,), name="canary", daemon=True).start()
+    for model in probe.models:
+        threading.Thread(target=repeat, args=(model,), name="liveness", daemon=True).start()
     try:
         yield
     finally:

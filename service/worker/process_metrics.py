@@ -1,6 +1,8 @@
-"""What Prometheus sees of a worker's processes: TorchServe's Java, and the Python workers below it.
+"""Metrics of the worker's processes: TorchServe's Java, and its subprocesses, the Python workers.
 
-Read from the operating system at each scrape, so they are true while TorchServe is not well.
+psutil reads them from the operating system at each scrape, so they are true while TorchServe does
+not answer. prometheus_client's ProcessCollector covers one process, its own; TorchServe's system
+metrics cover the machine. Called by `service.worker.run`.
 """
 
 import time
@@ -13,18 +15,18 @@ from prometheus_client.registry import Collector
 
 from service.worker.liveness import LivenessProbe
 
-Birth = tuple[int, float]  # a process: its id, and when it began, since ids are used again
+ProcessKey = tuple[int, float]  # a process's id and start time, since ids are used again
 
 
 @dataclass(slots=True)
 class WorkerProcesses:
-    """TorchServe's process and those that it has started so far."""
+    """TorchServe's process and the Python workers that it has started so far."""
 
     java_pid: int
-    cpu_s: dict[Birth, float] = field(default_factory=dict)  # of each Python worker ever seen
+    cpu_s: dict[ProcessKey, float] = field(default_factory=dict)  # of each worker so far
 
-    def look(self) -> list[psutil.Process]:
-        """Note what the Python workers have used so far; return those that run."""
+    def update(self) -> list[psutil.Process]:
+        """Record the CPU time of the Python workers; returns those that run."""
         running = []
         for process in self._children():
             try:
@@ -58,17 +60,17 @@ def resident_bytes(process: psutil.Process) -> int:
 
 
 class WorkerCollector(Collector):
-    """The figures of one TorchServe and its Python workers."""
+    """The metrics of one TorchServe and its Python workers."""
 
-    def __init__(self, processes: WorkerProcesses, expected: int, canary: LivenessProbe) -> None:
-        """Take how many Python workers there are meant to be, all models together."""
+    def __init__(self, processes: WorkerProcesses, expected: int, probe: LivenessProbe) -> None:
+        """Take the configured number of Python workers, of all models together."""
         self._processes = processes
         self._expected = expected
-        self._canary = canary
+        self._probe = probe
 
     def collect(self) -> Iterator[Metric]:
-        """Give each figure as it is now."""
-        running = self._processes.look()
+        """Give each metric's present value."""
+        running = self._processes.update()
         yield GaugeMetricFamily(
             "fcnserve_worker_processes", "Python workers that run", len(running)
         )
@@ -77,20 +79,26 @@ class WorkerCollector(Collector):
             "Python workers that ended and were started anew",
             max(0, len(self._processes.cpu_s) - self._expected),
         )
-        last_answer = GaugeMetricFamily(
-            "fcnserve_worker_last_answer_timestamp_seconds",
-            "When a model last answered anybody, or a worker loaded it; before that, when "
-            "TorchServe was started",
-            labels=["model"],
-        )
-        for model, silent_s in self._canary.silent_s().items():
-            last_answer.add_metric([model], time.time() - silent_s)
-        yield last_answer
+        yield self._last_answer()
         yield GaugeMetricFamily(
             "fcnserve_worker_resident_memory_bytes",
             "Memory of the Python workers together",
             sum(map(resident_bytes, running)),
         )
+        yield self._cpu()
+
+    def _last_answer(self) -> Metric:
+        last_answer = GaugeMetricFamily(
+            "fcnserve_worker_last_answer_timestamp_seconds",
+            "When a model last answered any request, or a worker loaded it; before that, when "
+            "TorchServe was started",
+            labels=["model"],
+        )
+        for model, silent_s in self._probe.silent_s().items():
+            last_answer.add_metric([model], time.time() - silent_s)
+        return last_answer
+
+    def _cpu(self) -> Metric:
         cpu = CounterMetricFamily(
             "fcnserve_worker_cpu_seconds",
             "CPU time of TorchServe's Java and of the Python workers",
@@ -98,4 +106,4 @@ class WorkerCollector(Collector):
         )
         cpu.add_metric(["java"], self._processes.java_cpu_s())
         cpu.add_metric(["python"], sum(self._processes.cpu_s.values()))
-        yield cpu
+        return cpu

@@ -1,21 +1,24 @@
-"""How many Python workers a model gets, where the settings leave it open."""
+"""The number of Python workers per model: `FCNSERVE_WORKERS`, or one that suits the machine.
+
+Called by `service.worker.torchserve`.
+"""
 
 import os
 
 from service.settings import Settings
 
 # Measured on two cores: two workers of one thread answer a quarter more photos per second than one
-# of two threads, and a lone photo as soon. Each takes 0.9 GB, hence the bound, of all models.
-MOST_CPU_WORKERS = 4
+# of two threads, and a single photo as soon. Each takes 0.9 GB, hence the limit, of all models.
+MAX_CPU_WORKERS = 4
 # while one encodes and waits for its next batch, the other has the GPU
-GPU_WORKERS = 2
+WORKERS_PER_GPU = 2
 
 
 def worker_count(settings: Settings, gpus: int) -> int:
-    """Take `workers`; for 0, two a GPU, or else one a processor, and four of all models.
+    """Return `workers`; for 0, two per GPU, or else one per processor, up to four of all models.
 
-    A model's workers have all processors between them, however many models there are: which of
-    them is asked, and when, is not known.
+    Each model has workers for all processors, however many models there are: which of them gets
+    requests, and when, is unknown.
     """
-    most = max(1, MOST_CPU_WORKERS // len(settings.models))
-    return settings.workers or GPU_WORKERS * gpus or min(most, len(os.sched_getaffinity(0)))
+    limit = max(1, MAX_CPU_WORKERS // len(settings.models))
+    return settings.workers or WORKERS_PER_GPU * gpus or min(limit, len(os.sched_getaffinity(0)))

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from deploy.grafana.ask import Prometheus
 from service.metrics.gateway import Metrics
-from service.worker.gpu_metrics import FIGURES
+from service.worker.gpu_metrics import GPU_GAUGES
 from service.worker.liveness import LivenessProbe
 from service.worker.process_metrics import WorkerCollector, WorkerProcesses
 
@@ -48,7 +48,7 @@ def known_metrics() -> set[str]:
     )
     own = {family.name + ending for family in registry.collect() for ending in SAMPLES[family.type]}
     recorded = {rule["record"] for rule in rules() if "record" in rule}
-    return own | recorded | {figure.name for figure in FIGURES} | FOREIGN
+    return own | recorded | {gauge.name for gauge in GPU_GAUGES} | FOREIGN
 
 
 def rules() -> Iterator[dict[str, Any]]:

@@ -80,7 +80,7 @@ def properties(setup: Setup, folder: Path) -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """Find unused ports; `service.worker.torchserve` does the same, but needs more packages."""
+    """Find unused ports; `service.ports` does the same, but needs more packages."""
     with ExitStack() as stack:
         probes = [stack.enter_context(socket.socket()) for _ in range(count)]
         for probe in probes:

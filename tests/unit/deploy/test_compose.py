@@ -1,4 +1,4 @@
-"""What Compose, `.env.example` and the images say is what the code reads; no engine is needed."""
+"""Compose files, `.env.example` and Dockerfiles agree with the code; no engine is needed."""
 
 import re
 import tomllib
@@ -61,7 +61,7 @@ def test_the_example_of_an_env_file_has_every_knob_of_the_compose_files_with_its
     }
 
 
-def test_the_example_of_an_env_file_has_nothing_that_nobody_reads() -> None:
+def test_the_example_of_an_env_file_has_only_variables_that_are_read() -> None:
     settings = {f"FCNSERVE_{name.upper()}" for name in Settings.model_fields}
     texts = "".join(file.read_text() for file in COMPOSE_FILES)
     knobs = set(re.findall(r"\$\{(\w+)", texts))
@@ -76,7 +76,7 @@ def test_compose_passes_every_setting_on_that_it_does_not_fix(service: str) -> N
 
 
 def test_compose_lists_settings_in_order_and_none_twice() -> None:
-    text = (ROOT / "docker-compose.yml").read_text()  # where Compose refuses, PyYAML says nothing
+    text = (ROOT / "docker-compose.yml").read_text()  # Compose refuses duplicates, PyYAML does not
     names = re.findall(r"^  (FCNSERVE_\w+):", text, re.MULTILINE)
     assert names == sorted(set(names))
 
@@ -98,8 +98,8 @@ def test_torchserve_is_on_the_internal_network_alone() -> None:
 
 def test_the_images_bear_the_version_of_the_project() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    for half in ("gateway", "worker"):
-        assert f"ARG VERSION={version}\n" in (ROOT / f"deploy/{half}.Dockerfile").read_text()
+    for service in ("gateway", "worker"):
+        assert f"ARG VERSION={version}\n" in (ROOT / f"deploy/{service}.Dockerfile").read_text()
 
 
 def test_the_image_of_locust_is_the_version_that_is_pinned() -> None:
@@ -107,7 +107,7 @@ def test_the_image_of_locust_is_the_version_that_is_pinned() -> None:
     assert EXAMPLES["LOCUST_VERSION"] == pins["locust"]
 
 
-def test_every_image_of_others_is_named_by_one_digest() -> None:
+def test_every_foreign_image_has_one_digest() -> None:
     compose = read("docker-compose.yml")["services"]
     images = {service["image"] for service in compose.values()}
     texts = [(ROOT / name).read_text() for name in FILES]
@@ -134,10 +134,10 @@ def test_digests_are_written_anew_in_every_file_that_names_an_image() -> None:
     assert naming == set(FILES)
 
 
-@pytest.mark.parametrize("half", PROBES)
-def test_a_probe_asks_at_the_port_of_the_settings(half: str) -> None:
-    variable, port, path = PROBES[half]
+@pytest.mark.parametrize("service", PROBES)
+def test_a_health_check_uses_the_port_of_the_settings(service: str) -> None:
+    variable, port, path = PROBES[service]
     field = Settings.model_fields[variable.removeprefix("FCNSERVE_").lower()]
     assert str(field.default) == port
-    assert probe_url(half, {}) == f"http://127.0.0.1:{port}{path}"
-    assert probe_url(half, {variable: "9"}) == f"http://127.0.0.1:9{path}"
+    assert probe_url(service, {}) == f"http://127.0.0.1:{port}{path}"
+    assert probe_url(service, {variable: "9"}) == f"http://127.0.0.1:9{path}"

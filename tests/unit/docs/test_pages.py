@@ -17,7 +17,7 @@ from service.metrics.gateway import Metrics
 from service.pipeline.query import SegmentQuery
 from service.render import Output
 from service.settings import Settings
-from service.worker.gpu_metrics import FIGURES
+from service.worker.gpu_metrics import GPU_GAUGES
 from service.worker.liveness import LivenessProbe
 from service.worker.process_metrics import WorkerCollector, WorkerProcesses
 from tests.support.pages import PAGES, rows
@@ -62,7 +62,7 @@ def test_the_table_of_worker_metrics_equals_a_scrape() -> None:
         WorkerCollector(WorkerProcesses(os.getpid()), 1, LivenessProbe("", 0, ["any"], 1))
     )
     found = [(each.name, each.type, each.documentation) for each in registry.collect()]
-    found += [(figure.name, "gauge", figure.documentation) for figure in FIGURES]
+    found += [(each.name, "gauge", each.documentation) for each in GPU_GAUGES]
     expected = {
         name + ("_total" if kind == "counter" else ""): (kind, documentation)
         for name, kind, documentation in found

@@ -26,8 +26,8 @@ from loadtest.capacity.locust_run import LOCUSTFILE
 from loadtest.traffic.options import TrafficOptions
 from loadtest.traffic.request_log import CORRECT, LoggedRequest, read_request_log
 from loadtest.traffic.requests import ROUNDS
+from service.ports import free_ports
 from service.settings import ROOT
-from service.worker.torchserve import free_ports
 
 # importing it here would patch sockets and threads of all tests
 needs_locust = pytest.mark.skipif(find_spec("locust") is None, reason="Locust is not installed")

@@ -1,4 +1,4 @@
-"""Temporary folders go at the end, or at the next start; nobody else's ever."""
+"""Temporary folders are removed at the end or at the next start; folders of others never."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ with temporary_folder("ours-", Path(sys.argv[1])) as folder:
 
 @contextmanager
 def holder(parent: Path, *, child: bool) -> Iterator[tuple[Path, int, "subprocess.Popen[str]"]]:
-    """A process that uses a folder, alone or with a child."""
+    """A process that uses a folder, with or without a subprocess."""
     command = [sys.executable, "-c", HOLDER, str(parent), "child" if child else "alone"]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -39,7 +39,7 @@ def holder(parent: Path, *, child: bool) -> Iterator[tuple[Path, int, "subproces
         process.kill()
 
 
-def test_a_folder_is_there_while_it_is_used_and_gone_afterwards(tmp_path: Path) -> None:
+def test_a_folder_exists_while_it_is_in_use_and_is_removed_afterwards(tmp_path: Path) -> None:
     with temporary_folder("ours-", tmp_path) as folder:
         assert list(tmp_path.iterdir()) == [folder.path]
         assert folder.path.name.startswith("ours-")
@@ -49,7 +49,7 @@ def test_a_folder_is_there_while_it_is_used_and_gone_afterwards(tmp_path: Path) 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_a_killed_process_left_goes_at_the_next_start(tmp_path: Path) -> None:
+def test_the_folder_of_a_killed_process_is_removed_at_the_next_start(tmp_path: Path) -> None:
     with holder(tmp_path, child=False) as (path, _, process):
         sweep("ours-", tmp_path)
         assert path.exists()
@@ -60,7 +60,7 @@ def test_what_a_killed_process_left_goes_at_the_next_start(tmp_path: Path) -> No
             assert list(tmp_path.iterdir()) == [folder.path]
 
 
-def test_a_folder_stays_as_long_as_a_child_uses_it(tmp_path: Path) -> None:
+def test_a_folder_stays_as_long_as_a_subprocess_uses_it(tmp_path: Path) -> None:
     with holder(tmp_path, child=True) as (path, child, process):
         process.kill()
         process.wait()
@@ -74,7 +74,7 @@ def test_a_folder_stays_as_long_as_a_child_uses_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["no-lock", "link", "file", "another-name"])
-def test_what_may_be_anybody_elses_stays(tmp_path: Path, kind: str) -> None:
+def test_a_path_that_may_belong_to_another_program_stays(tmp_path: Path, kind: str) -> None:
     parent, elsewhere = tmp_path / "tmp", tmp_path / "elsewhere"
     for folder in (parent, elsewhere):
         folder.mkdir()

@@ -1,4 +1,4 @@
-"""What TorchServe is given: every model that can be packed, whatever is wrong with the others."""
+"""Every model that can be packed is packed, whatever is wrong with the others."""
 
 import errno
 import shutil
@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from model_store.tools.archive import package as packing
 from service.settings import Settings
-from service.worker.archives import pack_models
+from service.worker.archives import pack_models, writable_store
 from tests.support.worker import write_model
 
 
@@ -26,7 +26,7 @@ def settings(store: Path, *models: str) -> Settings:
     return Settings(model_store=store, models=models)
 
 
-def spoil(store: Path, how: str) -> None:
+def break_model(store: Path, how: str) -> None:
     folder = store / "other"
     if how == "key":
         (folder / "model.yaml").write_text("nmae: other")
@@ -35,11 +35,11 @@ def spoil(store: Path, how: str) -> None:
     elif how == "name":
         write_model_named(folder, "another")
     else:
-        spoil_archive(store, folder, packing.package(folder, store), how)
+        break_archive(store, folder, packing.package(folder, store), how)
 
 
-def spoil_archive(store: Path, folder: Path, archive: Path, how: str) -> None:
-    """Leave nothing but the archive, and spoil that."""
+def break_archive(store: Path, folder: Path, archive: Path, how: str) -> None:
+    """Leave only the archive, and break it."""
     elsewhere = folder.rename(store / "elsewhere")
     if how == "gone":
         archive.unlink()
@@ -62,7 +62,7 @@ def write_model_named(folder: Path, name: str) -> None:
     write_model(folder, weights=b"some weights", name=name)
 
 
-SPOILT = {
+REASONS = {
     "key": "nmae: there is no such key; did you mean name?",
     "weights": "weights.safetensors",
     "name": "names its model 'another'",
@@ -74,25 +74,25 @@ SPOILT = {
 }
 
 
-@pytest.mark.parametrize("how", SPOILT)
-def test_one_that_cannot_be_packed_is_left_out_and_told_of(store: Path, how: str) -> None:
-    spoil(store, how)
+@pytest.mark.parametrize("how", REASONS)
+def test_a_model_that_cannot_be_packed_is_logged_and_left_out(store: Path, how: str) -> None:
+    break_model(store, how)
     with capture_logs() as logs:
         assert pack_models(settings(store, "other", "good")) == ["good"]
     (line,) = logs
     assert (line["event"], line["model"]) == ("the model is left out", "other")
-    assert SPOILT[how] in line["reason"]
+    assert REASONS[how] in line["reason"]
     assert "\n" not in line["reason"]
 
 
-@pytest.mark.parametrize("how", SPOILT)
-def test_without_any_model_there_is_nothing_to_start(store: Path, how: str) -> None:
-    spoil(store, how)
-    with pytest.raises((OSError, ValueError), match=SPOILT[how].replace("?", r"\?")):
+@pytest.mark.parametrize("how", REASONS)
+def test_the_start_fails_when_no_model_can_be_packed(store: Path, how: str) -> None:
+    break_model(store, how)
+    with pytest.raises((OSError, ValueError), match=REASONS[how].replace("?", r"\?")):
         pack_models(settings(store, "other"))
 
 
-def test_archives_without_folders_are_taken_as_they_are(store: Path) -> None:
+def test_archives_without_folders_are_used_unchanged(store: Path) -> None:
     packing.package(store / "other", store)
     (store / "other").rename(store / "elsewhere")
     before = (store / "other.mar").read_bytes()
@@ -118,7 +118,7 @@ def test_a_store_that_cannot_be_written_needs_current_archives(
 @pytest.mark.parametrize(
     "number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG], ids=errno.errorcode.get
 )
-def test_a_store_without_room_is_named(
+def test_a_full_store_is_named_in_the_error(
     store: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     def full(*_arguments: object) -> None:
@@ -129,10 +129,37 @@ def test_a_store_without_room_is_named(
         pack_models(settings(store, "good"))
 
 
-def test_a_temporary_folder_where_models_cannot_be_unpacked_is_named_before_the_start(
+def test_a_full_temporary_folder_is_named_before_the_start(
     store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = shutil.disk_usage(store)
     monkeypatch.setattr("shutil.disk_usage", lambda _folder: usage._replace(free=2_000_000))
     with pytest.raises(ValueError, match=r"tmp has 2 MB left, .*: [0-9] MB; make room"):
         pack_models(settings(store, "good", "other"))
+
+
+def test_a_checkout_and_a_chosen_store_are_used_in_place(tmp_path: Path) -> None:
+    assert writable_store(tmp_path / "model_store", tmp_path) == tmp_path / "model_store"
+    (tmp_path / "__init__.py").touch()
+    assert writable_store(tmp_path / "elsewhere", tmp_path) == tmp_path / "elsewhere"
+
+
+def test_models_inside_an_installed_wheel_are_packed_in_the_users_cache(
+    tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    package = tmp_path / "site-packages" / "fcnserve"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    inside = package / "model_store"
+    inside.mkdir()
+    (store / "good").rename(inside / "good")
+    for _ in range(2):
+        cache = writable_store(inside, package)
+        assert cache.is_relative_to(tmp_path / "cache" / "fcnserve")
+        assert pack_models(settings(cache, "good")) == ["good"]
+        assert (cache / "good.mar").exists()
+    assert {path.name for path in inside.rglob("*.mar")} == set()
+    moved = package.rename(tmp_path / "moved")  # another environment with the same version
+    assert writable_store(moved / "model_store", moved) == cache
+    assert (cache / "good").resolve() == moved / "model_store" / "good"

@@ -1,0 +1,64 @@
+"""A TorchServe that runs and answers nothing, and a server that answers as its models would."""
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from handlers.shared.wire import MODEL_HEADER
+from service.subprocesses import running
+from service.worker.liveness import LivenessProbe
+from service.worker.torchserve import TorchServe
+
+WITHIN_S = 10.0
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WITHIN_S
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+class Predictions(BaseHTTPRequestHandler):
+    """Workers that answer (well, odd), hang (hung), or are dead (any other model)."""
+
+    def do_POST(self) -> None:
+        answers = self.path in ("/predictions/well", "/predictions/odd")
+        if self.path == "/predictions/hung":
+            time.sleep(WITHIN_S)
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200 if self.path == "/predictions/well" else 507)
+        if answers:
+            self.send_header(MODEL_HEADER, "well@0123456789abcdef")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
+        pass
+
+
+@contextmanager
+def predictions() -> Iterator[int]:
+    """Serve `Predictions`; gives the port."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Predictions) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+def probe_of(port: int, *models: str) -> LivenessProbe:
+    return LivenessProbe("127.0.0.1", port, models, timeout_s=5)
+
+
+@contextmanager
+def silent_torchserve(folder: Path, *models: str) -> Iterator[TorchServe]:
+    """Run a process in TorchServe's place that only sleeps."""
+    command = [sys.executable, "-c", "import time; time.sleep(60)"]
+    with running(command, {}, folder, grace_s=2) as process:
+        (folder / "loads").mkdir()
+        address = ("127.0.0.1", 1)
+        yield TorchServe(process, models, folder / "loads", folder / "flights", address, 1)
