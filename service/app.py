@@ -152,17 +152,18 @@ async def lifespan(
     dispatchers = {name: Dispatcher(metrics.queue.of(name)) for name in settings.models}
     decompressor = Decompressor()
     renderers = rendering_threads()
-    health = Health(client, models, settings, metrics, admission.is_idle)
-    retry = Retry(health, metrics, settings.restart_wait_s)
-    attempts = Attempts(client, models, health, metrics)
+    health = Health(client, models, settings, metrics.readiness, admission.is_idle)
+    retry = Retry(health, metrics.attempts, settings.restart_wait_s)
+    attempts = Attempts(client, models, health, metrics.attempts, metrics.reports)
     segmenter = Segmenter(
         settings,
         models,
         OptionsReader(models, retry),
         ReadStep(admission, reading_of(settings, metrics), decompressor),
-        AdmitStep(settings, metrics),
+        AdmitStep(settings, metrics.images),
         DispatchStep(attempts, models, dispatchers, retry, settings.gateway_processes),
-        RenderStep(renderers, metrics),
+        RenderStep(renderers, metrics.images),
+        metrics.requests,
     )
     scrape = Scrape(metrics.scraped)
     components.install(app, components.Components(segmenter, models, health, scrape))

@@ -13,8 +13,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from handlers.shared.errors import ProblemError
 from service.context import context_of
 from service.errors import DrainingError, InternalError
-from service.metrics.gateway import CLIENT_GONE as CLIENT_GONE_REASON
 from service.metrics.gateway import Metrics
+from service.metrics.requests import CLIENT_GONE as CLIENT_GONE_REASON
 from service.problem_response import problem_response
 
 # what nginx calls it when a client leaves before its answer
@@ -110,10 +110,10 @@ class Exchange:
         """Count the request, and the images that it leaves without a result; those of a batch that
         was answered are counted one by one where they end.
         """
-        metrics.observe_answer(self.route, self.status, self.code, self.seconds)
+        metrics.requests.observe(self.route, self.status, self.code, self.seconds)
         reason = self.code or (CLIENT_GONE_REASON if self.status == CLIENT_GONE else "")
         if reason and self.route in IMAGE_ROUTES and self._scope["method"] == "POST":
-            metrics.reject(reason, self.context.image_count)
+            metrics.requests.reject(reason, self.context.image_count)
 
     @property
     def _seldom(self) -> dict[str, str]:

@@ -20,7 +20,8 @@ from service.errors import (
     WorkerCrashedError,
     WorkerSilentError,
 )
-from service.metrics.gateway import Metrics
+from service.metrics.attempts import AttemptMetrics
+from service.metrics.worker_reports import ReportMetrics
 
 # the outcomes of attempts without an answer of the worker
 FAILURES: Mapping[type[ProblemError], str] = {
@@ -39,7 +40,8 @@ class Attempts:
     client: TorchServeClient
     models: ModelRegistry
     health: Health
-    metrics: Metrics
+    metrics: AttemptMetrics
+    reports: ReportMetrics
 
     async def send(
         self,
@@ -65,9 +67,9 @@ class Attempts:
     def observe(self, model: str, outcome: WorkerAnswer | ProblemError) -> None:
         """Pass an attempt's outcome to all that depends on it: metrics, health, model registry."""
         if isinstance(outcome, ProblemError):
-            self.metrics.attempt(model, FAILURES.get(type(outcome), "problem"))
+            self.metrics.observe(model, FAILURES.get(type(outcome), "problem"))
             return
-        self.metrics.attempt(model, outcome.outcome)
+        self.metrics.observe(model, outcome.outcome)
         self.health.record_answer(model)
         self.models.drop_if_exchanged(model, outcome.model)
-        self.metrics.reports.observe(outcome.report, outcome.model)
+        self.reports.observe(outcome.report, outcome.model)

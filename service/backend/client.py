@@ -67,7 +67,7 @@ class WorkerAnswer:
 
     @property
     def outcome(self) -> str:
-        """One of `service.metrics.gateway.OUTCOMES`."""
+        """One of `service.metrics.attempts.OUTCOMES`."""
         if self.is_deferred:
             return "put_off"
         return "problem" if self.media_type == PROBLEM_MEDIA_TYPE else "answered"

@@ -1,6 +1,6 @@
 """The health of each model's workers: alive while one has answered within a time window.
 
-Any answer counts (`service.backend.attempts`), and while there are none a liveness probe is sent: a
+Any answer counts (`service.backend.attempt`), and while there are none a liveness probe is sent: a
 sample photo at a small size, and only when no request for that model is in flight, so saturation
 never makes the service unready, and an idle one costs next to nothing. Called by
 `service.api.routes` (`/readyz`), `service.backend.retry` and `service.app`, which runs `watch`.
@@ -16,7 +16,7 @@ from handlers.shared.wire import WorkerOptions
 from service.backend.client import TorchServeClient
 from service.backend.registry import ModelRegistry
 from service.errors import ModelMissingError
-from service.metrics.gateway import Metrics
+from service.metrics.readiness import ReadinessMetrics
 from service.settings import ROOT, Settings
 
 PROBE_PHOTO = ROOT / "service" / "samples" / "cat.jpg"
@@ -35,7 +35,7 @@ class Health:
         client: TorchServeClient,
         models: ModelRegistry,
         settings: Settings,
-        metrics: Metrics,
+        metrics: ReadinessMetrics,
         is_idle: Callable[[str], bool],
     ) -> None:
         """Take, beside the parts it uses, whether a model has no request in flight."""
@@ -68,7 +68,7 @@ class Health:
     def is_alive(self, model: str) -> bool:
         """Return whether one of a model's workers has answered within the window."""
         alive = self.silent_s(model) <= self.window_s(model)
-        self._metrics.model_ready.labels(model).set(alive)
+        self._metrics.show_model(model, alive)
         return alive
 
     def silent(self) -> list[str]:
@@ -83,7 +83,7 @@ class Health:
         """
         silent = self.silent()
         ready = len(silent) < len(self._answered_at) and not any(map(self._is_starting, silent))
-        self._metrics.ready.set(ready)
+        self._metrics.show(ready)
         return ready
 
     def _is_starting(self, model: str) -> bool:

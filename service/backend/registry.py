@@ -1,8 +1,8 @@
 """The models served, and their cards, each kept until an answer has another digest.
 
 A model's name or an answer's tag goes in, a card comes out, read from the worker when it is needed.
-Called by `service.pipeline.options`, `service.pipeline.dispatch`, `service.backend.health` and
-`service.api.routes`.
+Called by `service.pipeline.options`, `service.pipeline.dispatch` and `service.backend.health`;
+`/v1/models` returns the cards.
 """
 
 import asyncio

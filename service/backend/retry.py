@@ -24,7 +24,7 @@ from service.errors import (
     WorkerCrashedError,
     WorkerSilentError,
 )
-from service.metrics.gateway import Metrics
+from service.metrics.attempts import AttemptMetrics
 
 PAUSE_S = 0.25
 MAX_PAUSE_S = 2.0
@@ -43,7 +43,7 @@ class Retry:
     """Attempts until one succeeds, or the model's workers have been silent for `restart_wait_s`."""
 
     health: Health
-    metrics: Metrics
+    metrics: AttemptMetrics
     restart_wait_s: float
 
     async def until_answered(self, model: str, attempt: Callable[[bool], Awaitable[T]]) -> T:
@@ -64,7 +64,7 @@ class Retry:
                     failures[type(error)] += 1
                     if failures[type(error)] == MAX_FAILURES[type(error)]:
                         raise
-            self.metrics.retry(model)
+            self.metrics.observe_retry(model)
             await asyncio.sleep(pause_s(failures.total()))
 
     def _affects_all(self, error: Exception, model: str, started: float) -> bool:

@@ -2,7 +2,7 @@
 
 A small body may become a very large one (a decompression bomb). So a body is unpacked in pieces:
 room for each is asked for before it is made, all together are bounded, and whoever waits is served
-between two of them. Called by `service.pipeline.segment` and `service.pipeline.batch`.
+between two of them. Called by `service.pipeline.read`.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """The second step, admit: an image's bytes and the request's options go in; the image comes out,
 checked against all limits that need no worker, with its size and predicted cost.
 
-Called by `service.pipeline.segment` and, for each image, by `service.pipeline.batch`.
+Called by `service.pipeline.segment`; a batch runs it for each of its images.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from handlers.shared import photo
 from handlers.shared.frame import Frame
-from service.metrics.gateway import Metrics
+from service.metrics.images import ImageMetrics
 from service.metrics.stage_times import StageTimes
 from service.pipeline.admission import Permit
 from service.pipeline.options import RequestOptions
@@ -34,7 +34,7 @@ class AdmitStep:
     """Checks images by their headers."""
 
     settings: Settings
-    metrics: Metrics
+    metrics: ImageMetrics
 
     async def __call__(
         self, body: bytes, options: RequestOptions, permit: Permit, stages: StageTimes

@@ -22,7 +22,7 @@ from service.body.read import BATCH_ADVICE, IMAGE_ADVICE, body_too_large
 from service.context import context_of
 from service.deadline import Deadline
 from service.errors import InternalError
-from service.metrics.gateway import Metrics
+from service.metrics.requests import RequestMetrics
 from service.metrics.stage_times import TOTAL, StageTimes
 from service.pipeline.admission import Permit
 from service.pipeline.batch_response import ImageAnswer, Outcome, respond
@@ -86,7 +86,7 @@ async def segment_batch(segmenter: Segmenter, request: Request, query: SegmentQu
         read_ms = context.stages.ms["read"]
         batch = Batch(segmenter, options, received.deadline, read_ms, context.request_id)
         outcomes = await outcomes_of(batch, received)
-    count_rejections(outcomes, segmenter.admit.metrics)
+    count_rejections(outcomes, segmenter.metrics)
     context.stages.add(TOTAL, (asyncio.get_running_loop().time() - context.arrived_s) * 1000)
     return respond(outcomes, options.render.output)
 
@@ -101,7 +101,7 @@ async def outcomes_of(batch: Batch, received: Received[list[Upload]]) -> list[Ou
     )
 
 
-def count_rejections(outcomes: Sequence[Outcome], metrics: Metrics) -> None:
+def count_rejections(outcomes: Sequence[Outcome], metrics: RequestMetrics) -> None:
     for outcome in outcomes:
         if isinstance(outcome.result, ProblemError):
             metrics.reject(outcome.result.code)

@@ -1,7 +1,7 @@
 """The end of work whose client has disconnected.
 
 A request goes in; inside the context ClientDisconnect is raised once its connection is closed.
-Called by `service.pipeline.receive`.
+Called by `service.pipeline.read`.
 """
 
 import asyncio

@@ -4,8 +4,7 @@ of the model that made it.
 An attempt waits in the queue and goes to TorchServe (`service.backend`). It is repeated after a
 crash or a restart (`service.backend.retry`), when the worker has deferred the image in favour of
 others of its batch, and when the model was exchanged before its card was read. Called by
-`service.pipeline.segment` and, for each image, by `service.pipeline.batch`; deadlines are the
-caller's.
+`service.pipeline.segment`; a batch runs it for each of its images. Deadlines are the caller's.
 """
 
 import time

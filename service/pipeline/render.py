@@ -1,6 +1,6 @@
 """The last step, render: the worker's mask goes in, the body of the response comes out.
 
-Called by `service.pipeline.segment` and, for each image, by `service.pipeline.batch`.
+Called by `service.pipeline.segment`; a batch runs it for each of its images.
 """
 
 import asyncio
@@ -8,7 +8,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 
-from service.metrics.gateway import Metrics
+from service.metrics.images import ImageMetrics
 from service.metrics.stage_times import StageTimes
 from service.pipeline.admit import AdmittedImage
 from service.pipeline.dispatch import WorkerMask
@@ -24,7 +24,7 @@ class RenderStep:
     """Renders in threads, off the event loop."""
 
     large_photos: Executor
-    metrics: Metrics
+    metrics: ImageMetrics
 
     async def __call__(
         self, mask: WorkerMask, image: AdmittedImage, options: RequestOptions, stages: StageTimes

@@ -1,7 +1,7 @@
 """The way of a photo through the gateway, step by step: read, admit, dispatch, render.
 
-A request comes in, its response goes out. Called by `service.api.routes`; `service.pipeline.batch`
-runs the same steps for each of several images.
+A request comes in, its response goes out. `POST /v1/segment` in `service/api/routes.py` calls
+`Segmenter.segment`; `service.pipeline.batch` runs the same steps for each of several images.
 """
 
 import base64
@@ -16,6 +16,7 @@ from service.body.content_type import image_extractor
 from service.body.read import IMAGE_ADVICE
 from service.context import context_of
 from service.deadline import Deadline
+from service.metrics.requests import RequestMetrics
 from service.pipeline.admit import AdmitStep
 from service.pipeline.dispatch import DispatchStep
 from service.pipeline.options import OptionsReader
@@ -27,7 +28,7 @@ from service.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Segmenter:
-    """The steps, and what they need to begin."""
+    """The steps, what they need to begin, and the metrics of requests."""
 
     settings: Settings
     models: ModelRegistry
@@ -36,6 +37,7 @@ class Segmenter:
     admit: AdmitStep
     dispatch: DispatchStep
     render: RenderStep
+    metrics: RequestMetrics
 
     async def segment(self, request: Request, query: SegmentQuery) -> Response:
         """Answer a request of one image; raises ProblemError, or ClientDisconnect."""

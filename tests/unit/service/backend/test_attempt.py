@@ -8,7 +8,7 @@ from service.backend.attempt import FAILURES
 from service.backend.client import TRANSLATIONS, WorkerAnswer
 from service.backend.health import NEVER
 from service.errors import NotReadyError, WorkerCrashedError, WorkerSilentError
-from service.metrics.gateway import OUTCOMES
+from service.metrics.attempts import OUTCOMES
 from tests.support.fakes import running
 
 MODEL = "fcn8s-lite2"
