@@ -39,7 +39,7 @@ def conclusion(test: LoadTest, steps: Sequence[StageFigures], knee: StageFigures
     cores = len(os.sched_getaffinity(0))
     used = [step.usage.other_programs_cpu for step in (test.full, *steps) if step]
     warning = disturbance_warning(max(cpu or 0.0 for cpu in used), cores)
-    return " ".join([*warning, findings(test, steps, knee, cores)])
+    return " ".join([*warning, capacity_text(test, steps, knee, cores)])
 
 
 def disturbance_warning(other_programs_cpu: float, cores: int) -> Iterator[str]:
@@ -51,7 +51,7 @@ def disturbance_warning(other_programs_cpu: float, cores: int) -> Iterator[str]:
         )
 
 
-def findings(
+def capacity_text(
     test: LoadTest, steps: Sequence[StageFigures], knee: StageFigures | None, cores: int
 ) -> str:
     """Write capacity and saturation of the shape `steps`; of other shapes, rates and memory."""

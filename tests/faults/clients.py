@@ -1,7 +1,8 @@
-"""Clients who keep sending photos, each its next one as soon as the last is answered.
+"""Concurrent clients that keep sending photos (a closed loop), each answer checked.
 
-They run in a thread of their own, so that a test reads from top to bottom: what breaks, and what
-became of everybody. Each answer is held against the one that the photo got alone.
+They run in a thread of their own, so that a test reads from top to bottom: the fault, then the
+counts of all outcomes. Each answer is compared with the photo's reference answer. Used by
+`tests.faults.scenario` and by the tests.
 """
 
 import asyncio
@@ -15,44 +16,44 @@ from typing import Self
 
 import aiohttp
 
-from tests.faults.counts import Tally
-from tests.faults.service import House
+from tests.faults.counts import Counts
+from tests.faults.service import Service
 from tests.integration.server import wait_until
 
 CLIENTS = 16
 TIMEOUT_MS = 60_000
-# whoever has no answer well after the deadline that it named has lost its request
+# a request without an answer well after its own deadline is lost
 CLIENT_TIMEOUT = aiohttp.ClientTimeout(total=TIMEOUT_MS / 1000 + 15)
 PAUSE_S = 0.2  # of a client that was refused
 STEADY_S = 5.0
-PATIENCE_S = 150.0
+TIMEOUT_S = 150.0
 
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """What a client sends, and what it gets when the house is quiet."""
+    """A photo, and the answer that it gets while nothing is broken."""
 
     body: bytes
     answer: bytes
     query: Mapping[str, str] = field(default_factory=dict)
 
 
-def photos_with_answers(house: House, bodies: Sequence[bytes], **query: str) -> list[Photo]:
-    """Have each photo answered alone."""
-    answers = [house.segment(body, **query).raise_for_status().content for body in bodies]
+def photos_with_answers(service: Service, bodies: Sequence[bytes], **query: str) -> list[Photo]:
+    """Fetch the reference answer of each photo."""
+    answers = [service.segment(body, **query).raise_for_status().content for body in bodies]
     return [Photo(body, answer, query) for body, answer in zip(bodies, answers, strict=True)]
 
 
-class Load:
-    """Clients at work; on leaving, each has been answered or has given up."""
+class ConcurrentClients:
+    """Clients that send until the block is left, and then wait for their last answers."""
 
     def __init__(
-        self, url: str, photos: Sequence[Photo], tally: Tally, clients: int = CLIENTS
+        self, url: str, photos: Sequence[Photo], counts: Counts, clients: int = CLIENTS
     ) -> None:
-        self.tally = tally
+        self.counts = counts
         self._url = f"{url}/v1/segment"
         self._clients = clients
-        self._turns = cycle(photos)
+        self._photos = cycle(photos)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="clients")
 
@@ -69,18 +70,18 @@ class Load:
         self._stopping.set()
         self._thread.join()
 
-    def wait_for_right_answers(self, count: int) -> None:
-        """Let so many more come in."""
-        enough = self.tally.right + count
-        wait_until(lambda: self.tally.right >= enough, PATIENCE_S, self._so_far)
+    def wait_for_correct_answers(self, count: int) -> None:
+        """Wait until `count` more correct answers have arrived."""
+        enough = self.counts.correct + count
+        wait_until(lambda: self.counts.correct >= enough, TIMEOUT_S, self._so_far)
 
     def wait_until_steady(self) -> None:
-        """Let the service answer everybody for a while from now on."""
+        """Wait until the service has answered every request for a while from now on."""
         begun = time.monotonic()
-        wait_until(lambda: self.tally.is_steady(begun, STEADY_S), PATIENCE_S, self._so_far)
+        wait_until(lambda: self.counts.is_steady(begun, STEADY_S), TIMEOUT_S, self._so_far)
 
     def _so_far(self) -> str:
-        return f"{self.tally.cells()} {self.tally.losses[:3]}"
+        return f"{self.counts.cells()} {self.counts.losses[:3]}"
 
     async def _run(self) -> None:
         async with (
@@ -90,17 +91,17 @@ class Load:
             asyncio.TaskGroup() as tasks,
         ):
             for _ in range(self._clients):
-                tasks.create_task(self._keep_sending(session))
+                tasks.create_task(self._run_client(session))
 
-    async def _keep_sending(self, session: aiohttp.ClientSession) -> None:
+    async def _run_client(self, session: aiohttp.ClientSession) -> None:
         while not self._stopping.is_set():
-            if not await self._send(session, next(self._turns)):
+            if not await self._send(session, next(self._photos)):
                 await asyncio.sleep(PAUSE_S)
 
     async def _send(self, session: aiohttp.ClientSession, photo: Photo) -> bool:
-        """Ask once and count what came of it; tell whether it was the right answer."""
+        """Send one request and count its outcome; returns whether the answer is correct."""
         started = time.monotonic()
-        self.tally.sent += 1
+        self.counts.sent += 1
         try:
             async with session.post(
                 self._url,
@@ -110,9 +111,9 @@ class Load:
             ) as response:
                 body = await response.read()
         except (aiohttp.ClientError, TimeoutError) as error:
-            self.tally.lose(error)
+            self.counts.add_loss(error)
             return False
         took_s = time.monotonic() - started
-        return self.tally.answered(
+        return self.counts.add_answer(
             photo.answer, response.status, response.content_type, body, took_s
         )

@@ -1,4 +1,4 @@
-/* Preloaded into a program, steps its wall clock by the seconds that a file says, while it runs.
+/* Preloaded into a program, steps its wall clock by the seconds in a file, while it runs.
    The monotonic clocks go on, as they do when the clock of a machine is set. */
 #define _GNU_SOURCE
 #include <fcntl.h>

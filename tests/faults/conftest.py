@@ -1,18 +1,18 @@
-"""Houses to break, the table of what came of it, and where it is written."""
+"""Fixtures of the fault tests: services, scenarios, and the table of their results."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.faults.counts import Tally
+from tests.faults.counts import Counts
 from tests.faults.results import save, table
-from tests.faults.scenario import StartHouse, Strike
-from tests.faults.service import House
+from tests.faults.scenario import Scenario, StartService
+from tests.faults.service import Service
 from tests.integration.test_mixed_sizes import photos_of_many_sizes
 
 HERE = Path(__file__).parent
-TALLIES = pytest.StashKey[list[Tally]]()
+RESULTS = pytest.StashKey[list[Counts]]()
 FIGURES = pytest.StashKey[list[str]]()
 
 
@@ -23,7 +23,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[TALLIES] = []
+    config.stash[RESULTS] = []
     config.stash[FIGURES] = []
 
 
@@ -38,11 +38,11 @@ def pytest_terminal_summary(
 ) -> None:
     for line in config.stash[FIGURES]:
         terminalreporter.write_line(line)
-    if tallies := config.stash[TALLIES]:
+    if results := config.stash[RESULTS]:
         terminalreporter.section("faults under load")
-        terminalreporter.write_line(table(tallies))
+        terminalreporter.write_line(table(results))
         if config.getoption("--write-results"):
-            save(tallies)
+            save(results)
 
 
 @pytest.fixture(scope="session")
@@ -51,20 +51,20 @@ def bodies() -> list[bytes]:
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[StartHouse]:
-    """Start houses; they are gone when the test is over."""
-    houses: list[House] = []
+def start(tmp_path: Path) -> Iterator[StartService]:
+    """Start services; they are stopped at the end of the test."""
+    services: list[Service] = []
 
-    def start(workers: int = 2, log: Path | None = None, **environment: str) -> House:
-        folder = tmp_path / str(len(houses))
+    def start(workers: int = 2, log: Path | None = None, **environment: str) -> Service:
+        folder = tmp_path / str(len(services))
         folder.mkdir()
-        houses.append(House(folder, workers, environment, log))
-        houses[-1].wait_until_whole()
-        return houses[-1]
+        services.append(Service(folder, workers, environment, log))
+        services[-1].wait_until_complete()
+        return services[-1]
 
     yield start
-    for house in houses:
-        house.stop()
+    for service in services:
+        service.stop()
 
 
 @pytest.fixture
@@ -74,5 +74,5 @@ def figures(pytestconfig: pytest.Config) -> list[str]:
 
 
 @pytest.fixture
-def strike(bodies: list[bytes], pytestconfig: pytest.Config) -> Strike:
-    return Strike(bodies, pytestconfig.stash[TALLIES])
+def scenario(bodies: list[bytes], pytestconfig: pytest.Config) -> Scenario:
+    return Scenario(bodies, pytestconfig.stash[RESULTS])

@@ -1,4 +1,7 @@
-"""What became of every request that was sent while something broke: one row of the table."""
+"""The outcomes of all requests sent during a fault: one row of the table.
+
+Filled by `tests.faults.clients`, written by `tests.faults.results`.
+"""
 
 import json
 import time
@@ -7,48 +10,52 @@ from dataclasses import dataclass, field, fields
 from http import HTTPStatus
 from itertools import pairwise
 
-import service.errors  # noqa: F401 - fills ProblemError's family
+import service.errors  # noqa: F401 - defines subclasses of ProblemError
 from handlers.shared.errors import PROBLEM_MEDIA_TYPE, ProblemError
 
-CODES = {kind.code: kind.status for kind in ProblemError.__subclasses__()}
+CODES = {error.code: error.status for error in ProblemError.__subclasses__()}
 HEADINGS = (
     "fault",
     "sent",
-    "right",
-    "right %",
+    "correct",
+    "correct %",
     "wrong",
-    "truthful errors",
+    "documented errors",
     "lost",
-    "longest silence s",
-    "slowest right s",
-    "whole again s",
+    "longest gap s",
+    "slowest correct s",
+    "recovered s",
 )
+# fields that the JSON file leaves out, or writes in another form
+NOT_SAVED = {"fault_at", "answered_at", "took_s", "failed_at", "problems"}
 
 
 @dataclass(slots=True)
-class Tally:
-    """Each request is right, wrong, refused with a documented problem, or lost."""
+class Counts:
+    """Each request is correct, wrong, refused with a documented problem, or lost."""
 
     fault: str
     sent: int = 0
-    right: int = 0
+    correct: int = 0
     wrong: int = 0
     problems: Counter[str] = field(default_factory=Counter)  # by code
     losses: list[str] = field(default_factory=list)
     slowest_s: float = 0.0
-    struck_at: float | None = None
-    whole_after_s: float | None = None  # TorchServe, all workers and /readyz
+    fault_at: float | None = None
+    recovered_after_s: float | None = None  # TorchServe, all workers and /readyz
     answered_at: list[float] = field(default_factory=list)
-    took_s: list[float] = field(default_factory=list)  # of the right answers
+    took_s: list[float] = field(default_factory=list)  # of the correct answers
     failed_at: float = float("-inf")
 
-    def answered(self, right: bytes, status: int, media_type: str, body: bytes, s: float) -> bool:
-        """Count an answer that took `s` seconds; tell whether it is the right one."""
-        if status == HTTPStatus.OK and body == right:
-            self.right += 1
-            self.slowest_s = max(self.slowest_s, s)
+    def add_answer(
+        self, reference: bytes, status: int, media_type: str, body: bytes, took_s: float
+    ) -> bool:
+        """Count an answer; returns whether it is the reference answer."""
+        if status == HTTPStatus.OK and body == reference:
+            self.correct += 1
+            self.slowest_s = max(self.slowest_s, took_s)
             self.answered_at.append(time.monotonic())
-            self.took_s.append(s)
+            self.took_s.append(took_s)
             return True
         self.failed_at = time.monotonic()
         if status == HTTPStatus.OK:
@@ -59,7 +66,7 @@ class Tally:
             self.losses.append(f"status {status}, {media_type}: {body[:200]!r}")
         return False
 
-    def lose(self, error: Exception) -> None:
+    def add_loss(self, error: Exception) -> None:
         self.failed_at = time.monotonic()
         self.losses.append(repr(error))
 
@@ -68,20 +75,20 @@ class Tally:
         return len(self.losses)
 
     @property
-    def right_percent(self) -> float:
-        return 100 * self.right / self.sent
+    def correct_percent(self) -> float:
+        return 100 * self.correct / self.sent
 
     @property
-    def longest_silence_s(self) -> float:
-        """The longest time without any right answer, from the fault on."""
-        since = self.struck_at or float("-inf")
-        moments = [at for at in self.answered_at if at > since]
-        pauses = [later - earlier for earlier, later in pairwise(moments)]
-        first = [moments[0] - self.struck_at] if self.struck_at and moments else []
-        return max([*first, *pauses], default=0.0)
+    def longest_gap_s(self) -> float:
+        """The longest time without a correct answer, from the fault on."""
+        since = self.fault_at or float("-inf")
+        times = [at for at in self.answered_at if at > since]
+        gaps = [later - earlier for earlier, later in pairwise(times)]
+        first = [times[0] - self.fault_at] if self.fault_at and times else []
+        return max([*first, *gaps], default=0.0)
 
     def is_steady(self, since: float, seconds: float) -> bool:
-        """For so long, nothing but right answers, and a stream of them."""
+        """Whether for so long every answer was correct, and at least one came per second."""
         begun = time.monotonic() - seconds
         recent = sum(at > begun for at in self.answered_at)
         return max(since, self.failed_at) < begun and recent > seconds
@@ -89,31 +96,33 @@ class Tally:
     def cells(self) -> tuple[str, ...]:
         """Write a row's cells, in the order of HEADINGS."""
         problems = ", ".join(f"{count} {code}" for code, count in sorted(self.problems.items()))
-        whole = "-" if self.whole_after_s is None else f"{self.whole_after_s:.1f}"
+        recovered_s = self.recovered_after_s
         return (
             self.fault,
             str(self.sent),
-            str(self.right),
-            f"{self.right_percent:.2f}",
+            str(self.correct),
+            f"{self.correct_percent:.2f}",
             str(self.wrong),
             problems or "0",
             str(self.lost),
-            f"{self.longest_silence_s:.1f}",
+            f"{self.longest_gap_s:.1f}",
             f"{self.slowest_s:.1f}",
-            whole,
+            "-" if recovered_s is None else f"{recovered_s:.1f}",
         )
 
-    def raw(self) -> dict[str, object]:
-        """What a JSON file keeps of it."""
-        left_out = {"struck_at", "answered_at", "took_s", "failed_at", "problems"}
-        kept = {each.name: getattr(self, each.name) for each in fields(self)}
-        kept = {name: value for name, value in kept.items() if name not in left_out}
-        reckoned = {"lost": self.lost, "longest_silence_s": self.longest_silence_s}
-        return kept | reckoned | {"problems": dict(self.problems)}
+    def data(self) -> dict[str, object]:
+        """Return the values of the JSON file."""
+        saved = [each.name for each in fields(self) if each.name not in NOT_SAVED]
+        computed = {"lost": self.lost, "longest_gap_s": self.longest_gap_s}
+        return (
+            {name: getattr(self, name) for name in saved}
+            | computed
+            | {"problems": dict(self.problems)}
+        )
 
 
 def documented_code(status: int, media_type: str, body: bytes) -> str | None:
-    """Read a problem's code; None unless it is a documented one, with its own status."""
+    """Return a problem's code; None unless it is documented, with this status and a detail."""
     if media_type != PROBLEM_MEDIA_TYPE:
         return None
     try:

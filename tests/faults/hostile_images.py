@@ -1,4 +1,4 @@
-"""Images that cost most for what their sender pays: small files, and large honest photos."""
+"""The images with the highest cost per sent byte: small files, and large real photos."""
 
 import io
 import struct
@@ -15,7 +15,7 @@ LARGEST = (4000, 8000)
 
 
 def photo_of(size: tuple[int, int], **options: object) -> bytes:
-    """A JPEG with as much in it as a photo has."""
+    """A JPEG with as much detail as a photo."""
     height, width = size
     noise = np.random.default_rng(0).integers(0, 256, (height // 16, width // 16, 3), np.uint8)
     image = Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC)
@@ -41,7 +41,7 @@ def segments(count: int, size: int) -> bytes:
 
 
 def hostile_images() -> list[tuple[bytes, dict[str, str]]]:
-    """Each with the options that it is sent with."""
+    """Return each image with the options that it is sent with."""
     large = photo_of(LARGE)
     return [
         (run_length_coded((1, 31_990_000)), {}),

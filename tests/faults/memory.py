@@ -1,4 +1,4 @@
-"""Memory that runs out: a killer like the kernel's, and a limit like `ulimit -v`."""
+"""Memory faults: a killer like the kernel's, and a limit like `ulimit -v`."""
 
 import os
 import resource
@@ -8,32 +8,32 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tests.faults.service import House
+from tests.faults.service import Service
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 POLL_S = 0.004
-LOOK_AGAIN = 50  # polls between two looks for new workers
+POLLS_PER_SEARCH = 50  # polls between two searches for new workers
 
 
 @contextmanager
-def killer(house: House, limit_bytes: int) -> Iterator[list[int]]:
-    """Kill every worker that takes more than the limit, as the kernel does when memory runs out;
-    gives the pids of those killed.
+def memory_killer(service: Service, limit_bytes: int) -> Iterator[list[int]]:
+    """Kill every worker that exceeds the limit, as the kernel does when memory runs out; yields the
+    list of the pids killed.
     """
     stopping = threading.Event()
     killed: list[int] = []
 
-    def watch() -> None:
+    def kill_large_workers() -> None:
         while not stopping.is_set():
-            workers = [pid for pid in house.workers() if pid not in killed]
-            for _ in range(LOOK_AGAIN):
+            workers = [pid for pid in service.workers() if pid not in killed]
+            for _ in range(POLLS_PER_SEARCH):
                 stopping.wait(POLL_S)
                 for pid in workers:
                     if resident_bytes(pid) > limit_bytes and pid not in killed:
                         os.kill(pid, signal.SIGKILL)
                         killed.append(pid)
 
-    thread = threading.Thread(target=watch, name="killer")
+    thread = threading.Thread(target=kill_large_workers, name="memory-killer")
     thread.start()
     try:
         yield killed
@@ -43,9 +43,9 @@ def killer(house: House, limit_bytes: int) -> Iterator[list[int]]:
 
 
 @contextmanager
-def scarce(house: House, spare_bytes: int) -> Iterator[None]:
-    """Let each worker that runs have so much more memory than it has, and no more."""
-    workers = house.workers()
+def limited_memory(service: Service, spare_bytes: int) -> Iterator[None]:
+    """Limit each running worker to so much more memory than it has."""
+    workers = service.workers()
     for pid in workers:
         limit = pages(pid)[0] * PAGE_BYTES + spare_bytes
         resource.prlimit(pid, resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))

@@ -1,39 +1,42 @@
-"""A fault's whole course: load, the fault, all well again, and what became of everybody."""
+"""A scenario: load, a fault, recovery, and the counts of all outcomes.
+
+Used by the tests through the fixture `scenario`.
+"""
 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tests.faults.clients import Load, photos_with_answers
-from tests.faults.counts import Tally
-from tests.faults.service import House
+from tests.faults.clients import ConcurrentClients, photos_with_answers
+from tests.faults.counts import Counts
+from tests.faults.service import Service
 
-FEW_SECONDS = 80  # right answers, before anything is broken
+ANSWERS_BEFORE = 80  # correct answers, a few seconds, before the fault
 
-StartHouse = Callable[..., House]
+StartService = Callable[..., Service]
 
 
 @dataclass(frozen=True, slots=True)
-class Strike:
-    """Has something done to a house under load, and counts until all is well again."""
+class Scenario:
+    """Causes a fault in a service under load, and counts until it has recovered."""
 
     bodies: Sequence[bytes]
-    tallies: list[Tally]
+    results: list[Counts]
 
-    def __call__(self, house: House, name: str, fault: Callable[[], object]) -> Tally:
-        """Fails where any answer is wrong or missing, or where the house does not recover."""
-        tally = Tally(name)
-        self.tallies.append(tally)
-        photos = photos_with_answers(house, self.bodies)
-        with Load(house.url, photos, tally) as load:
-            load.wait_for_right_answers(FEW_SECONDS)
-            tally.struck_at = time.monotonic()
+    def __call__(self, service: Service, name: str, fault: Callable[[], object]) -> Counts:
+        """Fails where an answer is wrong or missing, or where the service does not recover."""
+        counts = Counts(name)
+        self.results.append(counts)
+        photos = photos_with_answers(service, self.bodies)
+        with ConcurrentClients(service.url, photos, counts) as clients:
+            clients.wait_for_correct_answers(ANSWERS_BEFORE)
+            counts.fault_at = time.monotonic()
             fault()
-            house.wait_until_whole()
-            tally.whole_after_s = time.monotonic() - tally.struck_at
-            load.wait_until_steady()
-        assert not tally.losses, tally.losses[:5]
-        assert tally.wrong == 0
-        assert tally.sent == tally.right + tally.problems.total()
-        assert house.is_ready()
-        return tally
+            service.wait_until_complete()
+            counts.recovered_after_s = time.monotonic() - counts.fault_at
+            clients.wait_until_steady()
+        assert not counts.losses, counts.losses[:5]
+        assert counts.wrong == 0
+        assert counts.sent == counts.correct + counts.problems.total()
+        assert service.is_ready()
+        return counts

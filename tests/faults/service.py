@@ -1,6 +1,7 @@
-"""The whole house as an operator runs it: both halves apart, each started again when it ends.
+"""A service as an operator runs it: gateway and worker apart, each restarted when it ends.
 
-Made once a test, broken by it from outside, and looked at through its ports and through /proc.
+Started once per test, broken by it from outside, and observed through its ports and /proc. Used by
+`tests.faults.scenario` and by the tests.
 """
 
 import os
@@ -28,31 +29,30 @@ from tests.integration.server import (
 
 RESTART_S = 1.0  # a container runtime's first pause
 GRACE_S = 15.0
-WHOLE_S = 150.0
+RECOVERY_S = 150.0
 LOG_CHARACTERS = 6000
 WORKER = "model_service_worker.py"
 JAVA = "org.pytorch.serve.ModelServer"
-SUPERVISOR = "service.cli.main worker"
 
 
-class Kept:
-    """A half of the house, kept running by a thread until it is stopped."""
+class RestartedSubservice:
+    """A subservice, gateway or worker, that a thread restarts until it is stopped."""
 
     def __init__(self, name: str, environment: Mapping[str, str], log: Path) -> None:
-        # the shell is there for its redirection alone: nobody reads a pipe here
+        # the shell redirects the output: no process here reads a pipe
         program = (sys.executable, "-m", "service.cli.main", name)
         self._command = ["sh", "-c", 'exec "$@" >>"$0" 2>&1', str(log), *program]
         self._environment = environment
         self._stopping = threading.Event()
         self.starts = 0
-        self._thread = threading.Thread(target=self._keep, name=name)
+        self._thread = threading.Thread(target=self._restart, name=name)
         self._thread.start()
 
     def stop(self) -> None:
         self._stopping.set()
         self._thread.join()
 
-    def _keep(self) -> None:
+    def _restart(self) -> None:
         while not self._stopping.is_set():
             self.starts += 1
             with running(self._command, self._environment, ROOT, GRACE_S) as child:
@@ -61,22 +61,22 @@ class Kept:
             self._stopping.wait(RESTART_S)
 
 
-class House:
-    """Gateway and worker with settings of their own, once every worker is up."""
+class Service:
+    """Gateway and worker with a test's settings."""
 
     def __init__(
         self, folder: Path, workers: int, environment: Mapping[str, str], log: Path | None = None
     ) -> None:
-        """Take where the house may write, and where its log goes if not there."""
+        """Start both in `folder`; the log goes there too unless `log` names another file."""
         self.log = log or folder / "log"
-        self.workers_wanted = workers
+        self.expected_workers = workers
         self._mark = uuid.uuid4().hex
-        store = folder / "models"  # of its own: others may pack the model meanwhile
+        store = folder / "models"  # a separate one: other tests may pack the model at the same time
         store.mkdir()
         (store / MODEL).symlink_to(ROOT / "model_store" / MODEL)
         port, self.worker_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{port}"
-        everything = clean_environment() | {
+        settings = clean_environment() | {
             MARK: self._mark,
             "FCNSERVE_PORT": str(port),
             "FCNSERVE_MODEL_STORE": str(store),
@@ -87,24 +87,26 @@ class House:
             "FCNSERVE_WORKER_STATUS_PORT": "0",
             "FCNSERVE_TORCHSERVE_URL": f"http://127.0.0.1:{self.worker_port}",
         }
-        everything |= environment
+        settings |= environment
         self._client = httpx.Client(timeout=60, trust_env=False)
-        self.halves = {name: Kept(name, everything, self.log) for name in ("worker", "gateway")}
+        self.subservices = {
+            name: RestartedSubservice(name, settings, self.log) for name in ("worker", "gateway")
+        }
 
     def stop(self) -> None:
-        """Leave nothing behind, whatever the test did: what is stopped would not hear SIGTERM."""
+        """End every process; those that a test has stopped are continued, to handle SIGTERM."""
         for pid in self.pids():
             signal_process(pid, signal.SIGCONT)
-        for half in self.halves.values():
-            half.stop()
+        for subservice in self.subservices.values():
+            subservice.stop()
         for pid in self.pids():
             signal_process(pid, signal.SIGKILL)
         self._client.close()
 
-    # what runs
+    # processes
 
     def pids(self, words: str = "") -> list[int]:
-        """Every process of the house whose command line has these words."""
+        """Every process of the service whose command line contains `words`."""
         return [pid for pid, command in marked_processes(self._mark).items() if words in command]
 
     def workers(self) -> list[int]:
@@ -117,7 +119,7 @@ class House:
     def kill(self, pid: int, signum: int = signal.SIGKILL) -> None:
         os.kill(pid, signum)
 
-    # what it says
+    # answers
 
     def segment(self, body: bytes, **query: object) -> httpx.Response:
         parameters = {name: str(value) for name, value in query.items()}
@@ -127,34 +129,34 @@ class House:
         return self._status(f"{self.url}/readyz") == httpx.codes.OK
 
     def wall_clock_s(self) -> float:
-        """What the gateway takes for the time, as the date of an answer tells."""
+        """The gateway's wall clock, from the date of an answer."""
         date = self._client.get(f"{self.url}/livez").headers["Date"]
         return parsedate_to_datetime(date).timestamp()
 
     def workers_ready(self) -> int:
-        """Count the workers that have loaded their model, as TorchServe's management port tells."""
+        """Count the workers that have loaded their model, by TorchServe's management port."""
         try:
             (model,) = self._client.get(f"{self._management()}/models/{MODEL}", timeout=2).json()
         except (httpx.TransportError, OSError, ValueError, LookupError):
-            return 0  # it is not there, or on its way
+            return 0  # not running, or starting
         return sum(worker["status"] == "READY" for worker in model["workers"])
 
-    def is_whole(self) -> bool:
-        """Nothing is missing: TorchServe, its workers, and a gateway that says so."""
+    def is_complete(self) -> bool:
+        """Whether TorchServe and all workers run, and the gateway is ready."""
         running, ready = len(self.workers()), self.workers_ready()
-        return running == ready == self.workers_wanted and self.is_ready()
+        return running == ready == self.expected_workers and self.is_ready()
 
-    def wait_until_whole(self, seconds: float = WHOLE_S) -> None:
-        self.wait_until(self.is_whole, seconds)
+    def wait_until_complete(self, seconds: float = RECOVERY_S) -> None:
+        self.wait_until(self.is_complete, seconds)
 
-    def wait_until(self, condition: Callable[[], bool], seconds: float = WHOLE_S) -> None:
-        wait_until(condition, seconds, lambda: f"still not so; the log ends:\n{self.log_tail()}")
+    def wait_until(self, condition: Callable[[], bool], seconds: float = RECOVERY_S) -> None:
+        wait_until(condition, seconds, lambda: f"timed out; the log ends with:\n{self.log_tail()}")
 
     def log_tail(self) -> str:
         return self.log.read_text(errors="replace")[-LOG_CHARACTERS:] if self.log.is_file() else ""
 
     def _management(self) -> str:
-        """Find the address in the configuration that TorchServe was started with."""
+        """Read the address from the configuration that TorchServe was started with."""
         words = Path(f"/proc/{self.java()}/cmdline").read_text().split("\0")
         properties = Path(words[words.index("--ts-config") + 1]).read_text()
         settings = dict(line.split("=", 1) for line in properties.splitlines())

@@ -1,4 +1,4 @@
-"""The cable between gateway and TorchServe: TCP, passed on until somebody pulls it."""
+"""A TCP proxy between gateway and TorchServe, whose connections a test can break."""
 
 import asyncio
 import socket
@@ -13,24 +13,24 @@ from tests.integration.server import free_port
 
 CHUNK_BYTES = 65536
 CALL_S = 10.0
-RESET = struct.pack("ii", 1, 0)  # SO_LINGER: what is closed is reset
+RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing resets the connection
 
 
-class Cable:
-    """Listens on `port`, in a thread of its own; leads to `target_port`."""
+class TcpProxy:
+    """Forwards from `port` to `target_port`, in a thread of its own."""
 
     def __init__(self) -> None:
         self.port = free_port()
         self.target_port = free_port()
-        self._swallows = False
+        self._drops_data = False
         self._writers: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="cable")
+        self._thread = threading.Thread(target=self._loop.run_forever, name="tcp-proxy")
 
     def __enter__(self) -> Self:
         self._thread.start()
-        self.plug()
+        self.connect()
         return self
 
     def __exit__(
@@ -39,31 +39,31 @@ class Cable:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.pull()
+        self.disconnect()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
 
-    def plug(self) -> None:
-        """Take connections, and pass on what they bring."""
-        self._swallows = False
-        self._call(self._plug())
+    def connect(self) -> None:
+        """Accept connections, and forward their data."""
+        self._drops_data = False
+        self._call(self._connect())
 
-    def swallow(self) -> None:
-        """Take connections and all that they bring, and pass nothing on."""
-        self._swallows = True
+    def drop_data(self) -> None:
+        """Accept connections and their data, and forward nothing."""
+        self._drops_data = True
 
-    def pull(self) -> None:
+    def disconnect(self) -> None:
         """Reset every connection and refuse new ones."""
-        self._call(self._pull())
+        self._call(self._disconnect())
 
-    def _call(self, what: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(what, self._loop).result(CALL_S)
+    def _call(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(CALL_S)
 
-    async def _plug(self) -> None:
+    async def _connect(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
 
-    async def _pull(self) -> None:
+    async def _disconnect(self) -> None:
         if self._server is not None:
             self._server.close()
         for writer in self._writers:
@@ -76,16 +76,16 @@ class Cable:
         try:
             target = await asyncio.open_connection("127.0.0.1", self.target_port)
         except OSError:
-            writer.transport.abort()  # nobody there: as good as refused
+            writer.transport.abort()  # no listener: refuse the connection too
             return
         self._writers |= {writer, target[1]}
-        await asyncio.gather(self._pass_on(reader, target[1]), self._pass_on(target[0], writer))
+        await asyncio.gather(self._forward(reader, target[1]), self._forward(target[0], writer))
         self._writers -= {writer, target[1]}
 
-    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
             while data := await reader.read(CHUNK_BYTES):
-                if not self._swallows:
+                if not self._drops_data:
                     writer.write(data)
                     await writer.drain()
         writer.close()

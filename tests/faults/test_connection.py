@@ -1,50 +1,54 @@
-"""The network between gateway and TorchServe breaks, as networks do."""
+"""The network between gateway and TorchServe breaks."""
 
 import time
 from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.scenario import StartHouse, Strike
-from tests.faults.service import House
-from tests.faults.tcp_proxy import Cable
+from tests.faults.scenario import Scenario, StartService
+from tests.faults.service import Service
+from tests.faults.tcp_proxy import TcpProxy
 
-REFUSING_S, SWALLOWING_S = 3.0, 5.0
+REFUSED_S, DROPPED_S = 3.0, 5.0
 
 
 @pytest.fixture
-def cable() -> Iterator[Cable]:
-    with Cable() as cable:
-        yield cable
+def proxy() -> Iterator[TcpProxy]:
+    with TcpProxy() as proxy:
+        yield proxy
 
 
-def start_with(cable: Cable, start: StartHouse) -> House:
-    """Start a house whose gateway reaches TorchServe through the cable."""
+def start_behind(proxy: TcpProxy, start: StartService) -> Service:
+    """Start a service whose gateway reaches TorchServe through the proxy."""
     return start(
         workers=2,
-        FCNSERVE_WORKER_PORT=str(cable.target_port),
-        FCNSERVE_TORCHSERVE_URL=f"http://127.0.0.1:{cable.port}",
+        FCNSERVE_WORKER_PORT=str(proxy.target_port),
+        FCNSERVE_TORCHSERVE_URL=f"http://127.0.0.1:{proxy.port}",
     )
 
 
-def test_connections_are_reset_and_refused(start: StartHouse, strike: Strike, cable: Cable) -> None:
+def test_connections_are_reset_and_refused(
+    start: StartService, scenario: Scenario, proxy: TcpProxy
+) -> None:
     def fault() -> None:
-        cable.pull()
-        time.sleep(REFUSING_S)  # how long the fault lasts
-        cable.plug()
+        proxy.disconnect()
+        time.sleep(REFUSED_S)  # how long the fault lasts
+        proxy.connect()
 
-    house = start_with(cable, start)
-    tally = strike(house, "gateway to TorchServe: connections reset, 3 s refused", fault)
-    assert tally.right == tally.sent
+    service = start_behind(proxy, start)
+    counts = scenario(service, "gateway to TorchServe: connections reset, 3 s refused", fault)
+    assert counts.correct == counts.sent
 
 
-def test_connections_swallow_everything(start: StartHouse, strike: Strike, cable: Cable) -> None:
+def test_connections_drop_all_data(
+    start: StartService, scenario: Scenario, proxy: TcpProxy
+) -> None:
     def fault() -> None:
-        cable.swallow()
-        time.sleep(SWALLOWING_S)  # how long the fault lasts
-        cable.pull()
-        cable.plug()
+        proxy.drop_data()
+        time.sleep(DROPPED_S)  # how long the fault lasts
+        proxy.disconnect()
+        proxy.connect()
 
-    house = start_with(cable, start)
-    tally = strike(house, "gateway to TorchServe: a black hole for 5 s, then reset", fault)
-    assert tally.right == tally.sent
+    service = start_behind(proxy, start)
+    counts = scenario(service, "gateway to TorchServe: data dropped for 5 s, then reset", fault)
+    assert counts.correct == counts.sent

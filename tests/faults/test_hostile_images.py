@@ -1,4 +1,4 @@
-"""Images that cost most, eight at a time, beside sixteen clients with photos of usual sizes."""
+"""The costliest images, eight at a time, beside sixteen clients with photos of usual sizes."""
 
 import threading
 from collections import Counter
@@ -10,20 +10,20 @@ from typing import Self
 import httpx
 import numpy as np
 
-from tests.faults.clients import Load, photos_with_answers
-from tests.faults.counts import Tally, documented_code
+from tests.faults.clients import ConcurrentClients, photos_with_answers
+from tests.faults.counts import Counts, documented_code
 from tests.faults.hostile_images import hostile_images
-from tests.faults.scenario import StartHouse
-from tests.fuzz.memory import growth_bytes, in_words, resident_bytes
+from tests.faults.scenario import StartService
+from tests.fuzz.memory import growth_bytes, quarters_text, resident_bytes
 
 SENDERS = 8
 QUIET_ANSWERS, ANSWERS, STEPS = 600, 1600, 80
-# of all processes: what the largest photos take has been seen by the end of the first quarter
+# of all processes: the first quarter already includes the largest photos
 MAX_GROWTH_BYTES = 500_000_000
 
 
 class Attack:
-    """Senders of hostile images, at work until the block ends."""
+    """Clients that send hostile images until the block is left."""
 
     def __init__(self, url: str) -> None:
         self.outcomes: Counter[str] = Counter()
@@ -62,30 +62,34 @@ def outcome(answer: httpx.Response) -> str:
     return documented_code(answer.status_code, media_type, answer.content) or answer.text
 
 
-def p99_s(tally: Tally) -> float:
-    return float(np.percentile(tally.took_s, 99))
+def p99_s(counts: Counts) -> float:
+    return float(np.percentile(counts.took_s, 99))
 
 
-def test_images_that_cost_most_cost_nobody_else_anything(
-    start: StartHouse, bodies: Sequence[bytes], figures: list[str]
+def test_costly_images_do_not_harm_other_clients(
+    start: StartService, bodies: Sequence[bytes], figures: list[str]
 ) -> None:
-    house = start(workers=2)
-    photos = photos_with_answers(house, bodies)
-    quiet, attacked = Tally("quiet"), Tally("beside hostile images")
-    with Load(house.url, photos, quiet) as load:
-        load.wait_for_right_answers(QUIET_ANSWERS)
-    workers, readings = house.workers(), list[int]()
-    with Load(house.url, photos, attacked) as load, Attack(house.url) as attack:
+    service = start(workers=2)
+    photos = photos_with_answers(service, bodies)
+    quiet, attacked = Counts("quiet"), Counts("beside hostile images")
+    with ConcurrentClients(service.url, photos, quiet) as clients:
+        clients.wait_for_correct_answers(QUIET_ANSWERS)
+    workers, readings = service.workers(), list[int]()
+    with (
+        ConcurrentClients(service.url, photos, attacked) as clients,
+        Attack(service.url) as attack,
+    ):
         for _ in range(STEPS):
-            load.wait_for_right_answers(ANSWERS // STEPS)
-            readings.append(sum(map(resident_bytes, house.pids())))
+            clients.wait_for_correct_answers(ANSWERS // STEPS)
+            readings.append(sum(map(resident_bytes, service.pids())))
     figures.append(
         f"hostile images: p99 {p99_s(attacked):.2f} s, quiet {p99_s(quiet):.2f} s of "
-        f"{len(attacked.took_s)} honest answers; {in_words(readings)}; {dict(attack.outcomes)}"
+        f"{len(attacked.took_s)} answers to other clients; {quarters_text(readings)}; "
+        f"{dict(attack.outcomes)}"
     )
-    assert attacked.right == attacked.sent
+    assert attacked.correct == attacked.sent
     assert set(attack.outcomes) <= {"answered", "broken_image", "side_too_long", "too_costly"}
     assert {"answered", "too_costly"} <= set(attack.outcomes)
-    assert house.workers() == workers
-    assert all(half.starts == 1 for half in house.halves.values())
+    assert service.workers() == workers
+    assert all(each.starts == 1 for each in service.subservices.values())
     assert growth_bytes(readings) < MAX_GROWTH_BYTES

@@ -1,30 +1,30 @@
-"""TorchServe's Java killed or hung: its supervisor ends, and is started again with a new one."""
+"""TorchServe's Java process is killed or hangs: its supervisor ends, and both are restarted."""
 
 import signal
 
-from tests.faults.scenario import StartHouse, Strike
+from tests.faults.scenario import Scenario, StartService
 
 
-def test_torchserve_is_killed(start: StartHouse, strike: Strike) -> None:
+def test_torchserve_is_killed(start: StartService, scenario: Scenario) -> None:
     def fault() -> None:
-        victim = house.java()
-        house.kill(victim)
-        house.wait_until(lambda: victim not in house.pids())
+        victim = service.java()
+        service.kill(victim)
+        service.wait_until(lambda: victim not in service.pids())
 
-    house = start(workers=2)
-    tally = strike(house, "TorchServe killed", fault)
-    assert tally.right == tally.sent
-    assert house.halves["worker"].starts == 2
-    assert house.halves["gateway"].starts == 1
+    service = start(workers=2)
+    counts = scenario(service, "TorchServe killed", fault)
+    assert counts.correct == counts.sent
+    assert service.subservices["worker"].starts == 2
+    assert service.subservices["gateway"].starts == 1
 
 
-def test_torchserve_hangs(start: StartHouse, strike: Strike) -> None:
+def test_torchserve_hangs(start: StartService, scenario: Scenario) -> None:
     def fault() -> None:
-        victim = house.java()
-        house.kill(victim, signal.SIGSTOP)
-        house.wait_until(lambda: victim not in house.pids())
+        victim = service.java()
+        service.kill(victim, signal.SIGSTOP)
+        service.wait_until(lambda: victim not in service.pids())
 
-    house = start(workers=2, FCNSERVE_WORKER_SILENCE_S="15")
-    tally = strike(house, "TorchServe hangs (SIGSTOP), silence of 15 s", fault)
-    assert tally.right == tally.sent
-    assert house.halves["worker"].starts == 2
+    service = start(workers=2, FCNSERVE_WORKER_SILENCE_S="15")
+    counts = scenario(service, "TorchServe hangs (SIGSTOP), silence limit 15 s", fault)
+    assert counts.correct == counts.sent
+    assert service.subservices["worker"].starts == 2

@@ -1,80 +1,82 @@
-"""Python workers that are killed or hang: TorchServe starts them anew, and nobody is lost."""
+"""Python workers are killed or hang: TorchServe restarts them, and no request is lost."""
 
 import signal
 
 import pytest
 
-from tests.faults.scenario import StartHouse, Strike
-from tests.faults.service import House
+from tests.faults.scenario import Scenario, StartService
+from tests.faults.service import Service
 
 
-def end_worker(house: House, signum: int = signal.SIGKILL) -> None:
-    """Send a signal that, sooner or later, is the end of a worker; wait until it has gone."""
-    victim = house.workers()[0]
-    house.kill(victim, signum)
-    house.wait_until(lambda: victim not in house.workers())
+def end_worker(service: Service, signum: int = signal.SIGKILL) -> None:
+    """Send a worker a signal that ends it, sooner or later, and wait until it has ended."""
+    victim = service.workers()[0]
+    service.kill(victim, signum)
+    service.wait_until(lambda: victim not in service.workers())
 
 
-def end_worker_times(house: House, times: int) -> None:
-    """End a worker, and the next one as soon as there is one to end."""
+def end_worker_times(service: Service, times: int) -> None:
+    """End a worker, then the next as soon as it has started."""
     for _ in range(times):
-        house.wait_until(lambda: bool(house.workers()))
-        end_worker(house)
+        service.wait_until(lambda: bool(service.workers()))
+        end_worker(service)
 
 
-def test_one_of_two_workers_is_killed(start: StartHouse, strike: Strike) -> None:
-    house = start(workers=2)
-    tally = strike(house, "one of two Python workers killed", lambda: end_worker(house))
-    assert tally.right_percent >= 99
+def test_one_of_two_workers_is_killed(start: StartService, scenario: Scenario) -> None:
+    service = start(workers=2)
+    counts = scenario(service, "one of two Python workers killed", lambda: end_worker(service))
+    assert counts.correct_percent >= 99
 
 
-def test_the_only_worker_is_killed(start: StartHouse, strike: Strike) -> None:
-    house = start(workers=1)
-    tally = strike(house, "the only Python worker killed", lambda: end_worker(house))
-    assert tally.right == tally.sent
+def test_the_only_worker_is_killed(start: StartService, scenario: Scenario) -> None:
+    service = start(workers=1)
+    counts = scenario(service, "the only Python worker killed", lambda: end_worker(service))
+    assert counts.correct == counts.sent
 
 
-def test_two_workers_are_killed_at_once(start: StartHouse, strike: Strike) -> None:
+def test_two_workers_are_killed_at_once(start: StartService, scenario: Scenario) -> None:
     def fault() -> None:
-        for victim in (victims := house.workers()):
-            house.kill(victim)
-        house.wait_until(lambda: not set(victims) & set(house.workers()))
+        for victim in (victims := service.workers()):
+            service.kill(victim)
+        service.wait_until(lambda: not set(victims) & set(service.workers()))
 
-    house = start(workers=2)
-    tally = strike(house, "both Python workers killed at once", fault)
-    assert tally.right_percent >= 99
+    service = start(workers=2)
+    counts = scenario(service, "both Python workers killed at once", fault)
+    assert counts.correct_percent >= 99
 
 
-def test_a_worker_is_killed_again_once_it_is_back(start: StartHouse, strike: Strike) -> None:
-    """Whatever it has in hand both times is no cause of either."""
+def test_a_worker_is_killed_again_after_its_restart(
+    start: StartService, scenario: Scenario
+) -> None:
+    """The images of its batches are not taken for the cause."""
 
     def fault() -> None:
-        end_worker(house)
-        house.wait_until_whole()
-        end_worker(house)
+        end_worker(service)
+        service.wait_until_complete()
+        end_worker(service)
 
-    house = start(workers=1)
-    tally = strike(house, "the only Python worker killed, and again once it is back", fault)
-    assert tally.right == tally.sent
+    service = start(workers=1)
+    counts = scenario(service, "the only Python worker killed, and again after its restart", fault)
+    assert counts.correct == counts.sent
 
 
-def test_a_worker_is_killed_five_times_quickly(start: StartHouse, strike: Strike) -> None:
-    """TorchServe waits longer from time to time: 1, 1, 2, 3, 5 seconds."""
-    house = start(workers=1)
-    tally = strike(
-        house, "the only Python worker killed five times", lambda: end_worker_times(house, 5)
+def test_a_worker_is_killed_five_times_quickly(start: StartService, scenario: Scenario) -> None:
+    """TorchServe waits longer before each restart: 1, 1, 2, 3, 5 seconds."""
+    service = start(workers=1)
+    counts = scenario(
+        service, "the only Python worker killed five times", lambda: end_worker_times(service, 5)
     )
-    assert tally.right == tally.sent
+    assert counts.correct == counts.sent
 
 
 @pytest.mark.parametrize("workers", [2, 1])
 def test_a_worker_that_hangs_is_killed_by_torchserve(
-    start: StartHouse, strike: Strike, workers: int
+    start: StartService, scenario: Scenario, workers: int
 ) -> None:
-    house = start(workers=workers)
-    tally = strike(
-        house,
+    service = start(workers=workers)
+    counts = scenario(
+        service,
         f"one of {workers} Python workers hangs (SIGSTOP)",
-        lambda: end_worker(house, signal.SIGSTOP),
+        lambda: end_worker(service, signal.SIGSTOP),
     )
-    assert tally.right_percent >= 99
+    assert counts.correct_percent >= 99

@@ -1,4 +1,4 @@
-"""Fuzzing: `make test-fuzz`, or more of it: `make test-fuzz ARGS="--fuzz-images 1000000"`."""
+"""Options and fixtures of fuzzing: `make test-fuzz ARGS="--fuzz-images 1000000"`."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,9 +15,9 @@ FIGURES = pytest.StashKey[list[str]]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fuzz-images", type=int, default=40_000, help="mutated photos to decode")
     parser.addoption("--fuzz-sent", type=int, default=20_000, help="mutated photos to send")
-    parser.addoption("--fuzz-requests", type=int, default=200, help="requests a route and kind")
+    parser.addoption("--fuzz-requests", type=int, default=200, help="requests per route and kind")
     parser.addoption("--fuzz-abuses", type=int, default=4_000, help="mutated scripts of raw HTTP")
-    parser.addoption("--fuzz-seed", type=int, default=1, help="which mutated photos these are")
+    parser.addoption("--fuzz-seed", type=int, default=1, help="seed of the mutated photos")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -58,7 +58,7 @@ def seed(request: pytest.FixtureRequest) -> int:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The real thing, which reads all formats. Photos are small, and memory tells the more."""
+    """A real service that reads all formats; photos are limited in size, so that leaks show."""
     log = tmp_path_factory.mktemp("server") / "serve.log"
     formats = {"FCNSERVE_FORMATS": ",".join(sorted(FORMATS)), "FCNSERVE_MAX_PIXELS": "4000000"}
     started = Server(log, {"FCNSERVE_WORKERS": "2", "FCNSERVE_THREADS": "1", **formats})
@@ -70,7 +70,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def figures(request: pytest.FixtureRequest) -> list[str]:
-    """What is worth reading even where all is well."""
+    """Lines for the end of the report."""
     return request.config.stash.setdefault(FIGURES, [])
 
 

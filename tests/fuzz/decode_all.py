@@ -1,7 +1,7 @@
-"""Decodes mutated photos, one after the other: `python -m tests.fuzz.decode_all SEED IMAGES PLACE`.
+"""Decodes mutated photos, one after the other: `python -m tests.fuzz.decode_all SEED IMAGES FILE`.
 
-PLACE is a file in which the number of the photo at work stands, so that a crash names it. At the
-end a line of JSON says what came of them. Run by `test_decode.py`.
+FILE always holds the number of the current photo, so that a crash names it. The last line of the
+output is JSON with the counts of all outcomes. Run by `test_decode.py`.
 """
 
 import faulthandler
@@ -23,8 +23,8 @@ READ_EVERY = 20
 MAX_FAILURES = 20
 
 
-def main(seed: int, images: int, place: Path) -> None:
-    """Decode all; memory is read after photos, when what they took is given back."""
+def main(seed: int, images: int, progress: Path) -> None:
+    """Decode all photos; memory is read between photos, when theirs has been freed."""
     faulthandler.enable()
     photo.ignore_decoder_warnings()
     seeds()
@@ -32,18 +32,18 @@ def main(seed: int, images: int, place: Path) -> None:
     failures: list[str] = []
     slowest = {"mutant": (0.0, 0), "costly": (0.0, 0)}
     readings: list[int] = []
-    with place.open("r+b", buffering=0) as at_work:
+    with progress.open("r+b", buffering=0) as file:
         for number in range(images):
-            at_work.seek(0)
-            at_work.write(b"%020d" % number)
+            file.seek(0)
+            file.write(b"%020d" % number)
             kind = "costly" if number % COSTLY_EVERY == 0 else "mutant"
             body = costly(seed, number) if kind == "costly" else mutant(seed, number)
             started = time.process_time()
             try:
                 found[outcome(body)] += 1
-            except Exception:  # noqa: BLE001 - whatever it is, it is what is looked for
+            except Exception:  # noqa: BLE001 - fuzzing looks for every kind
                 failures.append(f"{number}: {traceback.format_exc(limit=-4)}")
-            seconds = time.process_time() - started  # whatever else the machine does
+            seconds = time.process_time() - started  # CPU time: independent of other programs
             slowest[kind] = max(slowest[kind], (seconds, number))
             if number % READ_EVERY == 0:
                 readings.append(resident_bytes())
@@ -54,7 +54,7 @@ def main(seed: int, images: int, place: Path) -> None:
 
 
 def outcome(body: bytes) -> str:
-    """Read a photo as gateway and worker do; name its format, or the code of its problem."""
+    """Read a photo as gateway and worker do; returns its format, or the code of its problem."""
     try:
         header = photo.read_header(body, FORMATS)
         photo.check_pixels(header, MAX_PIXELS)

@@ -1,28 +1,31 @@
-"""Is memory flat? Readings of a process in, the growth from the first quarter to the last out."""
+"""Memory growth of a process: readings in, the growth from the first quarter to the last out.
+
+Used by the tests of this room and of `tests.faults`.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 
 def resident_bytes(pid: int | str = "self") -> int:
-    """What a process has in memory now."""
+    """Memory that a process has in use now."""
     status = Path(f"/proc/{pid}/status").read_text()
     (line,) = (line for line in status.splitlines() if line.startswith("VmRSS:"))
     return int(line.split()[1]) * 1024
 
 
 def quarters(readings: Sequence[int]) -> list[int]:
-    """The maximum of each quarter of a run."""
+    """Return the maximum of each quarter of a run."""
     size = len(readings) // 4
     return [max(readings[at * size : (at + 1) * size]) for at in range(4)]
 
 
-def in_words(readings: Sequence[int]) -> str:
-    """The same for people."""
+def quarters_text(readings: Sequence[int]) -> str:
+    """Write the maximum of each quarter in MB."""
     return ", ".join(f"{most / 1e6:.0f}" for most in quarters(readings)) + " MB at most by quarters"
 
 
 def growth_bytes(readings: Sequence[int]) -> int:
-    """How far the last quarter's maximum is above the first quarter's."""
+    """Return the last quarter's maximum minus the first quarter's."""
     first, *_, last = quarters(readings)
     return last - first

@@ -1,4 +1,4 @@
-"""Requests made from the OpenAPI, right and wrong ones: every answer is as documented."""
+"""Requests generated from the OpenAPI document, valid and invalid: every answer is documented."""
 
 import os
 import re
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.integration.server import CAT, Server
 
-# those that hold of a service whose photos are bytes: no schema says which bytes are a photo
+# the checks that apply where bodies are bytes: no schema defines which bytes are a photo
 CHECKS = (
     "not_a_server_error",
     "status_code_conformance",
@@ -18,7 +18,7 @@ CHECKS = (
     "negative_data_rejection",
     "unsupported_method",
 )
-# a deadline of 1 ms is a wish that an option may express: 408 and 504 are the truth then
+# an option may ask for a deadline of 1 ms: 408 and 504 are then correct
 EXPECTED = """
 [checks.not_a_server_error]
 expected-statuses = ["2xx", "4xx", 503, 504]

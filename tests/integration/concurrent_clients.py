@@ -1,4 +1,7 @@
-"""Clients that keep sending while a service stops."""
+"""Concurrent clients that keep sending while a service stops.
+
+Used by the tests of stopping and of several gateway processes.
+"""
 
 import threading
 from collections import Counter
@@ -8,11 +11,11 @@ import httpx
 from tests.integration.server import CAT, Server, wait_until
 
 CLIENTS = 6
-PATIENCE_S = 60.0
+TIMEOUT_S = 60.0
 
 
-class Crowd:
-    """Clients in threads that send the cat until nobody listens any more."""
+class ConcurrentClients:
+    """Clients in threads that send the cat until the server refuses connections."""
 
     def __init__(self, server: Server, mask: bytes) -> None:
         self.server = server
@@ -21,16 +24,16 @@ class Crowd:
         self.threads = [threading.Thread(target=self._send) for _ in range(CLIENTS)]
 
     def start(self) -> None:
-        """Send until each client has been answered several times; they go on."""
+        """Return once each client has had several answers; the clients go on."""
         for thread in self.threads:
             thread.start()
         enough = 3 * CLIENTS
-        wait_until(lambda: self.outcomes.total() > enough, PATIENCE_S, lambda: str(self.outcomes))
+        wait_until(lambda: self.outcomes.total() > enough, TIMEOUT_S, lambda: str(self.outcomes))
 
     def assert_nothing_lost(self) -> None:
-        """Wait until nobody listens, and see what each request has come to."""
+        """Wait until connections are refused, and check the outcome of each request."""
         for thread in self.threads:
-            thread.join(PATIENCE_S)
+            thread.join(TIMEOUT_S)
             assert not thread.is_alive()
         assert set(self.outcomes) == {"mask"}
 

@@ -1,4 +1,4 @@
-"""One service for the whole suite, and its log beside whatever fails."""
+"""One service for all integration tests, and the logs of the servers of a failed test."""
 
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -22,7 +22,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show the last lines of every server that a failed test had."""
+    """Add the last lines of each server's log to a failure."""
     report = yield
     if report.failed and isinstance(item, pytest.Function):
         for name, value in item.funcargs.items():
@@ -34,7 +34,7 @@ def pytest_runtest_makereport(
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The real thing: gateway, TorchServe and two workers. Stopped as `docker stop` would."""
+    """A real service: gateway, TorchServe and two workers; stopped as by `docker stop`."""
     log = tmp_path_factory.mktemp("server") / "serve.log"
     started = Server(log, {"FCNSERVE_WORKERS": "2", "FCNSERVE_THREADS": "1"})
     try:
@@ -48,7 +48,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def quick_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model store whose model is ready soon, and makes the same masks."""
+    """A model store whose model has a short warm-up, and the default model's masks."""
     store = tmp_path_factory.mktemp("store")
     put_quick_model(store)
     return store
@@ -56,9 +56,9 @@ def quick_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def start(tmp_path: Path, quick_store: Path) -> Iterator[Callable[..., Command]]:
-    """Start further commands, with a worker each that is ready soon; gone when the test is over."""
+    """Start further commands, with one worker of short warm-up each; ended with the test."""
     commands: list[Command] = []
-    usual = {
+    defaults = {
         "FCNSERVE_WORKERS": "1",
         "FCNSERVE_THREADS": "1",
         "FCNSERVE_MODEL_STORE": str(quick_store),
@@ -66,7 +66,7 @@ def start(tmp_path: Path, quick_store: Path) -> Iterator[Callable[..., Command]]
 
     def start(kind: type[Command], *arguments: str, **environment: str) -> Command:
         log = tmp_path / f"{len(commands)}.log"
-        commands.append(kind(log, *arguments, environment=usual | environment))
+        commands.append(kind(log, *arguments, environment=defaults | environment))
         return commands[-1]
 
     yield start
@@ -81,5 +81,5 @@ def cat() -> bytes:
 
 @pytest.fixture(scope="session")
 def cat_mask(server: Server, cat: bytes) -> bytes:
-    """The mask of the cat, alone: what it has to be in any company."""
+    """The cat's mask as a single photo, which every batch has to reproduce."""
     return server.segment(cat)

@@ -1,4 +1,4 @@
-"""Models that are ready soon, for tests that look at something else than what photos may share."""
+"""Models with a short warm-up, for tests that do not depend on shared passes."""
 
 import shutil
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 from tests.integration.server import MODEL, ROOT
 from tests.support.worker import change_model
 
-# few shared passes to be tried; a worker that hangs is soon found
+# few shared passes to try at warm-up; a worker that hangs is found within seconds
 QUICK = {"ladder": {"cpu": [128]}, "response_timeout_s": 5}
 
 
 def put_quick_model(store: Path) -> None:
-    """Put a copy of the default model into a store: the same masks after a shorter warm-up."""
+    """Copy the default model into a store: the same masks after a shorter warm-up."""
     shutil.copytree(ROOT / "model_store" / MODEL, store / MODEL)
     change_model(store / MODEL, batching=QUICK)

@@ -1,4 +1,4 @@
-"""Reads what the service answers with, by Pillow: (H, W) arrays out of PNG bytes."""
+"""Reads the service's answers with Pillow: PNG bytes in, (H, W) arrays out."""
 
 import io
 import json
@@ -17,12 +17,12 @@ def opened(png: bytes, mode: str) -> Image.Image:
 
 
 def indices(mask: bytes) -> Labels:
-    """The class ids of an indexed PNG."""
+    """Return the class ids of an indexed PNG."""
     return np.asarray(opened(mask, "P"))
 
 
 def palette(mask: bytes) -> list[list[int]]:
-    """The colours of an indexed PNG, one [red, green, blue] a class."""
+    """Return the colours of an indexed PNG, one [red, green, blue] per class."""
     channels = opened(mask, "P").getpalette()
     assert channels is not None
     return [channels[at : at + 3] for at in range(0, len(channels), 3)]
@@ -44,7 +44,7 @@ def size_of(png: bytes) -> tuple[int, int]:
 
 
 def problem(body: bytes) -> dict[str, object]:
-    """The members of a problem document; its detail has to fit one line of a log."""
+    """Return the members of a problem document; its detail has to be one line of ASCII."""
     found: dict[str, object] = json.loads(body)
     detail = found["detail"]
     assert isinstance(detail, str)

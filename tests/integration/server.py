@@ -1,7 +1,7 @@
-"""A whole service as a child of the tests: started, asked over HTTP, looked at from outside.
+"""Runs `fcnserve` as a subprocess: commands, and a server that is ready.
 
-Every process of one service carries a mark in its environment, by which it is found even when its
-parent is gone.
+Every process of one run has a mark in its environment, by which it is found even when its parent
+has ended. Used by the integration, stack, fault and fuzz tests.
 """
 
 import json
@@ -32,7 +32,7 @@ POLL_S = 0.05
 
 
 class Command:
-    """One run of `fcnserve` with settings of its own; its output goes to a file."""
+    """One run of `fcnserve` with its own settings; its output goes to a file."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Command:
         environment: Mapping[str, str] | None = None,
         wrapper: Sequence[str] = (),
     ) -> None:
-        """Start it, at the end of a wrapper's command line where one is given."""
+        """Start it, after the wrapper's command line where there is one."""
         self.log = log
         self.mark = uuid.uuid4().hex
         with log.open("wb") as out:
@@ -59,14 +59,14 @@ class Command:
         return self.log.read_text(errors="replace")
 
     def wait(self, seconds: float = STOP_S) -> int:
-        """Its exit code, once it has ended."""
+        """Wait for its end, and return its exit code."""
         return self.process.wait(seconds)
 
     def wait_until_running(self, processes: int, port: int) -> None:
         """Poll until it has so many processes and listens; it may still be loading its model.
 
-        Each has a command line of its own: a child that shows its parent's has yet to become what
-        it is started as.
+        Each process has its own command line: a child with its parent's has not started its
+        program yet.
         """
 
         def running() -> bool:
@@ -77,29 +77,29 @@ class Command:
         wait_until(running, START_S, lambda: f"{self.processes()}\n{self.output()}")
 
     def signal_group(self, signum: int) -> None:
-        """What a terminal does on Ctrl-C: the whole foreground group hears it."""
+        """Signal the foreground process group, as a terminal does on Ctrl-C."""
         os.killpg(self.process.pid, signum)
 
     def processes(self) -> dict[int, str]:
-        """Every living process of this run: its command line by pid."""
+        """Command lines of this run's processes, by pid."""
         return marked_processes(self.mark)
 
     def pid_of(self, words: str) -> int:
-        """The one process whose command line has these words."""
+        """The only process whose command line contains `words`."""
         pids = self.pids_of(words)
         assert len(pids) == 1, f"{words}: {self.processes()}"
         return pids[0]
 
     def pids_of(self, words: str) -> list[int]:
-        """Every process whose command line has these words."""
+        """Every process whose command line contains `words`."""
         return [pid for pid, command in self.processes().items() if words in command]
 
     def assert_gone(self, seconds: float = STOP_S) -> None:
-        """No process of this run is left, or soon is."""
+        """Wait until no process of this run is left."""
         wait_until(lambda: not self.processes(), seconds, lambda: f"left: {self.processes()}")
 
     def end(self) -> None:
-        """Leave nothing behind, whatever the test did."""
+        """End every process of this run, whatever the test did."""
         if self.process.poll() is None:
             self.process.terminate()
         try:
@@ -110,7 +110,7 @@ class Command:
 
 
 class Server(Command):
-    """`fcnserve serve` on a free port, once it is ready."""
+    """`fcnserve serve` on a free port, ready to answer."""
 
     def __init__(self, log: Path, environment: Mapping[str, str] | None = None) -> None:
         self.port = free_port()
@@ -138,20 +138,20 @@ class Server(Command):
         return self.client.post("/v1/segment", content=body, headers=headers, params=parameters)
 
     def segment(self, body: bytes, **query: object) -> bytes:
-        """The body of an answer that has to be a good one."""
+        """Return the body of an answer, which has to be 200."""
         response = self.ask(body, **query)
         assert response.status_code == httpx.codes.OK, response.text
         return response.content
 
     @cached_property
     def torchserve_url(self) -> str:
-        """TorchServe's own address, which only the gateway is told."""
+        """TorchServe's own address, from the gateway's environment."""
         environ = Path(f"/proc/{self.pid_of('service.cli.main gateway')}/environ").read_bytes()
         settings = dict(pair.split(b"=", 1) for pair in environ.split(b"\0") if b"=" in pair)
         return settings[b"FCNSERVE_TORCHSERVE_URL"].decode()
 
     def upstream(self, body: bytes, options: Mapping[str, object]) -> httpx.Response:
-        """Ask TorchServe itself, as the gateway does."""
+        """Send a request to TorchServe itself, as the gateway does."""
         return httpx.post(
             f"{self.torchserve_url}/predictions/{MODEL}",
             content=body,
@@ -164,11 +164,11 @@ class Server(Command):
         )
 
     def peak_bytes(self, words: str) -> int:
-        """The most memory that any process with these words has had in use."""
+        """Peak memory of the largest process whose command line contains `words`."""
         return max(map(peak_bytes, self.pids_of(words)))
 
     def metric(self, sample: str) -> float:
-        """The value of a sample as /metrics has it, or the sum of all that begin so."""
+        """Return the value of a sample of /metrics, or the sum over its labels."""
         lines = self.client.get("/metrics").text.splitlines()
         found = [line for line in lines if line.startswith((f"{sample} ", f"{sample}{{"))]
         if not found:
@@ -181,7 +181,7 @@ class Server(Command):
 
 
 def marked_processes(mark: str) -> dict[int, str]:
-    """Every living process with this mark in its environment: its command line by pid."""
+    """Command lines of the processes with this mark in their environment, by pid."""
     entry = f"{MARK}={mark}".encode()
     found = {}
     for folder in Path("/proc").glob("[0-9]*"):
@@ -195,7 +195,7 @@ def marked_processes(mark: str) -> dict[int, str]:
 
 
 def clean_environment() -> dict[str, str]:
-    """This one, without settings that a developer may have set for another server."""
+    """Return this environment without settings for another server."""
     return {name: value for name, value in os.environ.items() if not name.startswith("FCNSERVE_")}
 
 
@@ -218,10 +218,10 @@ def peak_bytes(pid: int) -> int:
 
 
 def wait_until(
-    condition: Callable[[], bool], seconds: float, complaint: Callable[[], str] = lambda: ""
+    condition: Callable[[], bool], seconds: float, describe: Callable[[], str] = lambda: ""
 ) -> None:
-    """Poll until it holds; fails when `seconds` have passed."""
+    """Poll until the condition is true; fails after `seconds` with the text of `describe`."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, complaint()
+        assert time.monotonic() < deadline, describe()
         time.sleep(POLL_S)

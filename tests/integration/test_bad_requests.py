@@ -1,4 +1,4 @@
-"""Everything that can be wrong with a request: its code, and no harm to the next one."""
+"""Every kind of bad request gets its code, and does not affect the next request."""
 
 import base64
 import json
@@ -17,8 +17,8 @@ PNG = {"Content-Type": "image/png"}
 
 
 @dataclass(frozen=True)
-class Bad:
-    """A request and what it deserves."""
+class BadRequest:
+    """A request, and the status and code of its answer."""
 
     status: int
     code: str
@@ -27,16 +27,16 @@ class Bad:
     query: str = ""
 
 
-def as_json(body: bytes, status: int, code: str) -> Bad:
-    return Bad(status, code, body, {"Content-Type": "application/json"})
+def as_json(body: bytes, status: int, code: str) -> BadRequest:
+    return BadRequest(status, code, body, {"Content-Type": "application/json"})
 
 
-def as_form(body: bytes, status: int = 400, code: str = "bad_multipart") -> Bad:
-    return Bad(status, code, body, {"Content-Type": "multipart/form-data; boundary=b"})
+def as_form(body: bytes, status: int = 400, code: str = "bad_multipart") -> BadRequest:
+    return BadRequest(status, code, body, {"Content-Type": "multipart/form-data; boundary=b"})
 
 
-def option(query: str) -> Bad:
-    return Bad(422, "invalid_option", query=query)
+def option(query: str) -> BadRequest:
+    return BadRequest(422, "invalid_option", query=query)
 
 
 def part(name: str, body: bytes = b"x") -> bytes:
@@ -49,10 +49,10 @@ def base64_of(body: bytes) -> bytes:
 
 
 BAD = {
-    "media-type": Bad(
+    "media-type": BadRequest(
         415, "unsupported_content_type", headers={"Content-Type": "text/plain; charset=utf-8"}
     ),
-    "accept-html": Bad(406, "not_acceptable", headers={"Accept": "text/html"}),
+    "accept-html": BadRequest(406, "not_acceptable", headers={"Accept": "text/html"}),
     "json-empty": as_json(b"", 400, "bad_json"),
     "json-not": as_json(b"{'image': 1}", 400, "bad_json"),
     "json-list": as_json(b"[]", 400, "bad_json"),
@@ -69,7 +69,7 @@ BAD = {
     "form-other-field": as_form(part("photo") + b"--b--\r\n"),
     "form-two-files": as_form(part("image") * 2 + b"--b--\r\n"),
     "form-of-text": as_form(part("image", b"no photo") + b"--b--\r\n", 400, "broken_image"),
-    "form-without-boundary": Bad(
+    "form-without-boundary": BadRequest(
         400, "bad_multipart", headers={"Content-Type": "multipart/form-data"}
     ),
     "option-unknown": option("colour=red"),
@@ -86,11 +86,11 @@ BAD = {
     "classes-unknown": option("classes=cat,unicorn"),
     "classes-id-too-large": option("classes=21"),
     "classes-with-a-line-break": option("classes=cat%0d%0aX-Evil:1"),
-    "model-unknown": Bad(404, "model_not_found", query="model=fcn8s-vgg999"),
-    "deadline-shorter-than-the-network": Bad(
+    "model-unknown": BadRequest(404, "model_not_found", query="model=fcn8s-vgg999"),
+    "deadline-shorter-than-the-network": BadRequest(
         504, "deadline_exceeded", jpeg(photo(2048, 2048)), query="max_side=2048&timeout_ms=40"
     ),
-    "body-over-the-limit": Bad(413, "body_too_large", bytes(BODY_LIMIT + 1)),
+    "body-over-the-limit": BadRequest(413, "body_too_large", bytes(BODY_LIMIT + 1)),
 }
 
 
@@ -128,7 +128,7 @@ def test_a_bad_request_gets_its_code(server: Server, name: str) -> None:
     assert response.headers["X-Request-ID"]
 
 
-def test_a_body_over_the_limit_is_noticed_without_its_length(server: Server) -> None:
+def test_a_body_over_the_limit_is_refused_without_content_length(server: Server) -> None:
     chunks = (bytes(1_000_000) for _ in range(BODY_LIMIT // 1_000_000 + 1))
     response = server.client.post("/v1/segment", content=chunks, headers=PNG)
     assert problem(response.content)["code"] == "body_too_large"
@@ -149,12 +149,12 @@ def test_a_body_at_the_limit_is_read(server: Server, cat: bytes, cat_mask: bytes
         ("GET", "/models", "not_found"),
     ],
 )
-def test_a_route_that_is_none_gets_a_problem_too(
+def test_an_unknown_route_gets_a_problem_document(
     server: Server, method: str, path: str, code: str
 ) -> None:
     assert problem(server.client.request(method, path).content)["code"] == code
 
 
-def test_every_code_of_a_broken_photo_is_told_apart_by_class() -> None:
+def test_every_code_of_a_broken_photo_has_its_own_class() -> None:
     kinds = {error for _, error in BROKEN.values()}
     assert kinds < set(ProblemError.__subclasses__())

@@ -1,4 +1,4 @@
-"""Real photos in, masks out, over HTTP: are they right, however they are sent?"""
+"""Real photos over HTTP: masks are correct, independent of the form of the request."""
 
 import base64
 import json
@@ -20,7 +20,7 @@ SAMPLES = {"cat.jpg": (CAT, "cat"), "astronaut.jpg": (ASTRONAUT, "person")}
 
 @pytest.fixture(params=SAMPLES, scope="module")
 def sample(request: pytest.FixtureRequest, server: Server) -> tuple[bytes, bytes, str]:
-    """A sample photo, its mask, and what it shows."""
+    """A sample photo, its mask, and the class that it shows."""
     path, shows = SAMPLES[request.param]
     return path.read_bytes(), server.segment(path.read_bytes()), shows
 
@@ -50,7 +50,7 @@ def test_a_mask_agrees_with_the_definitions_plain_implementation(
     assert agreement(indices(mask), expected) >= AGREEMENT[str(card(server)["precision"])]
 
 
-def test_most_of_the_foreground_is_what_the_photo_shows(
+def test_most_of_the_foreground_has_the_class_that_the_photo_shows(
     server: Server, sample: tuple[bytes, bytes, str]
 ) -> None:
     _, mask, shows = sample
@@ -66,13 +66,13 @@ def test_one_photo_has_one_mask_by_body_form_and_base64(
     server: Server, cat: bytes, cat_mask: bytes
 ) -> None:
     post = server.client.post
-    as_json = {"image": base64.b64encode(cat).decode()}
+    json_body = {"image": base64.b64encode(cat).decode()}
     answers = [
         server.ask(cat, {"Content-Type": "image/jpeg"}),
         server.ask(cat, {"Content-Type": "application/octet-stream"}),
-        server.ask(cat, {"Content-Type": "image/png"}),  # the bytes say what they are
+        server.ask(cat, {"Content-Type": "image/png"}),  # the format is read from the bytes
         post("/v1/segment", files={"image": ("cat.jpg", cat, "image/jpeg")}),
-        post("/v1/segment", json=as_json),
+        post("/v1/segment", json=json_body),
         post("/v1/segment", content=iter([cat[:1000], cat[1000:]])),  # no Content-Length
     ]
     assert [answer.status_code for answer in answers] == [200] * len(answers)
@@ -109,7 +109,7 @@ def test_a_photo_of_twelve_megapixels_gets_a_mask_of_its_own_size_within_memory(
     assert server.peak_bytes("model_service_worker") < 3_000_000_000
 
 
-def test_an_answer_tells_its_stages_its_model_and_its_digest(server: Server, cat: bytes) -> None:
+def test_an_answer_has_its_stages_its_model_and_its_digest(server: Server, cat: bytes) -> None:
     response = server.ask(cat, {"X-Request-ID": "from-a-test"})
     assert response.headers["X-Request-ID"] == "from-a-test"
     assert response.headers["Content-Type"] == "image/png"
@@ -120,15 +120,15 @@ def test_an_answer_tells_its_stages_its_model_and_its_digest(server: Server, cat
     assert response.headers["X-Model"] == f"{MODEL}@{card_digest}"
 
 
-def test_the_described_card_is_the_worker_s_own(server: Server) -> None:
+def test_the_model_card_is_the_workers_own(server: Server) -> None:
     models = server.client.get("/v1/models").json()
     assert models == [card(server)]
     upstream = server.upstream(b"", {"output": "describe"})
-    assert models[0].items() >= json.loads(upstream.content).items()  # and what the gateway adds
+    assert (
+        models[0].items() >= json.loads(upstream.content).items()
+    )  # and the members that the gateway adds
 
 
-def test_the_model_s_digest_stays_the_same_from_request_to_request(
-    server: Server, cat: bytes
-) -> None:
+def test_the_digest_of_the_model_is_the_same_in_every_answer(server: Server, cat: bytes) -> None:
     tags = {server.ask(cat, max_side=side).headers["X-Model"] for side in (64, 128, 64)}
     assert len(tags) == 1

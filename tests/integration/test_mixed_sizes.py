@@ -1,4 +1,4 @@
-"""Photos of many sizes, many at once: every mask has the bytes that its photo gets alone."""
+"""Concurrent photos of many sizes: every mask has the bytes of the photo's own mask alone."""
 
 import os
 import signal
@@ -18,16 +18,18 @@ WORKER = "model_service_worker.py"
 
 
 def photos_of_many_sizes() -> list[bytes]:
-    """Cuts of the sample photos, scaled: sides from 24 to 400 pixels, hardly two alike."""
-    choose = np.random.default_rng(0)
+    """Return scaled crops of the sample photos: sides of 24 to 400 pixels, nearly all different."""
+    rng = np.random.default_rng(0)
     originals = [Image.open(path) for path in (ASTRONAUT, CAT)]
     bodies = []
     for number in range(PHOTOS):
-        width, height = (int(side) for side in choose.integers(24, 400, 2))
-        left, top = choose.integers(0, 120, 2)
-        cut = originals[number % 2].crop((left, top, left + 180, top + 180)).resize((width, height))
+        width, height = (int(side) for side in rng.integers(24, 400, 2))
+        left, top = rng.integers(0, 120, 2)
+        crop = (
+            originals[number % 2].crop((left, top, left + 180, top + 180)).resize((width, height))
+        )
         body = BytesIO()
-        cut.save(body, "JPEG", quality=90)
+        crop.save(body, "JPEG", quality=90)
         bodies.append(body.getvalue())
     return bodies
 
@@ -37,24 +39,24 @@ def photos() -> list[bytes]:
     return photos_of_many_sizes()
 
 
-def test_a_crowd_of_mixed_sizes_gets_the_bytes_of_lone_photos(
+def test_concurrent_photos_of_mixed_sizes_get_the_bytes_of_single_photos(
     server: Server, photos: list[bytes]
 ) -> None:
     sizes = {Image.open(BytesIO(photo)).size for photo in photos}
     assert len(sizes) >= 40
-    alone = [server.segment(photo) for photo in photos]
+    reference = [server.segment(photo) for photo in photos]
     with ThreadPoolExecutor(CLIENTS) as clients:
         for _ in range(2):
-            assert list(clients.map(server.segment, photos)) == alone
+            assert list(clients.map(server.segment, photos)) == reference
 
 
 def test_a_restarted_worker_gives_the_same_bytes(
     server: Server, start: Callable[..., Server], photos: list[bytes]
 ) -> None:
-    some = photos[:8]
-    alone = [server.segment(photo) for photo in some]
+    first = photos[:8]
+    reference = [server.segment(photo) for photo in first]
     other = start(Server)
-    assert [other.segment(photo) for photo in some] == alone
+    assert [other.segment(photo) for photo in first] == reference
     os.kill(other.pid_of(WORKER), signal.SIGKILL)
-    wait_until(lambda: other.ask(some[0]).status_code == 200, START_S, other.output)
-    assert [other.segment(photo) for photo in some] == alone
+    wait_until(lambda: other.ask(first[0]).status_code == 200, START_S, other.output)
+    assert [other.segment(photo) for photo in first] == reference

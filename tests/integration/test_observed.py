@@ -20,7 +20,7 @@ PREDICTED = f'fcnserve_predicted_pixels_total{{{{class="{{}}",model="{MODEL}"}}}
 
 
 def scrape(server: Server) -> dict[str, float]:
-    """Every sample's value, by its name and labels as they are written."""
+    """Return every sample's value, by its name and labels."""
     lines = server.client.get("/metrics").text.splitlines()
     pairs = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
     return {sample: float(value) for sample, value in pairs}
@@ -35,8 +35,8 @@ def test_every_metric_of_the_readme_is_in_a_scrape(server: Server) -> None:
         assert name.strip("`") + suffix in found
 
 
-def test_figures_are_what_the_client_counts(server: Server, cat: bytes) -> None:
-    server.segment(cat)  # no canary goes out within the next second
+def test_metrics_equal_the_clients_counts(server: Server, cat: bytes) -> None:
+    server.segment(cat)  # no liveness probe is sent within the next second
     before = scrape(server)
     masks = [server.segment(cat) for _ in range(3)]
     assert server.ask(b"no image").status_code == httpx.codes.BAD_REQUEST
@@ -62,13 +62,13 @@ def test_figures_are_what_the_client_counts(server: Server, cat: bytes) -> None:
 
 @pytest.fixture
 def port() -> int:
-    """Where TorchServe listens."""
+    """A port for TorchServe."""
     return free_port()
 
 
 @pytest.fixture
 def worker(start: Callable[..., Command], port: int) -> Command:
-    """A worker by itself, which writes all it has as JSON."""
+    """A worker without a gateway, which logs at every level as JSON."""
     started: Command = start(
         Command,
         "worker",
@@ -82,7 +82,7 @@ def worker(start: Callable[..., Command], port: int) -> Command:
 
 
 def status_of(port: int, body: bytes, **options: object) -> int:
-    """What TorchServe answers to a photo; 0 while it does not."""
+    """Return the status of TorchServe's answer to a photo; 0 while it does not answer."""
     try:
         return httpx.post(
             f"http://127.0.0.1:{port}/predictions/{MODEL}",
@@ -98,14 +98,14 @@ def status_of(port: int, body: bytes, **options: object) -> int:
 def test_in_json_every_line_of_a_worker_is_one_object(
     worker: Command, port: int, cat: bytes
 ) -> None:
-    """Java's lines too, and the stack traces that it writes of a Python worker that hangs."""
+    """Java's lines too, and its stack traces about a Python worker that hangs."""
 
-    def answers() -> bool:
+    def is_answering() -> bool:
         return status_of(port, cat, request_id="of-the-cat") == httpx.codes.OK
 
-    wait_until(answers, START_S, worker.output)
+    wait_until(is_answering, START_S, worker.output)
     os.kill(worker.pid_of("model_service_worker"), signal.SIGSTOP)
-    wait_until(answers, START_S, worker.output)
+    wait_until(is_answering, START_S, worker.output)
     worker.process.terminate()
     assert worker.wait() == 0
 

@@ -1,4 +1,4 @@
-"""Photos that few people send: each gets the mask of what a viewer would show of it."""
+"""Unusual photos: each gets the mask of what a viewer would show."""
 
 from collections.abc import Callable
 
@@ -24,7 +24,7 @@ STORED: dict[int, Callable[[Pixels], Pixels]] = {
 
 
 def upright() -> Pixels:
-    """A cat, with sides that differ and are no multiples of 8."""
+    """Return a cat, with different sides that are no multiples of 8."""
     return shown(CAT.read_bytes())[:203, :311]
 
 
@@ -60,7 +60,7 @@ def test_other_outputs_are_turned_with_the_mask(server: Server, output: str) -> 
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 1), (31, 33), (32, 32), (769, 100)])
-def test_every_size_comes_back(server: Server, size: tuple[int, int]) -> None:
+def test_every_answer_has_its_photos_size(server: Server, size: tuple[int, int]) -> None:
     pixels = np.resize(upright(), (*size, 3))
     for output in ("mask", "labels", "overlay", "confidence"):
         assert size_of(server.segment(save(pixels, "PNG"), output=output)) == size

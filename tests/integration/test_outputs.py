@@ -1,4 +1,4 @@
-"""Every output is the same label map, told in another way."""
+"""Every output represents the same label map."""
 
 import io
 from itertools import pairwise
@@ -99,14 +99,14 @@ def test_an_overlay_of_alpha_1_shows_its_colours_and_of_alpha_0_the_photo(
     np.testing.assert_array_equal(none, np.asarray(Image.open(io.BytesIO(photo)).convert("RGB")))
 
 
-@pytest.mark.parametrize("wanted", ["person", "15", " person , 15"])
-def test_classes_leaves_only_those(
-    server: Server, photo: bytes, labels: Labels, wanted: str
+@pytest.mark.parametrize("classes", ["person", "15", " person , 15"])
+def test_classes_keeps_the_named_classes_alone(
+    server: Server, photo: bytes, labels: Labels, classes: str
 ) -> None:
     expected = np.where(labels == PERSON, labels, 0)
-    found = server.segment(photo, classes=wanted)
+    found = server.segment(photo, classes=classes)
     np.testing.assert_array_equal(indices(found), expected)
-    assert [s["class_id"] for s in answer(server, photo, output="rle", classes=wanted)["segments"]]
+    assert [s["class_id"] for s in answer(server, photo, output="rle", classes=classes)["segments"]]
 
 
 def test_min_area_drops_smaller_regions(server: Server, photo: bytes, labels: Labels) -> None:
@@ -134,7 +134,7 @@ def test_min_area_drops_smaller_regions(server: Server, photo: bytes, labels: La
         ("text/html, */*;q=0.1", "image/png"),
     ],
 )
-def test_accept_chooses_where_the_query_does_not(
+def test_accept_selects_the_output_where_the_query_does_not(
     server: Server, photo: bytes, accept: str, media_type: str
 ) -> None:
     assert server.ask(photo, {"Accept": accept}).headers["Content-Type"] == media_type

@@ -1,4 +1,4 @@
-"""Two models of other classes, palettes and batches behind one TorchServe, and two broken ones."""
+"""Two models of different classes, palettes and batches in one TorchServe, and two broken ones."""
 
 import os
 import signal
@@ -37,7 +37,7 @@ PYTHON_WORKER = "model_service_worker"
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ours, one of own classes, one whose weights do not fit, and an archive that is none."""
+    """The default model, one with other classes, one with unfit weights, and an invalid archive."""
     store = tmp_path_factory.mktemp("store")
     put_quick_model(store)
     create_model(store / "pets", PETS)
@@ -51,15 +51,15 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def house(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Serves all four, as far as they can be."""
+def service(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A service with all four, of which it can serve two."""
     environment = {
         "FCNSERVE_MODEL_STORE": str(store),
         "FCNSERVE_MODELS": f"pets,unfit,{MODEL},damaged",
         "FCNSERVE_WORKERS": "1",
         "FCNSERVE_THREADS": "1",
     }
-    started = Server(tmp_path_factory.mktemp("house") / "serve.log", environment)
+    started = Server(tmp_path_factory.mktemp("service") / "serve.log", environment)
     try:
         wait_until(lambda: readiness(started) == READY, START_S, started.output)
         yield started
@@ -71,7 +71,7 @@ def house(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
 
 
 def workers_of(server: Server, model: str) -> list[int]:
-    """The Python workers of a model: TorchServe starts each in the model's unpacked archive."""
+    """Return a model's Python workers: TorchServe starts each in the model's unpacked archive."""
     found = []
     for pid, command in marked_processes(server.mark).items():
         if PYTHON_WORKER in command:
@@ -86,77 +86,77 @@ def readiness(server: Server) -> object:
 
 
 def test_each_model_answers_with_its_own_classes_and_colours(
-    house: Server, cat: bytes, cat_mask: bytes
+    service: Server, cat: bytes, cat_mask: bytes
 ) -> None:
-    cards = house.client.get("/v1/models").json()
+    cards = service.client.get("/v1/models").json()
     assert [card["name"] for card in cards] == ["pets", MODEL]
     assert [card["batch_size"] for card in cards] == [2, 8]
     assert cards[0]["classes"] == list(PETS)
-    assert house.segment(cat, model=MODEL) == cat_mask
-    answer = house.ask(cat)  # the first is the default
+    assert service.segment(cat, model=MODEL) == cat_mask
+    answer = service.ask(cat)  # the first is the default
     assert answer.headers["X-Model"] == f"pets@{cards[0]['digest']}"
     labels = indices(answer.content)
     assert labels.max() == PETS.index("cat")
     ours = indices(cat_mask)
     assert np.mean((labels == PETS.index("cat")) == (ours == 8)) > 0.95
-    summary = house.ask(cat, output="summary", classes="dog,cat").json()
+    summary = service.ask(cat, output="summary", classes="dog,cat").json()
     assert {each["class_name"] for each in summary["classes"]} <= set(PETS)
-    refused = house.ask(cat, model=MODEL, classes="ferret")
+    refused = service.ask(cat, model=MODEL, classes="ferret")
     assert refused.status_code == httpx.codes.UNPROCESSABLE_ENTITY
 
 
-def test_what_cannot_be_served_is_left_out_and_told_of(house: Server, cat: bytes) -> None:
-    assert readiness(house) == READY
+def test_a_broken_model_is_left_out_and_reported(service: Server, cat: bytes) -> None:
+    assert readiness(service) == READY
     for model in ("unfit", "damaged"):
-        answer = house.ask(cat, model=model)
+        answer = service.ask(cat, model=model)
         assert (answer.status_code, answer.json()["code"]) == (503, "not_ready")
         assert "was left out" in answer.json()["detail"]
-    wait_until(lambda: "without unfit, damaged: see above" in house.output(), STOP_S)
-    log = house.output()
+    wait_until(lambda: "without unfit, damaged: see above" in service.output(), STOP_S)
+    log = service.output()
     assert "missing ['score_fr.bias']" in log
     assert "damaged.mar is no archive of a model" in log
-    assert len(house.pids_of(PYTHON_WORKER)) == 2
+    assert len(service.pids_of(PYTHON_WORKER)) == 2
 
 
-def test_figures_tell_the_models_apart(house: Server, cat: bytes) -> None:
+def test_metrics_are_labelled_by_model(service: Server, cat: bytes) -> None:
     def counted(model: str) -> tuple[float, float]:
-        lines = house.client.get("/metrics").text.splitlines()
+        lines = service.client.get("/metrics").text.splitlines()
         found = dict(line.rsplit(" ", 1) for line in lines)
         batches = found[f'fcnserve_batch_images_sum{{model="{model}"}}']
         return float(batches), float(found[f'fcnserve_model_ready{{model="{model}"}}'])
 
     images, ours = counted("pets")[0], counted(MODEL)
-    house.segment(cat, model="pets")
+    service.segment(cat, model="pets")
     assert counted("pets") == (images + 1, 1)
     assert counted(MODEL) == ours
     assert counted("unfit") == (0, 0)
 
 
-def test_the_command_line_chooses_and_lists(
-    house: Server, store: Path, cat: bytes, tmp_path: Path
+def test_the_command_line_selects_and_lists_models(
+    service: Server, store: Path, cat: bytes, tmp_path: Path
 ) -> None:
     def fcnserve(*arguments: str) -> str:
-        command = [sys.executable, "-m", "service.cli.main", *arguments, "--url", house.url]
+        command = [sys.executable, "-m", "service.cli.main", *arguments, "--url", service.url]
         environment = clean_environment()
         return subprocess.check_output(command, cwd=ROOT, env=environment, text=True)
 
     out = tmp_path / "cat.png"
     fcnserve("segment", str(CAT), "-o", str(out), "--model", MODEL)
-    assert out.read_bytes() == house.segment(cat, model=MODEL)
+    assert out.read_bytes() == service.segment(cat, model=MODEL)
     lines = [line.split() for line in fcnserve("model", "list", str(store)).splitlines()]
-    digest = house.client.get("/v1/models/pets").json()["digest"]
+    digest = service.client.get("/v1/models/pets").json()["digest"]
     (pets,) = (line for line in lines if line[0] == "pets")
     assert [*pets[:2], pets[3]] == ["pets", "2.0", "3"]
     assert pets[-1] == digest
 
 
-def test_one_whose_worker_hangs_and_dies_takes_the_other_not_along(
-    house: Server, cat: bytes, cat_mask: bytes
+def test_a_model_with_a_dying_worker_does_not_affect_the_other(
+    service: Server, cat: bytes, cat_mask: bytes
 ) -> None:
-    (worker,) = workers_of(house, "pets")
-    (other,) = workers_of(house, MODEL)
+    (worker,) = workers_of(service, "pets")
+    (other,) = workers_of(service, MODEL)
     os.kill(worker, signal.SIGSTOP)
-    asked = subprocess.Popen(
+    client = subprocess.Popen(
         [
             sys.executable,
             "-m",
@@ -166,19 +166,19 @@ def test_one_whose_worker_hangs_and_dies_takes_the_other_not_along(
             "-o",
             "-",
             "--url",
-            house.url,
+            service.url,
         ],
         cwd=ROOT,
         env=clean_environment(),
         stdout=subprocess.PIPE,
     )
     for _ in range(5):
-        assert house.segment(cat, model=MODEL) == cat_mask
-        assert house.client.get("/readyz").status_code == httpx.codes.OK
+        assert service.segment(cat, model=MODEL) == cat_mask
+        assert service.client.get("/readyz").status_code == httpx.codes.OK
     os.kill(worker, signal.SIGKILL)
-    mask, _ = asked.communicate(timeout=STOP_S)
-    assert mask == house.segment(cat, model="pets")
-    assert asked.returncode == 0
-    assert workers_of(house, "pets") != [worker]
-    assert workers_of(house, MODEL) == [other]
-    wait_until(lambda: readiness(house) == READY, STOP_S)
+    mask, _ = client.communicate(timeout=STOP_S)
+    assert mask == service.segment(cat, model="pets")
+    assert client.returncode == 0
+    assert workers_of(service, "pets") != [worker]
+    assert workers_of(service, MODEL) == [other]
+    wait_until(lambda: readiness(service) == READY, STOP_S)

@@ -1,7 +1,8 @@
-"""The whole house in containers, as the tests drive it: Compose in a project of its own.
+"""The containers of the stack tests: a Compose project of their own, with free ports.
 
 Images that cannot be pulled here have stand-ins, built from Debian's and PyPI's packages in
-deploy/standins. Which service ran as one is in `Stack.stand_ins`, and at the end of the test run.
+deploy/standins. `Stack.stand_ins` lists the services that ran as one, and so does the end of the
+test run. Used by all tests of this room.
 """
 
 import json
@@ -34,10 +35,10 @@ STAND_INS: dict[str, dict[str, Any]] = {
 
 
 class Stack:
-    """One Compose project: its commands, its addresses, and what can be seen of its containers."""
+    """One Compose project: its commands, its addresses, and the state of its containers."""
 
     def __init__(self, folder: Path, project: str) -> None:
-        """Choose free ports and find out which images can be had; starts nothing."""
+        """Choose free ports and find out which images are available; starts nothing."""
         self.project = project
         self.folder = folder
         self.client = httpx.Client(timeout=150, trust_env=False)
@@ -50,8 +51,8 @@ class Stack:
             "LOCUST_VERSION": locust_version(),
             "PYTHON_IMAGE": self._python_image(),
         }
-        (folder / "empty.env").touch()  # a developer's own .env is not ours to obey
-        self.stand_ins = [name for name in STAND_INS if not self._can_have(self._image(name))]
+        (folder / "empty.env").touch()  # a developer's own .env does not apply
+        self.stand_ins = [name for name in STAND_INS if not self._is_available(self._image(name))]
         self.override = folder / "stand-ins.yml"
         self.override.write_text(override(self.stand_ins))
 
@@ -78,7 +79,7 @@ class Stack:
         return self.compose("exec", "-T", service, "python", "-c", code)
 
     def inspect(self, service: str) -> dict[str, Any]:
-        """What Docker knows of a service's container, running or not."""
+        """Docker's description of a service's container, running or not."""
         (container,) = self.compose("ps", "--all", "--quiet", service).split()
         (found,) = json.loads(docker("inspect", container))
         return dict(found)
@@ -104,9 +105,9 @@ class Stack:
         return list(answer.json()["data"]["result"])
 
     def down(self) -> None:
-        """Leave nothing behind but the images, which the next run builds upon."""
+        """Remove everything but the images, which the next run builds upon."""
         self.client.close()
-        # by the project's name alone: files may have changed, or be what is broken
+        # by the project's name alone: the files may have changed, or be invalid
         command = ("down", "--volumes", "--remove-orphans", "--timeout", "5")
         docker("compose", "-p", self.project, *command, folder=self.folder)
 
@@ -116,14 +117,14 @@ class Stack:
         return image.partition("${")[0] + (locust_version() if "${" in image else "")
 
     def _python_image(self) -> str:
-        """What images are built on: by its digest, or where that cannot be had by its tag."""
+        """The base image: by its digest, or by its tag where that is not available."""
         compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
         argument: str = compose["services"]["gateway"]["build"]["args"]["PYTHON_IMAGE"]
         pinned = argument.removeprefix("${PYTHON_IMAGE:-").removesuffix("}")
-        return pinned if self._can_have(pinned) else pinned.partition("@")[0]
+        return pinned if self._is_available(pinned) else pinned.partition("@")[0]
 
     @staticmethod
-    def _can_have(image: str) -> bool:
+    def _is_available(image: str) -> bool:
         """Whether the engine has the image, or can pull it."""
         for command in (["image", "inspect", image], ["pull", "--quiet", image]):
             try:
@@ -135,7 +136,7 @@ class Stack:
 
 
 class CommandError(AssertionError):
-    """A command of Docker failed; with all it said."""
+    """A command of Docker failed; the message has its output."""
 
 
 def docker(
@@ -157,7 +158,7 @@ def run_docker(
     seconds: float = COMMAND_S,
     folder: Path = ROOT,
 ) -> "subprocess.CompletedProcess[str]":
-    """Run Docker with none of a developer's own settings."""
+    """Run Docker without a developer's own settings."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -175,7 +176,7 @@ def run_docker(
 
 
 def override(services: Iterable[str]) -> str:
-    """A Compose file that builds stand-ins for the services."""
+    """Return a Compose file that builds stand-ins for the services."""
     context = str(ROOT / "deploy" / "standins")
     found = {
         name: {
@@ -188,6 +189,6 @@ def override(services: Iterable[str]) -> str:
 
 
 def locust_version() -> str:
-    """The version that constraints.txt pins."""
+    """Return the version that constraints.txt pins."""
     (version,) = (pin.version for pin in read_pins(ROOT) if pin.name == "locust")
     return version

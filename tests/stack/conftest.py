@@ -1,4 +1,4 @@
-"""One stack for the whole run, on a real engine: without one, the tests fail and say so."""
+"""One stack for the test run, on a real Docker engine: without one, the tests fail."""
 
 import os
 from collections.abc import Generator, Iterator
@@ -25,12 +25,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show the last lines of the containers' logs beside a failure."""
+    """Add the last lines of the containers' logs to a failure."""
     report = yield
     if report.failed and isinstance(item, pytest.Function):
         stack = item.funcargs.get("stack")
         if isinstance(stack, Stack):
-            with suppress(CommandError):  # it would hide the failure itself
+            with suppress(CommandError):  # it would hide the failure
                 report.sections.append(("logs of the stack", stack.logs()))
     return report
 
@@ -42,7 +42,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 def engine() -> str:
-    """The version of the Docker engine that DOCKER_HOST, or the default, leads to."""
+    """The version of the Docker engine at DOCKER_HOST, or at its default."""
     try:
         return docker("version", "--format", "{{.Server.Version}}").strip()
     except (CommandError, FileNotFoundError) as error:
@@ -51,17 +51,17 @@ def engine() -> str:
 
 @pytest.fixture(scope="session")
 def stack(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Gateway, worker and Prometheus, built from this checkout; gone at the end."""
+    """Gateway, worker and Prometheus, built from this checkout; removed at the end."""
     started = Stack(tmp_path_factory.mktemp("stack"), f"fcnserve-test-{os.getpid()}")
     STAND_INS.extend(started.stand_ins)
     try:
-        bring_up(started)
+        start_stack(started)
         yield started
     finally:
         started.down()
 
 
-def bring_up(stack: Stack) -> None:
+def start_stack(stack: Stack) -> None:
     try:
         stack.compose("up", "-d", "--build", "--wait", *SERVICES)
     except CommandError as error:

@@ -1,9 +1,9 @@
 """Gateway, worker and Prometheus as processes of this machine, for work on dashboards and rules
-where there are no containers: `STACK=local` before pytest, or
+without containers: `STACK=local` before pytest, or
 
     python -m tests.stack.local FOLDER
 
-Prometheus gets the repository's own configuration, with the addresses of these processes in it.
+Prometheus gets the repository's own configuration, with the addresses of these processes.
 """
 
 import shutil
@@ -34,7 +34,7 @@ class LocalStack:
 
 @contextmanager
 def local_stack(folder: Path, settings: Mapping[str, str]) -> Iterator[LocalStack]:
-    """Run the three until left; `settings` are further FCNSERVE_* variables."""
+    """Run all three until the block is left; `settings` are further FCNSERVE_* variables."""
     ports = {name: free_port() for name in ("gateway", "worker", "torchserve", "ts", "prometheus")}
     environment = {
         "FCNSERVE_PORT": str(ports["gateway"]),
@@ -50,19 +50,19 @@ def local_stack(folder: Path, settings: Mapping[str, str]) -> Iterator[LocalStac
             command = Command(folder / f"{name}.log", name, environment=environment)
             running.callback(command.end)
         running.enter_context(prometheus(folder, ports))
-        wait_until(lambda: answers(f"{stack.gateway}/readyz"), START_S, command.output)
-        wait_until(lambda: answers(f"{stack.prometheus}/-/ready"), START_S)
+        wait_until(lambda: is_answering(f"{stack.gateway}/readyz"), START_S, command.output)
+        wait_until(lambda: is_answering(f"{stack.prometheus}/-/ready"), START_S)
         yield stack
 
 
 @contextmanager
 def prometheus(folder: Path, ports: Mapping[str, int]) -> Iterator[None]:
-    """Run Prometheus, its data in `folder`."""
+    """Run Prometheus, with its data in `folder`."""
     program = shutil.which("prometheus")
     if program is None:
         raise FileNotFoundError("no prometheus on PATH; Debian and Ubuntu: apt install prometheus")
     configuration = folder / "prometheus.yml"
-    configuration.write_text(configured(ports))
+    configuration.write_text(configuration_for(ports))
     with (folder / "prometheus.log").open("wb") as log:
         process = subprocess.Popen(
             [
@@ -81,16 +81,16 @@ def prometheus(folder: Path, ports: Mapping[str, int]) -> Iterator[None]:
         process.wait(STOP_S)
 
 
-def configured(ports: Mapping[str, int]) -> str:
-    """The repository's configuration, each job's target on this machine."""
-    text = yaml.safe_load((RULES.parent / "prometheus.yml").read_text())
-    text["rule_files"] = [str(RULES.parent / pattern) for pattern in text["rule_files"]]
-    for job in text["scrape_configs"]:
+def configuration_for(ports: Mapping[str, int]) -> str:
+    """Return the repository's configuration with each job's target on this machine."""
+    settings = yaml.safe_load((RULES.parent / "prometheus.yml").read_text())
+    settings["rule_files"] = [str(RULES.parent / pattern) for pattern in settings["rule_files"]]
+    for job in settings["scrape_configs"]:
         job["static_configs"] = [{"targets": [f"127.0.0.1:{ports[job['job_name']]}"]}]
-    return yaml.safe_dump(text)
+    return yaml.safe_dump(settings)
 
 
-def answers(url: str) -> bool:
+def is_answering(url: str) -> bool:
     try:
         return httpx.get(url, trust_env=False).status_code == httpx.codes.OK
     except httpx.TransportError:

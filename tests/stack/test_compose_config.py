@@ -1,4 +1,4 @@
-"""Compose takes every combination of our files and profiles without a word of complaint."""
+"""Compose accepts every combination of our files and profiles without a warning."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from tests.stack.compose import run_docker
 
 EXTRAS = ("docker-compose.gpu.yml", "docker-compose.models.yml", "docker-compose.keys.yml")
 FILES = [
-    ["docker-compose.yml", *(file for file, wanted in zip(EXTRAS, choice, strict=True) if wanted)]
+    ["docker-compose.yml", *(file for file, chosen in zip(EXTRAS, choice, strict=True) if chosen)]
     for choice in product((False, True), repeat=len(EXTRAS))
 ]
 
@@ -43,13 +43,13 @@ def no_env(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("files", FILES, ids=" ".join)
 @pytest.mark.parametrize("profile", ["", "load"], ids=["plain", "load"])
-def test_compose_has_no_complaint(files: list[str], profile: str, no_env: Path) -> None:
+def test_compose_accepts_the_files(files: list[str], profile: str, no_env: Path) -> None:
     chosen = ["--profile", profile] if profile else []
     assert config(files, *chosen, "config", "--quiet", env_file=no_env) == ""
 
 
-def test_compose_has_no_complaint_about_the_example_of_an_env_file(tmp_path: Path) -> None:
-    file = tmp_path / "whole.env"
+def test_compose_accepts_the_example_of_an_env_file(tmp_path: Path) -> None:
+    file = tmp_path / "example.env"
     example = (ROOT / ".env.example").read_text()
     lines = re.findall(r"^#((?!COMPOSE_FILE)[A-Z_]+=.*)$", example, re.MULTILINE)
     file.write_text("\n".join(lines))
@@ -65,7 +65,7 @@ def test_the_gpu_file_gives_the_worker_its_gpus_and_the_cuda_build(no_env: Path)
     assert worker["build"]["args"]["TORCH_BUILD"] == "cuda"
 
 
-def test_the_number_of_gpus_is_a_knob(tmp_path: Path) -> None:
+def test_the_number_of_gpus_is_a_variable(tmp_path: Path) -> None:
     file = tmp_path / "two.env"
     file.write_text("GPU_COUNT=2")
     worker = services(["docker-compose.yml", "docker-compose.gpu.yml"], file)["worker"]
@@ -73,19 +73,19 @@ def test_the_number_of_gpus_is_a_knob(tmp_path: Path) -> None:
     assert devices["count"] == 2
 
 
-def test_ports_are_published_on_loopback_unless_a_knob_says_otherwise(tmp_path: Path) -> None:
-    file = tmp_path / "open.env"
+def test_ports_are_published_on_loopback_unless_a_variable_changes_that(tmp_path: Path) -> None:
+    file = tmp_path / "bind.env"
     file.touch()
-    closed = services(["docker-compose.yml"], file)
-    assert published(closed) == {
+    loopback = services(["docker-compose.yml"], file)
+    assert published(loopback) == {
         "gateway": {("127.0.0.1", 8000)},
         "prometheus": {("127.0.0.1", 9090)},
         "grafana": {("127.0.0.1", 3000)},
         "locust": {("127.0.0.1", 8089)},
     }
     file.write_text("FCNSERVE_BIND=192.0.2.1")
-    opened = published(services(["docker-compose.yml"], file))
-    assert opened == published(closed) | {"gateway": {("192.0.2.1", 8000)}}
+    bound = published(services(["docker-compose.yml"], file))
+    assert bound == published(loopback) | {"gateway": {("192.0.2.1", 8000)}}
 
 
 def published(found: dict[str, Any]) -> dict[str, set[tuple[str, int]]]:
@@ -96,7 +96,7 @@ def published(found: dict[str, Any]) -> dict[str, set[tuple[str, int]]]:
     }
 
 
-def test_grafana_is_given_what_it_is_provisioned_with(no_env: Path) -> None:
+def test_the_files_that_provision_grafana_are_mounted(no_env: Path) -> None:
     grafana = services(["docker-compose.yml"], no_env)["grafana"]
     sources = {mount["target"]: mount["source"] for mount in grafana["volumes"]}
     assert list(Path(sources["/etc/grafana/provisioning"], "datasources").glob("*.yml"))

@@ -1,11 +1,11 @@
 """A Prometheus that has scraped the running service under load has data for every panel and rule.
 
-What is demanded, over the time of the load:
-- every query of every panel gives a series with a number in it (0 / 0 is none); those of GPU
-  metrics only where the worker has a GPU, else just that Prometheus accepts them;
-- every rule is evaluated without an error, and every recording rule gives a number;
-- every alert's expression is accepted, and every metric that a rule reads has a number.
-An alert's expression itself gives nothing while all is well: tests/stack/test_rules.py makes it.
+Requirements, over the time of the load:
+- every query of every panel returns a series with a number (0 / 0 is none); without a GPU, queries
+  of GPU metrics have to be valid alone;
+- every rule is evaluated without an error, and every recording rule returns a number;
+- every alert's expression is valid, and every metric that a rule reads has a number.
+An alert's expression itself returns nothing without a fault: tests/stack/test_rules.py tests those.
 """
 
 import os
@@ -44,8 +44,8 @@ SELECTED = sorted(set().union(*map(metric_names, RULES.values())))
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What has been scraped, and when the load began."""
+class ScrapedLoad:
+    """A Prometheus, and the time at which the load began."""
 
     prometheus: Prometheus
     start: float
@@ -69,22 +69,22 @@ def addresses(
 
 
 @pytest.fixture(scope="module")
-def seen(addresses: tuple[str, str]) -> Seen:
-    """Load, and the scrapes and evaluations that follow it."""
+def scraped(addresses: tuple[str, str]) -> ScrapedLoad:
+    """Load the service, and wait for the scrapes and evaluations that follow."""
     gateway, url = addresses
     prometheus = Prometheus(url)
     start = time.time()
     answers = send(gateway, LOAD_S, CLIENTS)
-    assert all(as_it_has_to_be for as_it_has_to_be, _ in answers), answers
+    assert all(is_expected for is_expected, _ in answers), answers
     assert {200, 400, 422, 504} <= {status for _, status in answers}
     wait_until(lambda: is_scraped(gateway, prometheus), EVALUATED_S)
-    scraped = datetime.now(UTC)
-    wait_until(lambda: is_evaluated(prometheus, scraped), EVALUATED_S)
-    return Seen(prometheus, start)
+    scraped_at = datetime.now(UTC)
+    wait_until(lambda: is_evaluated(prometheus, scraped_at), EVALUATED_S)
+    return ScrapedLoad(prometheus, start)
 
 
 def is_scraped(gateway: str, prometheus: Prometheus) -> bool:
-    """Whether Prometheus has all images that the gateway has answered."""
+    """Whether Prometheus has the gateway's current count of images."""
     sample = 'fcnserve_stage_duration_seconds_count{model="fcn8s-lite2",stage="render"}'
     lines = httpx.get(f"{gateway}/metrics", trust_env=False).text.splitlines()
     (line,) = (line for line in lines if line.startswith(sample))
@@ -93,39 +93,39 @@ def is_scraped(gateway: str, prometheus: Prometheus) -> bool:
 
 
 def is_evaluated(prometheus: Prometheus, since: datetime) -> bool:
-    """Whether every rule has been evaluated since a moment; before, it may have found nothing."""
+    """Whether every rule has been evaluated since a time; earlier evaluations may lack data."""
     return all(
         datetime.fromisoformat(rule["lastEvaluation"]) > since for rule in prometheus.rules()
     )
 
 
-def test_every_target_is_scraped(seen: Seen) -> None:
-    assert seen.prometheus.targets() == dict.fromkeys(
+def test_every_target_is_scraped(scraped: ScrapedLoad) -> None:
+    assert scraped.prometheus.targets() == dict.fromkeys(
         ("gateway", "worker", "torchserve", "prometheus"), "up"
     )
 
 
 @pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES)
-def test_a_panel_has_data(seen: Seen, query: Query) -> None:
-    found = seen.has_data(query.over(STEP_S, time.time() - seen.start))
-    assert found or (query.needs_gpu and not seen.has_data(GPU_PROBE))
+def test_a_panel_has_data(scraped: ScrapedLoad, query: Query) -> None:
+    found = scraped.has_data(query.over(STEP_S, time.time() - scraped.start))
+    assert found or (query.needs_gpu and not scraped.has_data(GPU_PROBE))
 
 
-def test_every_rule_is_evaluated_without_an_error(seen: Seen) -> None:
-    evaluated = {rule["name"]: rule["health"] for rule in seen.prometheus.rules()}
+def test_every_rule_is_evaluated_without_an_error(scraped: ScrapedLoad) -> None:
+    evaluated = {rule["name"]: rule["health"] for rule in scraped.prometheus.rules()}
     assert evaluated == dict.fromkeys(RULES, "ok")
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_a_rules_expression_is_accepted(seen: Seen, name: str) -> None:
-    seen.prometheus.now(RULES[name])
+def test_a_rules_expression_is_valid(scraped: ScrapedLoad, name: str) -> None:
+    scraped.prometheus.now(RULES[name])
 
 
 @pytest.mark.parametrize("name", RECORDED)
-def test_a_recording_rule_gives_a_number(seen: Seen, name: str) -> None:
-    assert seen.has_data(name)
+def test_a_recording_rule_returns_a_number(scraped: ScrapedLoad, name: str) -> None:
+    assert scraped.has_data(name)
 
 
 @pytest.mark.parametrize("name", SELECTED)
-def test_a_metric_that_a_rule_reads_has_data(seen: Seen, name: str) -> None:
-    assert seen.has_data(name)
+def test_a_metric_that_a_rule_reads_has_data(scraped: ScrapedLoad, name: str) -> None:
+    assert scraped.has_data(name)

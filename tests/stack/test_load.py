@@ -11,7 +11,7 @@ from tests.integration.server import wait_until
 from tests.stack.compose import Stack
 
 LOAD = ("--profile", "load")
-# its seconds count from when it has its lone answers, however long these take
+# its seconds count from the last reference answer
 SMOKE = ("-e", "LOADTEST_SHAPE=smoke", "-e", "LOADTEST_SECONDS=8")
 START_S, RUN_S = 60.0, 120.0
 # every output, all three forms of a body, a batch, and the cards
@@ -23,7 +23,7 @@ KINDS = {
 
 @pytest.fixture(scope="module")
 def locust(stack: Stack) -> Iterator[Stack]:
-    """Master and two workers, who have found each other; gone afterwards."""
+    """Master and two connected workers; removed afterwards."""
     stack.compose(*LOAD, "build", "locust", "locust-worker")
     stack.compose(*LOAD, "up", "-d", "--no-deps", "locust", "locust-worker")
     try:
@@ -33,27 +33,27 @@ def locust(stack: Stack) -> Iterator[Stack]:
         stack.compose(*LOAD, "rm", "--stop", "--force", "locust", "locust-worker")
 
 
-def test_workers_send_every_kind_of_request_and_find_nothing_wrong(locust: Stack) -> None:
+def test_workers_send_every_kind_of_request_and_get_correct_answers(locust: Stack) -> None:
     started = locust.client.post(
         f"{locust.locust}/swarm",
         data={"user_count": 4, "spawn_rate": 10, "host": "http://gateway:8000"},
     )
     assert started.json()["success"], started.text
     wait_until(lambda: kinds(locust) >= KINDS, RUN_S, lambda: f"{stats(locust)}\n{logs(locust)}")
-    seen = stats(locust)
+    found = stats(locust)
     locust.client.get(f"{locust.locust}/stop")
-    assert seen["errors"] == []
-    assert {"decode", "forward", "encode"} <= names(seen, "STAGE")
+    assert found["errors"] == []
+    assert {"decode", "forward", "encode"} <= names(found, "STAGE")
 
 
-def test_the_web_interface_is_there_and_says_how_many_workers_there_are(locust: Stack) -> None:
+def test_the_web_interface_has_the_number_of_workers(locust: Stack) -> None:
     page = locust.client.get(locust.locust)
     assert page.status_code == httpx.codes.OK
     assert "<title>Locust" in page.text
     assert workers(locust) == 2
 
 
-def test_a_headless_run_of_one_container_finds_nothing_wrong(stack: Stack) -> None:
+def test_a_headless_run_of_one_container_gets_correct_answers(stack: Stack) -> None:
     stack.compose(*LOAD, "build", "locust")
     output = stack.compose(
         *(*LOAD, "run", "--rm", "--no-deps", "-T", *SMOKE, "locust"),
@@ -73,12 +73,12 @@ def workers(stack: Stack) -> int:
 
 
 def kinds(stack: Stack) -> set[str]:
-    seen = stats(stack)
-    return names(seen, "POST") | names(seen, "GET")
+    found = stats(stack)
+    return names(found, "POST") | names(found, "GET")
 
 
-def names(seen: dict[str, Any], method: str) -> set[str]:
-    return {entry["name"] for entry in seen["stats"] if entry["method"] == method}
+def names(found: dict[str, Any], method: str) -> set[str]:
+    return {entry["name"] for entry in found["stats"] if entry["method"] == method}
 
 
 def stats(stack: Stack) -> dict[str, Any]:

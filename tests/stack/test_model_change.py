@@ -1,4 +1,4 @@
-"""docs/models.md's way to change a model while clients go on asking."""
+"""The change of a model under load, as docs/models.md describes it."""
 
 import os
 import shutil
@@ -17,8 +17,8 @@ CLIENTS = 3
 CHANGE_S = 180.0
 
 
-class Clients:
-    """A few clients that ask, one photo after another, until they are told to stop."""
+class ConcurrentClients:
+    """Clients that send one photo after another until they are stopped."""
 
     def __init__(self, stack: Stack, photo: bytes) -> None:
         self.answers: list[httpx.Response] = []
@@ -26,9 +26,9 @@ class Clients:
         self._photo = photo
         self._stopping = threading.Event()
         self._pool = ThreadPoolExecutor(CLIENTS)
-        self._futures = [self._pool.submit(self._ask_on) for _ in range(CLIENTS)]
+        self._futures = [self._pool.submit(self._send_photos) for _ in range(CLIENTS)]
 
-    def _ask_on(self) -> None:
+    def _send_photos(self) -> None:
         while not self._stopping.is_set():
             self.answers.append(self._stack.ask(self._photo, timeout_ms=120_000))
 
@@ -36,7 +36,7 @@ class Clients:
         return [answer.headers.get("X-Model", "") for answer in self.answers]
 
     def stop(self) -> None:
-        """Wait for the last answers; raises what a client has met."""
+        """Wait for the last answers; raises the exceptions of the clients."""
         self._stopping.set()
         for future in self._futures:
             future.result()
@@ -95,7 +95,7 @@ def test_a_new_model_takes_over_and_no_request_is_lost(
     stack: Stack, cat: bytes, new_model: Path, change: Callable[[Stack, Path], None]
 ) -> None:
     old = stack.ask(cat).headers["X-Model"]
-    clients = Clients(stack, cat)
+    clients = ConcurrentClients(stack, cat)
     try:
         change(stack, new_model)
         wait_until(
@@ -112,5 +112,5 @@ def test_a_new_model_takes_over_and_no_request_is_lost(
     assert (card["version"], new) == ("99.test", f"{MODEL}@{card['digest']}")
 
 
-def failed(clients: Clients) -> list[str]:
+def failed(clients: ConcurrentClients) -> list[str]:
     return [answer.text for answer in clients.answers if answer.status_code != httpx.codes.OK]

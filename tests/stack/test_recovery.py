@@ -1,4 +1,4 @@
-"""Processes are killed and containers restarted; the stack comes back and serves."""
+"""Processes are killed and containers restarted; the stack recovers and serves."""
 
 import threading
 import time
@@ -12,8 +12,8 @@ from tests.stack.compose import Stack, docker
 
 RESTART_S = 60.0
 CUT_S, CLIENTS = 6.0, 8
-# within the container, where a signal counts as a crash: `docker kill` would count as a stop,
-# which no restart policy undoes
+# inside the container, where a signal counts as a crash: `docker kill` counts as a stop, after
+# which no restart policy applies
 KILL = """
 import os, pathlib, signal
 for folder in pathlib.Path("/proc").glob("[0-9]*"):
@@ -34,7 +34,7 @@ def wait_for_restart(stack: Stack, service: str, before: int) -> None:
     stack.wait_until_ready()
 
 
-def test_a_worker_whose_torchserve_is_killed_is_restarted_and_a_photo_waits_for_it(
+def test_a_worker_is_restarted_after_its_torchserve_is_killed_and_a_photo_waits_for_it(
     stack: Stack, cat: bytes
 ) -> None:
     before = restarts(stack, "worker")
@@ -52,7 +52,7 @@ def test_a_gateway_that_ends_is_restarted(stack: Stack, cat: bytes) -> None:
     assert stack.ask(cat).status_code == httpx.codes.OK
 
 
-def test_a_worker_killed_by_hand_is_back_after_up(stack: Stack, cat: bytes) -> None:
+def test_a_worker_killed_by_docker_runs_again_after_up(stack: Stack, cat: bytes) -> None:
     stack.compose("kill", "worker")
     assert stack.inspect("worker")["State"]["Status"] == "exited"
     stack.up("worker")
@@ -66,44 +66,44 @@ def test_the_gateway_serves_again_after_a_restart(stack: Stack, cat: bytes) -> N
     assert stack.ask(cat).status_code == httpx.codes.OK
 
 
-def test_photos_outlast_a_cut_between_the_containers(stack: Stack, cat: bytes) -> None:
-    """The worker's network is unplugged under load: nothing is closed, packets just go nowhere."""
+def test_photos_are_answered_after_a_cut_between_the_containers(stack: Stack, cat: bytes) -> None:
+    """The worker's network is cut under load: packets are lost, no connection is closed."""
     mask = stack.ask(cat).content
-    healed = threading.Event()
+    reconnected = threading.Event()
 
-    def ask_until_healed() -> Counter[tuple[int, bool]]:
-        seen: Counter[tuple[int, bool]] = Counter()
-        while not healed.is_set():
+    def send_until_reconnected() -> Counter[tuple[int, bool]]:
+        outcomes: Counter[tuple[int, bool]] = Counter()
+        while not reconnected.is_set():
             answer = stack.ask(cat, timeout_ms=120_000)
-            seen[answer.status_code, answer.content == mask] += 1
-        return seen
+            outcomes[answer.status_code, answer.content == mask] += 1
+        return outcomes
 
     with ThreadPoolExecutor(CLIENTS) as threads:
-        clients = [threads.submit(ask_until_healed) for _ in range(CLIENTS)]
+        clients = [threads.submit(send_until_reconnected) for _ in range(CLIENTS)]
         try:
-            wait_until(lambda: waits(stack) > 0, RESTART_S)
-            unplug(stack, CUT_S)
+            wait_until(lambda: images_in_flight(stack) > 0, RESTART_S)
+            disconnect_worker(stack, CUT_S)
             stack.wait_until_ready()
             assert stack.ask(cat, timeout_ms=120_000).status_code == httpx.codes.OK
         finally:
-            healed.set()
+            reconnected.set()
     answers = sum((client.result() for client in clients), Counter())
     assert set(answers) == {(httpx.codes.OK, True)}, answers
 
 
-def waits(stack: Stack) -> float:
-    """How many images are in flight."""
+def images_in_flight(stack: Stack) -> float:
+    """The gateway's gauge of images in flight."""
     lines = stack.client.get(f"{stack.gateway}/metrics").text.splitlines()
     (line,) = (line for line in lines if line.startswith("fcnserve_images_in_flight "))
     return float(line.split()[-1])
 
 
-def unplug(stack: Stack, seconds: float) -> None:
-    """Take the worker off its network for a while, and put it back under its name."""
+def disconnect_worker(stack: Stack, seconds: float) -> None:
+    """Disconnect the worker from its network for a while, then reconnect it with its name."""
     network = f"{stack.project}_inside"
     container = stack.inspect("worker")["Id"]
     docker("network", "disconnect", network, container)
-    time.sleep(seconds)  # the fault itself takes that long
+    time.sleep(seconds)  # the duration of the fault
     docker("network", "connect", "--alias", "worker", network, container)
 
 

@@ -1,5 +1,5 @@
-"""Prometheus' own tool finds the configuration and the rules right, and each alert fires when it
-has to and not before.
+"""Prometheus' own tool accepts the configuration and the rules, and each alert fires when it has to
+and not before.
 """
 
 import re
@@ -37,14 +37,14 @@ def check(promtool: str, *arguments: str) -> str:
     return done.stdout
 
 
-def test_the_configuration_is_right_and_finds_the_rules(promtool: str) -> None:
-    said = check(promtool, "check", "config", "prometheus.yml")
-    assert "2 rule files found" in said
-    assert "FAILED" not in said
+def test_the_configuration_is_valid_and_finds_the_rules(promtool: str) -> None:
+    output = check(promtool, "check", "config", "prometheus.yml")
+    assert "2 rule files found" in output
+    assert "FAILED" not in output
 
 
 @pytest.mark.parametrize("name", ["alerts.yml", "recording.yml"])
-def test_a_file_of_rules_is_right(promtool: str, name: str) -> None:
+def test_a_file_of_rules_is_valid(promtool: str, name: str) -> None:
     assert "SUCCESS" in check(promtool, "check", "rules", f"rules/{name}")
 
 

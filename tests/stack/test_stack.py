@@ -1,4 +1,4 @@
-"""The stack as it runs: masks, figures, and containers that can do no more than they have to."""
+"""The running stack: masks, metrics, and containers without further rights."""
 
 import json
 from typing import Any
@@ -42,7 +42,7 @@ def test_the_gateway_counts_what_it_answers(stack: Stack, cat: bytes) -> None:
     assert answered() == before + 1
 
 
-def test_the_worker_tells_of_itself(stack: Stack) -> None:
+def test_the_worker_has_health_and_metrics(stack: Stack) -> None:
     assert "answers" in stack.run_python("worker", FETCH.format("healthz"))
     assert "fcnserve_worker_processes" in stack.run_python("worker", FETCH.format("metrics"))
 
@@ -54,8 +54,8 @@ def test_prometheus_scrapes_gateway_worker_torchserve_and_itself(stack: Stack) -
             target["labels"]["job"]: target["health"] for target in answer["data"]["activeTargets"]
         }
 
-    wanted = dict.fromkeys(("gateway", "worker", "torchserve", "prometheus"), "up")
-    wait_until(lambda: health() == wanted, SCRAPE_S, lambda: str(health()))
+    expected = dict.fromkeys(("gateway", "worker", "torchserve", "prometheus"), "up")
+    wait_until(lambda: health() == expected, SCRAPE_S, lambda: str(health()))
 
 
 def test_only_gateway_and_prometheus_publish_a_port_and_on_loopback(stack: Stack) -> None:
@@ -122,7 +122,7 @@ def test_the_cpu_image_of_the_worker_has_no_cuda(stack: Stack) -> None:
     assert [name for name in names if name.startswith(("nvidia-", "triton"))] == ["nvidia-ml-py"]
 
 
-def test_torchserve_is_out_of_reach_from_other_networks(stack: Stack) -> None:
+def test_torchserve_is_unreachable_from_other_networks(stack: Stack) -> None:
     networks = stack.inspect("worker")["NetworkSettings"]["Networks"]
     (inside,) = networks
     (network,) = json.loads(docker("network", "inspect", inside))

@@ -1,4 +1,7 @@
-"""Mixed traffic for a running service: photos of many sizes, every output, batches, mistakes."""
+"""Mixed traffic for a running service: photos of many sizes, every output, batches, errors.
+
+Used by `tests.stack.test_dashboards`.
+"""
 
 import io
 import itertools
@@ -19,20 +22,22 @@ OUTPUTS = ("mask", "labels", "overlay", "rle", "polygons", "summary", "confidenc
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """One request: what a client sends, and the status that it has to get, one of these."""
+class TrafficRequest:
+    """One request, and the statuses of which its answer has to have one."""
 
     statuses: tuple[int, ...]
     body: bytes
     query: dict[str, str] = field(default_factory=dict)
-    others: tuple[bytes, ...] = ()  # of a batch
+    further_photos: tuple[bytes, ...] = ()  # of a batch
 
     def send(self, client: httpx.Client) -> tuple[bool, int]:
-        """Tell whether the answer's status is one that it had to be, and which it is."""
-        if not self.others:
+        """Send it; returns whether the answer has an expected status, and the status."""
+        if not self.further_photos:
             answer = client.post("/v1/segment", content=self.body, params=self.query)
         else:
-            files = [("images", (f"{n}.jpg", p)) for n, p in enumerate((self.body, *self.others))]
+            files = [
+                ("images", (f"{n}.jpg", p)) for n, p in enumerate((self.body, *self.further_photos))
+            ]
             answer = client.post("/v1/segment/batch", files=files, params=self.query)
         if answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
             time.sleep(float(answer.headers["Retry-After"]))
@@ -40,7 +45,7 @@ class Ask:
 
 
 def photos() -> list[bytes]:
-    """The samples in several sizes, as JPEG."""
+    """Return the samples in several sizes, as JPEG."""
     return [resized(path.read_bytes(), side) for side in LONG_SIDES for path in (CAT, ASTRONAUT)]
 
 
@@ -52,39 +57,39 @@ def resized(photo: bytes, long_side: int) -> bytes:
     return out.getvalue()
 
 
-def course() -> list[Ask]:
-    """One round: each photo with some output, then a batch and one mistake of each kind."""
+def one_round() -> list[TrafficRequest]:
+    """Return each photo with some output, then a batch and one invalid request of each kind."""
     sizes = photos()
     outputs = itertools.cycle(OUTPUTS)
-    good = [Ask((200,), photo, {"output": next(outputs)}) for photo in sizes]
-    batch = Ask((200,), sizes[0], {"output": "summary"}, (sizes[3], b"no photo"))
+    good = [TrafficRequest((200,), photo, {"output": next(outputs)}) for photo in sizes]
+    batch = TrafficRequest((200,), sizes[0], {"output": "summary"}, (sizes[3], b"no photo"))
     bad = [
-        Ask((400,), sizes[-1][:200]),
-        Ask((422,), sizes[0], {"colour": "red"}),
-        Ask((504, 408), sizes[-1], {"timeout_ms": "10"}),
+        TrafficRequest((400,), sizes[-1][:200]),
+        TrafficRequest((422,), sizes[0], {"colour": "red"}),
+        TrafficRequest((504, 408), sizes[-1], {"timeout_ms": "10"}),
     ]
     return [*good, batch, *bad]
 
 
 def send(gateway: str, seconds: float, clients: int) -> Counter[tuple[bool, int]]:
-    """Have clients send rounds for that long; count answers by whether they had to be, and status.
+    """Send rounds with concurrent clients; counts answers by whether they are expected, and status.
 
-    A client that is turned away (429) waits as it is told to before its next request.
+    A client that gets a 429 waits for `Retry-After` before its next request.
     """
-    asks = course()
+    requests = one_round()
     turns = itertools.count()
     ends = time.monotonic() + seconds
     lock = threading.Lock()
 
-    def next_asks() -> Iterator[Ask]:
+    def next_requests() -> Iterator[TrafficRequest]:
         while time.monotonic() < ends:
             with lock:
                 turn = next(turns)
-            yield asks[turn % len(asks)]
+            yield requests[turn % len(requests)]
 
     def run(_client: int) -> Counter[tuple[bool, int]]:
         with httpx.Client(base_url=gateway, timeout=120, trust_env=False) as client:
-            return Counter(ask.send(client) for ask in next_asks())
+            return Counter(request.send(client) for request in next_requests())
 
     with ThreadPoolExecutor(clients) as pool:
         return sum(pool.map(run, range(clients)), Counter())

@@ -1,5 +1,6 @@
-"""Which metrics a PromQL expression reads, and which there are. For the tests of rules and
-dashboards.
+"""The metrics that a PromQL expression reads, and the metrics that exist.
+
+Used by the tests of rules and dashboards.
 """
 
 import os
@@ -19,8 +20,8 @@ from service.worker.process_metrics import WorkerCollector, WorkerProcesses
 
 RULES = Path(__file__).parents[2] / "deploy" / "prometheus" / "rules"
 SAMPLES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "gauge": ("",)}
-# what Prometheus, prometheus_client and TorchServe give; the latter's names are in its metrics.yaml
-FOREIGN = {
+# metrics of Prometheus, prometheus_client and TorchServe; the latter's are in its metrics.yaml
+EXTERNAL = {
     *("up", "ALERTS"),
     *("process_cpu_seconds_total", "process_resident_memory_bytes", "process_start_time_seconds"),
     *("ts_inference_requests_total", "ts_queue_latency_microseconds"),
@@ -35,12 +36,12 @@ METRIC = re.compile(r"(?<![\w.:])[a-zA-Z_:][\w:]*+(?!\s*\()")
 
 
 def metric_names(expr: str) -> set[str]:
-    """Name the metrics that an expression selects; functions are followed by a bracket."""
+    """Return the metrics that an expression selects; functions are followed by a bracket."""
     return set(METRIC.findall(NO_METRICS.sub(" ", expr)))
 
 
 def known_metrics() -> set[str]:
-    """Name every sample that gateway, worker and recording rules give, and the foreign ones."""
+    """Return every sample of gateway, worker and recording rules, and the external ones."""
     registry = CollectorRegistry()
     Metrics(registry)
     registry.register(
@@ -48,7 +49,7 @@ def known_metrics() -> set[str]:
     )
     own = {family.name + ending for family in registry.collect() for ending in SAMPLES[family.type]}
     recorded = {rule["record"] for rule in rules() if "record" in rule}
-    return own | recorded | {gauge.name for gauge in GPU_GAUGES} | FOREIGN
+    return own | recorded | {gauge.name for gauge in GPU_GAUGES} | EXTERNAL
 
 
 def rules() -> Iterator[dict[str, Any]]:
@@ -59,10 +60,10 @@ def rules() -> Iterator[dict[str, Any]]:
 
 
 def alerts() -> dict[str, dict[str, Any]]:
-    """Give each alert's rule by its name."""
+    """Return each alert's rule by its name."""
     return {rule["alert"]: rule for rule in rules() if "alert" in rule}
 
 
 def has_data(prometheus: Prometheus, expr: str, start: float, end: float) -> bool:
-    """Tell whether any series had a number at any time."""
+    """Whether any series had a number at any time."""
     return any(series.has_data for series in prometheus.over(expr, start, end, 5))

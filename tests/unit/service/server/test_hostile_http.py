@@ -7,7 +7,7 @@ import uvloop
 
 from service.server.connection import Connection
 from tests.support.fakes import CAT, Gateway, running
-from tests.support.http_abuse import CHUNKED, CORPUS, GET, H2C, POST, Abuse, fine, talk
+from tests.support.http_abuse import CHUNKED, CORPUS, GET, H2C, POST, Abuse, accepted, exchange
 from tests.unit.service.server.test_connections import connected, on_uvloop
 
 
@@ -18,9 +18,9 @@ def found() -> dict[str, tuple[tuple[int, ...], bool, bytes]]:
     async def send_all() -> dict[str, tuple[tuple[int, ...], bool, bytes]]:
         async with running(timeout_ms=60_000, max_timeout_ms=60_000) as gateway:
             await gateway.ready()
-            talks = {abuse.name: await talk(gateway.port, abuse) for abuse in CORPUS}
+            talks = {abuse.name: await exchange(gateway.port, abuse) for abuse in CORPUS}
             assert gateway.in_flight == 0
-            return {name: (one.statuses, one.closed, one.said) for name, one in talks.items()}
+            return {name: (one.statuses, one.closed, one.received) for name, one in talks.items()}
 
     return uvloop.run(send_all())
 
@@ -30,8 +30,8 @@ def test_odd_http_is_answered_once_and_at_once(
     found: dict[str, tuple[tuple[int, ...], bool, bytes]], abuse: Abuse
 ) -> None:
     statuses, closed, said = found[abuse.name]
-    assert statuses == abuse.statuses + (200,) * abuse.stays
-    assert closed is not abuse.stays
+    assert statuses == abuse.statuses + (200,) * abuse.keeps_open
+    assert closed is not abuse.keeps_open
     assert b"smuggled" not in said
 
 
@@ -47,7 +47,7 @@ async def test_a_photo_with_a_wish_for_http_2_gets_its_mask(at_once: bool) -> No
     packets = (head + CAT,) if at_once else (head, CAT)
     async with running() as gateway:
         await gateway.ready()
-        found = await talk(gateway.port, fine("photo", *packets, statuses=(200,)))
+        found = await exchange(gateway.port, accepted("photo", *packets, statuses=(200,)))
         assert found.statuses == (200, 200)
         assert [call.body for call in gateway.torchserve.photos] == [CAT]
 

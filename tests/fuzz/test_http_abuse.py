@@ -1,5 +1,5 @@
-"""HTTP abuse against a real gateway process: each ends soon, nothing is smuggled, memory is flat,
-and a good client beside it gets its masks.
+"""HTTP abuse against a real gateway process: each connection ends in time, no request is smuggled,
+memory is bounded, and another client gets its masks.
 """
 
 import asyncio
@@ -29,23 +29,23 @@ from tests.support.http_abuse import (
     SMUGGLED,
     STATUS,
     Abuse,
-    talk,
+    exchange,
 )
 
 START_S = 60.0
-# that a whole process may grow by, whatever is sent: what connections may hold, and some garbage
+# of the process: the limit of all connections' buffers, and some garbage
 MAX_GROWTH_BYTES = 80_000_000
-# for a good client's photo, beside it all, on a machine that does other things as well
-PATIENCE_S = 20.0
+# for another client's photo during the abuse, on a busy machine
+TIMEOUT_S = 20.0
 FLOOD_BYTES = 40_000_000
-POUR_S = 10.0
+FLOOD_S = 10.0
 STATUSES = {200, 400, 401, 404, 405, 408, 413, 415, 422, 429, 431, 501, 503}
 KEY = "a-key-of-the-tests"
 
 
 @dataclass
-class Attacked:
-    """A gateway process, and a good client that asks all the time."""
+class AttackedGateway:
+    """A gateway process, and another client that always sends photos."""
 
     port: int
     pid: int
@@ -55,8 +55,8 @@ class Attacked:
     answers: Counter[int] = field(default_factory=Counter)
     slowest_s: float = 0.0
 
-    async def ask(self) -> None:
-        """Send photos one after the other, and look at the gateway's memory."""
+    async def send_photos(self) -> None:
+        """Send photos one after the other, and read the gateway's memory."""
         while True:
             began = asyncio.get_running_loop().time()
             answer = await self.http.post("/v1/segment", content=CAT)
@@ -69,8 +69,8 @@ class Attacked:
 
 
 @asynccontextmanager
-async def attacked(folder: Path, *, has_keys: bool = False) -> AsyncIterator[Attacked]:
-    """Start a gateway with the fake behind it, and ask it while the block runs."""
+async def attacked(folder: Path, *, has_keys: bool = False) -> AsyncIterator[AttackedGateway]:
+    """Start a gateway with a fake TorchServe, and send it photos until the block is left."""
     port, torchserve = free_port(), FakeTorchServe()
     keys = folder / "keys"
     keys.write_text(f"{hashlib.sha256(KEY.encode()).hexdigest()} good\n")
@@ -86,18 +86,18 @@ async def attacked(folder: Path, *, has_keys: bool = False) -> AsyncIterator[Att
                 base_url=f"http://127.0.0.1:{port}",
                 headers={"X-API-Key": KEY},
                 verify=NO_TLS,
-                timeout=PATIENCE_S,
+                timeout=TIMEOUT_S,
             ) as http:
-                made = Attacked(port, command.process.pid, http)
+                gateway = AttackedGateway(port, command.process.pid, http)
                 await until(lambda: is_ready(http), START_S)
                 await asyncio.gather(*(http.post("/v1/segment", content=CAT) for _ in range(16)))
-                made.start_bytes = resident_bytes(made.pid)
-                asking = asyncio.create_task(made.ask())
-                yield made
-                assert not asking.done(), asking.exception()
-                asking.cancel()
+                gateway.start_bytes = resident_bytes(gateway.pid)
+                sending = asyncio.create_task(gateway.send_photos())
+                yield gateway
+                assert not sending.done(), sending.exception()
+                sending.cancel()
                 with suppress(asyncio.CancelledError):
-                    await asking
+                    await sending
                 assert "Traceback" not in command.output()
         finally:
             await asyncio.to_thread(command.end)
@@ -110,52 +110,52 @@ async def is_ready(http: httpx.AsyncClient) -> bool:
         return False
 
 
-def check(made: Attacked, figures: list[str], name: str) -> None:
+def check(gateway: AttackedGateway, figures: list[str], name: str) -> None:
     figures.append(
-        f"{name}: {made.answers.total()} good photos beside it, the slowest "
-        f"{made.slowest_s:.2f} s, memory {made.start_bytes / 1e6:.0f} to "
-        f"{made.most_bytes / 1e6:.0f} MB"
+        f"{name}: {gateway.answers.total()} photos of the other client, the slowest "
+        f"{gateway.slowest_s:.2f} s, memory {gateway.start_bytes / 1e6:.0f} to "
+        f"{gateway.most_bytes / 1e6:.0f} MB"
     )
-    assert set(made.answers) == {200}
-    assert made.growth_bytes() < MAX_GROWTH_BYTES
+    assert set(gateway.answers) == {200}
+    assert gateway.growth_bytes() < MAX_GROWTH_BYTES
 
 
-async def test_odd_http_is_answered_as_in_the_table(tmp_path: Path, figures: list[str]) -> None:
-    async with attacked(tmp_path) as made:
+async def test_abuse_is_answered_as_in_the_table(tmp_path: Path, figures: list[str]) -> None:
+    async with attacked(tmp_path) as gateway:
         for _ in range(3):
             for abuse in CORPUS:
-                found = await talk(made.port, abuse)
-                wanted = abuse.statuses + (200,) * abuse.stays
-                assert found.statuses == wanted, f"{abuse}: {found}"
-                assert found.closed is (not abuse.stays), f"{abuse}: {found}"
-                assert b"smuggled" not in found.said, f"{abuse}: {found}"
-        check(made, figures, "http corpus")
+                found = await exchange(gateway.port, abuse)
+                expected = abuse.statuses + (200,) * abuse.keeps_open
+                assert found.statuses == expected, f"{abuse}: {found}"
+                assert found.closed is (not abuse.keeps_open), f"{abuse}: {found}"
+                assert b"smuggled" not in found.received, f"{abuse}: {found}"
+        check(gateway, figures, "http corpus")
 
 
 def mutants(seed: int, number: int) -> Iterator[Abuse]:
     for index in range(number):
-        chance = random.Random(f"http {seed}/{index}")
-        abuse = chance.choice(CORPUS)
-        whole = bytearray(b"".join(abuse.packets)[:20_000])
-        for _ in range(chance.choice((1, 1, 2, 5))):
-            mutate(whole, chance)
-        yield replace(abuse, name=f"{index} of {abuse}", packets=cut(bytes(whole), chance))
+        rng = random.Random(f"http {seed}/{index}")
+        abuse = rng.choice(CORPUS)
+        data = bytearray(b"".join(abuse.packets)[:20_000])
+        for _ in range(rng.choice((1, 1, 2, 5))):
+            mutate(data, rng)
+        yield replace(abuse, name=f"{index} of {abuse}", packets=cut(bytes(data), rng))
 
 
-def mutate(data: bytearray, chance: random.Random) -> None:
-    """Change, take away, put in or repeat a few bytes."""
-    at, size = chance.randrange(len(data) + 1), chance.choice((1, 1, 2, 10, 100))
-    match chance.randrange(5):
+def mutate(data: bytearray, rng: random.Random) -> None:
+    """Change, delete, insert or repeat a few bytes."""
+    at, size = rng.randrange(len(data) + 1), rng.choice((1, 1, 2, 10, 100))
+    match rng.randrange(5):
         case 0:
-            data[at : at + 1] = chance.randbytes(1)
+            data[at : at + 1] = rng.randbytes(1)
         case 1:
             del data[at : at + size]
         case 2:
-            data[at:at] = chance.choice(TOKENS)
+            data[at:at] = rng.choice(TOKENS)
         case 3:
             data[at:at] = data[at : at + size]
         case 4:
-            data[at:at] = chance.choice(CORPUS).packets[0][:2_000]
+            data[at:at] = rng.choice(CORPUS).packets[0][:2_000]
 
 
 TOKENS = (
@@ -165,22 +165,22 @@ TOKENS = (
 )
 
 
-def cut(data: bytes, chance: random.Random) -> tuple[bytes, ...]:
-    """One packet, or a few."""
-    places = sorted(chance.randrange(len(data) + 1) for _ in range(chance.choice((0, 0, 1, 3))))
-    return tuple(data[a:b] for a, b in zip([0, *places], [*places, len(data)], strict=True))
+def cut(data: bytes, rng: random.Random) -> tuple[bytes, ...]:
+    """Split data into one or a few packets."""
+    cuts = sorted(rng.randrange(len(data) + 1) for _ in range(rng.choice((0, 0, 1, 3))))
+    return tuple(data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True))
 
 
-async def test_mutated_http_gets_an_answer_or_an_end(
+async def test_mutated_http_gets_an_answer_or_a_closed_connection(
     tmp_path: Path, figures: list[str], seed: int, abuses: int
 ) -> None:
     found: Counter[int] = Counter()
-    async with attacked(tmp_path) as made:
+    async with attacked(tmp_path) as gateway:
         scripts = mutants(seed, abuses)
 
         async def send_some() -> None:
             for script in scripts:
-                said = await send_and_end(made.port, script)
+                said = await send_and_end(gateway.port, script)
                 statuses = [int(status) for status in STATUS.findall(said)]
                 assert set(statuses) <= STATUSES | {100}, f"{script}: {script.packets!r}: {said!r}"
                 found.update(statuses)
@@ -188,20 +188,20 @@ async def test_mutated_http_gets_an_answer_or_an_end(
         async with asyncio.TaskGroup() as group:
             for _ in range(16):
                 group.create_task(send_some())
-        check(made, figures, f"mutated http, {dict(found)}")
+        check(gateway, figures, f"mutated http, {dict(found)}")
 
 
 async def send_and_end(port: int, abuse: Abuse) -> bytes:
-    """Send it, and that nothing more comes; what is read until the server closes."""
+    """Send packets, then the end of the stream; returns what the server sends until it closes."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             for packet in abuse.packets:
                 writer.write(packet)
                 await asyncio.sleep(0.005)
             said = b""
             with suppress(TimeoutError):
-                async with asyncio.timeout(0.05):  # else it waits for more
+                async with asyncio.timeout(0.05):  # or it waits for more
                     while more := await reader.read(1 << 16):
                         said += more
             writer.write_eof()
@@ -216,7 +216,7 @@ async def send_and_end(port: int, abuse: Abuse) -> bytes:
 
 @dataclass(frozen=True)
 class Flood:
-    """What each of many connections sends for as long as it may."""
+    """What each of many connections sends until the gateway closes it."""
 
     name: str
     begin: bytes
@@ -257,19 +257,19 @@ FLOODS = [
 
 
 @pytest.mark.parametrize("flood", FLOODS, ids=str)
-async def test_a_flood_costs_the_good_client_nothing_but_time(
+async def test_a_flood_delays_another_client_and_no_more(
     tmp_path: Path, figures: list[str], flood: Flood
 ) -> None:
-    async with attacked(tmp_path, has_keys=True) as made:
-        sockets = [connect(made.port) for _ in range(flood.connections)]
+    async with attacked(tmp_path, has_keys=True) as gateway:
+        sockets = [connect(gateway.port) for _ in range(flood.connections)]
         try:
-            await pour(sockets, flood)
-            done = made.answers.total()
-            await until(lambda: made.answers.total() >= done + 5, within_s=PATIENCE_S)
+            await send_flood(sockets, flood)
+            done = gateway.answers.total()
+            await until(lambda: gateway.answers.total() >= done + 5, within_s=TIMEOUT_S)
         finally:
             for client in sockets:
                 client.close()
-        check(made, figures, f"flood of {flood}")
+        check(gateway, figures, f"flood of {flood}")
 
 
 def connect(port: int) -> socket.socket:
@@ -278,11 +278,11 @@ def connect(port: int) -> socket.socket:
     return client
 
 
-async def pour(sockets: Sequence[socket.socket], flood: Flood) -> None:
-    """Send by turns what each socket takes; read nothing."""
+async def send_flood(sockets: Sequence[socket.socket], flood: Flood) -> None:
+    """Send what each socket accepts, in turns; read nothing."""
     piece = flood.more * (100_000 // len(flood.more)) if flood.more else b""
     left = dict.fromkeys(sockets, flood.begin + piece)
-    sent, deadline = 0, asyncio.get_running_loop().time() + POUR_S
+    sent, deadline = 0, asyncio.get_running_loop().time() + FLOOD_S
     while left and sent < FLOOD_BYTES and asyncio.get_running_loop().time() < deadline:
         for client, data in list(left.items()):
             try:

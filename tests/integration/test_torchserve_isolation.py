@@ -1,4 +1,6 @@
-"""TorchServe gets no fixes any more: nobody but this machine reaches it, and it takes no models."""
+"""TorchServe, which gets no fixes any more, is reachable from this machine alone, and accepts no
+models.
+"""
 
 import ipaddress
 import re
@@ -24,7 +26,7 @@ def management_url(java: psutil.Process) -> str:
     return str(url)
 
 
-def test_everything_that_it_listens_on_is_loopback(java: psutil.Process) -> None:
+def test_torchserve_listens_on_loopback_alone(java: psutil.Process) -> None:
     listening = [each.laddr for each in java.net_connections("inet") if each.status == "LISTEN"]
     assert len(listening) == 5  # inference, management, metrics, and two of gRPC
     for address in listening:
@@ -33,7 +35,7 @@ def test_everything_that_it_listens_on_is_loopback(java: psutil.Process) -> None
         assert (mapped or found).is_loopback, address
 
 
-def test_no_model_is_registered_or_taken_away(
+def test_no_model_can_be_registered_or_removed(
     management_url: str, server: Server, cat: bytes, cat_mask: bytes
 ) -> None:
     with httpx.Client(base_url=management_url, trust_env=False) as management:
