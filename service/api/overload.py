@@ -1,17 +1,18 @@
-"""In front of the routes: while the house is full, who brings photos is told so at once.
+"""Middleware in front of the routes: while the gateway is at capacity, requests for masks get 429.
 
-The routes would say the same, but only after FastAPI has found them and checked the options: twice
-the work for each refusal, which in an overload the masks lack. API keys are not asked for either.
+The routes would answer the same, but only after FastAPI has matched them and checked the options:
+twice the CPU time for each refusal, which in an overload the masks lack. API keys are not checked
+either. Inside `service.api.telemetry`, which answers with the BusyError that is raised here.
 """
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.api.telemetry import IMAGE_ROUTES
+from service.api.exchange import IMAGE_ROUTES
 from service.pipeline.admission import Admission
 
 
 class OverloadMiddleware:
-    """ASGI middleware, inside Telemetry, which answers with the BusyError that is raised here."""
+    """ASGI middleware that checks the capacity before routing."""
 
     def __init__(self, app: ASGIApp, admission: Admission) -> None:
         self.app = app

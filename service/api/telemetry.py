@@ -1,38 +1,31 @@
-"""Around every request: its id, its clock, one log line, its metrics, and an answer come what
-may.
+"""Middleware around every request: an answer for every exception, then one log line and metrics.
+
+Called by the ASGI server through `service.app`; the application is inside.
 """
 
 import asyncio
-import time
 
 import structlog
-from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from handlers.shared.errors import ProblemError
-from service.context import context_of
-from service.errors import DrainingError, InternalError
+from service.api.exchange import CLIENT_CLOSED_REQUEST, Exchange
+from service.api.problem_handlers import problem_of
+from service.errors import InternalError
 from service.metrics.gateway import Metrics
-from service.metrics.requests import CLIENT_GONE as CLIENT_GONE_REASON
-from service.problem_response import problem_response
+from service.metrics.requests import CLIENT_GONE
 
-# what nginx calls it when a client leaves before its answer
-CLIENT_GONE = 499
-# what uvicorn cancels, at the end of shutdown_grace_s
-TOO_LATE = "this gateway had to stop before it had an answer; send it again"
 QUIET_ROUTES = ("/livez", "/readyz", "/metrics")
-IMAGE_ROUTES = ("/v1/segment", "/v1/segment/batch")
 
 logger = structlog.get_logger("fcnserve.access")
 
 
 class Telemetry:
-    """ASGI middleware around every request."""
+    """ASGI middleware that answers what no route could, and observes each answer."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self.app = app
-        self.metrics = metrics
+        self.observer = AnswerObserver(metrics)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -40,98 +33,59 @@ class Telemetry:
             return
         exchange = Exchange(scope, send)
         try:
-            if refusal := exchange.context.refusal:
-                await exchange.refuse(refusal, receive)
-            else:
-                await self.app(scope, receive, exchange.send)
+            if exchange.context.refusal is not None:
+                raise exchange.context.refusal
+            await self.app(scope, receive, exchange.send)
         except ClientDisconnect:
-            pass  # nobody is left to be answered
-        except ProblemError as problem:  # of the door's; those of routes are answered by FastAPI
-            await exchange.refuse(problem, receive)
-        except asyncio.CancelledError:
-            await exchange.refuse(DrainingError(TOO_LATE), receive)
-        except Exception as error:
-            logger.exception(
-                "request failed", request_id=exchange.context.request_id, exc_info=error
-            )
-            await exchange.fail(receive)
+            pass  # there is no connection for an answer
+        except (Exception, asyncio.CancelledError) as error:
+            problem = problem_of(error, scope)
+            if isinstance(problem, InternalError):
+                request_id = exchange.context.request_id
+                logger.exception("request failed", request_id=request_id, exc_info=error)
+            await exchange.send_problem(problem, receive)
         finally:
-            exchange.log()
-            exchange.count(self.metrics)
+            self.observer.observe(exchange)
 
 
-class Exchange:
-    """One request and its answer, as they pass through the middleware."""
+class AnswerObserver:
+    """Observes each answer once it has ended: the access log and the request metrics."""
 
-    def __init__(self, scope: Scope, send: Send) -> None:
-        self._scope = scope
-        self._send = send
-        self._started = time.perf_counter()
-        self.context = context_of(scope)
-        self.status = CLIENT_GONE
-        self.model = ""
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
 
-    async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-            headers = MutableHeaders(scope=message)
-            headers["X-Request-ID"] = self.context.request_id
-            self.model = headers.get("X-Model", "")
-            if timing := self.context.stages.server_timing():
-                headers["Server-Timing"] = timing
-        await self._send(message)
+    def observe(self, exchange: Exchange) -> None:
+        seconds = exchange.seconds
+        self._log(exchange, seconds)
+        self._count(exchange, seconds)
 
-    async def fail(self, receive: Receive) -> None:
-        """Answer for a request on which the gateway itself failed."""
-        error = InternalError("the gateway failed on this request; its log has the reason")
-        await self.refuse(error, receive)
-
-    async def refuse(self, problem: ProblemError, receive: Receive) -> None:
-        """Answer for a request that no route could, if nothing has been sent yet."""
-        self.context.problem_code = problem.code
-        if self.status == CLIENT_GONE:
-            await problem_response(problem)(self._scope, receive, self.send)
-
-    def log(self) -> None:
-        if self.route in QUIET_ROUTES:
+    def _log(self, exchange: Exchange, seconds: float) -> None:
+        if exchange.route in QUIET_ROUTES:
             return
+        context = exchange.context
+        optional = {
+            "code": context.problem_code,
+            "key": context.key_name,
+            "model": exchange.model,
+        }
         logger.info(
             "request",
-            method=self._scope["method"],
-            route=self.route,
-            status=self.status,
-            ms=round(self.seconds * 1000, 1),
-            request_id=self.context.request_id,
-            **{name: value for name, value in self._seldom.items() if value},
-            **{verb: round(ms, 1) for verb, ms in self.context.stages.ms.items()},
+            method=exchange.method,
+            route=exchange.route,
+            status=exchange.status,
+            ms=round(seconds * 1000, 1),
+            request_id=context.request_id,
+            **{name: value for name, value in optional.items() if value},
+            **{verb: round(ms, 1) for verb, ms in context.stages.ms.items()},
         )
 
-    def count(self, metrics: Metrics) -> None:
-        """Count the request, and the images that it leaves without a result; those of a batch that
-        was answered are counted one by one where they end.
+    def _count(self, exchange: Exchange, seconds: float) -> None:
+        """Count the request, and its images where they get no result; `service.pipeline.batch`
+        counts those of an answered batch one by one.
         """
-        metrics.requests.observe(self.route, self.status, self.code, self.seconds)
-        reason = self.code or (CLIENT_GONE_REASON if self.status == CLIENT_GONE else "")
-        if reason and self.route in IMAGE_ROUTES and self._scope["method"] == "POST":
-            metrics.requests.reject(reason, self.context.image_count)
-
-    @property
-    def _seldom(self) -> dict[str, str]:
-        """What only some log lines have."""
-        return {"code": self.code, "key": self.context.key_name, "model": self.model}
-
-    @property
-    def route(self) -> str:
-        """The route's pattern; paths that match none share one name, or labels would not end."""
-        if self._scope["path"] in IMAGE_ROUTES:  # the door asks before there is a route
-            return str(self._scope["path"])
-        route = self._scope.get("route")
-        return getattr(route, "path", "unmatched")
-
-    @property
-    def code(self) -> str:
-        return self.context.problem_code
-
-    @property
-    def seconds(self) -> float:
-        return time.perf_counter() - self._started
+        code = exchange.context.problem_code
+        self._metrics.requests.observe(exchange.route, exchange.status, code, seconds)
+        client_gone = CLIENT_GONE if exchange.status == CLIENT_CLOSED_REQUEST else ""
+        reason = code or client_gone
+        if reason and exchange.has_images:
+            self._metrics.requests.reject(reason, exchange.context.image_count)

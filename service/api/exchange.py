@@ -1,0 +1,66 @@
+"""One request and its answer, as they pass the middleware: status, model and duration come out.
+
+Made by `service.api.telemetry`, which also sends problems through it.
+"""
+
+import time
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import Message, Receive, Scope, Send
+
+from handlers.shared.errors import ProblemError
+from service.context import context_of
+from service.problem_response import problem_response
+
+# status for the log and the metrics of a request whose client disconnected, as nginx has it
+CLIENT_CLOSED_REQUEST = 499
+IMAGE_ROUTES = ("/v1/segment", "/v1/segment/batch")
+
+
+class Exchange:
+    """One request and its answer."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self._scope = scope
+        self._send = send
+        self._started_s = time.perf_counter()
+        self.context = context_of(scope)
+        self.status = CLIENT_CLOSED_REQUEST  # until an answer begins
+        self.model = ""  # name@digest
+
+    async def send(self, message: Message) -> None:
+        """Pass on a part of the answer; its head gets the headers that every answer has."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers["X-Request-ID"] = self.context.request_id
+            self.model = headers.get("X-Model", "")
+            if timing := self.context.stages.server_timing():
+                headers["Server-Timing"] = timing
+        await self._send(message)
+
+    async def send_problem(self, problem: ProblemError, receive: Receive) -> None:
+        """Answer with a problem, unless an answer has begun."""
+        self.context.problem_code = problem.code
+        if self.status == CLIENT_CLOSED_REQUEST:
+            await problem_response(problem)(self._scope, receive, self.send)
+
+    @property
+    def method(self) -> str:
+        return str(self._scope["method"])
+
+    @property
+    def route(self) -> str:
+        """The route's pattern. Paths that match none share one name: labels must not grow."""
+        if self._scope["path"] in IMAGE_ROUTES:  # known before the router has run
+            return str(self._scope["path"])
+        return getattr(self._scope.get("route"), "path", "unmatched")
+
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self._started_s
+
+    @property
+    def has_images(self) -> bool:
+        """Whether the request is one for masks."""
+        return self.method == "POST" and self.route in IMAGE_ROUTES
