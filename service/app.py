@@ -116,15 +116,6 @@ def admission_of(settings: Settings, metrics: Metrics) -> Admission:
     return Admission(share, metrics.queue, settings.models)
 
 
-def reading_of(settings: Settings, metrics: Metrics) -> BodyBudget:
-    """Give this process its part of the bytes that may be arriving, with room for two bodies."""
-    part_bytes = max(
-        settings.max_reading_bytes // settings.gateway_processes, 2 * settings.max_body_bytes
-    )
-    max_bytes = min(settings.max_reading_bytes, part_bytes)
-    return BodyBudget(max_bytes, settings.min_body_bytes_per_s, metrics.queue)
-
-
 def rendering_threads() -> ThreadPoolExecutor:
     """Make the threads that render large photos: they take half of the processors from the workers
     at most, and each takes memory for several times a photo's pixels.
@@ -159,7 +150,7 @@ async def lifespan(
         settings,
         models,
         OptionsReader(models, retry),
-        ReadStep(admission, reading_of(settings, metrics), decompressor),
+        ReadStep(admission, BodyBudget.of(settings, metrics.queue), decompressor),
         AdmitStep(settings, metrics.images),
         DispatchStep(attempts, models, dispatchers, retry, settings.gateway_processes),
         RenderStep(renderers, metrics.images),

@@ -47,7 +47,7 @@ class RateLimiter:
             wait_s = full_with_one_less_at - now - self._fill_s
             if wait_s > ROUNDING_S:
                 raise RateLimitedError(
-                    f"this key may send {self._per_s:g} images a second; come back after "
+                    f"this key may send {self._per_s:g} images a second; try again after "
                     "Retry-After, or have FCNSERVE_KEY_RATE_PER_S raised",
                     max(1, math.ceil(wait_s - ROUNDING_S)),
                 )

@@ -1,1 +1,1 @@
-"""A request body in, the bytes of its images out: limits, content encodings, JSON, multipart."""
+"""A request's body in, the bytes of its images out: limits, content encodings, JSON, multipart."""

@@ -1,8 +1,9 @@
-"""A form's boundary, and its body from the first boundary on. Called by `service.body.multipart`.
+"""A form's boundary, and its body in the form that python-multipart's parser accepts. Called by
+`service.body.multipart`.
 
-Senders differ in what surrounds a form: text before it, LF for CRLF, blanks behind a boundary, a
-`Content-Type` that was set by hand and does not name the boundary. What has one reading is brought
-into the usual form.
+Clients differ in what surrounds a form: text before it, LF for CRLF, spaces after a boundary, a
+`Content-Type` that was set by hand and does not name the boundary. What has one meaning is
+normalised here, because the parser refuses it.
 """
 
 import re
@@ -16,9 +17,9 @@ ADVICE = (
     'let your HTTP client write Content-Type and body of a form together, with a file in "image" '
     "(curl: -F image=@photo.jpg)"
 )
-# what a boundary may consist of (RFC 2046, section 5.1.1), where the body alone names it
+# a boundary's characters (RFC 2046, section 5.1.1), where only the body names it
 FIRST_LINE = re.compile(rb"--([0-9A-Za-z'()+_,./:=?-]{1,70})[ \t]*\r?\n")
-# a text before the first boundary that is longer is no preamble
+# of text before the first boundary
 MAX_PREAMBLE_BYTES = 16_384
 # of a form whose lines end in LF
 MAX_PARTS = 100
@@ -41,29 +42,28 @@ def boundary_of(headers: Headers, body: bytes) -> bytes:
     )
 
 
-def with_usual_start(body: bytes, boundary: bytes) -> bytes:
-    """Leave out what is before the first boundary, and blanks behind it (those behind others are
-    the parser's to pass over), and have lines end in CRLF; raises BadMultipartError where the
-    boundary is not there.
+def normalised(body: bytes, boundary: bytes) -> bytes:
+    """Remove what precedes the first boundary, and spaces after it (the parser ignores those after
+    others), and end lines in CRLF; raises BadMultipartError where the boundary is missing.
     """
     line = re.compile(rb"(?:\A|\n)--" + re.escape(boundary) + rb"([ \t]*)(\r?\n|--)")
-    found = line.search(body, 0, MAX_PREAMBLE_BYTES + len(boundary))
-    if not found:
+    match = line.search(body, 0, MAX_PREAMBLE_BYTES + len(boundary))
+    if not match:
         if body:
             raise BadMultipartError(
                 f"the boundary that Content-Type names, {boundary[:80]!a}, is not in the body; "
                 f"{ADVICE}"
             )
         return body
-    start = body.index(b"--", found.start())
+    start = body.index(b"--", match.start())
     form = body[start:] if start else body
-    if found[1]:
-        form = b"--" + boundary + body[found.start(2) :]
-    return with_crlf(form, boundary) if found[2] == b"\n" else form
+    if match[1]:
+        form = b"--" + boundary + body[match.start(2) :]
+    return with_crlf(form, boundary) if match[2] == b"\n" else form
 
 
 def with_crlf(form: bytes, boundary: bytes) -> bytes:
-    """Rewrite boundaries and headers that end in LF; files stay as they are."""
+    """Rewrite boundaries and headers that end in LF; the content of parts stays as it is."""
     _, *parts = (b"\n" + form).split(b"\n--" + boundary, MAX_PARTS)
     rewritten = [b""]
     for part in parts:

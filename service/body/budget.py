@@ -1,10 +1,15 @@
-"""Bodies that are arriving: what they may hold together, how slowly one may come, and which one is
-given up when there is no room for all.
+"""Bodies that are arriving: how many bytes they may hold together, how slowly one may arrive, and
+which one is rejected when there is no room for all.
 
-Bytes count as they arrive, never as they are announced. A permit (`service.pipeline.admission`) is
-taken when a body is complete: a request that has not arrived costs no other one its place. Where
-bodies hold as many bytes as they may, the slowest of those that hold much gives its bytes back, so
-that one that comes without delay always finds room. Called by `service.body.read`.
+Bytes count as they arrive, not as they are declared. A permit (`service.pipeline.admission`) is
+taken when a body is complete, so that a request that has not arrived takes none from others. Where
+bodies hold as many bytes as they may, the slowest of those that hold much is rejected, so that a
+body that arrives without delay always finds room. Used by `service.pipeline` and
+`service.body.read`.
+
+Our own: no ASGI server or middleware that we know of limits the bytes of all arriving bodies
+together. Servers and proxies limit one body's size, and nginx's `client_body_timeout` the pause
+between two reads, which a body of one byte a minute keeps.
 """
 
 import asyncio
@@ -16,74 +21,85 @@ from handlers.shared.errors import ProblemError
 from service.deadline import Deadline
 from service.errors import BusyError, ReadTimeoutError
 from service.metrics.queue import QueueMetrics
+from service.settings import Settings
 
-# before the least rate holds: a connection's start is slow
+# before the least rate applies: a connection starts slowly
 GRACE_S = 5.0
-# over which the present rate of a body is looked at
+# time constant of the average that is a body's present rate
 RATE_WINDOW_S = 1.0
 MIN_AGE_S = 0.001
 
 
 class BodyBudget:
-    """All bodies that are arriving at one process."""
+    """The bytes of all bodies that are arriving at one process."""
 
     def __init__(self, max_bytes: int, min_bytes_per_s: int, metrics: QueueMetrics) -> None:
         self.max_bytes = max_bytes
-        self._metrics = metrics
-        self._arrivals: set[ArrivingBody] = set()
-        self._held_bytes = 0
         self.min_bytes_per_s = min_bytes_per_s
+        self._metrics = metrics
+        self._bodies: set[ArrivingBody] = set()
+        self._held_bytes = 0
+
+    @classmethod
+    def of(cls, settings: Settings, metrics: QueueMetrics) -> "BodyBudget":
+        """Make one process's part of the budget, with room for two bodies at least."""
+        part_bytes = max(
+            settings.max_reading_bytes // settings.gateway_processes, 2 * settings.max_body_bytes
+        )
+        max_bytes = min(settings.max_reading_bytes, part_bytes)
+        return cls(max_bytes, settings.min_body_bytes_per_s, metrics)
 
     @asynccontextmanager
     async def arriving(self, deadline: Deadline) -> AsyncIterator["ArrivingBody"]:
-        """Hold what arrives inside; raises ReadTimeoutError where that takes too long, BusyError
-        where others need the room.
+        """Count a body that arrives inside the block.
+
+        Raises ReadTimeoutError where it arrives too slowly, BusyError where others need its room.
         """
-        arrival = ArrivingBody(self, deadline)
-        self._arrivals.add(arrival)
+        body = ArrivingBody(self, deadline)
+        self._bodies.add(body)
         self._count(0)
         try:
-            async with asyncio.timeout_at(arrival.due) as arrival.timeout:
-                yield arrival
+            async with asyncio.timeout_at(body.due_s) as body.timeout:
+                yield body
         except TimeoutError as error:
-            raise arrival.problem() from error
+            raise body.problem() from error
         finally:
-            self._arrivals.discard(arrival)
-            self._count(-arrival.body_bytes)
+            self._bodies.discard(body)
+            self._count(-body.held_bytes)
 
-    def take(self, arrival: "ArrivingBody", more_bytes: int) -> None:
+    def take(self, body: "ArrivingBody", more_bytes: int) -> None:
         """Count bytes that have arrived; a body always finds room where no other holds any."""
         self._count(more_bytes)
-        arrival.body_bytes += more_bytes
-        while self.max_bytes < self._held_bytes > arrival.body_bytes:
-            slowest = min([arrival, *self._holders()], key=ArrivingBody.present_rate)
-            if slowest is arrival:
+        body.held_bytes += more_bytes
+        while self.max_bytes < self._held_bytes > body.held_bytes:
+            slowest = min([body, *self._large_bodies()], key=ArrivingBody.present_rate)
+            if slowest is body:
                 raise self._no_room()
-            self._arrivals.discard(slowest)
-            slowest.give_up(self._no_room())
+            self._bodies.discard(slowest)
+            slowest.reject(self._no_room())
 
-    def _holders(self) -> list["ArrivingBody"]:
-        """Find the bodies that hold half of the mean or more. To give up others frees next to
-        nothing, however slow they are; these hold half of all bytes at least.
+    def _large_bodies(self) -> list["ArrivingBody"]:
+        """Find the bodies that hold half of the mean or more: together at least half of all bytes.
+        To reject smaller ones would free next to nothing, however slow they are.
         """
-        least_bytes = self._held_bytes / (2 * len(self._arrivals))
-        return [arrival for arrival in self._arrivals if arrival.body_bytes >= least_bytes]
+        least_bytes = self._held_bytes / (2 * len(self._bodies))
+        return [body for body in self._bodies if body.held_bytes >= least_bytes]
 
-    def release(self, arrival: "ArrivingBody") -> None:
-        self._count(-arrival.body_bytes)
-        arrival.body_bytes = 0
+    def release(self, body: "ArrivingBody") -> None:
+        self._count(-body.held_bytes)
+        body.held_bytes = 0
 
     def _no_room(self) -> BusyError:
         return BusyError(
             f"bodies that are arriving hold {self._held_bytes} bytes; the limit is "
-            f"{self.max_bytes}, and this one came slowest; send it without a pause, come back "
+            f"{self.max_bytes}, and this one came slowest; send it without a pause, try again "
             "after Retry-After, or raise FCNSERVE_MAX_READING_BYTES",
             retry_after_s=1,
         )
 
-    def _count(self, body_bytes: int) -> None:
-        self._held_bytes += body_bytes
-        self._metrics.show_reading(len(self._arrivals), self._held_bytes)
+    def _count(self, more_bytes: int) -> None:
+        self._held_bytes += more_bytes
+        self._metrics.show_reading(len(self._bodies), self._held_bytes)
 
 
 class ArrivingBody:
@@ -91,60 +107,60 @@ class ArrivingBody:
 
     timeout: asyncio.Timeout
 
-    def __init__(self, reading: BodyBudget, deadline: Deadline) -> None:
-        self._reading = reading
+    def __init__(self, budget: BodyBudget, deadline: Deadline) -> None:
+        self._budget = budget
         self._deadline = deadline
-        self._began = self._last = asyncio.get_running_loop().time()
+        self._began_s = self._last_s = asyncio.get_running_loop().time()
         self._recent_bytes = 0.0
         self._arrived_bytes = 0
-        self._given_up: ProblemError | None = None
-        self.body_bytes = 0  # held
+        self._rejection: ProblemError | None = None
+        self.held_bytes = 0
 
     @property
-    def due(self) -> float:
-        """When more has to have come."""
-        paid_s = self._arrived_bytes / self._reading.min_bytes_per_s
-        return min(self._deadline.at_s, self._began + GRACE_S + paid_s)
+    def due_s(self) -> float:
+        """The loop time by which more bytes have to arrive."""
+        earned_s = self._arrived_bytes / self._budget.min_bytes_per_s
+        return min(self._deadline.at_s, self._began_s + GRACE_S + earned_s)
 
     def take(self, more_bytes: int) -> None:
-        """Take account of bytes that have arrived; raises BusyError."""
-        if self._given_up is not None:
-            raise self._given_up
-        now = asyncio.get_running_loop().time()
-        self._recent_bytes = self._recent(now) + more_bytes
-        self._last = now
+        """Count bytes that have arrived; raises BusyError."""
+        if self._rejection is not None:
+            raise self._rejection
+        now_s = asyncio.get_running_loop().time()
+        self._recent_bytes = self._decayed(now_s) + more_bytes
+        self._last_s = now_s
         self._arrived_bytes += more_bytes
-        self._reading.take(self, more_bytes)
+        self._budget.take(self, more_bytes)
         if not self.timeout.expired():
-            self.timeout.reschedule(self.due)
+            self.timeout.reschedule(self.due_s)
 
     def present_rate(self) -> float:
-        """How fast it comes now, in bytes of RATE_WINDOW_S: what is past counts less and less, and
-        what has only begun is not slow for that.
+        """The bytes of the last RATE_WINDOW_S: an exponential average, corrected for a body that
+        has just begun.
         """
-        now = asyncio.get_running_loop().time()
-        age_s = max(MIN_AGE_S, now - self._began)
-        return self._recent(now) / (1 - math.exp(-age_s / RATE_WINDOW_S))
+        now_s = asyncio.get_running_loop().time()
+        age_s = max(MIN_AGE_S, now_s - self._began_s)
+        return self._decayed(now_s) / (1 - math.exp(-age_s / RATE_WINDOW_S))
 
-    def give_up(self, problem: ProblemError) -> None:
-        """End it with a problem, now that its room is needed."""
-        self._given_up = problem
-        self._reading.release(self)
+    def reject(self, problem: ProblemError) -> None:
+        """End it with a problem, and release its bytes."""
+        self._rejection = problem
+        self._budget.release(self)
         if not self.timeout.expired():
             self.timeout.reschedule(-math.inf)
 
     def problem(self) -> ProblemError:
-        """Say why it was ended before it was complete."""
-        if self._given_up is not None:
-            return self._given_up
-        now = asyncio.get_running_loop().time()
-        if now >= self._deadline.at_s:
+        """Return why it ended before it was complete."""
+        if self._rejection is not None:
+            return self._rejection
+        now_s = asyncio.get_running_loop().time()
+        if now_s >= self._deadline.at_s:
             return ReadTimeoutError(f"no whole body {self._deadline.within}")
         return ReadTimeoutError(
-            f"{self._arrived_bytes} bytes of the body came in {now - self._began:.1f} s; the least "
-            f"is {self._reading.min_bytes_per_s} a second after {GRACE_S:g} s; send it faster, or "
-            "lower FCNSERVE_MIN_BODY_BYTES_PER_S"
+            f"{self._arrived_bytes} bytes of the body came in {now_s - self._began_s:.1f} s; the "
+            f"least is {self._budget.min_bytes_per_s} a second after {GRACE_S:g} s; send it "
+            "faster, or lower FCNSERVE_MIN_BODY_BYTES_PER_S"
         )
 
-    def _recent(self, now: float) -> float:
-        return self._recent_bytes * math.exp((self._last - now) / RATE_WINDOW_S)
+    def _decayed(self, now_s: float) -> float:
+        return self._recent_bytes * math.exp((self._last_s - now_s) / RATE_WINDOW_S)

@@ -1,8 +1,11 @@
-"""`Content-Encoding` of a request's body: packed bytes in, the bytes that were packed out.
+"""`Content-Encoding` of a request's body: compressed bytes in, decompressed bytes out.
 
-A small body may become a very large one (a decompression bomb). So a body is unpacked in pieces:
-room for each is asked for before it is made, all together are bounded, and whoever waits is served
-between two of them. Called by `service.pipeline.read`.
+A small body may decompress to a very large one (a decompression bomb). So bodies are decompressed
+in pieces: memory for each piece is counted before it is made, all together are limited, and other
+bodies get their turn between two pieces. Called by `service.pipeline`.
+
+Our own, because the standard library's `zlib` does the work, and neither Starlette nor a middleware
+for FastAPI that we found decompresses requests within such limits.
 """
 
 import asyncio
@@ -13,19 +16,23 @@ from concurrent.futures import ThreadPoolExecutor
 
 from starlette.datastructures import Headers
 
-from service.errors import BadContentCodingError, BodyTooLargeError, UnsupportedContentCodingError
+from service.errors import (
+    BadContentCodingError,
+    BodyTooLargeError,
+    UnsupportedContentCodingError,
+)
 
 IDENTITY = frozenset({"", "identity"})
 GZIP = frozenset({"gzip", "x-gzip"})
 DEFLATE = "deflate"
 # of a gzip file, which may have several in a row (RFC 1952, section 2.2)
-MOST_MEMBERS = 100
-# read, and unpacked, at a time: some milliseconds
+MAX_MEMBERS = 100
+# read, and written, at a time: some milliseconds
 PIECE_BYTES = 1_000_000
 GZIP_WINDOW, ZLIB_WINDOW, RAW_WINDOW = zlib.MAX_WBITS + 16, zlib.MAX_WBITS, -zlib.MAX_WBITS
 
-# takes account of so many more bytes, or of fewer where negative; may raise BusyError
-Hold = Callable[[int], None]
+# counts so many more bytes, or fewer where negative; may raise BusyError
+CountBytes = Callable[[int], None]
 
 
 def content_coding(headers: Headers) -> str:
@@ -48,53 +55,53 @@ def content_coding(headers: Headers) -> str:
 
 
 class Decompressor:
-    """Unpacks all bodies of one process, a piece of each in turn.
+    """Decompresses all bodies of one process, a piece of each in turn.
 
-    It has a thread of its own: however much there is to unpack, it takes one processor at most, and
-    none of the threads that others need.
+    It has one thread of its own: decompression takes one processor at most, and none of the threads
+    that other work needs.
     """
 
     def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1, "unpack")
+        self._thread = ThreadPoolExecutor(1, "decompress")
 
     async def decompress(
-        self, body: bytes, coding: str, max_body_bytes: int, hold: Hold, advice: str
+        self, body: bytes, coding: str, max_body_bytes: int, count: CountBytes, advice: str
     ) -> bytes:
-        """Decompress a body, with a call of `hold` before each piece.
+        """Decompress a body, with a call of `count` before each piece.
 
         Raises BadContentCodingError, BusyError, and BodyTooLargeError once there is more than the
         limit. Ends at the next piece when it is cancelled.
         """
         if not coding or not body:
             return body
-        unpacked, packed = io.BytesIO(), Packed(body, coding)
-        while not packed.ended:
-            await self._piece(packed, unpacked, max_body_bytes + 1 - unpacked.tell(), hold)
-            if unpacked.tell() > max_body_bytes:
+        written, compressed = io.BytesIO(), CompressedBody(body, coding)
+        while not compressed.is_complete:
+            await self._piece(compressed, written, max_body_bytes + 1 - written.tell(), count)
+            if written.tell() > max_body_bytes:
                 raise BodyTooLargeError(
                     f"body has more than {max_body_bytes} bytes when it is unpacked, which is the "
                     f"limit; {advice}"
                 )
-        hold(-len(body))  # its caller lets it go
-        return unpacked.getvalue()  # no copy, as bytes(bytearray) and b"".join would be
+        count(-len(body))  # the caller drops it
+        return written.getvalue()  # no copy, as bytes(bytearray) and b"".join would be
 
     async def _piece(
-        self, packed: "Packed", unpacked: io.BytesIO, room_bytes: int, hold: Hold
+        self, compressed: "CompressedBody", written: io.BytesIO, room_bytes: int, count: CountBytes
     ) -> None:
-        """Unpack a piece, and hold what it has."""
-        most_bytes = min(PIECE_BYTES, room_bytes)
-        hold(most_bytes)
+        """Decompress a piece, and correct the count to its size."""
+        max_bytes = min(PIECE_BYTES, room_bytes)
+        count(max_bytes)
         loop = asyncio.get_running_loop()
-        piece = await loop.run_in_executor(self._thread, packed.unpack, most_bytes)
-        hold(len(piece) - most_bytes)
-        unpacked.write(piece)
+        piece = await loop.run_in_executor(self._thread, compressed.read, max_bytes)
+        count(len(piece) - max_bytes)
+        written.write(piece)
 
     def close(self) -> None:
         self._thread.shutdown(wait=False)
 
 
-class Packed:
-    """A body that is not empty, and how far it is unpacked."""
+class CompressedBody:
+    """A body that is not empty, and how far it is decompressed."""
 
     def __init__(self, body: bytes, coding: str) -> None:
         self._rest = memoryview(body)
@@ -103,38 +110,38 @@ class Packed:
         self._begin_member()
 
     @property
-    def ended(self) -> bool:
+    def is_complete(self) -> bool:
         return self._member.eof and not self._rest
 
-    def unpack(self, most_bytes: int) -> bytes:
-        """Unpack the next bytes, which may be none for now; raises BadContentCodingError."""
+    def read(self, max_bytes: int) -> bytes:
+        """Decompress the next bytes, which may be none for now; raises BadContentCodingError."""
         try:
-            return self._unpack(most_bytes)
+            return self._read(max_bytes)
         except zlib.error as error:
             raise unreadable(self._coding) from error
 
-    def _unpack(self, most_bytes: int) -> bytes:
+    def _read(self, max_bytes: int) -> bytes:
         if self._member.eof:
             self._begin_member()
         fed = self._rest[:PIECE_BYTES]
-        piece = self._member.decompress(fed, most_bytes)
+        piece = self._member.decompress(fed, max_bytes)
         left = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
         read_bytes = len(fed) - len(left)
         self._rest = self._rest[read_bytes:]
         if not (piece or read_bytes or self._member.eof):
-            raise unreadable(self._coding)  # cut off
+            raise unreadable(self._coding)  # truncated
         return piece
 
     def _begin_member(self) -> None:
-        if self._members == MOST_MEMBERS:
+        if self._members == MAX_MEMBERS:
             raise unreadable(self._coding)
         self._members += 1
         self._member = zlib.decompressobj(window_of(self._rest, self._coding))
 
 
 def window_of(body: memoryview, coding: str) -> int:
-    """Tell zlib what to expect; `deflate` means zlib's format, and is often sent without its frame
-    (RFC 9110, section 8.4.1.2).
+    """Choose zlib's format: `deflate` means zlib's own, and is often sent without its frame (RFC
+    9110, section 8.4.1.2).
     """
     if coding != DEFLATE:
         return GZIP_WINDOW

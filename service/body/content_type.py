@@ -62,7 +62,8 @@ def check_is_multipart(request: Request) -> None:
     media_type = media_type_of(request)
     if media_type != "multipart/form-data":
         raise UnsupportedContentTypeError(
-            f"Content-Type is {media_type[:80]!a}; send multipart/form-data with {IMAGES.wanted}"
+            f"Content-Type is {media_type[:80]!a}; send multipart/form-data with "
+            f"{IMAGES.description}"
         )
 
 

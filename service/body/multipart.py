@@ -1,7 +1,12 @@
 """`multipart/form-data` in, the files of its fields out. Called by `service.body.content_type`.
 
-The body is in memory already. What others read is read (a preamble, fields of text beside the
-files, a file whose name is encoded or missing); what has two readings is refused.
+The body is in memory already. What other servers accept is accepted (a preamble, text fields beside
+the files, a file whose name is encoded or missing); what two servers might read differently is an
+error.
+
+python-multipart parses. Starlette's `request.form()`, which is built on it, copies files above 1 MB
+to disk, and reads neither a boundary that only the body names nor `filename*`; so the parser's
+events are handled here.
 """
 
 import asyncio
@@ -12,115 +17,118 @@ from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
 from starlette.datastructures import Headers
 
-from service.body.boundary import boundary_of, with_usual_start
+from service.body.boundary import boundary_of, normalised
 from service.body.multipart_parts import FormPart, PartReader
 from service.errors import BadMultipartError, TooManyImagesError
 
 MAX_BATCH_IMAGES = 32
-# fields of text, which are passed over
+# of text, which are ignored
 MAX_FIELDS = 32
-# between two pieces of a large body others get their turn; the worst takes 10 ms
+# other requests get their turn between two pieces of a large body; the slowest takes 10 ms
 PIECE_BYTES = 250_000
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """One file of a form, and the name that its sender gave it."""
+    """One file of a form, and the name that its client gave it."""
 
     body: bytes
     filename: str
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
-    """What a form may hold."""
+class FormLimits:
+    """The fields that hold images, and how many files there may be."""
 
     fields: tuple[str, ...]
     max_files: int
-    wanted: str  # in words
+    description: str  # for error messages
 
 
-ONE_IMAGE = Form(("image",), 1, 'one file in the field "image"')
-IMAGES = Form(
+ONE_IMAGE = FormLimits(("image",), 1, 'one file in the field "image"')
+IMAGES = FormLimits(
     ("images", "image"), MAX_BATCH_IMAGES, f'1 to {MAX_BATCH_IMAGES} files in the field "images"'
 )
 
 
 async def from_multipart(headers: Headers, body: bytes) -> bytes:
-    """Take the one file in the field `image`; raises BadMultipartError."""
+    """Extract the one file in the field `image`; raises BadMultipartError."""
     (upload,) = await read_form(headers, body, ONE_IMAGE)
     return upload.body
 
 
-async def read_form(headers: Headers, body: bytes, form: Form) -> list[Upload]:
-    """Take at least one file; raises BadMultipartError and, from a form of several,
+async def read_form(headers: Headers, body: bytes, limits: FormLimits) -> list[Upload]:
+    """Extract at least one file; raises BadMultipartError and, where several are allowed,
     TooManyImagesError.
     """
     boundary = boundary_of(headers, body)
-    found = Found(form)
-    reader = PartReader(found.take)
+    form = Form(limits)
+    reader = PartReader(form.add)
     try:
         parser = MultipartParser(boundary, reader.callbacks())
-        for piece in pieces(with_usual_start(body, boundary)):
+        for piece in pieces(normalised(body, boundary)):
             parser.write(piece)
             await asyncio.sleep(0)
-    except FormParserError as error:  # its words are the parser's own, none of the body's
+    except FormParserError as error:  # its text is the parser's own, none of the body's
         raise BadMultipartError(
-            f"the body is not multipart/form-data with {form.wanted}: {error}"
+            f"the body is not multipart/form-data with {limits.description}: {error}"
         ) from error
-    if not reader.ended or not found.uploads:
-        raise BadMultipartError(found.complaint())
-    return found.uploads
+    if not reader.is_complete or not form.uploads:
+        raise form.incomplete()
+    return form.uploads
 
 
 def pieces(body: bytes) -> Iterator[bytes]:
-    """Cut the body, so that parsing a large one does not keep others waiting."""
+    """Cut a body, so that parsing a large one does not block other requests."""
     for start in range(0, len(body), PIECE_BYTES):
         yield body[start : start + PIECE_BYTES]
 
 
 @dataclass(slots=True)
-class Found:
-    """What has been found of a form so far."""
+class Form:
+    """The parts of a form so far."""
 
-    form: Form
+    limits: FormLimits
     uploads: list[Upload] = field(default_factory=list)
-    fields: list[str] = field(default_factory=list)  # of text, which are passed over
+    text_fields: list[str] = field(default_factory=list)  # ignored
 
-    def take(self, part: FormPart) -> None:
+    def add(self, part: FormPart) -> None:
         """Keep a part that is an image; raises BadMultipartError and TooManyImagesError."""
-        if part.name in self.form.fields:
+        if part.name in self.limits.fields:
             self.uploads.append(Upload(part.body, part.filename or ""))
             self._check_files()
         elif part.filename is None:
-            self.fields.append(part.name)
-            if len(self.fields) > MAX_FIELDS:
+            self.text_fields.append(part.name)
+            if len(self.text_fields) > MAX_FIELDS:
                 raise BadMultipartError(
-                    f"the form has more than {MAX_FIELDS} fields beside {self.form.wanted}; "
-                    "leave them out"
+                    f"the form has more than {MAX_FIELDS} fields beside "
+                    f"{self.limits.description}; leave them out"
                 )
         else:
             raise BadMultipartError(
-                f"a file is in the field {part.name[:40]!a}; send {self.form.wanted} and no other"
+                f"a file is in the field {part.name[:40]!a}; send {self.limits.description} and no "
+                "other"
             )
 
     def _check_files(self) -> None:
-        most = self.form.max_files
-        if len(self.uploads) <= most:
+        max_files = self.limits.max_files
+        if len(self.uploads) <= max_files:
             return
-        if most > 1:
+        if max_files > 1:
             raise TooManyImagesError(
-                f"the form has more than {most} files; send the others in another request"
+                f"the form has more than {max_files} files; send the others in another request"
             )
         raise BadMultipartError(
-            f"the form has more than {self.form.wanted}; send several images to /v1/segment/batch"
+            f"the form has more than {self.limits.description}; send several images to "
+            "/v1/segment/batch"
         )
 
-    def complaint(self) -> str:
-        """Say what a form lacks that came to its end, or broke off, without being right."""
+    def incomplete(self) -> BadMultipartError:
+        """Describe what a form lacks that is truncated, or has no image."""
         files = f"{len(self.uploads) or 'no'} whole file{'s' * (len(self.uploads) > 1)}"
-        beside = f" (there are {', '.join(map(ascii, self.fields[:3]))})" if self.fields else ""
-        return (
-            f'{files} in the field "{self.form.fields[0]}"{beside}; send {self.form.wanted}, and '
-            "a closing boundary"
+        names = ", ".join(map(ascii, self.text_fields[:3]))
+        beside = f" (there are {names})" if names else ""
+        return BadMultipartError(
+            f'{files} in the field "{self.limits.fields[0]}"{beside}; send '
+            f"{self.limits.description}, and a closing boundary"
         )

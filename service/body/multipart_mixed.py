@@ -1,4 +1,6 @@
-"""Several answers in one body: `multipart/mixed` (RFC 2046, section 5.1)."""
+"""Several answers in one body: `multipart/mixed` (RFC 2046, section 5.1). Called by
+`service.pipeline`.
+"""
 
 import secrets
 from collections.abc import Mapping, Sequence
@@ -8,14 +10,14 @@ from urllib.parse import quote
 
 @dataclass(frozen=True, slots=True)
 class MixedPart:
-    """One answer, as it would have been sent alone: `headers` are ASCII, one line each."""
+    """One answer, as it would be sent by itself: `headers` are ASCII, one line each."""
 
     headers: Mapping[str, str]
     body: bytes
 
 
 def write_mixed(parts: Sequence[MixedPart]) -> tuple[bytes, str]:
-    """Return the body and its media type. The boundary is random: none of the parts can hold it."""
+    """Return the body and its media type. The boundary is random, so that no part contains it."""
     boundary = secrets.token_hex(16)
     pieces = []
     for part in parts:
@@ -26,9 +28,9 @@ def write_mixed(parts: Sequence[MixedPart]) -> tuple[bytes, str]:
 
 
 def part_headers(index: int, filename: str) -> dict[str, str]:
-    """Say which image a part belongs to: its index, from 0, and the name that its sender gave it.
+    """Name the image of a part: its index, from 0, and the file name that the client gave it.
 
-    The name is percent-encoded (RFC 8187): nothing of it can end the header.
+    The name is percent-encoded (RFC 8187), so that it cannot end the header.
     """
     escaped = quote(filename, safe="", errors="replace")
     disposition = f"inline; filename*=UTF-8''{escaped}" if filename else "inline"

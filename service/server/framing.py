@@ -1,9 +1,9 @@
-"""Where a request's body ends: by `Content-Length`, or by chunks. Used by
-`service.server.connection`.
+"""Where a request's body ends: by `Content-Length`, or by chunks.
 
-The bytes of a connection go in; out come those of the body, without framing, and those behind it.
-What frames chunks (sizes, extensions, trailers) is read and thrown away, and may not be more than
-a small part of what it frames: neither trailers nor chunks of one byte are without end.
+Bytes of a connection in; the bytes of the body, without framing, and those behind it out. Chunk
+sizes, extensions and trailers are parsed and dropped, and limited to a small part of what they
+frame, so that neither trailers nor chunks of one byte go on for ever. Chosen by
+`service.server.request_head`, used by `service.server.connection`.
 """
 
 import re
@@ -15,55 +15,53 @@ from service.errors import BadHttpError, TransferCodingError
 # a line of a chunk's size has its extensions, too; those that are in use have a hundred bytes
 MAX_SIZE_LINE_BYTES = 1024
 MAX_TRAILER_LINE_BYTES = 8 * 1024
-# of all framing, beside an eighth of the body: chunks have 40 bytes or more, or are few
+# of all framing, beside an eighth of the body: chunks have 40 bytes or more, or there are few
 MAX_FRAMING_BYTES = 32 * 1024
 FRAMING_SHARE = 8
 
 SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;[\t -~\x80-\xff]*)?\r\n")
-BEGUN_SIZE_LINE = re.compile(rb"(?:[0-9A-Fa-f]{1,15}(?:;[\t -~\x80-\xff]*)?\r?)?")
+PARTIAL_SIZE_LINE = re.compile(rb"(?:[0-9A-Fa-f]{1,15}(?:;[\t -~\x80-\xff]*)?\r?)?")
 TRAILER_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*\r\n")
 
 
 class Framing(Protocol):
-    """Tells a body from what comes behind it."""
+    """Separates a body from what follows it."""
 
     is_complete: bool
 
     @property
-    def left_bytes(self) -> int | None:
-        """How much of the body has yet to come; None where only its end will tell."""
+    def missing_bytes(self) -> int | None:
+        """How much of the body has not arrived; None where its length is unknown."""
 
     def take(self, data: bytes) -> tuple[bytes, bytes]:
-        """Return what of `data` is the body's, and what comes behind the body; raises
-        BadHttpError.
-        """
+        """Return the part of `data` that is body, and the part behind it; raises BadHttpError."""
 
 
-class Counted:
-    """A body of a length that is known."""
+class FixedLength:
+    """A body of a known length."""
 
     def __init__(self, body_bytes: int) -> None:
-        self.left_bytes: int | None = body_bytes
+        self.missing_bytes: int | None = body_bytes
         self._left = body_bytes
         self.is_complete = body_bytes == 0
 
     def take(self, data: bytes) -> tuple[bytes, bytes]:
-        body, behind = (data, b"") if len(data) <= self._left else split(data, self._left)
-        self.left_bytes = self._left = self._left - len(body)
+        body, rest = (data, b"") if len(data) <= self._left else split(data, self._left)
+        self.missing_bytes = self._left = self._left - len(body)
         self.is_complete = self._left == 0
-        return body, behind
+        return body, rest
 
 
 class Chunked:
-    """A body in chunks (RFC 9112, 7.1), strictly: whatever two servers might read differently is
-    no chunk.
+    """A body in chunks (RFC 9112, 7.1), read strictly: what two servers might read differently
+    raises BadHttpError.
     """
 
-    left_bytes: int | None = None
+    missing_bytes: int | None = None
 
     def __init__(self) -> None:
         self.is_complete = False
-        self._line = b""  # begun
+        self._line = b""  # as far as it has arrived
         self._read_line = self._read_size
         self._left = 0  # of this chunk
         self._body_bytes = 0
@@ -83,7 +81,7 @@ class Chunked:
         return b"".join(body), data[at:]
 
     def _take_line(self, data: bytes, at: int) -> int:
-        """Read up to the end of a line; return where the next one begins."""
+        """Read up to the end of a line; return where the next line begins."""
         end = data.find(b"\n", at) + 1
         piece = data[at : end or len(data)]
         self._framing_bytes += len(piece)
@@ -102,18 +100,18 @@ class Chunked:
             self._left = int(line[1], 16)
             self._line = b""
             self._read_line = self._read_end if self._left else self._read_trailer
-        elif len(self._line) > MAX_SIZE_LINE_BYTES or not BEGUN_SIZE_LINE.fullmatch(self._line):
+        elif len(self._line) > MAX_SIZE_LINE_BYTES or not PARTIAL_SIZE_LINE.fullmatch(self._line):
             raise broken_chunk("a line with the size of a chunk", self._line)
 
     def _read_end(self) -> None:
-        """Read the line end behind a chunk's data."""
+        """Read the line end after a chunk's data."""
         if self._line == b"\r\n":
             self._line, self._read_line = b"", self._read_size
         elif self._line != b"\r":
             raise broken_chunk("the end of a chunk", self._line)
 
     def _read_trailer(self) -> None:
-        """Read a line behind the last chunk; an empty one is the body's end."""
+        """Read a line after the last chunk; an empty line ends the body."""
         if self._line == b"\r\n":
             self.is_complete = True
         elif TRAILER_LINE.fullmatch(self._line):
@@ -123,20 +121,20 @@ class Chunked:
 
 
 def framing_of(headers: Sequence[tuple[bytes, bytes]], http_version: str) -> Framing | None:
-    """Choose by the headers, None for no body; raises BadHttpError, TransferCodingError."""
+    """Choose by the headers; None for no body. Raises BadHttpError, TransferCodingError."""
     lengths = [value for name, value in headers if name == b"content-length"]
     codings = [value for name, value in headers if name == b"transfer-encoding"]
     if codings:
-        return chunked(codings, http_version, has_length=bool(lengths))
+        return chunked_framing(codings, http_version, has_length=bool(lengths))
     if not lengths:
         return None
     if len(lengths) > 1 or not re.fullmatch(rb"[0-9]{1,18}", lengths[0]):
         raise BadHttpError("Content-Length has to be one number; send it once")
-    return Counted(int(lengths[0])) if int(lengths[0]) else None
+    return FixedLength(int(lengths[0])) if int(lengths[0]) else None
 
 
-def chunked(codings: Sequence[bytes], http_version: str, *, has_length: bool) -> Chunked:
-    """Read the chunks of a request that has nothing but chunks."""
+def chunked_framing(codings: Sequence[bytes], http_version: str, *, has_length: bool) -> Chunked:
+    """Return the framing for `chunked` alone; raises BadHttpError, TransferCodingError."""
     names = [name.strip().lower() for value in codings for name in value.split(b",")]
     if has_length or http_version == "1.0":
         raise BadHttpError(
@@ -156,8 +154,8 @@ def split(data: bytes, at: int) -> tuple[bytes, bytes]:
     return data[:at], data[at:]
 
 
-def broken_chunk(wanted: str, seen: bytes) -> BadHttpError:
+def broken_chunk(expected: str, seen: bytes) -> BadHttpError:
     return BadHttpError(
-        f"the body's chunks are broken: {seen[:40]!a} where {wanted} should be; "
+        f"the body's chunks are broken: {seen[:40]!a} where {expected} should be; "
         "send them as RFC 9112, 7.1 says, or a Content-Length"
     )

@@ -1,79 +1,81 @@
-"""All open connections of one process: how many there may be, and which one gives way to the next.
+"""All open connections of one process: how many there may be, and which is evicted for a new one.
 
-A connection that the server waits for (it idles, owes a part of a request, or does not take its
-answer) gives way to a new one when there are as many as the limit, the one that has been silent for
-longest first. Only where each is being answered a new one is turned away. Used by
+At the limit, a new connection takes the slot of one that the server waits for (it idles, owes a
+part of a request, or does not take its answer): of the one that has been silent for longest. The
+new one is refused only where every connection is being answered. Used by
 `service.server.connection`.
+
+Our own, because uvicorn's `limit_concurrency` refuses the new connection and Granian has it wait:
+either way a client that holds idle connections keeps out all others.
 """
 
 from typing import Protocol
 
 
-class Yielding(Protocol):
-    """A connection, as seen from here."""
+class Evictable(Protocol):
+    """A connection, as far as `OpenConnections` uses it."""
 
-    def give_way(self) -> None:
-        """Begin to close, and say so to `OpenConnections.parts`."""
+    def evict(self) -> None:
+        """Begin to close, and call `OpenConnections.mark_closing`."""
 
-    def cut(self) -> None:
+    def abort(self) -> None:
         """Close at once, whatever has not been read or written."""
 
 
 class OpenConnections:
-    """Counts those that are served and those that were told to go, as many again at most."""
+    """Counts connections that are served, and those that are closing, as many again at most."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._open: set[Yielding] = set()
-        # in the order of their last sign of life
-        self._awaited: dict[Yielding, None] = {}
-        # in the order in which they were told to go
-        self._parting: dict[Yielding, None] = {}
+        self._open: set[Evictable] = set()
+        # that the server waits for, by the time of their last progress, oldest first
+        self._awaited: dict[Evictable, None] = {}
+        # by the time at which they began to close, oldest first
+        self._closing: dict[Evictable, None] = {}
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def enter(self, connection: Yielding) -> bool:
-        """Count a new one; tell whether there is a place for it."""
+    def add(self, connection: Evictable) -> bool:
+        """Count a new connection; return whether it may be served."""
         if len(self._open) >= 2 * self._limit:
-            self._cut(next(iter(self._parting)))
-        has_place = self._served < self._limit or self._make_place()
+            self._abort(next(iter(self._closing)))
+        may_be_served = self._served < self._limit or self._evict_one()
         self._open.add(connection)
-        return has_place
+        return may_be_served
 
-    def leave(self, connection: Yielding) -> None:
+    def remove(self, connection: Evictable) -> None:
         self._open.discard(connection)
         self._awaited.pop(connection, None)
-        self._parting.pop(connection, None)
+        self._closing.pop(connection, None)
 
-    def awaits(self, connection: Yielding) -> None:
-        """Note that the server waits for this one, which has just shown a sign of life."""
+    def mark_awaited(self, connection: Evictable) -> None:
+        """Note that the server waits for this connection, which has just made progress."""
         self._awaited.pop(connection, None)
         self._awaited[connection] = None
 
-    def stalls(self, connection: Yielding) -> None:
-        """Note that the server waits for this one, which has shown no sign of life."""
+    def mark_stalled(self, connection: Evictable) -> None:
+        """Note that the server waits for this connection, which has made no progress."""
         self._awaited.setdefault(connection)
 
-    def serves(self, connection: Yielding) -> None:
-        """Note that this one waits for the server."""
+    def mark_answering(self, connection: Evictable) -> None:
+        """Note that this connection waits for the server."""
         self._awaited.pop(connection, None)
 
-    def parts(self, connection: Yielding) -> None:
-        """Note that this one has been told to go."""
+    def mark_closing(self, connection: Evictable) -> None:
         self._awaited.pop(connection, None)
-        self._parting[connection] = None
+        self._closing[connection] = None
 
     @property
     def _served(self) -> int:
-        return len(self._open) - len(self._parting)
+        return len(self._open) - len(self._closing)
 
-    def _make_place(self) -> bool:
+    def _evict_one(self) -> bool:
         if not self._awaited:
             return False
-        next(iter(self._awaited)).give_way()
+        next(iter(self._awaited)).evict()
         return True
 
-    def _cut(self, connection: Yielding) -> None:
-        self.leave(connection)
-        connection.cut()
+    def _abort(self, connection: Evictable) -> None:
+        self.remove(connection)
+        connection.abort()

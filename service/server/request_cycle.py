@@ -1,11 +1,15 @@
-"""One request and its answer, as uvicorn has them, with what `service.server.connection` adds: a
-body that turns out to be none ends its request at once, and a body that nobody wants does not hold
-on to its connection.
+"""One request and its answer: uvicorn's request cycle, with what `service.server.connection`
+adds.
+
+A request can be ended by a problem while its body is read; the end of a body is known before its
+last byte is read; and a body that no route reads does not keep its connection.
 """
 
 import asyncio
 import logging
-from typing import Any, Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
@@ -16,19 +20,20 @@ from service.context import context_of
 logger = logging.getLogger("uvicorn.error")
 
 
-class Outgoing(Protocol):
-    """What an answer is written to."""
+@dataclass(slots=True)
+class Outgoing:
+    """What a request cycle writes to: its connection's transport, closed by the connection."""
 
-    def write(self, data: Any) -> None: ...
+    write: Callable[[bytes], None]
+    is_closing: Callable[[], bool]
+    close: Callable[[], None]
+    can_keep_alive: Callable[[], bool]
+    on_response_complete: Callable[[], None]
 
-    def is_closing(self) -> bool: ...
-
-    def close(self) -> None: ...
-
-    def stays_open(self) -> bool:
-        """Tell whether a request may follow on the same connection."""
-
-    def on_response_complete(self) -> None: ...
+    def release(self) -> None:
+        """Drop the references to a connection that is lost."""
+        self.close = self.on_response_complete = lambda: None
+        self.can_keep_alive = lambda: False
 
 
 class RequestCycle(RequestResponseCycle):
@@ -41,7 +46,7 @@ class RequestCycle(RequestResponseCycle):
         flow: FlowControl,
         default_headers: list[tuple[bytes, bytes]],
         *,
-        asks_first: bool,
+        expects_continue: bool,
         keep_alive: bool,
     ) -> None:
         super().__init__(
@@ -53,7 +58,7 @@ class RequestCycle(RequestResponseCycle):
             access_log=False,
             default_headers=default_headers,
             message_event=asyncio.Event(),
-            expect_100_continue=asks_first,
+            expect_100_continue=expects_continue,
             keep_alive=keep_alive,
             on_response=outgoing.on_response_complete,
         )
@@ -62,12 +67,14 @@ class RequestCycle(RequestResponseCycle):
         self._problem: ProblemError | None = None
 
     def end_body(self) -> None:
-        """Say that the body is whole."""
+        """Mark the body as complete."""
         self.more_body = False
         self.message_event.set()
 
     def fail(self, problem: ProblemError) -> None:
-        """Answer with a problem instead: before the application has begun, or when it reads on."""
+        """Have the request answered with a problem: when the application starts on it, or when it
+        next reads.
+        """
         self._problem = problem
         self.keep_alive = False
         self._context.refusal = problem
@@ -80,6 +87,6 @@ class RequestCycle(RequestResponseCycle):
         return message
 
     async def send(self, message: Any) -> None:
-        if not self.response_started and not self._outgoing.stays_open():
+        if not self.response_started and not self._outgoing.can_keep_alive():
             self.keep_alive = False
         await super().send(message)

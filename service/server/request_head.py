@@ -1,9 +1,9 @@
-"""A request's head: its bytes in, what the gateway goes by out, or why it is none.
+"""A request's head: its bytes in, a RequestHead out, or a problem.
 
-httptools (llhttp, strict) reads the lines. What llhttp lets pass and two servers in a row might
-read differently is refused here: then nobody can hide a request in another one. A wish to change
-the protocol (`Upgrade`, as curl's `--http2` and Java's client send it) is no fault, and is not
-granted (RFC 9110, 7.8). Used by `service.server.connection`.
+httptools (llhttp, strict) parses the lines. What llhttp accepts and two servers in a row might read
+differently is refused here, so that no request can be hidden in another one (request smuggling). A
+request to change the protocol (`Upgrade`, as curl's `--http2` and Java's client send it) is valid
+and ignored (RFC 9110, 7.8). Used by `service.server.connection`.
 """
 
 import re
@@ -14,17 +14,17 @@ from urllib.parse import unquote
 import httptools
 
 from service.errors import BadHttpError
-from service.server.connection_limits import MAX_HEAD_BYTES, too_large
+from service.server.connection_limits import MAX_HEAD_BYTES, head_too_large
 from service.server.framing import Framing, framing_of
 
 END = b"\r\n\r\n"
 MAX_BLANK_LINES = 4
-FRAMING = (b"content-length", b"transfer-encoding")
+FRAMING_HEADERS = (b"content-length", b"transfer-encoding")
 AUTHORITY = (
     rb"(?:\[[0-9A-Fa-f:.]+\]|(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+)(?::[0-9]{0,5})?"
 )
 HOST = re.compile(AUTHORITY)
-# what a client of a proxy sends; a server has to take it as well (RFC 9112, 3.2.2)
+# as clients send to proxies; a server has to accept it as well (RFC 9112, 3.2.2)
 ABSOLUTE = re.compile(rb"https?://" + AUTHORITY + rb"(?=[/?]|$)", re.IGNORECASE)
 
 Headers = list[tuple[bytes, bytes]]
@@ -40,7 +40,7 @@ class RequestHead(NamedTuple):
     headers: Headers
     framing: Framing | None
     keep_alive: bool
-    asks_first: bool  # for `100 Continue`
+    expects_continue: bool  # `Expect: 100-continue`
 
     @property
     def path(self) -> str:
@@ -56,7 +56,7 @@ class HeadReader:
     _url: bytes = b""
     _is_complete: bool = False
     _is_framed: bool = False
-    _asks_first: bool = False
+    _expects_continue: bool = False
     _keep_alive: bool = False
     _read_bytes: int = 0
     _blank_lines: int = 0
@@ -66,33 +66,34 @@ class HeadReader:
     def has_begun(self) -> bool:
         return self._read_bytes > 0
 
-    def read(self, come: bytearray) -> RequestHead | None:
-        """Take the head off what has come, once it is whole; raises ProblemError as soon as it is
-        none.
+    def read(self, received: bytearray) -> RequestHead | None:
+        """Remove the head from what was received, once it is complete; None before that.
+
+        Raises ProblemError as soon as it cannot become a valid head.
         """
         if not self.has_begun:
-            self._skip_blank_lines(come)
-            if not come or come == b"\r":
+            self._skip_blank_lines(received)
+            if not received or received == b"\r":
                 return None
-        end = come.find(END, max(0, self._read_bytes - len(END) + 1))
-        head_bytes = len(come) if end < 0 else end + len(END)
+        end = received.find(END, max(0, self._read_bytes - len(END) + 1))
+        head_bytes = len(received) if end < 0 else end + len(END)
         if head_bytes > MAX_HEAD_BYTES:
-            raise too_large(head_bytes)
-        self._feed(bytes(come[self._read_bytes : head_bytes]), is_end=end >= 0)
+            raise head_too_large(head_bytes)
+        self._feed(bytes(received[self._read_bytes : head_bytes]), is_end=end >= 0)
         self._read_bytes = head_bytes
         if end < 0:
             return None
-        raw = bytes(come[:head_bytes])
-        del come[:head_bytes]
+        raw = bytes(received[:head_bytes])
+        del received[:head_bytes]
         return self._head(raw)
 
-    def _skip_blank_lines(self, come: bytearray) -> None:
-        """Forgive a few between two requests (RFC 9112, 2.2)."""
-        while come.startswith(b"\r\n"):
+    def _skip_blank_lines(self, received: bytearray) -> None:
+        """Ignore a few between two requests (RFC 9112, 2.2)."""
+        while received.startswith(b"\r\n"):
             self._blank_lines += 1
             if self._blank_lines > MAX_BLANK_LINES:
                 raise BadHttpError("blank lines are no HTTP/1.1 request; send one (RFC 9112)")
-            del come[:2]
+            del received[:2]
 
     def _feed(self, piece: bytes, *, is_end: bool) -> None:
         if self._parser is None:
@@ -102,7 +103,7 @@ class HeadReader:
             self._parser.feed_data(piece)
         except httptools.HttpParserUpgrade:
             pass
-        except httptools.HttpParserError as error:  # in words of llhttp's own
+        except httptools.HttpParserError as error:  # llhttp's text, none of the request's
             reason = str(error)
         else:
             reason = "" if self._is_complete == is_end else reason
@@ -115,18 +116,18 @@ class HeadReader:
     def on_header(self, name: bytes, value: bytes) -> None:
         name = name.lower()
         self.headers.append((name, value.rstrip(b" \t")))
-        if name in FRAMING:
+        if name in FRAMING_HEADERS:
             self._is_framed = True
         elif name == b"expect":
-            self._asks_first = value.lower() == b"100-continue"
+            self._expects_continue = value.lower() == b"100-continue"
 
     def on_headers_complete(self) -> None:
-        assert self._parser is not None  # noqa: S101 - it calls this
+        assert self._parser is not None  # noqa: S101 - the parser calls this method
         self._is_complete = True
         self._keep_alive = self._parser.should_keep_alive()
 
     def _head(self, raw: bytes) -> RequestHead:
-        assert self._parser is not None  # noqa: S101 - it has read this
+        assert self._parser is not None  # noqa: S101 - made for the first byte
         method, version = self._parser.get_method(), self._parser.get_http_version()
         line = b"%b %b HTTP/%b\r\n" % (method, self._url, version.encode())
         if not raw.startswith(line) or version not in {"1.0", "1.1"}:
@@ -144,13 +145,13 @@ class HeadReader:
             self.headers,
             framing,
             keep_alive=self._keep_alive and version != "1.0",
-            # HTTP/1.0 has no `100 Continue`, and without a body there is nothing to ask for
-            asks_first=self._asks_first and version != "1.0" and framing is not None,
+            # HTTP/1.0 has no `100 Continue`, and without a body there is none to wait for
+            expects_continue=self._expects_continue and version != "1.0" and framing is not None,
         )
 
 
 def check_host(headers: Headers, http_version: str) -> None:
-    """Hold a request to one `Host` (RFC 9112, 3.2), which HTTP/1.0 does not have to send."""
+    """Check for exactly one valid `Host` (RFC 9112, 3.2); HTTP/1.0 may omit it."""
     hosts = [value for name, value in headers if name == b"host"]
     if len(hosts) > 1 or (not hosts and http_version != "1.0"):
         raise BadHttpError(f"the request has {len(hosts)} Host headers; send one")

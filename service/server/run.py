@@ -1,4 +1,6 @@
-"""`fcnserve gateway`: the application on uvicorn, in this process or in several."""
+"""`fcnserve gateway`: the application on uvicorn, in this process or in several. Called by
+`service.cli.main`.
+"""
 
 import uvicorn
 from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR, CollectorRegistry
@@ -7,7 +9,7 @@ from service import logs
 from service.app import create_app
 from service.auth.authenticator import Authenticator
 from service.server.open_files import within_open_files
-from service.server.server import Server, shorten_collections, uvicorn_options
+from service.server.server import Server, freeze_garbage_collector, uvicorn_options
 from service.server.supervisor import supervise
 from service.settings import Settings
 
@@ -20,8 +22,8 @@ def run() -> int:
     """
     settings = Settings()
     logs.configure(settings)
-    if gate := Authenticator.of(settings):
-        gate.check()  # here alone: what breaks later must not end who serves already
+    if authenticator := Authenticator.of(settings):
+        authenticator.check()  # only at the start: later a broken file must not end the gateway
     settings = within_open_files(settings)
     if settings.gateway_processes > 1:
         return supervise(settings, uvicorn_options(settings))
@@ -30,6 +32,6 @@ def run() -> int:
         registry.register(collector)
     config = uvicorn.Config(create_app(settings, registry), **uvicorn_options(settings))
     server = Server(config, settings.drain_delay_s)
-    shorten_collections()
+    freeze_garbage_collector()
     server.run()
     return 1 if server.force_exit else 0

@@ -1,21 +1,18 @@
-"""uvicorn, as this house runs it: one that drains when it is told to stop.
+"""uvicorn's server, with draining at a stop.
 
-uvicorn stops listening at once; whoever sends requests here would be refused before having heard
-that this gateway goes. So at first `/readyz` says it (`drain_delay_s`), then nobody else is let in,
-and then those who wait get their answers (`shutdown_grace_s`). Called by `service.server.run` and
+uvicorn stops listening at once, so that a load balancer's requests are refused before its probe of
+`/readyz` fails. This server first has `/readyz` fail (`drain_delay_s`), then stops listening, and
+then completes the answers in flight (`shutdown_grace_s`). Called by `service.server.run` and
 `service.server.supervisor`.
 """
 
 import asyncio
-import ctypes
 import gc
-import os
 import signal
 import socket
-import struct
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -23,14 +20,14 @@ from typing import Any
 import structlog
 import uvicorn
 
-from service.server.connection import Connection, GatewayState
+from service.server.connection import Connection
 from service.server.connection_limits import ConnectionLimits
+from service.server.listeners import accept_waiting, drop_new_connections, duplicate
 from service.server.open_connections import OpenConnections
+from service.server.state import GatewayState
 from service.settings import Settings
 
 KEEP_ALIVE_S = 75
-# linux/filter.h: a packet filter of one instruction, which keeps 0 bytes of each packet
-SO_ATTACH_FILTER, BPF_RET = 26, 0x06
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 logger = structlog.get_logger("fcnserve.gateway")
@@ -52,16 +49,16 @@ def uvicorn_options(settings: Settings) -> dict[str, Any]:
     }
 
 
-def shorten_collections() -> None:
-    """Tell the garbage collector that what has been made so far stays: looking through modules and
-    routes again and again takes tens of milliseconds, in the midst of requests.
+def freeze_garbage_collector() -> None:
+    """Exempt all objects so far from garbage collection: traversing modules and routes again and
+    again takes tens of milliseconds, during requests.
     """
     gc.collect()
     gc.freeze()
 
 
 class Server(uvicorn.Server):
-    """One process's server; the first of `signals` makes it drain, the second ends it at once."""
+    """One process's server: the first of `signals` makes it drain, the second ends it at once."""
 
     def __init__(
         self,
@@ -73,11 +70,11 @@ class Server(uvicorn.Server):
         self.server_state: GatewayState = GatewayState()
         self._drain_delay_s = drain_delay_s
         self._signals = signals
-        self._drained_at = float("inf")
+        self._stops_listening_at_s = float("inf")
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Listen to signals; unlike uvicorn, do not die of them afterwards."""
+        """Handle signals; unlike uvicorn, do not raise them again afterwards."""
         before = {signum: signal.signal(signum, self.handle_exit) for signum in self._signals}
         try:
             yield
@@ -86,7 +83,7 @@ class Server(uvicorn.Server):
                 signal.signal(signum, handler)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a handler
-        if self.should_exit or self._drained_at < float("inf"):
+        if self.should_exit or self._stops_listening_at_s < float("inf"):
             self.should_exit = self.force_exit = True
         elif self.started:
             self.drain()
@@ -94,37 +91,39 @@ class Server(uvicorn.Server):
             self.should_exit = True
 
     def drain(self) -> None:
-        """Say that this gateway goes, to whoever asks; it stops listening after the delay."""
+        """Have `/readyz` fail from now on; stop listening after the delay."""
         self.server_state.is_draining = True
-        self._drained_at = time.monotonic() + self._drain_delay_s
+        self._stops_listening_at_s = time.monotonic() + self._drain_delay_s
 
     async def on_tick(self, counter: int) -> bool:
-        return await super().on_tick(counter) or time.monotonic() >= self._drained_at
+        return await super().on_tick(counter) or time.monotonic() >= self._stops_listening_at_s
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Let in who has connected already, then nobody; wait for the answers under way."""
+        """Serve the connections that are complete, accept no more, and wait for the answers in
+        flight.
+        """
         logger.info("draining", connections=len(self.server_state.connections))
         self.server_state.is_draining = True
         loop = asyncio.get_running_loop()
         for client in self._stop_listening(sockets or []):
             await loop.connect_accepted_socket(self._connection, client)
         await super().shutdown(sockets)
-        if self.force_exit:  # where uvicorn leaves both to the loop's end
+        if self.force_exit:  # where uvicorn leaves tasks and lifespan to the end of the loop
             for task in self.server_state.tasks:
                 task.cancel()
             await self.lifespan.shutdown()
 
     def _stop_listening(self, sockets: Sequence[socket.socket]) -> list[socket.socket]:
-        """Close the listeners; return who had connected to them and not been let in yet."""
-        last = [duplicate(one) for server in self.servers for one in server.sockets]
+        """Close the listeners; return the connections that were complete and not accepted."""
+        duplicates = [duplicate(one) for server in self.servers for one in server.sockets]
         for server in self.servers:
             server.close()
         for shared in sockets:
             shared.close()
-        if not sockets:  # else others listen on them, and the process above turns deaf for all
-            for listener in last:
-                turn_deaf(listener)
-        return [client for listener in last for client in connected(listener)]
+        if not sockets:  # of shared listeners the supervisor drops new connections for all
+            for listener in duplicates:
+                drop_new_connections(listener)
+        return [client for listener in duplicates for client in accept_waiting(listener)]
 
     def _connection(self) -> asyncio.Protocol:
         config = self.config
@@ -132,28 +131,3 @@ class Server(uvicorn.Server):
             config=config, server_state=self.server_state, app_state=self.lifespan.state
         )
         return made
-
-
-def duplicate(listener: socket.socket) -> socket.socket:
-    """Hold on to a listener that its server closes."""
-    return socket.socket(fileno=os.dup(listener.fileno()))
-
-
-def turn_deaf(listener: socket.socket) -> None:
-    """Have the kernel drop whoever wants to connect: who still got in between the last `accept` and
-    closing would be reset. He tries again after a second, and is refused.
-    """
-    drop_all = ctypes.create_string_buffer(struct.pack("HBBI", BPF_RET, 0, 0, 0))
-    program = struct.pack("HP", 1, ctypes.addressof(drop_all))
-    with suppress(OSError):  # not all kernels can; that moment is short
-        listener.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
-
-
-def connected(listener: socket.socket) -> Iterator[socket.socket]:
-    """Accept all who have connected, then close."""
-    listener.setblocking(False)
-    with listener, suppress(BlockingIOError):
-        while True:
-            client, _ = listener.accept()
-            client.setblocking(False)
-            yield client

@@ -1,4 +1,4 @@
-"""Bodies that are arriving cost nobody a place; the slowest leaves where there is no room."""
+"""Bodies that are arriving take no permit; the slowest is rejected where there is no room."""
 
 import asyncio
 import math
@@ -9,11 +9,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from handlers.shared.errors import ProblemError
-from service.app import reading_of as reading_of_process
 from service.body.budget import GRACE_S, BodyBudget
 from service.deadline import Deadline
 from service.errors import BusyError, ReadTimeoutError
-from service.metrics.gateway import Metrics
 from service.metrics.queue import QueueMetrics
 from service.settings import Settings
 from tests.support.fakes import CAT, Gateway, running, until
@@ -22,18 +20,18 @@ from tests.unit.service.server.test_connections import POST, connected, on_uvloo
 NEVER = Deadline(math.inf, "")
 
 
-def reading_of(max_bytes: int = 1000, min_bytes_per_s: int = 10) -> BodyBudget:
+def budget_of(max_bytes: int = 1000, min_bytes_per_s: int = 10) -> BodyBudget:
     return BodyBudget(max_bytes, min_bytes_per_s, QueueMetrics(CollectorRegistry()))
 
 
-async def test_the_slowest_of_those_that_arrive_leaves_first() -> None:
-    reading, ended = reading_of(), []
+async def test_the_slowest_bodies_are_rejected_first() -> None:
+    budget, ended = budget_of(), []
     is_full = asyncio.Event()
 
     async def arrive(name: str, body_bytes: int) -> None:
         try:
-            async with reading.arriving(NEVER) as arrival:
-                arrival.take(body_bytes)
+            async with budget.arriving(NEVER) as body:
+                body.take(body_bytes)
                 await is_full.wait()
         except ProblemError as problem:
             ended.append((name, problem.code))
@@ -43,72 +41,72 @@ async def test_the_slowest_of_those_that_arrive_leaves_first() -> None:
             group.create_task(arrive(name, body_bytes))
         await asyncio.sleep(0)
         assert ended == []
-        group.create_task(arrive("newcomer", 400))
+        group.create_task(arrive("new", 400))
         await until(lambda: len(ended) == 2)
         is_full.set()
     assert sorted(ended) == [("slow", "busy"), ("slower", "busy")]
 
 
-async def test_a_body_that_stalls_is_slower_than_one_that_comes() -> None:
-    """However much of it had come."""
-    reading = reading_of()
+async def test_a_body_that_stalls_is_slower_than_one_that_arrives() -> None:
+    """However much of it has arrived."""
+    budget = budget_of()
 
     async def stall() -> None:
-        async with reading.arriving(NEVER) as stalled:
+        async with budget.arriving(NEVER) as stalled:
             stalled.take(900)
-            stalled._last -= 10  # s ago, by the loop's clock
-            async with reading.arriving(NEVER) as coming:
-                coming.take(200)
+            stalled._last_s -= 10  # s ago, by the loop's clock
+            async with budget.arriving(NEVER) as steady:
+                steady.take(200)
             await asyncio.sleep(10)
 
     with pytest.raises(BusyError):
         await stall()
 
 
-async def test_the_one_that_comes_slowest_is_refused_itself() -> None:
-    reading = reading_of()
-    async with reading.arriving(NEVER) as fast:
+async def test_the_newest_body_is_rejected_where_it_is_the_slowest() -> None:
+    budget = budget_of()
+    async with budget.arriving(NEVER) as fast:
         fast.take(900)
         with pytest.raises(BusyError, match="FCNSERVE_MAX_READING_BYTES"):
-            async with reading.arriving(NEVER) as slow:
+            async with budget.arriving(NEVER) as slow:
                 slow.take(101)
         fast.take(100)
 
 
 @pytest.mark.parametrize("begun_bytes", [0, 1])
-async def test_bodies_that_hold_next_to_nothing_are_left_alone(begun_bytes: int) -> None:
-    """To give them up would free nothing, however slow they are."""
-    reading = reading_of()
+async def test_bodies_that_hold_next_to_nothing_are_never_rejected(begun_bytes: int) -> None:
+    """To reject them would free nothing, however slow they are."""
+    budget = budget_of()
 
     async def stall(stack: AsyncExitStack) -> None:
-        async with reading.arriving(NEVER) as stalled:
+        async with budget.arriving(NEVER) as stalled:
             stalled.take(900)
-            stalled._last -= 5  # s ago, by the loop's clock
-            newcomer = await stack.enter_async_context(reading.arriving(NEVER))
-            newcomer.take(200)
+            stalled._last_s -= 5  # s ago, by the loop's clock
+            new = await stack.enter_async_context(budget.arriving(NEVER))
+            new.take(200)
             await asyncio.sleep(10)
 
     async with AsyncExitStack() as stack:
-        begun = [await stack.enter_async_context(reading.arriving(NEVER)) for _ in range(5)]
-        for arrival in begun:
-            arrival.take(begun_bytes)
-            arrival._last -= 10
+        begun = [await stack.enter_async_context(budget.arriving(NEVER)) for _ in range(5)]
+        for body in begun:
+            body.take(begun_bytes)
+            body._last_s -= 10
         with pytest.raises(BusyError):
             await stall(stack)
-        for arrival in begun:
-            arrival.take(1)
+        for body in begun:
+            body.take(1)
 
 
-async def test_a_lone_body_always_finds_room() -> None:
-    async with reading_of(max_bytes=10).arriving(NEVER) as arrival:
-        arrival.take(1_000_000)
+async def test_a_single_body_always_finds_room() -> None:
+    async with budget_of(max_bytes=10).arriving(NEVER) as body:
+        body.take(1_000_000)
 
 
 async def test_a_body_beside_others_that_hold_nothing_finds_room() -> None:
-    reading = reading_of(max_bytes=10)
-    async with reading.arriving(NEVER) as begun:
-        async with reading.arriving(NEVER) as arrival:
-            arrival.take(1_000_000)
+    budget = budget_of(max_bytes=10)
+    async with budget.arriving(NEVER) as begun:
+        async with budget.arriving(NEVER) as body:
+            body.take(1_000_000)
         begun.take(10)
 
 
@@ -117,40 +115,39 @@ async def test_a_body_beside_others_that_hold_nothing_finds_room() -> None:
     [(200_000, 1, 200_000), (200_000, 4, 50_000), (200_000, 16, 40_000), (30_000, 16, 30_000)],
     ids=["one", "an-equal-part", "two-bodies", "no-more-than-all"],
 )
-def test_each_process_has_its_part_of_the_bytes(total: int, processes: int, part: int) -> None:
+def test_each_process_has_its_part_of_the_budget(total: int, processes: int, part: int) -> None:
     settings = Settings(max_reading_bytes=total, gateway_processes=processes, max_body_bytes=20_000)
-    registry = CollectorRegistry()
-    metrics = Metrics(registry, None, settings.models)
-    assert reading_of_process(settings, metrics).max_bytes == part
+    metrics = QueueMetrics(CollectorRegistry())
+    assert BodyBudget.of(settings, metrics).max_bytes == part
 
 
-async def test_bytes_are_given_back_when_a_body_is_complete() -> None:
-    reading = reading_of()
+async def test_bytes_are_released_when_a_body_is_complete() -> None:
+    budget = budget_of()
     async with AsyncExitStack() as stack:
-        first = await stack.enter_async_context(reading.arriving(NEVER))
+        first = await stack.enter_async_context(budget.arriving(NEVER))
         first.take(1000)
-    async with reading.arriving(NEVER) as second, reading.arriving(NEVER) as third:
+    async with budget.arriving(NEVER) as second, budget.arriving(NEVER) as third:
         second.take(500)
         third.take(500)
 
 
-async def test_a_body_has_to_come_at_the_least_rate() -> None:
-    reading = reading_of(min_bytes_per_s=100)
+async def test_a_body_has_to_arrive_at_the_least_rate() -> None:
+    budget = budget_of(min_bytes_per_s=100)
 
     async def drip() -> None:
-        async with reading.arriving(NEVER) as arrival:
-            began = arrival.due - GRACE_S
-            arrival.take(50)
-            assert arrival.due == pytest.approx(began + GRACE_S + 0.5)
-            arrival._began -= GRACE_S  # by the loop's clock
-            arrival.take(1)
+        async with budget.arriving(NEVER) as body:
+            began_s = body.due_s - GRACE_S
+            body.take(50)
+            assert body.due_s == pytest.approx(began_s + GRACE_S + 0.5)
+            body._began_s -= GRACE_S  # by the loop's clock
+            body.take(1)
             await asyncio.sleep(10)
 
     with pytest.raises(ReadTimeoutError, match="FCNSERVE_MIN_BODY_BYTES_PER_S"):
         await drip()
 
 
-ANNOUNCED = [
+DECLARED = [
     pytest.param(b"/v1/segment", b"image/jpeg", 5, b"", id="five-bytes"),
     pytest.param(b"/v1/segment", b"image/jpeg", 19_000_000, b"", id="19-mb"),
     pytest.param(b"/v1/segment/batch", b"multipart/form-data", 100_000_000, b"", id="100-mb"),
@@ -158,9 +155,9 @@ ANNOUNCED = [
 ]
 
 
-@pytest.mark.parametrize(("path", "content_type", "length", "begun"), ANNOUNCED)
+@pytest.mark.parametrize(("path", "content_type", "length", "begun"), DECLARED)
 @on_uvloop
-async def test_bodies_that_do_not_come_cost_nobody_a_place(
+async def test_bodies_that_do_not_arrive_take_no_permit(
     path: bytes, content_type: bytes, length: int, begun: bytes
 ) -> None:
     async with running(max_in_flight=2, max_in_flight_bytes=150_000) as gateway:
@@ -188,20 +185,20 @@ async def busy_with_a_photo(gateway: Gateway, group: asyncio.TaskGroup) -> None:
 @pytest.mark.parametrize(
     ("settings", "code"),
     [({"max_in_flight": 1}, 429), ({"max_in_flight_bytes": 40_000}, 429), ({}, 413)],
-    ids=["places", "bytes", "limit"],
+    ids=["permits", "bytes", "limit"],
 )
 @on_uvloop
-async def test_a_body_that_will_find_no_room_need_not_be_sent(
+async def test_a_body_without_room_is_refused_before_it_is_sent(
     settings: dict[str, Any], code: int
 ) -> None:
-    asks = b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n"
+    headers = b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n"
     async with (
         running(max_body_bytes=100_000, **settings) as gateway,
         asyncio.TaskGroup() as group,
         connected(gateway) as client,
     ):
         await busy_with_a_photo(gateway, group)
-        await client.send(POST + asks % (len(CAT) if code == 429 else 100_001))
+        await client.send(POST + headers % (len(CAT) if code == 429 else 100_001))
         answer = await client.answer()
         assert answer.status_code == code
         assert answer.headers["connection"] == "close"
@@ -210,7 +207,7 @@ async def test_a_body_that_will_find_no_room_need_not_be_sent(
 
 
 @on_uvloop
-async def test_who_finds_room_is_asked_to_send() -> None:
+async def test_a_body_with_room_gets_100_continue() -> None:
     async with running() as gateway, connected(gateway) as client:
         await client.send(POST + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(CAT))
         async with asyncio.timeout(10):
@@ -226,7 +223,7 @@ async def test_who_finds_room_is_asked_to_send() -> None:
     ids=["in-1.0", "no-body"],
 )
 @on_uvloop
-async def test_who_cannot_be_asked_to_send_is_not(
+async def test_http_1_0_and_requests_without_a_body_get_no_100_continue(
     version: bytes, length: bytes, body: bytes
 ) -> None:
     head = b"POST /v1/segment HTTP/%b\r\nHost: x\r\nExpect: 100-continue\r\n%b\r\n"
@@ -250,13 +247,13 @@ PARTS = b'--b\r\nContent-Disposition: form-data; name="images"; filename="f"\r\n
     ids=["one", "batch"],
 )
 @pytest.mark.parametrize(
-    ("option", "status"), [(b"", 200), (b"?timeout_ms=600", 408)], ids=["own", "asked"]
+    ("option", "status"), [(b"", 200), (b"?timeout_ms=600", 408)], ids=["own", "requested"]
 )
 @on_uvloop
 async def test_a_body_may_take_longer_than_the_servers_own_deadline(
     path: bytes, content_type: bytes, before: bytes, after: bytes, option: bytes, status: int
 ) -> None:
-    """As long as it comes as fast as it has to; what a request asks for counts from its start."""
+    """As long as it arrives at the least rate; a requested deadline counts from the start."""
     body = before + CAT + after
     head = POST.replace(b" HTTP", b"%b%b HTTP") + b"Content-Type: %b\r\nContent-Length: %d\r\n\r\n"
     async with running(timeout_ms=600) as gateway, connected(gateway) as client:
@@ -268,7 +265,7 @@ async def test_a_body_may_take_longer_than_the_servers_own_deadline(
 
 
 @on_uvloop
-async def test_the_servers_own_deadline_holds_when_the_body_is_complete() -> None:
+async def test_the_servers_own_deadline_applies_once_the_body_is_complete() -> None:
     async with running(timeout_ms=300) as gateway:
         await gateway.ready()
         gateway.torchserve.fault = gateway.torchserve.hangs
@@ -277,7 +274,7 @@ async def test_the_servers_own_deadline_holds_when_the_body_is_complete() -> Non
 
 
 @on_uvloop
-async def test_a_slow_body_makes_room_for_one_that_comes() -> None:
+async def test_a_slow_body_is_rejected_for_a_fast_one() -> None:
     async with running(max_reading_bytes=200_000) as gateway:
         await gateway.ready()
         async with connected(gateway) as slow:

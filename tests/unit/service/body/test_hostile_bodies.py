@@ -1,4 +1,5 @@
-"""Bodies made to cost much: soon refused, while others get their turn. And no URL is fetched."""
+"""Bodies that are costly to parse: refused soon, without blocking the event loop. And no URL is
+fetched."""
 
 import asyncio
 import base64
@@ -15,11 +16,11 @@ from starlette.datastructures import Headers
 
 from handlers.shared.errors import ProblemError
 from service.body.json_image import MAX_JSON_MARKS, read_json
-from service.body.multipart import IMAGES, ONE_IMAGE, Form, read_form
+from service.body.multipart import IMAGES, ONE_IMAGE, FormLimits, read_form
 from tests.support.fakes import CAT, Gateway, running
 
 BODY_BYTES = 20_000_000
-# of processor time; 20 ms are usual, and what is looked for here takes seconds
+# of processor time; 20 ms are usual, and the defects looked for here take seconds
 MAX_STALL_S = 0.5
 
 
@@ -43,7 +44,7 @@ END = b"\r\n--b--\r\n"
 
 
 async def code_of(answer: Awaitable[object]) -> str:
-    """The code of the problem that reading a body ends in, while nobody else waits long."""
+    """Return the code of the problem that reading a body ends in; the event loop is not blocked."""
     longest_s = 0.0
 
     async def tick() -> None:
@@ -68,9 +69,9 @@ async def code_of(answer: Awaitable[object]) -> str:
         assert longest_s < MAX_STALL_S
 
 
-async def form_code(body: bytes, boundary: str = "b", form: Form = ONE_IMAGE) -> str:
+async def form_code(body: bytes, boundary: str = "b", limits: FormLimits = ONE_IMAGE) -> str:
     headers = Headers({"content-type": f"multipart/form-data; boundary={boundary}"})
-    return await code_of(read_form(headers, body, form))
+    return await code_of(read_form(headers, body, limits))
 
 
 @pytest.mark.parametrize(
@@ -84,7 +85,9 @@ async def form_code(body: bytes, boundary: str = "b", form: Form = ONE_IMAGE) ->
         pytest.param(Filled(b"x\r\n"), "bad_multipart", id="preamble"),
         pytest.param(Filled(b" ", b"--b"), "bad_multipart", id="blanks"),
         pytest.param(Filled(b"--b \r\n"), "bad_multipart", id="boundaries-and-blanks"),
-        pytest.param(Filled(b"\r\n--b !", FILE, END), "bad_multipart", id="blanks-that-are-none"),
+        pytest.param(
+            Filled(b"\r\n--b !", FILE, END), "bad_multipart", id="boundary-and-blank-and-more"
+        ),
         pytest.param(Filled(b"\r\n--b", FILE + b"x" + END), "read", id="epilogue"),
         pytest.param(Filled(b"A: b\r\n", HEAD), "bad_multipart", id="header-lines"),
         pytest.param(Filled(b"x", HEAD + b"A: "), "bad_multipart", id="endless-header"),
@@ -95,7 +98,7 @@ async def form_code(body: bytes, boundary: str = "b", form: Form = ONE_IMAGE) ->
         pytest.param(Filled(b"x", FIELD[:-3]), "bad_multipart", id="endless-field"),
     ],
 )
-async def test_a_form_of_20_mb_stalls_nobody(filled: Filled, code: str) -> None:
+async def test_a_form_of_20_mb_does_not_block_the_event_loop(filled: Filled, code: str) -> None:
     assert await form_code(filled.body()) == code
 
 
@@ -108,12 +111,12 @@ async def test_a_form_of_20_mb_stalls_nobody(filled: Filled, code: str) -> None:
         pytest.param(HEAD + b"A: " + b"b" * 4300 + b"\r\n\r\n", "bad_multipart", id="longer"),
     ],
 )
-async def test_the_headers_of_a_part_are_bounded(head: bytes, code: str) -> None:
+async def test_the_headers_of_a_part_have_limits(head: bytes, code: str) -> None:
     assert await form_code(head + b"x" + END) == code
 
 
 @pytest.mark.parametrize(("length", "code"), [(256, "read"), (257, "bad_multipart")])
-async def test_a_boundary_is_bounded(length: int, code: str) -> None:
+async def test_a_boundary_has_a_limit(length: int, code: str) -> None:
     boundary = "b" * length
     assert (
         await form_code((FILE + b"x" + END).replace(b"--b", b"--" + boundary.encode()), boundary)
@@ -121,14 +124,14 @@ async def test_a_boundary_is_bounded(length: int, code: str) -> None:
     )
 
 
-async def test_a_long_boundary_makes_no_search_slow() -> None:
+async def test_a_long_boundary_is_searched_fast() -> None:
     boundary = "a" * 200
     head = FILE.replace(b"--b", b"--" + boundary.encode())
     near = b"\r\n--" + b"a" * 199 + b"!"
     assert await form_code(Filled(near, head).body(), boundary) == "bad_multipart"
 
 
-async def test_a_form_in_a_form_is_a_file_that_is_no_image() -> None:
+async def test_a_form_in_a_form_is_a_file_that_is_not_an_image() -> None:
     inner = b"--c\r\n" * 1000
     nested = HEAD + b"Content-Type: multipart/mixed; boundary=c\r\n\r\n" + inner + END
     async with running() as gateway:
@@ -136,9 +139,9 @@ async def test_a_form_in_a_form_is_a_file_that_is_no_image() -> None:
         assert answer.json()["code"] == "broken_image"
 
 
-async def test_a_batch_of_100_mb_stalls_nobody() -> None:
+async def test_a_batch_of_100_mb_does_not_block_the_event_loop() -> None:
     file = FILE.replace(b'"image"', b'"images"') + bytes(3_000_000) + b"\r\n"
-    assert await form_code(file * 32 + b"--b--\r\n", form=IMAGES) == "read"
+    assert await form_code(file * 32 + b"--b--\r\n", limits=IMAGES) == "read"
 
 
 @pytest.mark.parametrize(
@@ -157,38 +160,38 @@ async def test_a_batch_of_100_mb_stalls_nobody() -> None:
         pytest.param(Filled(b"=", b'{"image":"', b'"}'), "bad_base64", id="paddings"),
     ],
 )
-async def test_json_of_20_mb_stalls_nobody(filled: Filled, code: str) -> None:
+async def test_json_of_20_mb_does_not_block_the_event_loop(filled: Filled, code: str) -> None:
     assert await code_of(read_json(filled.body())) == code
 
 
-async def test_no_two_million_keys_are_read_to_be_refused() -> None:
+async def test_two_million_keys_are_refused_before_they_are_parsed() -> None:
     keys = b",".join(b'"%07x":1' % number for number in range(BODY_BYTES // 11))
     assert await code_of(read_json(b"{" + keys + b"}")) == "bad_json"
 
 
-def test_a_few_wrong_keys_are_still_named_by_their_fault() -> None:
+def test_a_few_wrong_keys_get_the_validation_error() -> None:
     few = {str(number): 1 for number in range(MAX_JSON_MARKS // 4)}
     with pytest.raises(ProblemError, match="Field required"):
         asyncio.run(read_json(json.dumps(few).encode()))
 
 
 @asynccontextmanager
-async def bait() -> AsyncIterator[tuple[str, list[str]]]:
-    """A server that nobody should come to: its URL, and who came."""
-    came: list[str] = []
+async def target() -> AsyncIterator[tuple[str, list[str]]]:
+    """Run a server that nothing should request: yield its URL and the requests it gets."""
+    requests: list[str] = []
 
     async def serve(request: web.Request) -> web.Response:
-        came.append(request.path)
+        requests.append(request.path)
         return web.Response(body=CAT, content_type="image/jpeg")
 
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", serve)
     async with TestServer(app) as server:
-        yield f"http://127.0.0.1:{server.port}/cat.jpg", came
+        yield f"http://127.0.0.1:{server.port}/cat.jpg", requests
 
 
 async def send_urls(gateway: Gateway, url: str) -> list[int]:
-    """Put a URL wherever a request has room for one."""
+    """Send a URL in each place of a request that may hold one."""
     text = url.encode()
     as_json = {"Content-Type": "application/json"}
     form = {"Content-Type": "multipart/form-data; boundary=b"}
@@ -213,14 +216,14 @@ async def send_urls(gateway: Gateway, url: str) -> list[int]:
 
 
 async def test_no_url_is_fetched_wherever_it_is_put() -> None:
-    async with bait() as (url, came), running() as gateway:
+    async with target() as (url, requests), running() as gateway:
         statuses = await send_urls(gateway, url)
         assert [status for status in statuses if status == 200] == [200]  # the photo, with headers
         assert max(statuses) < 500
-        assert came == []
+        assert requests == []
 
 
-async def test_a_url_for_an_image_is_no_base64() -> None:
+async def test_a_url_in_place_of_base64_is_bad_base64() -> None:
     async with running() as gateway:
         body = b'{"image": "http://127.0.0.1/cat.jpg"}'
         answer = await gateway.segment(body, content_type="application/json")

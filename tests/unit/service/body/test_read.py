@@ -1,4 +1,4 @@
-"""However a photo is sent, its bytes arrive; what cannot be read is refused in words."""
+"""A photo's bytes arrive in each way of sending them; an unreadable body is explained."""
 
 import asyncio
 import base64
@@ -26,7 +26,7 @@ from service.errors import (
     BodyTooLargeError,
 )
 from tests.support.fakes import CAT, Gateway, running, until
-from tests.unit.service.body.test_budget import reading_of
+from tests.unit.service.body.test_budget import budget_of
 
 LIMIT = 40_000  # the cat has 35,042 bytes, in base64 46,724
 JSON, FORM = "application/json", "multipart/form-data"
@@ -51,12 +51,12 @@ DISPOSITION = b'Content-Disposition: form-data; name="image"; filename="cat.jpg"
 
 
 def form(disposition: str) -> bytes:
-    """A form whose only part says this of itself."""
+    """Make a form whose only part has this Content-Disposition."""
     return multipart(CAT).replace(DISPOSITION, f"Content-Disposition: {disposition}".encode())
 
 
 def with_lf(body: bytes) -> bytes:
-    """A form whose boundaries and headers end in LF, its file being what it was."""
+    """End a form's boundaries and headers in LF, and keep its file."""
     head, blank, rest = body.partition(b"\r\n\r\n")
     content, end, tail = rest.rpartition(b"\r\n--")
     lines = [part.replace(b"\r\n", b"\n") for part in (head, blank, end, tail)]
@@ -64,7 +64,7 @@ def with_lf(body: bytes) -> bytes:
 
 
 def padded(body: bytes) -> bytes:
-    """A form whose boundaries have blanks behind them, which says nothing (RFC 2046)."""
+    """Put spaces after a form's boundaries, which have no meaning (RFC 2046)."""
     for end in (b"\r\n", b"\n"):
         body = body.replace(b"--b" + end, b"--b \t " + end)
     return body
@@ -157,7 +157,7 @@ def as_json(body: bytes) -> bytes:
         pytest.param(JSON, b" \n" + as_json(CAT).replace(b"/", b"\\/"), id="json-escapes"),
     ],
 )
-async def test_the_same_photo_reaches_the_worker_however_it_is_sent(
+async def test_the_worker_gets_the_same_photo_in_each_way_of_sending_it(
     content_type: str, body: bytes
 ) -> None:
     async with running(max_body_bytes=100_000) as gateway:
@@ -237,7 +237,7 @@ async def test_the_same_photo_reaches_the_worker_however_it_is_sent(
         ),
     ],
 )
-async def test_an_unreadable_body_is_told_why(
+async def test_an_unreadable_body_is_explained(
     gateway: Gateway, content_type: str, body: bytes, code: str, seen: str
 ) -> None:
     problem = (await gateway.segment(body, content_type=content_type)).json()
@@ -284,7 +284,7 @@ async def test_an_unreadable_body_is_told_why(
         ),
     ],
 )
-async def test_a_bad_multipart_body_is_told_why(gateway: Gateway, body: bytes, seen: str) -> None:
+async def test_a_bad_multipart_body_is_explained(gateway: Gateway, body: bytes, seen: str) -> None:
     answer = await gateway.segment(body, content_type="multipart/form-data; boundary=b")
     assert (answer.status_code, answer.json()["code"]) == (400, "bad_multipart")
     assert seen in answer.json()["detail"]
@@ -309,14 +309,14 @@ def test_json_nested_100_000_deep_is_bad_json(body: bytes) -> None:
 
 
 @given(st.binary(max_size=200), st.text(st.characters(codec="latin-1"), max_size=80))
-def test_no_multipart_body_is_more_than_a_problem(body: bytes, parameters: str) -> None:
+def test_any_multipart_body_is_read_or_a_problem(body: bytes, parameters: str) -> None:
     headers = Headers({"content-type": f"multipart/form-data; {parameters}"})
     with suppress(BadMultipartError):
         asyncio.run(from_multipart(headers, body))
 
 
 @given(st.binary(max_size=100))
-def test_no_json_body_is_more_than_a_problem(body: bytes) -> None:
+def test_any_json_body_is_read_or_a_problem(body: bytes) -> None:
     with suppress(BadJsonError, BadBase64Error):
         from_json(body)
 
@@ -327,13 +327,13 @@ async def in_pieces(body: bytes, size: int = 10_000) -> AsyncIterator[bytes]:
 
 
 @pytest.mark.parametrize("content_type", ["image/jpeg", JSON, "multipart/form-data; boundary=b"])
-@pytest.mark.parametrize("announced", [True, False], ids=["announced", "chunked"])
+@pytest.mark.parametrize("declared", [True, False], ids=["declared", "chunked"])
 @pytest.mark.parametrize("body_bytes", [LIMIT + 1, 2 * LIMIT + 1, 50 * LIMIT], ids=str)
-async def test_the_sender_of_too_large_a_body_reads_why(
-    gateway: Gateway, content_type: str, announced: bool, body_bytes: int
+async def test_a_client_of_too_large_a_body_receives_the_problem(
+    gateway: Gateway, content_type: str, declared: bool, body_bytes: int
 ) -> None:
     body = bytes(body_bytes)
-    content = body if announced else in_pieces(body)
+    content = body if declared else in_pieces(body)
     headers = {"Content-Type": content_type}
     answer = await gateway.http.post("/v1/segment", content=content, headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
@@ -348,24 +348,26 @@ async def test_a_body_of_exactly_the_limit_is_read(gateway: Gateway) -> None:
     assert (await gateway.segment(body + b"\0")).status_code == 413
 
 
-async def test_a_chunked_photo_is_read_whole(gateway: Gateway) -> None:
+async def test_all_of_a_chunked_photo_is_read(gateway: Gateway) -> None:
     headers = {"Content-Type": "image/jpeg"}
     answer = await gateway.http.post("/v1/segment", content=in_pieces(CAT, 999), headers=headers)
     assert answer.status_code == 200
     assert gateway.torchserve.photos[0].body == CAT
 
 
-async def test_a_sender_that_asks_first_is_refused_before_it_sends(gateway: Gateway) -> None:
+async def test_a_client_that_expects_100_continue_is_refused_before_it_sends(
+    gateway: Gateway,
+) -> None:
     head = (
         "POST /v1/segment HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: image/png\r\n"
     )
-    ask = f"{head}Content-Length: {LIMIT + 1}\r\nExpect: 100-continue\r\n\r\n"
-    answer = await gateway.raw(ask.encode())
+    request = f"{head}Content-Length: {LIMIT + 1}\r\nExpect: 100-continue\r\n\r\n"
+    answer = await gateway.raw(request.encode())
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert b"100 Continue" not in answer
 
 
-async def test_a_body_over_the_limit_is_read_no_further() -> None:
+async def test_reading_stops_at_the_limit() -> None:
     received = 0
 
     async def receive() -> dict[str, object]:
@@ -374,17 +376,17 @@ async def test_a_body_over_the_limit_is_read_no_further() -> None:
         return {"type": "http.request", "body": bytes(1000), "more_body": True}
 
     request = request_of([(b"content-type", b"image/png")], receive)
-    reading = reading_of(max_bytes=1_000_000)
+    budget = budget_of(max_bytes=1_000_000)
     with pytest.raises(BodyTooLargeError):
-        async with reading.arriving(Deadline(math.inf, "")) as arrival:
-            await read_body(request, 10_000, arrival)
+        async with budget.arriving(Deadline(math.inf, "")) as arriving:
+            await read_body(request, 10_000, arriving)
     assert received == 11_000
 
 
 @pytest.mark.parametrize(
     "length", [b"abc", b"-5", b"1e3", b"12,12", b"12 12", b"0x10", b"9" * 30, b"9" * 5000, b"\xb2"]
 )
-async def test_a_content_length_that_is_no_number_is_refused(
+async def test_a_content_length_that_is_not_a_number_is_refused(
     gateway: Gateway, length: bytes
 ) -> None:
     head = b"POST /v1/segment HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: "
@@ -394,11 +396,11 @@ async def test_a_content_length_that_is_no_number_is_refused(
 
 
 @pytest.mark.parametrize("length", [b"abc", b"", b"\xb2", b"9" * 5000])
-def test_a_server_that_lets_it_through_gets_no_500(length: bytes) -> None:
+def test_a_bad_content_length_behind_another_server_is_ignored(length: bytes) -> None:
     assert declared_body_bytes(request_of([(b"content-length", length)], None), LIMIT) == 0
 
 
-async def test_a_sender_that_breaks_off_is_no_failure_of_ours(gateway: Gateway) -> None:
+async def test_a_client_that_disconnects_is_not_an_error(gateway: Gateway) -> None:
     _, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
     writer.write(b"POST /v1/segment HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf")
     await until(lambda: gateway.value("fcnserve_bytes_reading") == 4)
@@ -413,7 +415,7 @@ def request_of(headers: list[tuple[bytes, bytes]], receive: object) -> Request:
     return Request({"type": "http", "method": "POST", "headers": headers}, receive)  # type: ignore[arg-type]  # a plain coroutine does
 
 
-async def test_httpx_and_the_gateway_agree_on_a_real_form(gateway: Gateway) -> None:
+async def test_a_form_made_by_httpx_is_read(gateway: Gateway) -> None:
     answer: httpx.Response = await gateway.http.post(
         "/v1/segment", files={"image": ("cat.jpg", CAT, "image/jpeg")}
     )

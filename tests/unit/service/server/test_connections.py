@@ -14,7 +14,7 @@ import pytest
 import uvloop
 
 from service.server.connection import Connection
-from service.server.connection_limits import PARTING_S
+from service.server.connection_limits import LINGER_S
 from tests.support.fakes import CAT, Gateway, running, until
 
 GET = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -223,7 +223,7 @@ async def test_who_sends_on_slowly_after_an_answer_is_not_cut_off(length: int) -
         assert is_kept is (length == 90_000)
         for _ in range(30):  # for longer than it might be silent, twice
             await client.send(bytes(3000))
-            await asyncio.sleep(0.05 if is_kept else 0.05 + PARTING_S / 20)
+            await asyncio.sleep(0.05 if is_kept else 0.05 + LINGER_S / 20)
         assert open_connections(gateway) == 1
         if is_kept:
             await client.send(GET)

@@ -67,7 +67,7 @@ def held_bytes(gateway: Gateway) -> int:
     held = 0
     for connection in gateway.server.server_state.connections:
         assert isinstance(connection, Connection)
-        held += len(connection._come)
+        held += len(connection._received)
         held += len(connection._cycle.body) if connection._cycle else 0
     return held
 
