@@ -1,13 +1,29 @@
-"""The whole gateway: settings in, an ASGI application out. Wiring, and nothing else.
+"""The whole gateway: settings in, an ASGI application out. Wiring, and nothing else. Called by
+`service.server`.
 
-request -> Telemetry -> Door -> (Gate) -> route -> Segmenter -> Handover -> Upstream -> TorchServe
+    request
+       │   create_app                       around every request, from outside to inside
+       ├─ CORSMiddleware                    headers for browsers, where the settings name origins
+       ├─ Telemetry                         problems, one log line, metrics
+       ├─ HeadRequests                      HEAD as GET
+       ├─ OverloadMiddleware ── Admission   429 while the gateway is at capacity
+       │   add_routes
+       ├─ Authenticator                     401, or 429 above a key's rate
+       └─ route ── Segmenter, once or for each image of a batch
+            │   lifespan
+            ├─ OptionsReader ── ModelRegistry
+            ├─ ReadStep ── Admission, BodyBudget, Decompressor
+            ├─ AdmitStep
+            ├─ DispatchStep ── Retry ── Health
+            │    └─ Dispatcher (one a model) ── Attempts ── TorchServeClient ── TorchServe
+            └─ RenderStep ── threads
 """
 
 import asyncio
 import os
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, nullcontext, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from importlib.metadata import version
 
@@ -17,13 +33,14 @@ from prometheus_client import CollectorRegistry
 from starlette.middleware.cors import CORSMiddleware
 
 from handlers.shared.photo import ignore_decoder_warnings
-from service.api import components, problem_handlers, routes
+from service.api import problem_handlers, routes
+from service.api.components import Components, install
 from service.api.head_requests import HeadRequests
 from service.api.openapi_document import document
 from service.api.openapi_responses import DESCRIPTION, problems
 from service.api.overload import OverloadMiddleware
 from service.api.telemetry import Telemetry
-from service.auth.authenticator import Authenticator, in_front
+from service.auth.authenticator import Authenticator, as_dependencies
 from service.auth.shared_table import SharedTable
 from service.backend.attempt import Attempts
 from service.backend.client import TorchServeClient
@@ -54,14 +71,14 @@ def create_app(
     scraped: CollectorRegistry | None = None,
     rates: SharedTable | None = None,
 ) -> FastAPI:
-    """Build the gateway; nothing connects anywhere before it is started.
+    """Build the gateway; it opens no connection before it is started.
 
-    `/metrics` shows `registry` or, with several processes, the sums of all in `scraped`; what keys
-    have sent is counted in `rates`, which these share.
+    `/metrics` shows `registry` or, with several processes, the sums of all in `scraped`. These
+    processes count what keys have sent in `rates`.
     """
     ignore_decoder_warnings()
     metrics = Metrics(registry, scraped, settings.models)
-    gate = Authenticator.of(settings, rates)
+    authenticator = Authenticator.of(settings, rates)
     admission = admission_of(settings, metrics)
     make = FastAPIOffline if settings.open_docs else partial(FastAPI, openapi_url=None)
     app = make(  # offline: /docs without a CDN
@@ -69,17 +86,25 @@ def create_app(
         version=version("fcnserve"),
         description=DESCRIPTION,
         redoc_url=None,
-        redirect_slashes=False,  # to the host that a client has named
-        lifespan=lambda app: lifespan(app, settings, metrics, gate, admission),
+        redirect_slashes=False,  # a redirect would go to any host that the request names
+        lifespan=lambda app: lifespan(app, settings, metrics, authenticator, admission),
     )
-    add_routes(app, settings, gate)
+    add_routes(app, settings, authenticator)
     app.openapi = partial(document, app, settings.models)  # type: ignore[method-assign]  # FastAPI's way to do it
     for kind in problem_handlers.HANDLED_BY_FASTAPI:
         app.add_exception_handler(kind, problem_handlers.answer)
+    add_middleware(app, settings, metrics, admission)
+    return app
+
+
+def add_middleware(
+    app: FastAPI, settings: Settings, metrics: Metrics, admission: Admission
+) -> None:
+    """Surround the routes; the last one added is the outermost."""
     app.add_middleware(OverloadMiddleware, admission=admission)
     app.add_middleware(HeadRequests)
-    app.add_middleware(Telemetry, metrics=metrics)  # around the door
-    if settings.cors_origins:  # outermost: a browser may read each answer, failures too
+    app.add_middleware(Telemetry, metrics=metrics.requests)
+    if settings.cors_origins:  # a browser may read each answer, problems too
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
@@ -87,22 +112,26 @@ def create_app(
             allow_headers=["*"],
             expose_headers=EXPOSED_HEADERS,
         )
-    return app
 
 
-def add_routes(app: FastAPI, settings: Settings, gate: Authenticator | None) -> None:
-    """Open what the settings open to all, and put the gate in front of the rest."""
-    if gate is None:
+def add_routes(app: FastAPI, settings: Settings, authenticator: Authenticator | None) -> None:
+    """Add the routes that the settings open, with a check of API keys where there are keys."""
+    if authenticator is None:
         app.include_router(routes.v1)
     else:
-        refusals = problems(401, 429)
-        app.include_router(routes.v1, dependencies=in_front(gate.admit), responses=refusals)
+        app.include_router(
+            routes.v1,
+            dependencies=as_dependencies(authenticator.check_key_and_rate),
+            responses=problems(401, 429),
+        )
     app.include_router(routes.probes)
     if settings.open_metrics:
         app.include_router(routes.scrape)
-    elif gate is not None:
+    elif authenticator is not None:
         app.include_router(
-            routes.scrape, dependencies=in_front(gate.identify), responses=problems(401)
+            routes.scrape,
+            dependencies=as_dependencies(authenticator.check_key),
+            responses=problems(401),
         )
     if settings.open_docs:
         app.include_router(routes.docs)
@@ -116,22 +145,15 @@ def admission_of(settings: Settings, metrics: Metrics) -> Admission:
     return Admission(share, metrics.queue, settings.models)
 
 
-def rendering_threads() -> ThreadPoolExecutor:
-    """Make the threads that render large photos: they take half of the processors from the workers
-    at most, and each takes memory for several times a photo's pixels.
-    """
-    return ThreadPoolExecutor(max(1, len(os.sched_getaffinity(0)) // 2), "render")
-
-
 @asynccontextmanager
 async def lifespan(
     app: FastAPI,
     settings: Settings,
     metrics: Metrics,
-    gate: Authenticator | None,
+    authenticator: Authenticator | None,
     admission: Admission,
 ) -> AsyncIterator[None]:
-    """Connect to TorchServe and watch over it for as long as the gateway runs."""
+    """Connect to TorchServe and watch its health for as long as the gateway runs."""
     client = TorchServeClient(settings.torchserve_url)
     models = ModelRegistry(
         settings.models,
@@ -141,8 +163,7 @@ async def lifespan(
         metrics.reports.show,
     )
     dispatchers = {name: Dispatcher(metrics.queue.of(name)) for name in settings.models}
-    decompressor = Decompressor()
-    renderers = rendering_threads()
+    decompressor, renderers = Decompressor(), render_threads()
     health = Health(client, models, settings, metrics.readiness, admission.is_idle)
     retry = Retry(health, metrics.attempts, settings.restart_wait_s)
     attempts = Attempts(client, models, health, metrics.attempts, metrics.reports)
@@ -156,18 +177,33 @@ async def lifespan(
         RenderStep(renderers, metrics.images),
         metrics.requests,
     )
-    scrape = Scrape(metrics.scraped)
-    components.install(app, components.Components(segmenter, models, health, scrape))
-    watch = asyncio.create_task(health.watch())
-    try:
-        with gate.watching() if gate is not None else nullcontext():
-            yield
-    finally:
-        watch.cancel()
-        with suppress(asyncio.CancelledError):
-            await watch
+    install(app, Components(segmenter, models, health, Scrape(metrics.scraped)))
+    async with AsyncExitStack() as stack:  # closes in reverse order
+        stack.callback(renderers.shutdown, wait=False)
+        stack.callback(decompressor.close)
+        stack.push_async_callback(client.close)
         for dispatcher in dispatchers.values():
-            await dispatcher.close()
-        await client.close()
-        decompressor.close()
-        renderers.shutdown(wait=False)
+            stack.push_async_callback(dispatcher.close)
+        await stack.enter_async_context(watching(health))
+        if authenticator is not None:
+            stack.enter_context(authenticator.watching())
+        yield
+
+
+def render_threads() -> ThreadPoolExecutor:
+    """Make the threads that render large photos: they take at most half of the processors from the
+    workers, and each takes memory for several times a photo's pixels.
+    """
+    return ThreadPoolExecutor(max(1, len(os.sched_getaffinity(0)) // 2), "render")
+
+
+@asynccontextmanager
+async def watching(health: Health) -> AsyncIterator[None]:
+    """Probe the workers until the block ends."""
+    task = asyncio.create_task(health.watch())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

@@ -1,4 +1,4 @@
-"""What is known of one request beside its HTTP: a typed record, in the place of loose state.
+"""The data of one request beside its HTTP: one typed record.
 
 The first `context_of` makes it, when the request's head is complete. Written by `service.server`
 (draining, refusal), `service.auth` (the key), `service.errors` and `service.api.telemetry` (the
@@ -35,8 +35,8 @@ class RequestContext:
         None  # for so many images more, where there is a rate
     )
     problem_code: str = ""  # of the answer
-    refusal: ProblemError | None = None  # to answer with, in the place of a route's answer
-    is_draining: bool = False  # the gateway was about to stop when the request came
+    refusal: ProblemError | None = None  # the answer, instead of a route's
+    is_draining: bool = False  # when the request arrived, the gateway was about to stop
 
 
 def context_of(request: HTTPConnection | Scope) -> RequestContext:

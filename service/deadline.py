@@ -1,6 +1,6 @@
 """A request's deadline: `timeout_ms=` comes in, DeadlineError is raised when the time is over.
 
-A deadline that the request asks for counts from its arrival. The server's own, the setting
+A deadline of the request's own counts from its arrival. The server's own, the setting
 `timeout_ms`, counts from the end of the body: until then the minimum rate of a body applies
 (`service.body.budget`), because a slow connection is no error. Made by `service.pipeline`.
 """

@@ -1,35 +1,36 @@
-"""The problems that the gateway answers with, as RFC 9457 describes them.
+"""The problems of requests, as RFC 9457 describes them. Raised all over the gateway, written by
+`service.problem_response`.
 
-ProblemError (handlers.shared.errors: also an image's own problems, found by gateway or worker)
-+-- BadHttpError           400  bad_http
-+-- BadMultipartError      400  bad_multipart
-+-- BadJsonError           400  bad_json
-+-- BadBase64Error         400  bad_base64
-+-- BadContentCodingError         400  bad_content_encoding
-+-- UnauthorizedError      401  unauthorized
-+-- NotFoundError          404  not_found
-+-- ModelNotFoundError     404  model_not_found
-+-- MethodNotAllowedError  405  method_not_allowed
-+-- NotAcceptableError     406  not_acceptable
-+-- ReadTimeoutError       408  read_timeout
-+-- BodyTooLargeError      413  body_too_large
-+-- TooManyImagesError     413  too_many_images
-+-- UnsupportedContentTypeError       415  unsupported_content_type
-+-- UnsupportedContentCodingError            415  unsupported_content_encoding
-+-- InvalidOptionError     422  invalid_option
-+-- BusyError              429  busy
-+-- RateLimitedError       429  rate_limited
-+-- HeadersTooLargeError   431  headers_too_large
-+-- InternalError          500  internal_error
-+-- TransferCodingError    501  unsupported_transfer_coding
-+-- WorkerCrashedError     502  worker_crashed
-|   +-- WorkerSilentError  502  worker_crashed
-|   +-- ConnectionBrokenError 502 worker_crashed
-+-- NotReadyError          503  not_ready
-|   +-- ModelMissingError  503  not_ready
-+-- DrainingError          503  draining
-+-- TooManyConnectionsError 503 too_many_connections
-+-- DeadlineError          504  deadline_exceeded
+ProblemError (handlers.shared.errors: also the problems of images, found by gateway or worker)
++-- BadHttpError                    400  bad_http
++-- BadMultipartError               400  bad_multipart
++-- BadJsonError                    400  bad_json
++-- BadBase64Error                  400  bad_base64
++-- BadContentCodingError           400  bad_content_encoding
++-- UnauthorizedError               401  unauthorized
++-- NotFoundError                   404  not_found
++-- ModelNotFoundError              404  model_not_found
++-- MethodNotAllowedError           405  method_not_allowed
++-- NotAcceptableError              406  not_acceptable
++-- ReadTimeoutError                408  read_timeout
++-- BodyTooLargeError               413  body_too_large
++-- TooManyImagesError              413  too_many_images
++-- UnsupportedContentTypeError     415  unsupported_content_type
++-- UnsupportedContentCodingError   415  unsupported_content_encoding
++-- InvalidOptionError              422  invalid_option
++-- BusyError                       429  busy
++-- RateLimitedError                429  rate_limited
++-- HeadersTooLargeError            431  headers_too_large
++-- InternalError                   500  internal_error
++-- UnsupportedTransferCodingError  501  unsupported_transfer_coding
++-- WorkerCrashedError              502  worker_crashed
+|   +-- WorkerSilentError           502  worker_crashed
+|   +-- ConnectionBrokenError       502  worker_crashed
++-- NotReadyError                   503  not_ready
+|   +-- ModelMissingError           503  not_ready
++-- DrainingError                   503  draining
++-- TooManyConnectionsError         503  too_many_connections
++-- DeadlineError                   504  deadline_exceeded
 """
 
 from typing import ClassVar
@@ -38,7 +39,7 @@ from handlers.shared.errors import ProblemError
 
 
 class BadHttpError(ProblemError):
-    """What came over the connection is no HTTP."""
+    """The bytes of the connection are not HTTP."""
 
     status = 400
     code = "bad_http"
@@ -46,7 +47,7 @@ class BadHttpError(ProblemError):
 
 
 class BadMultipartError(ProblemError):
-    """The body is no `multipart/form-data` with files in the fields that are read."""
+    """The body is not `multipart/form-data` with files in the expected fields."""
 
     status = 400
     code = "bad_multipart"
@@ -54,7 +55,7 @@ class BadMultipartError(ProblemError):
 
 
 class BadJsonError(ProblemError):
-    """The body is no JSON object of the documented shape."""
+    """The body is not a JSON object of the documented form."""
 
     status = 400
     code = "bad_json"
@@ -62,7 +63,7 @@ class BadJsonError(ProblemError):
 
 
 class BadBase64Error(ProblemError):
-    """The JSON's `image` is no base64."""
+    """The JSON's `image` is not base64."""
 
     status = 400
     code = "bad_base64"
@@ -70,7 +71,7 @@ class BadBase64Error(ProblemError):
 
 
 class BadContentCodingError(ProblemError):
-    """The body is not packed as its `Content-Encoding` says."""
+    """The body is not encoded as its `Content-Encoding` declares."""
 
     status = 400
     code = "bad_content_encoding"
@@ -78,7 +79,7 @@ class BadContentCodingError(ProblemError):
 
 
 class UnauthorizedError(ProblemError):
-    """The request has no API key, or none that is known."""
+    """The request has no valid API key."""
 
     status = 401
     code = "unauthorized"
@@ -86,7 +87,7 @@ class UnauthorizedError(ProblemError):
 
 
 class NotFoundError(ProblemError):
-    """No such route."""
+    """No route has this path."""
 
     status = 404
     code = "not_found"
@@ -94,7 +95,7 @@ class NotFoundError(ProblemError):
 
 
 class ModelNotFoundError(ProblemError):
-    """No model of that name is served."""
+    """No served model has this name."""
 
     status = 404
     code = "model_not_found"
@@ -102,7 +103,7 @@ class ModelNotFoundError(ProblemError):
 
 
 class MethodNotAllowedError(ProblemError):
-    """The route exists and takes other methods."""
+    """The route takes other methods."""
 
     status = 405
     code = "method_not_allowed"
@@ -114,7 +115,7 @@ class MethodNotAllowedError(ProblemError):
 
 
 class NotAcceptableError(ProblemError):
-    """The `Accept` header allows none of the media types that can be had."""
+    """The `Accept` header allows none of the available media types."""
 
     status = 406
     code = "not_acceptable"
@@ -138,7 +139,7 @@ class BodyTooLargeError(ProblemError):
 
 
 class TooManyImagesError(ProblemError):
-    """A batch has more images than one request may."""
+    """A batch has more images than the limit."""
 
     status = 413
     code = "too_many_images"
@@ -146,7 +147,7 @@ class TooManyImagesError(ProblemError):
 
 
 class UnsupportedContentTypeError(ProblemError):
-    """The `Content-Type` header names nothing that an image is taken from."""
+    """The `Content-Type` is none from which an image can be read."""
 
     status = 415
     code = "unsupported_content_type"
@@ -154,7 +155,7 @@ class UnsupportedContentTypeError(ProblemError):
 
 
 class UnsupportedContentCodingError(ProblemError):
-    """The body is packed in a way that is not unpacked here."""
+    """The `Content-Encoding` is none that can be decompressed."""
 
     status = 415
     code = "unsupported_content_encoding"
@@ -172,7 +173,7 @@ class InvalidOptionError(ProblemError):
 
 
 class BusyError(ProblemError):
-    """As many requests as the limit allows are in flight."""
+    """As many requests, bytes or predicted seconds as the limit allows are in flight."""
 
     status = 429
     code = "busy"
@@ -184,7 +185,7 @@ class BusyError(ProblemError):
 
 
 class RateLimitedError(ProblemError):
-    """The API key sends more than it may."""
+    """The API key sends more images than its rate allows."""
 
     status = 429
     code = "rate_limited"
@@ -211,8 +212,8 @@ class InternalError(ProblemError):
     title = "Internal error"
 
 
-class TransferCodingError(ProblemError):
-    """The body is coded for its transfer, in another way than in chunks."""
+class UnsupportedTransferCodingError(ProblemError):
+    """The `Transfer-Encoding` is not `chunked`."""
 
     status = 501
     code = "unsupported_transfer_coding"
@@ -228,15 +229,15 @@ class WorkerCrashedError(ProblemError):
 
 
 class WorkerSilentError(WorkerCrashedError):
-    """The worker has not answered in the time that an attempt gets."""
+    """The worker has not answered within the time of an attempt."""
 
 
 class ConnectionBrokenError(WorkerCrashedError):
-    """TorchServe or the network went while the worker had this image: hardly the image's doing."""
+    """TorchServe or the network failed while the worker had this image: hardly because of it."""
 
 
 class NotReadyError(ProblemError):
-    """No worker takes requests: the service is starting, or its worker is."""
+    """No worker takes requests: the service or its worker is starting."""
 
     status = 503
     code = "not_ready"
@@ -246,11 +247,11 @@ class NotReadyError(ProblemError):
 
 
 class ModelMissingError(NotReadyError):
-    """TorchServe runs, and without this model."""
+    """TorchServe runs without this model."""
 
 
 class DrainingError(ProblemError):
-    """This gateway has been told to stop; another one, or this one anew, will answer."""
+    """This gateway is about to stop; another one, or its next process, will answer."""
 
     status = 503
     code = "draining"
@@ -270,7 +271,7 @@ class TooManyConnectionsError(ProblemError):
 
 
 class DeadlineError(ProblemError):
-    """The request's deadline passed before its mask was there."""
+    """The request's deadline passed before its mask was ready."""
 
     status = 504
     code = "deadline_exceeded"

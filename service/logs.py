@@ -1,4 +1,4 @@
-"""Log lines: readable, or JSON for machines. Never image bytes."""
+"""Log lines: for people, or JSON for machines. Never image bytes. Called where a process starts."""
 
 import logging
 import sys
@@ -38,5 +38,5 @@ def configure(settings: Settings) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=settings.log_level.upper(), force=True)
-    if settings.log_level == "info":  # it says that it runs before there is anything to serve
+    if settings.log_level == "info":  # uvicorn logs that it runs before any model is ready
         logging.getLogger("uvicorn.error").setLevel(logging.WARNING)

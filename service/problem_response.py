@@ -1,7 +1,6 @@
 """Problems as HTTP responses (RFC 9457): a ProblemError in; JSON, status and headers out.
 
-Called by `service.api` for a request and by `service.pipeline.batch_response` for an image of a
-batch.
+Called by `service.api` for a request, by `service.pipeline.batch_response` for an image of a batch.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
-"""Which `FCNSERVE_*` variables there are: a misspelt one is an error, or its bound would not hold.
+"""The names of `FCNSERVE_*` variables: a misspelt one is an error, or its limit would not apply.
 
-In: the environment and the names of the settings. Out: a line for each variable that is wrong.
+In: the environment and the names of the settings. Out: one line for each invalid variable.
 Called by `service.settings`, whenever settings are read.
 """
 
@@ -10,7 +10,7 @@ from difflib import get_close_matches
 
 PREFIX = "FCNSERVE_"
 
-# names that others read; add yours here
+# variables that are read elsewhere; add yours here
 NOT_SETTINGS = frozenset(
     {
         "FCNSERVE_BIND",  # docker-compose.yml
@@ -23,8 +23,8 @@ NOT_SETTINGS = frozenset(
     }
 )
 
-# Kubernetes tells each pod of the Services in its namespace: for one that is called fcnserve, or
-# fcnserve-gateway, in names that begin like ours
+# Kubernetes sets variables for the Services of a pod's namespace; for one named fcnserve or
+# fcnserve-gateway, their names have our prefix
 _SERVICE_LINK = re.compile(
     r"FCNSERVE_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
 )
@@ -32,20 +32,20 @@ _SERVICE_URL = re.compile(r"(tcp|udp|sctp)://")
 
 
 def wrong_names(environ: Mapping[str, str], settings: Iterable[str]) -> Iterator[str]:
-    """Say of each variable that is no setting what was meant, never its value: it may be a key."""
+    """Describe each variable that is not a setting, never with its value, which may be a key."""
     known = {PREFIX + name.upper() for name in settings}
     for name in sorted(name for name in environ if name.upper().startswith(PREFIX)):
         if _SERVICE_LINK.fullmatch(name) and name not in known:
             continue
         if name.upper() in known:
             if _SERVICE_URL.match(environ[name]):
-                yield service_link(name)
+                yield service_link_conflict(name)
         elif not (_SERVICE_URL.match(environ[name]) or name in NOT_SETTINGS):
-            hint = meant(name.upper(), known)
+            hint = suggestion(name.upper(), known)
             yield f"{name} is no setting; {hint}; see the settings in README.md"
 
 
-def service_link(name: str) -> str:
+def service_link_conflict(name: str) -> str:
     service = name.removesuffix("_PORT").replace("_", "-").lower()
     return (
         f"{name} is set by Kubernetes, for its Service {service}; put `enableServiceLinks: false` "
@@ -53,8 +53,8 @@ def service_link(name: str) -> str:
     )
 
 
-def meant(name: str, known: Iterable[str]) -> str:
-    """Suggest the name that is most like it."""
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Suggest the most similar name."""
     names = [other.removeprefix(PREFIX) for other in {*known, *NOT_SETTINGS}]
     close = get_close_matches(name.removeprefix(PREFIX), names, n=1)
     return f"did you mean {PREFIX}{close[0]}?" if close else "unset it"

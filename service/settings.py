@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 MODEL_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 
 Port = Annotated[int, Field(ge=0, le=65535)]
-Words = Annotated[tuple[str, ...], NoDecode]
+Names = Annotated[tuple[str, ...], NoDecode]
 
 
 class Settings(BaseSettings):
@@ -28,9 +28,9 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="address the gateway listens on")
     port: Port = Field(8000, description="port the gateway listens on")
     gateway_processes: int = Field(
-        1, ge=1, le=64, description="gateway processes; each takes its part of every bound"
+        1, ge=1, le=64, description="gateway processes; each takes its part of every limit"
     )
-    models: Words = Field(
+    models: Names = Field(
         ("fcn8s-lite2",),
         description="names of the models served, separated by commas; the first is the default",
     )
@@ -47,7 +47,8 @@ class Settings(BaseSettings):
         100_000_000,
         ge=1_000,
         le=4_000_000_000,
-        description="largest body of a batch request, in bytes; its images have `max_body_bytes`",
+        description="largest body of a batch request, in bytes; each of its images is limited by "
+        "`max_body_bytes`",
     )
     max_pixels: int = Field(
         32_000_000, ge=1, le=1_000_000_000, description="largest image, in pixels"
@@ -85,12 +86,10 @@ class Settings(BaseSettings):
     timeout_ms: int = Field(
         30_000,
         ge=1,
-        description="a request's deadline, in milliseconds from its body's end, unless it says "
+        description="a request's deadline, in milliseconds from its body's end, unless it has "
         "`timeout_ms`",
     )
-    max_timeout_ms: int = Field(
-        120_000, ge=1, description="largest `timeout_ms` that a request may ask for"
-    )
+    max_timeout_ms: int = Field(120_000, ge=1, description="largest `timeout_ms` of a request")
     attempt_timeout_s: float = Field(
         20.0,
         gt=0,
@@ -108,7 +107,7 @@ class Settings(BaseSettings):
         5.0,
         gt=0,
         allow_inf_nan=False,
-        description="seconds for which a worker's answer counts as a sign of life"
+        description="seconds for which a worker counts as alive after an answer"
         "; a third of the model's `response_timeout_s`, where that is more",
     )
     api_keys_file: str = Field(
@@ -125,15 +124,15 @@ class Settings(BaseSettings):
         0,
         ge=0,
         le=1_000_000,
-        description="images that an API key may send at once; 0: as many as in a second",
+        description="images that an API key may send at once; 0: those of one second",
     )
     open_metrics: bool = Field(
-        True, description="whether all may read `/metrics`; false: with an API key only"
+        True, description="whether `/metrics` is open; false: with an API key only"
     )
     open_docs: bool = Field(
         True, description="whether there are `/docs`, `/openapi.json` and `/`, which leads to them"
     )
-    cors_origins: Words = Field(
+    cors_origins: Names = Field(
         (),
         description="web origins that may call the API from a browser, separated by commas"
         "; `*`: any",
@@ -151,13 +150,13 @@ class Settings(BaseSettings):
         20.0,
         gt=0,
         allow_inf_nan=False,
-        description="seconds in which a client has to take each 64 KiB of its answer",
+        description="seconds in which a client has to read each 64 KiB of its answer",
     )
     drain_delay_s: float = Field(
         0.0,
         ge=0,
         allow_inf_nan=False,
-        description="seconds from `/readyz` saying 503 at a stop to letting nobody else in",
+        description="seconds from `/readyz` answering 503 at a stop to refusing new connections",
     )
     shutdown_grace_s: float = Field(
         20.0,
@@ -218,7 +217,7 @@ class Settings(BaseSettings):
     @field_validator("models", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        return tuple(split_words(value)) if isinstance(value, str) else value
+        return tuple(split_list(value)) if isinstance(value, str) else value
 
     @field_validator("cors_origins", mode="after")
     @classmethod
@@ -230,17 +229,17 @@ class Settings(BaseSettings):
     def _has_models(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if not value:
             raise ValueError("name at least one model, for example fcn8s-lite2")
-        for place, name in enumerate(value):
+        for index, name in enumerate(value):
             if not re.fullmatch(MODEL_NAME, name):
                 raise ValueError(f"{name!r} is no model's name; it has letters, digits and . _ -")
-            if name in value[:place]:
+            if name in value[:index]:
                 raise ValueError(f"{name!r} is there twice; name each model once")
         return value
 
     @field_validator("formats", mode="before")
     @classmethod
     def _known_formats(cls, value: object) -> object:
-        formats = frozenset(split_words(value)) if isinstance(value, str) else value
+        formats = frozenset(split_list(value)) if isinstance(value, str) else value
         known = DEFAULT_FORMATS | OPTIONAL_FORMATS
         if not isinstance(formats, frozenset) or not formats or not formats <= known:
             raise ValueError(f"choose from {', '.join(sorted(known))}, separated by commas")
@@ -270,5 +269,5 @@ class Settings(BaseSettings):
         return self
 
 
-def split_words(text: str) -> list[str]:
-    return [word for part in text.split(",") if (word := part.strip())]
+def split_list(text: str) -> list[str]:
+    return [item for part in text.split(",") if (item := part.strip())]

@@ -1,3 +1,1 @@
-"""The HTTP API: routes, the OpenAPI document, and what surrounds every request. Enters
-`pipeline`.
-"""
+"""The HTTP API: routes, middleware, the OpenAPI document. Calls `service.pipeline`."""

@@ -1,10 +1,14 @@
-"""HEAD on every route that takes GET: the same answer without its body (RFC 9110, 9.3.2)."""
+"""HEAD on every route that takes GET: the same answer without its body (RFC 9110, 9.3.2).
+
+Middleware inside `service.api.telemetry`. Our own, because Starlette's routes for GET take
+HEAD too, and FastAPI's do not.
+"""
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class HeadRequests:
-    """ASGI middleware, inside Telemetry, which finds the route in the request that came."""
+    """ASGI middleware; it copies the matched route to the outer scope, where telemetry reads it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

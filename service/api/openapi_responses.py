@@ -1,12 +1,14 @@
-"""What /docs says beyond the code: three kinds of request body, many answers, and an example that
-works.
+"""Request bodies and responses in the OpenAPI document that FastAPI cannot derive from the code.
+
+Constants for the routes of `service.api.routes`, and for `service.app`.
 """
 
 from typing import Any
 
-import service.errors  # noqa: F401 - fills ProblemError's family
+import service.errors  # noqa: F401 - defines ProblemError's subclasses
 from handlers.shared.errors import PROBLEM_MEDIA_TYPE, ProblemError
 from handlers.shared.photo import MEDIA_TYPES
+from service.api.openapi_examples import BATCH_EXAMPLE, EXAMPLE_IMAGE, MIXED_EXAMPLE
 from service.body.multipart import IMAGES, MAX_BATCH_IMAGES
 from service.render import PolygonsAnswer, RleAnswer, SummaryAnswer
 
@@ -15,25 +17,12 @@ POST a photo, get its segmentation mask: the photo's own size, pixel for pixel, 
 whatever else the server is doing.
 """
 
-# the cat of service/samples, 48 pixels wide, as a JPEG in base64
-EXAMPLE_IMAGE = (
-    "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDABALDA4MChAODQ4SERATGCgaGBYWGDEjJR0oOjM9PDkzODdASFxOQERXRTc4"
-    "UG1RV19iZ2hnPk1xeXBkeFxlZ2P/2wBDARESEhgVGC8aGi9jQjhCY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2Nj"
-    "Y2NjY2NjY2NjY2NjY2NjY2NjY2P/wAARCAAgADADASIAAhEBAxEB/8QAGAABAAMBAAAAAAAAAAAAAAAAAwECBAX/xAAm"
-    "EAACAQQCAQMFAQAAAAAAAAABAgMABBEhEjFBBRNRIiMyYdFx/8QAGAEBAAMBAAAAAAAAAAAAAAAAAgADBAH/xAAaEQAC"
-    "AwEBAAAAAAAAAAAAAAAAAQIRITES/9oADAMBAAIRAxEAPwC3qMDC4RB9KEZOKGRnYcQNDwKm4ml9QlVowEVhrkd4/wAq"
-    "jJ7CPCruH1hsnP7FZpPTUuBKCvNiuMDrHdG8JSUAZDKANeTrFDFNLHfcJXzHJIFCFs6+f1uuycB3Lgch5rhFoMZKwDJG"
-    "fJ/Vc6W1E7mRsMT5rdYXJu2IWD7eTjJ335q9zb3Ec5ZYD7WOl3VkeBbCjizCHiJHA6weqlYnmJcSFj8MOqX0tdOCcqdi"
-    "tEkAjk5x6Pn4NCrFZguImaLgTllORvqrR3AmspWJ+sD53mmkcrKHK8sVhW3U3bzLGViOwmdZ/lDw2K0aoIXkBWEBPPf5"
-    "U8Frce4yvcOmPg91MFu7hSAFVR+X8prSQM8jM/NgcHA6q6Kwqb0//9k="
-)
-
 BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 
 SEGMENT_REQUEST: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "content": {  # the first is what /docs offers: a file to choose
+        "content": {  # /docs offers the first: a file to choose
             "application/octet-stream": BINARY,
             "multipart/form-data": {
                 "schema": {
@@ -99,7 +88,7 @@ PROBLEM_DESCRIPTIONS = {
     413: "Too many bytes, pixels or images",
     415: "A content type or image format that is not read",
     422: "An option is unknown or out of range",
-    429: "Too many requests in flight, or of this API key; Retry-After says when to come back",
+    429: "Too many requests in flight, or of this API key; Retry-After has the seconds to wait",
     431: "Too many or too long headers",
     500: "A defect",
     501: "A Transfer-Encoding that is not read",
@@ -109,7 +98,7 @@ PROBLEM_DESCRIPTIONS = {
 }
 
 
-# where there are no API keys; `service.app` adds 401 where there are
+# without API keys; `service.app` adds 401 where there are keys
 WITHOUT_KEYS = tuple(status for status in PROBLEM_DESCRIPTIONS if status != 401)  # noqa: PLR2004
 
 
@@ -137,7 +126,7 @@ def problem_schema(status: int) -> dict[str, Any]:
 
 SEGMENT_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "The mask, or what `output=` asked for",
+        "description": "The mask, or what `output=` names",
         "content": {
             "image/png": BINARY,
             "image/jpeg": BINARY,
@@ -155,47 +144,6 @@ SEGMENT_RESPONSES: dict[int | str, dict[str, Any]] = {
 METRICS_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"description": "Metrics", "content": {"text/plain": {"schema": {"type": "string"}}}}
 }
-
-BATCH_EXAMPLE: list[dict[str, Any]] = [
-    {
-        "size": [300, 451],
-        "classes": [
-            {
-                "class_id": 8,
-                "class_name": "cat",
-                "pixels": 67650,
-                "share": 0.5,
-                "bbox": [0, 150, 451, 150],
-            }
-        ],
-    },
-    {
-        "type": "about:blank",
-        "title": "Empty body",
-        "status": 400,
-        "code": "empty_body",
-        "detail": "the body is empty; send the bytes of an image",
-    },
-]
-
-MIXED_EXAMPLE = """\
---b5a1\r
-Content-Type: image/png\r
-Content-Digest: sha-256=:RBNvo1WzZ4oRRq0W9+hknpT7T8If536DEMBg9hyq/4o=:\r
-X-Model: fcn8s-lite2@0123456789abcdef\r
-Server-Timing: read;dur=1.20, admit;dur=0.10, wait;dur=0.80, decode;dur=1.50\r
-Content-ID: <0@images>\r
-Content-Disposition: inline; filename*=UTF-8''cat.jpg\r
-\r
-(the PNG's bytes)\r
---b5a1\r
-Content-Type: application/problem+json\r
-Content-ID: <1@images>\r
-Content-Disposition: inline; filename*=UTF-8''empty.jpg\r
-\r
-{"type":"about:blank","title":"Empty body","status":400,"code":"empty_body","detail":"..."}\r
---b5a1--\r
-"""
 
 BATCH_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {

@@ -1,5 +1,5 @@
-"""The routes: what may be called, and which part of the house answers. `service.app` decides which
-groups of them there are, and which need a key.
+"""The routes, in groups: a request in, the answer of a component out. `service.app` chooses the
+groups, and which of them need an API key.
 """
 
 from typing import Literal
@@ -19,7 +19,7 @@ from service.pipeline.query import SegmentOptions, refuse_repeats
 
 
 class Readiness(BaseModel):
-    """Photos will be answered, unless they are for a model that is silent."""
+    """Photos will be answered, except those for a silent model."""
 
     status: Literal["ready"] = "ready"
     silent: list[str]
@@ -66,8 +66,8 @@ async def batch(request: Request, options: SegmentOptions) -> Response:
     responses=openapi.problems(500, 502, 503, 504),
 )
 async def list_models(request: Request) -> list[ModelCard]:
-    """The default model comes first. One whose workers are gone, and whose card is not known, is
-    left out.
+    """The default model comes first. A model without workers is left out, unless its card is
+    known.
     """
     return await components_of(request.app).models.cards()
 
@@ -98,7 +98,7 @@ async def livez() -> dict[str, str]:
 )
 async def readyz(request: Request, model: str | None = None) -> Readiness:
     """200 while workers of any model have answered anything lately (with `model=`: of that one),
-    none is still starting, and the gateway has not been told to stop; else 503.
+    none is still starting, and the gateway is not about to stop; else 503.
     """
     if context_of(request).is_draining:
         raise DrainingError("this gateway is about to stop; send new requests to another")

@@ -12,8 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from service.api.exchange import CLIENT_CLOSED_REQUEST, Exchange
 from service.api.problem_handlers import problem_of
 from service.errors import InternalError
-from service.metrics.gateway import Metrics
-from service.metrics.requests import CLIENT_GONE
+from service.metrics.requests import CLIENT_GONE, RequestMetrics
 
 QUIET_ROUTES = ("/livez", "/readyz", "/metrics")
 
@@ -23,7 +22,7 @@ logger = structlog.get_logger("fcnserve.access")
 class Telemetry:
     """ASGI middleware that answers what no route could, and observes each answer."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: RequestMetrics) -> None:
         self.app = app
         self.observer = AnswerObserver(metrics)
 
@@ -51,7 +50,7 @@ class Telemetry:
 class AnswerObserver:
     """Observes each answer once it has ended: the access log and the request metrics."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: RequestMetrics) -> None:
         self._metrics = metrics
 
     def observe(self, exchange: Exchange) -> None:
@@ -84,8 +83,8 @@ class AnswerObserver:
         counts those of an answered batch one by one.
         """
         code = exchange.context.problem_code
-        self._metrics.requests.observe(exchange.route, exchange.status, code, seconds)
+        self._metrics.observe(exchange.route, exchange.status, code, seconds)
         client_gone = CLIENT_GONE if exchange.status == CLIENT_CLOSED_REQUEST else ""
         reason = code or client_gone
         if reason and exchange.has_images:
-            self._metrics.requests.reject(reason, exchange.context.image_count)
+            self._metrics.reject(reason, exchange.context.image_count)

@@ -1,1 +1,1 @@
-"""API keys and request rates. Knows of no image and of no backend."""
+"""API keys: which requests of `/v1` are allowed, and how many images a second a key may send."""

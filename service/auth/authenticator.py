@@ -1,8 +1,8 @@
-"""Who may come in: a request's API key, and how often it comes. Asked before a body is read; what
-is sent behind a refusal is thrown away by `service.server.connection`, so that its sender reads it.
+"""The check of an API key: a request in; a problem, or the key's name in its context, out.
 
-`create_app` puts `admit` in front of every route of `/v1`, where there are keys. The log finds the
-key's name in the request's context.
+`service.app` makes it a FastAPI dependency of all routes of `/v1`, where there are keys. It runs
+before a body is read; `service.server.connection` discards what the client still sends, so that
+the client receives the problem.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -22,11 +22,11 @@ from service.context import context_of
 from service.errors import UnauthorizedError
 from service.settings import Settings
 
-HOW = "send it as `Authorization: Bearer KEY` or as `X-API-Key: KEY`"
+ADVICE = "send it as `Authorization: Bearer KEY` or as `X-API-Key: KEY`"
 
 
 class Authenticator:
-    """Keys, and what each may do."""
+    """The valid keys, and the rate of each."""
 
     def __init__(self, keys: KeysFile, rates: RateLimiter | None) -> None:
         self._keys = keys
@@ -34,8 +34,9 @@ class Authenticator:
 
     @classmethod
     def of(cls, settings: Settings, table: SharedTable | None = None) -> "Authenticator | None":
-        """Make the gate that the settings ask for: none where they name no keys. Several processes
-        share a table, so that a key's rate holds for all of them together.
+        """Make the authenticator of the settings; None where they name no keys file.
+
+        Processes share a table, so that a key's rate applies to all of them together.
         """
         if not settings.api_keys_file:
             return None
@@ -45,49 +46,47 @@ class Authenticator:
             rates = RateLimiter(settings.key_rate_per_s, burst, table)
         return cls(KeysFile(Path(settings.api_keys_file)), rates)
 
-    def check(self) -> None:
-        """Read the keys before anything is started; raises KeysFileError."""
+    def check_file(self) -> None:
+        """Read the keys before the gateway starts; raises KeysFileError."""
         self._keys.check()
 
     def watching(self) -> AbstractContextManager[None]:
-        """Keep up with the file of keys until the block ends; a broken one ends nothing."""
+        """Reload the keys when their file changes, until the block ends."""
         return self._keys.watching()
 
-    async def admit(self, request: Request) -> None:
-        """Let a request in that has a key with tokens left; raises UnauthorizedError,
-        RateLimitedError.
-        """
-        key = self._identify(request)
+    async def check_key_and_rate(self, request: Request) -> None:
+        """Check a request that sends images; raises UnauthorizedError, RateLimitedError."""
+        key = self._key_of(request)
         if self._rates is not None:
             self._rates.spend(key.digest)
             context_of(request).charge_key = partial(self._rates.charge, key.digest)
 
-    async def identify(self, request: Request) -> None:
-        """Let a request in that has a key, however often; raises UnauthorizedError."""
-        self._identify(request)
+    async def check_key(self, request: Request) -> None:
+        """Check a request without a rate; raises UnauthorizedError."""
+        self._key_of(request)
 
-    def _identify(self, request: Request) -> Key:
+    def _key_of(self, request: Request) -> Key:
         sent = sent_keys(request)
         if not sent:
-            raise UnauthorizedError(f"the request has no API key; {HOW}")
+            raise UnauthorizedError(f"the request has no API key; {ADVICE}")
         if len(sent) > 1:
             raise UnauthorizedError(f"the request has {len(sent)} different API keys; send one")
         key = self._keys.find(sent.pop())
         if key is None:
-            raise UnauthorizedError(f"the API key is none that is known here; {HOW}")
+            raise UnauthorizedError(f"the API key is none that is known here; {ADVICE}")
         context_of(request).key_name = key.name
         return key
 
 
 def sent_keys(request: Request) -> set[bytes]:
-    """Return the keys of a request as they were sent, in whichever headers and however often."""
+    """Return the keys of a request, of both headers, each key once."""
     credentials = [line.partition(" ") for line in request.headers.getlist("authorization")]
     bearers = [sent for scheme, _, sent in credentials if scheme.lower() == "bearer"]
     stripped = {key.strip() for key in [*bearers, *request.headers.getlist("x-api-key")]}
     return {key.encode("latin-1") for key in stripped if key}  # as Starlette decoded it
 
 
-def in_front(check: Callable[[Request], Awaitable[None]]) -> Sequence[Any]:
+def as_dependencies(check: Callable[[Request], Awaitable[None]]) -> Sequence[Any]:
     """Make FastAPI's dependencies: a check, and the two ways to send a key, which /docs shows."""
     schemes = (
         HTTPBearer(scheme_name="bearer", auto_error=False),
@@ -97,7 +96,7 @@ def in_front(check: Callable[[Request], Awaitable[None]]) -> Sequence[Any]:
 
 
 def charge_further_images(request: Request, images: int) -> None:
-    """Charge a batch's images but the first, which `admit` has charged, to the request's key."""
+    """Charge all images of a batch but the first, which `check_key_and_rate` has charged."""
     charge_key = context_of(request).charge_key
     if charge_key is not None:
         charge_key(images - 1)

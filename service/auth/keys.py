@@ -1,9 +1,9 @@
-"""API keys: lines of text come in, and keys that may be compared with what clients send go out.
-Called by `service.auth.keys_file`.
+"""API keys: lines of text in, keys that can be compared with what clients send out. Called by
+`service.auth.keys_file`.
 
-A file has a line a key: the SHA-256 of the key in hexadecimal digits, then a name for the log if
-it has one; `#` begins a comment. `fcnserve key` makes keys and their lines. Who reads the file
-learns no key from it: keys are random, so that no list of guesses finds them.
+A file has one line a key: the SHA-256 of the key in hexadecimal digits, then an optional name for
+the log; `#` begins a comment. `fcnserve key` makes keys and their lines. The file discloses no key:
+keys are random, so that no list of guesses contains them.
 """
 
 import hashlib
@@ -12,9 +12,9 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-PREFIX = "fcns_"  # by which a secret scanner, or a person, knows what it has found
+PREFIX = "fcns_"  # by which secret scanners recognise a key
 RANDOM_BYTES = 32
-# every key is compared with every line: 0.2 ms for as many as this
+# each key that is sent is compared with every line: 0.2 ms for as many as this
 MAX_KEYS = 1000
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -22,12 +22,12 @@ _NAME = re.compile(r"[A-Za-z0-9._@-]{1,64}")
 
 
 class KeysFileError(ValueError):
-    """The file cannot be read, or a line of it is no key's."""
+    """The file cannot be read, or one of its lines is not valid."""
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What is known of a key: its hash, and what the log calls it."""
+    """A key's hash, and its name in the log; not the key itself."""
 
     digest: str
     name: str
@@ -39,37 +39,37 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The keys that are valid, and what is wrong with the text that they were read from."""
+    """The valid keys of a text, and the errors in it."""
 
     valid: tuple[Key, ...]
-    findings: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
 
 
 def read_keys(lines: Iterable[str]) -> Keys:
-    """Read the lines of a file, which alone decide what keys are valid, so that processes agree.
+    """Read the lines of a file. Only the file decides which keys are valid, so processes agree.
 
-    A wrong line is left out, and told of by its number: its text may be a key.
+    An invalid line is ignored, and reported by its number alone: its text may be a key.
     """
     keys: dict[str, Key] = {}
-    findings: list[str] = []
+    errors: list[str] = []
     for number, line in enumerate(lines, 1):
         try:
             key = read_line(line, number)
         except KeysFileError as error:
-            findings.append(str(error))
+            errors.append(str(error))
             continue
         if key is None:
             continue
         if key.digest in keys:
-            findings.append(f"line {number} has a key that a line above it has; remove one")
+            errors.append(f"line {number} has a key that a line above it has; remove one")
         elif len(keys) == MAX_KEYS:
-            findings.append(f"line {number} and those below are one key too many: {MAX_KEYS} count")
+            errors.append(f"line {number} and those below are one key too many: {MAX_KEYS} count")
             break
         else:
             keys[key.digest] = key
     if not keys:
-        findings.append("there is no key; add a line for each, as `fcnserve key` prints them")
-    return Keys(tuple(keys.values()), tuple(findings))
+        errors.append("there is no key; add a line for each, as `fcnserve key` prints them")
+    return Keys(tuple(keys.values()), tuple(errors))
 
 
 def read_line(line: str, number: int) -> Key | None:
@@ -79,7 +79,7 @@ def read_line(line: str, number: int) -> Key | None:
 
 
 def read_key(words: list[str], number: int) -> Key:
-    """Read the words of a line; without a name a key is called by its hash's first digits."""
+    """Read the words of a line; the default name is the first digits of the hash."""
     digest, *names = words[0].lower(), *words[1:]
     name = names[0] if names else digest[:8]
     if len(names) > 1 or not _DIGEST.fullmatch(digest) or not _NAME.fullmatch(name):
@@ -91,7 +91,7 @@ def read_key(words: list[str], number: int) -> Key:
 
 
 def make_key(name: str | None = None) -> tuple[str, Key]:
-    """Make a fresh key; return it with what the file has of it. Raises KeysFileError."""
+    """Make a new key; return it, and what the file holds of it. Raises KeysFileError."""
     secret = PREFIX + secrets.token_urlsafe(RANDOM_BYTES)
     digest = hashlib.sha256(secret.encode()).hexdigest()
     return secret, read_key([digest, *([] if name is None else [name])], 1)

@@ -1,9 +1,13 @@
-"""Moments by key, in memory that all gateway processes share. Called by `service.auth.rate_limit`.
+"""Points in time by key, in memory that all gateway processes share. Called by
+`service.auth.rate_limit`.
 
-The supervisor makes the table and passes it on to the processes that it starts, so that the table
-outlives each of them. A process that is killed at any point leaves a sound table: a moment is one
-machine word, written at once, and the kernel releases its lock. One that is stopped (SIGSTOP) while
-it holds the lock delays each change of the others by a few milliseconds.
+The supervisor makes the table and passes it to the processes that it starts, so that the table
+outlives each of them. A process that is killed at any point leaves a valid table: a time is one
+machine word, written at once, and the kernel releases its lock. A process that is stopped (SIGSTOP)
+while it holds the lock delays each change of the others by a few milliseconds.
+
+Our own, because multiprocessing's locks stay locked when their holder is killed, and its managers
+are one more process that can die; `fcntl` and `mmap` of the standard library are enough.
 """
 
 import fcntl
@@ -19,54 +23,54 @@ from typing import Any
 from service.auth.keys import MAX_KEYS
 
 WORD_BYTES = 8
-# keys that the file has no more may still be there
+# keys that were removed from the file may still have one
 SLOTS = 4 * MAX_KEYS
 TABLE_BYTES = 2 * SLOTS * WORD_BYTES
-# waiting for a process that is in the midst of a change, which takes microseconds
+# waiting for a process that holds the lock; a change takes microseconds
 TRIES, PAUSE_S = 20, 0.0002
 
 
 class SharedTable:
-    """A moment for each key, 0 where none was set. A key whose moment has passed may be forgotten.
+    """A time for each key, 0 where none was set. A key whose time has passed may be removed.
 
     It can be passed to a process that `multiprocessing` spawns.
     """
 
     def __init__(self, descriptor: int | None = None) -> None:
-        self._descriptor = fresh_memory() if descriptor is None else descriptor
+        self._descriptor = new_memory() if descriptor is None else descriptor
         memory = memoryview(mmap.mmap(self._descriptor, TABLE_BYTES))
         self._tags = memory[: TABLE_BYTES // 2].cast("Q")
-        self._moments = memory[TABLE_BYTES // 2 :].cast("d")
+        self._times = memory[TABLE_BYTES // 2 :].cast("d")
 
     def __reduce__(self) -> tuple[Callable[..., "SharedTable"], tuple[object, ...]]:
-        return attached, (reduction.DupFd(self._descriptor),)
+        return attach, (reduction.DupFd(self._descriptor),)
 
     @contextmanager
-    def changing(self, key: str, now: float) -> Iterator["Moment"]:
-        """Lock the table and give the key's moment, to be read and set."""
+    def changing(self, key: str, now: float) -> Iterator["SharedTime"]:
+        """Lock the table and yield the key's time, to be read and set."""
         with self._locked():
-            yield Moment(self._moments, self._slot(tag_of(key), now))
+            yield SharedTime(self._times, self._slot(tag_of(key), now))
 
     def _slot(self, tag: int, now: float) -> int:
-        """Find the key's slot, or give it an empty one, or that of a key whose moment passed."""
+        """Find the key's slot, or take an empty one, or that of a key whose time has passed."""
         spare = None
         for step in range(SLOTS):
             slot = (tag + step) % SLOTS
             if self._tags[slot] == tag:
                 return slot
-            if spare is None and self._moments[slot] <= now:
+            if spare is None and self._times[slot] <= now:
                 spare = slot
             if self._tags[slot] == 0:
                 break
-        if spare is None:  # more keys at a time than there can be in a file
-            spare = min(range(SLOTS), key=self._moments.__getitem__)
-        self._moments[spare] = 0.0
+        if spare is None:  # more keys at a time than a file can have
+            spare = min(range(SLOTS), key=self._times.__getitem__)
+        self._times[spare] = 0.0
         self._tags[spare] = tag
         return spare
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Hold the lock; go without it where its holder was stopped: a change may then be lost."""
+        """Hold the lock; continue without it where its holder was stopped: a change may be lost."""
         for _ in range(TRIES):
             with suppress(BlockingIOError):
                 fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -78,35 +82,35 @@ class SharedTable:
             fcntl.lockf(self._descriptor, fcntl.LOCK_UN)
 
 
-class Moment:
-    """The moment of one key, while the table is locked."""
+class SharedTime:
+    """The time of one key, while the table is locked."""
 
-    def __init__(self, moments: "memoryview[float]", slot: int) -> None:
-        self._moments = moments
+    def __init__(self, times: "memoryview[float]", slot: int) -> None:
+        self._times = times
         self._slot = slot
 
     @property
     def value(self) -> float:
-        found: float = self._moments[self._slot]
+        found: float = self._times[self._slot]
         return found
 
     @value.setter
-    def value(self, moment: float) -> None:
-        self._moments[self._slot] = moment
+    def value(self, time_s: float) -> None:
+        self._times[self._slot] = time_s
 
 
-def attached(descriptor: Any) -> SharedTable:
-    """Find the table again in a process that it was passed to."""
+def attach(descriptor: Any) -> SharedTable:
+    """Open the table in a process that it was passed to."""
     return SharedTable(descriptor.detach())
 
 
-def fresh_memory() -> int:
-    """Make memory of no file system, all of it there from the start; raises OSError."""
+def new_memory() -> int:
+    """Allocate memory outside all file systems, all at once; raises OSError."""
     descriptor = os.memfd_create("fcnserve-rates")
     os.posix_fallocate(descriptor, 0, TABLE_BYTES)
     return descriptor
 
 
 def tag_of(key: str) -> int:
-    """Make a word of a key that no other has; never 0, which marks an empty slot."""
+    """Hash a key to one word; never 0, which marks an empty slot."""
     return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=WORD_BYTES).digest()) or 1

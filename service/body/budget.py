@@ -7,9 +7,9 @@ bodies hold as many bytes as they may, the slowest of those that hold much is re
 body that arrives without delay always finds room. Used by `service.pipeline` and
 `service.body.read`.
 
-Our own: no ASGI server or middleware that we know of limits the bytes of all arriving bodies
-together. Servers and proxies limit one body's size, and nginx's `client_body_timeout` the pause
-between two reads, which a body of one byte a minute keeps.
+Our own: no ASGI server or middleware that was looked at limits the bytes of all arriving bodies
+together. Servers and proxies limit one body's size, and nginx the pause between two reads, which a
+body of one byte a minute does not exceed.
 """
 
 import asyncio
@@ -92,7 +92,7 @@ class BodyBudget:
     def _no_room(self) -> BusyError:
         return BusyError(
             f"bodies that are arriving hold {self._held_bytes} bytes; the limit is "
-            f"{self.max_bytes}, and this one came slowest; send it without a pause, try again "
+            f"{self.max_bytes}, and this one arrives slowest; send it without a pause, try again "
             "after Retry-After, or raise FCNSERVE_MAX_READING_BYTES",
             retry_after_s=1,
         )
@@ -157,8 +157,8 @@ class ArrivingBody:
         if now_s >= self._deadline.at_s:
             return ReadTimeoutError(f"no whole body {self._deadline.within}")
         return ReadTimeoutError(
-            f"{self._arrived_bytes} bytes of the body came in {now_s - self._began_s:.1f} s; the "
-            f"least is {self._budget.min_bytes_per_s} a second after {GRACE_S:g} s; send it "
+            f"{self._arrived_bytes} bytes of the body arrived in {now_s - self._began_s:.1f} s; "
+            f"the least is {self._budget.min_bytes_per_s} a second after {GRACE_S:g} s; send it "
             "faster, or lower FCNSERVE_MIN_BODY_BYTES_PER_S"
         )
 

@@ -151,6 +151,6 @@ def window_of(body: memoryview, coding: str) -> int:
 
 def unreadable(coding: str) -> BadContentCodingError:
     return BadContentCodingError(
-        f"Content-Encoding says {coding}, and the body is no whole {coding} data; send the body "
+        f"Content-Encoding is {coding}, and the body is no whole {coding} data; send the body "
         "as it is and leave the header out, or pack it again"
     )

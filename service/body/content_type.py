@@ -49,8 +49,7 @@ async def image_despite_url_encoded(body: bytes) -> bytes:
         sniff(body, DEFAULT_FORMATS)
     except BrokenImageError as error:
         raise UnsupportedContentTypeError(
-            f"Content-Type is {URL_ENCODED}, which is what curl says unless told otherwise, and "
-            f"the body is no image; {ADVICE}"
+            f"Content-Type is {URL_ENCODED}, curl's default, and the body is no image; {ADVICE}"
         ) from error
     except UnsupportedMediaTypeError:
         return body  # an image; admission checks its format against the settings

@@ -7,10 +7,16 @@ from typing import Any
 
 from uvicorn.config import Config
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
+from uvicorn.server import ServerState
 
 from service.context import context_of
 from service.server.request_head import RequestHead
-from service.server.state import GatewayState
+
+
+class GatewayState(ServerState):
+    """What the connections of one process share, and whether that process is about to stop."""
+
+    is_draining = False
 
 
 class ScopeBuilder:

@@ -35,7 +35,7 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 
 from handlers.shared.errors import ProblemError
 from service.context import context_of
-from service.server.asgi_scope import ScopeBuilder
+from service.server.asgi_scope import GatewayState, ScopeBuilder
 from service.server.connection_limits import (
     LAST_REQUEST_S,
     LINGER_S,
@@ -47,7 +47,6 @@ from service.server.framing import Framing
 from service.server.open_connections import OpenConnections
 from service.server.request_cycle import Outgoing, RequestCycle
 from service.server.request_head import HeadReader
-from service.server.state import GatewayState
 from service.server.timers import ReadTimer, WriteTimer
 
 
@@ -201,7 +200,7 @@ class Connection(asyncio.Protocol):
     def _take_body(self, data: bytes) -> bytes:
         """Give the request the part of `data` that is its body; return the rest."""
         assert self._framing is not None  # noqa: S101 - checked by the callers
-        assert self._cycle is not None  # noqa: S101 - its head came first
+        assert self._cycle is not None  # noqa: S101 - its head arrived first
         try:
             body, rest = self._framing.take(data)
         except ProblemError as problem:

@@ -53,7 +53,7 @@ class ConnectionLimits:
     def evicted(self) -> ReadTimeoutError:
         return ReadTimeoutError(
             f"{self.max_connections} connections are open, which is the limit, and none was silent "
-            "in the midst of a request for longer than this one; send without a pause"
+            "during a request for longer than this one; send without a pause"
         )
 
     def too_many(self) -> TooManyConnectionsError:

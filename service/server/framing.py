@@ -4,13 +4,16 @@ Bytes of a connection in; the bytes of the body, without framing, and those behi
 sizes, extensions and trailers are parsed and dropped, and limited to a small part of what they
 frame, so that neither trailers nor chunks of one byte go on for ever. Chosen by
 `service.server.request_head`, used by `service.server.connection`.
+
+Our own, because llhttp and h11 (0.16) do not limit chunk extensions: both accept a kilobyte of them
+for each byte of a body. h11 also accepts bare line feeds, and a `Content-Length` beside chunks.
 """
 
 import re
 from collections.abc import Sequence
 from typing import Protocol
 
-from service.errors import BadHttpError, TransferCodingError
+from service.errors import BadHttpError, UnsupportedTransferCodingError
 
 # a line of a chunk's size has its extensions, too; those that are in use have a hundred bytes
 MAX_SIZE_LINE_BYTES = 1024
@@ -121,7 +124,9 @@ class Chunked:
 
 
 def framing_of(headers: Sequence[tuple[bytes, bytes]], http_version: str) -> Framing | None:
-    """Choose by the headers; None for no body. Raises BadHttpError, TransferCodingError."""
+    """Choose by the headers; None for no body. Raises BadHttpError,
+    UnsupportedTransferCodingError.
+    """
     lengths = [value for name, value in headers if name == b"content-length"]
     codings = [value for name, value in headers if name == b"transfer-encoding"]
     if codings:
@@ -134,7 +139,9 @@ def framing_of(headers: Sequence[tuple[bytes, bytes]], http_version: str) -> Fra
 
 
 def chunked_framing(codings: Sequence[bytes], http_version: str, *, has_length: bool) -> Chunked:
-    """Return the framing for `chunked` alone; raises BadHttpError, TransferCodingError."""
+    """Return the framing for `chunked` alone; raises BadHttpError,
+    UnsupportedTransferCodingError.
+    """
     names = [name.strip().lower() for value in codings for name in value.split(b",")]
     if has_length or http_version == "1.0":
         raise BadHttpError(
@@ -144,7 +151,7 @@ def chunked_framing(codings: Sequence[bytes], http_version: str, *, has_length: 
         return Chunked()
     if b"chunked" in names[:-1] or b"" in names:
         raise BadHttpError('Transfer-Encoding has to be "chunked", once')
-    raise TransferCodingError(
+    raise UnsupportedTransferCodingError(
         f"Transfer-Encoding is {b', '.join(names)[:80]!a}; send the body as it is, with a "
         'Content-Length or as "chunked"'
     )
@@ -157,5 +164,5 @@ def split(data: bytes, at: int) -> tuple[bytes, bytes]:
 def broken_chunk(expected: str, seen: bytes) -> BadHttpError:
     return BadHttpError(
         f"the body's chunks are broken: {seen[:40]!a} where {expected} should be; "
-        "send them as RFC 9112, 7.1 says, or a Content-Length"
+        "send them as RFC 9112, 7.1 defines them, or a Content-Length"
     )

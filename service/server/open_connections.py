@@ -5,8 +5,8 @@ part of a request, or does not take its answer): of the one that has been silent
 new one is refused only where every connection is being answered. Used by
 `service.server.connection`.
 
-Our own, because uvicorn's `limit_concurrency` refuses the new connection and Granian has it wait:
-either way a client that holds idle connections keeps out all others.
+Our own, because uvicorn's limit refuses the new connection and Granian's has it wait: either way a
+client that holds idle connections keeps out all others.
 """
 
 from typing import Protocol

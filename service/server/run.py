@@ -23,7 +23,7 @@ def run() -> int:
     settings = Settings()
     logs.configure(settings)
     if authenticator := Authenticator.of(settings):
-        authenticator.check()  # only at the start: later a broken file must not end the gateway
+        authenticator.check_file()  # at the start only: later a broken file ends no gateway
     settings = within_open_files(settings)
     if settings.gateway_processes > 1:
         return supervise(settings, uvicorn_options(settings))

@@ -1,4 +1,4 @@
-"""A variable that is no setting is told of at the start, with the one that was meant."""
+"""A variable that is not a setting stops the start, with a suggestion."""
 
 import re
 import subprocess
@@ -16,7 +16,7 @@ SETTINGS = {f"FCNSERVE_{name.upper()}" for name in Settings.model_fields}
 
 
 @pytest.mark.parametrize(
-    ("name", "meant"),
+    ("name", "suggestion"),
     [
         ("FCNSERVE_MODEL", "did you mean FCNSERVE_MODELS?"),
         ("FCNSERVE_MAX_PIXEL", "did you mean FCNSERVE_MAX_PIXELS?"),
@@ -27,18 +27,18 @@ SETTINGS = {f"FCNSERVE_{name.upper()}" for name in Settings.model_fields}
         ("FCNSERVE_", "unset it"),
     ],
 )
-def test_a_misspelt_name_ends_the_start_with_the_one_that_was_meant(
-    monkeypatch: pytest.MonkeyPatch, name: str, meant: str
+def test_a_misspelt_name_stops_the_start_with_a_suggestion(
+    monkeypatch: pytest.MonkeyPatch, name: str, suggestion: str
 ) -> None:
     monkeypatch.setenv(name, "secret")
     with pytest.raises(ValidationError) as error:
         Settings()
-    assert f"{name} is no setting; {meant}" in str(error.value)
+    assert f"{name} is no setting; {suggestion}" in str(error.value)
     assert "secret" not in error.value.errors()[0]["msg"]
 
 
 @pytest.mark.parametrize("name", sorted(SETTINGS | NOT_SETTINGS | {"fcnserve_port", "FCNSERVER"}))
-def test_a_name_that_is_read_by_anything_is_none(name: str) -> None:
+def test_a_name_that_is_read_anywhere_is_valid(name: str) -> None:
     assert list(wrong_names({name: "1"}, Settings.model_fields)) == []
 
 
@@ -56,7 +56,7 @@ LINKS = {
 
 
 @pytest.mark.parametrize("service", ["FCNSERVE_GATEWAY", "FCNSERVE_MODEL", "FCNSERVE_EU_1"])
-def test_what_kubernetes_sets_for_a_service_is_no_misspelt_setting(service: str) -> None:
+def test_variables_of_a_kubernetes_service_are_valid(service: str) -> None:
     links = {name.format(service): value for name, value in LINKS.items()}
     assert list(wrong_names(links, Settings.model_fields)) == []
 
@@ -64,15 +64,17 @@ def test_what_kubernetes_sets_for_a_service_is_no_misspelt_setting(service: str)
 @pytest.mark.parametrize(
     ("service", "name"), [("FCNSERVE", "fcnserve"), ("FCNSERVE_WORKER", "fcnserve-worker")]
 )
-def test_a_service_link_in_place_of_a_port_is_explained(service: str, name: str) -> None:
+def test_a_service_link_instead_of_a_port_is_explained(service: str, name: str) -> None:
     links = {name.format(service): value for name, value in LINKS.items()}
-    (told,) = wrong_names(links, Settings.model_fields)
-    assert told.startswith(f"{service}_PORT is set by Kubernetes, for its Service {name}; ")
-    assert "enableServiceLinks: false" in told
+    (error,) = wrong_names(links, Settings.model_fields)
+    assert error.startswith(f"{service}_PORT is set by Kubernetes, for its Service {name}; ")
+    assert "enableServiceLinks: false" in error
 
 
 @pytest.mark.parametrize("command", ["serve", "gateway", "worker"])
-def test_every_command_that_serves_says_so_in_lines_and_ends(tmp_path: Path, command: str) -> None:
+def test_every_command_that_serves_ends_with_one_line_a_variable(
+    tmp_path: Path, command: str
+) -> None:
     wrong = {"FCNSERVE_MODEL": "a", "FCNSERVE_MAX_PIXEL": "1"}
     run = Command(tmp_path / "log", command, environment=wrong)
     assert run.wait(60) == 2
@@ -82,10 +84,10 @@ def test_every_command_that_serves_says_so_in_lines_and_ends(tmp_path: Path, com
     ]
 
 
-def test_every_variable_that_anything_here_names_is_known() -> None:
+def test_every_variable_named_in_this_repository_is_known() -> None:
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
     if listed.returncode:
-        pytest.skip("this is no clone")
+        pytest.skip("not a git clone")
     unknown = {
         (name, file)
         for file in listed.stdout.decode().split("\0")
@@ -97,7 +99,7 @@ def test_every_variable_that_anything_here_names_is_known() -> None:
 
 
 def text_of(file: Path) -> str:
-    """Of what is no text, nothing."""
+    """Return a file's text; nothing for a binary file."""
     try:
         return file.read_text()
     except (UnicodeDecodeError, FileNotFoundError):

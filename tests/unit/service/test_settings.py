@@ -1,4 +1,4 @@
-"""Settings hold their bounds, and the gateway starts without torch."""
+"""Settings have limits, and the gateway starts without torch."""
 
 import subprocess
 import sys
@@ -90,7 +90,7 @@ def test_a_setting_is_read_from_its_variable(
         ("log_level", "loud"),
     ],
 )
-def test_a_setting_out_of_bounds_stops_the_start(
+def test_an_invalid_setting_stops_the_start(
     monkeypatch: pytest.MonkeyPatch, name: str, text: str
 ) -> None:
     monkeypatch.setenv(f"FCNSERVE_{name.upper()}", text)
@@ -98,7 +98,7 @@ def test_a_setting_out_of_bounds_stops_the_start(
         Settings()
 
 
-def test_a_default_deadline_that_no_request_might_ask_for_is_explained() -> None:
+def test_a_default_deadline_above_the_largest_is_explained() -> None:
     with pytest.raises(ValidationError, match="lower FCNSERVE_TIMEOUT_MS or raise FCNSERVE_MAX_T"):
         Settings(timeout_ms=2000, max_timeout_ms=1000)
     assert Settings(timeout_ms=1000, max_timeout_ms=1000).timeout_ms == 1000
@@ -110,13 +110,13 @@ def test_settings_do_not_change() -> None:
         settings.port = 1
 
 
-def test_every_setting_says_what_it_is() -> None:
+def test_every_setting_has_a_description() -> None:
     for name, field in Settings.model_fields.items():
         assert field.description, name
         assert "\n" not in field.description
 
 
-def test_the_gateway_runs_where_torch_and_torchserve_are_not() -> None:
+def test_the_gateway_runs_without_torch_and_torchserve() -> None:
     script = """
 import sys
 sys.modules["torch"] = sys.modules["ts"] = None
@@ -135,12 +135,5 @@ print(*sorted(name for name in sys.modules if name.startswith("handlers")))
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
-    allowed = (
-        "handlers",
-        "handlers.shared.cost",
-        "handlers.shared.errors",
-        "handlers.shared.png",
-        "handlers.shared.photo",
-    )
-    for name in done.stdout.split():
-        assert name in allowed or name.startswith("handlers.shared.photo.")
+    rooms = {".".join(name.split(".")[:2]) for name in done.stdout.split()}
+    assert rooms == {"handlers", "handlers.shared"}

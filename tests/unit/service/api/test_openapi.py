@@ -1,4 +1,4 @@
-"""The OpenAPI document is one that tools can use: whole, and in words that they know."""
+"""Tools can use the OpenAPI document: it is complete, in the keywords that they support."""
 
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -18,7 +18,7 @@ def document() -> dict[str, Any]:
 
 
 def members(found: Any) -> Iterator[tuple[str, Any]]:
-    """Every member of every object in it."""
+    """Yield every member of every object in a document."""
     values = found.values() if isinstance(found, dict) else found
     if isinstance(found, dict):
         yield from found.items()
@@ -27,7 +27,7 @@ def members(found: Any) -> Iterator[tuple[str, Any]]:
             yield from members(value)
 
 
-def test_every_reference_leads_to_a_schema(document: dict[str, Any]) -> None:
+def test_every_reference_resolves_to_a_schema(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
     references = {value for name, value in members(document) if name == "$ref"}
     assert references
@@ -37,14 +37,14 @@ def test_every_reference_leads_to_a_schema(document: dict[str, Any]) -> None:
     assert not any(name == "$defs" for name, _ in members(document))
 
 
-def test_lists_of_so_many_numbers_are_lists(document: dict[str, Any]) -> None:
+def test_lists_of_fixed_length_are_lists(document: dict[str, Any]) -> None:
     palette = document["components"]["schemas"]["ModelCard"]["properties"]["palette"]
     colour = {"type": "array", "minItems": 3, "maxItems": 3, "items": {"type": "integer"}}
     assert palette["items"] == colour
     assert not any(name == "prefixItems" for name, _ in members(document))
 
 
-def test_a_problem_is_documented_with_the_codes_that_its_status_may_have(
+def test_a_problem_is_documented_with_the_codes_of_its_status(
     document: dict[str, Any],
 ) -> None:
     found = document["paths"]["/v1/segment"]["post"]["responses"]["400"]["content"]
@@ -59,16 +59,16 @@ def test_the_document_is_made_once() -> None:
     assert app.openapi() is app.openapi()
 
 
-def test_the_first_routes_are_those_that_segment(document: dict[str, Any]) -> None:
+def test_the_segment_routes_come_first(document: dict[str, Any]) -> None:
     assert list(document["paths"])[:3] == ["/v1/segment", "/v1/segment/batch", "/v1/models"]
 
 
-def test_docs_offer_a_file_to_choose_first(document: dict[str, Any]) -> None:
+def test_docs_offer_a_file_first(document: dict[str, Any]) -> None:
     content = document["paths"]["/v1/segment"]["post"]["requestBody"]["content"]
     assert next(iter(content.values()))["schema"] == {"type": "string", "format": "binary"}
 
 
-def test_the_version_is_the_packages(document: dict[str, Any]) -> None:
+def test_the_version_is_that_of_the_package(document: dict[str, Any]) -> None:
     assert document["info"]["version"] == version("fcnserve")
 
 

@@ -1,4 +1,4 @@
-"""With keys, who has none gets no further than the door; what is closed is not there."""
+"""With API keys, a request without one is refused; closed routes do not exist."""
 
 import asyncio
 import socket
@@ -39,7 +39,7 @@ async def gateway(keys_file: Path) -> AsyncIterator[Gateway]:
         yield gateway
 
 
-def test_the_list_of_routes_here_is_all_of_v1() -> None:
+def test_the_routes_listed_here_are_all_of_v1() -> None:
     paths = create_app(Settings(), CollectorRegistry()).openapi()["paths"]
     found = {(method.upper(), path) for path in paths for method in paths[path]}
     with_name = [(method, path.replace("fcn8s-lite2", "{name}")) for method, path in V1]
@@ -61,7 +61,7 @@ def test_the_list_of_routes_here_is_all_of_v1() -> None:
         pytest.param({"Cookie": f"key={SECRET}"}, id="cookie"),
     ],
 )
-async def test_without_a_key_nothing_of_v1_answers(
+async def test_each_route_of_v1_is_401_without_a_key(
     gateway: Gateway, method: str, path: str, headers: dict[str, str]
 ) -> None:
     answer = await gateway.http.request(method, f"{path}?no=option", headers=headers)
@@ -79,7 +79,7 @@ async def test_without_a_key_nothing_of_v1_answers(
     [BEARER, HEADER, {"authorization": f"bEARER  {SECRET}"}],
     ids=["bearer", "header", "case"],
 )
-async def test_a_key_lets_in_and_its_name_is_logged_but_not_the_key(
+async def test_a_request_with_a_key_is_answered_and_only_the_keys_name_is_logged(
     gateway: Gateway, headers: dict[str, str]
 ) -> None:
     answer = await gateway.segment(headers=headers)
@@ -89,13 +89,13 @@ async def test_a_key_lets_in_and_its_name_is_logged_but_not_the_key(
     assert SECRET not in str(gateway.torchserve.photos[0].headers)
 
 
-async def test_probes_stay_open(gateway: Gateway) -> None:
+async def test_probes_need_no_key(gateway: Gateway) -> None:
     await gateway.ready()
     for path in ("/livez", "/readyz", "/metrics", "/openapi.json", "/docs"):
         assert (await gateway.http.get(path)).status_code == 200, path
 
 
-async def test_a_refusal_is_counted_where_it_belongs(gateway: Gateway) -> None:
+async def test_a_refusal_is_counted_as_unauthorized(gateway: Gateway) -> None:
     await gateway.segment()
     labels = {"route": "/v1/segment", "status": "401", "code": "unauthorized"}
     assert gateway.value("fcnserve_requests_total", **labels) == 1
@@ -103,7 +103,7 @@ async def test_a_refusal_is_counted_where_it_belongs(gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize("connection", ["keep-alive", "close"])
-async def test_a_sender_without_a_key_reads_why_behind_its_whole_body(
+async def test_a_client_without_a_key_receives_the_problem_after_sending_its_body(
     gateway: Gateway, connection: str
 ) -> None:
     body_bytes = 8_000_000
@@ -116,19 +116,21 @@ async def test_a_sender_without_a_key_reads_why_behind_its_whole_body(
 
 
 def send_all_then_read(port: int, head: str, body_bytes: int) -> int:
-    """A client that reads nothing before it has sent everything."""
+    """Read nothing before everything is sent; return the status."""
     with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
         client.sendall(head.encode() + bytes(body_bytes))
         return int(client.recv(1000).split()[1])
 
 
-async def test_a_sender_that_asks_first_is_refused_before_it_sends(gateway: Gateway) -> None:
+async def test_a_client_that_expects_100_continue_is_refused_before_it_sends(
+    gateway: Gateway,
+) -> None:
     head = "POST /v1/segment HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 9000\r\n"
     answer = await gateway.raw(f"{head}Expect: 100-continue\r\n\r\n".encode())
     assert answer.startswith(b"HTTP/1.1 401 ")
 
 
-async def test_a_key_is_taken_back_without_a_restart(gateway: Gateway, keys_file: Path) -> None:
+async def test_a_key_is_revoked_without_a_restart(gateway: Gateway, keys_file: Path) -> None:
     assert (await gateway.segment(headers=BEARER)).status_code == 200
     keys_file.write_text(f"{OTHER.line}\n")
 
@@ -140,7 +142,7 @@ async def test_a_key_is_taken_back_without_a_restart(gateway: Gateway, keys_file
     assert (await gateway.segment(headers=other)).status_code == 200
 
 
-async def test_a_key_that_sends_too_much_is_told_when_to_come_back(keys_file: Path) -> None:
+async def test_a_key_above_its_rate_gets_429_with_retry_after(keys_file: Path) -> None:
     async with running(api_keys_file=str(keys_file), key_rate_per_s=0.01, key_burst=2) as gateway:
         answers = [await gateway.segment(headers=BEARER) for _ in range(3)]
         assert [answer.status_code for answer in answers] == [200, 200, 429]
@@ -185,7 +187,7 @@ async def test_a_key_that_is_sent_several_times_is_one(gateway: Gateway) -> None
 
 
 @pytest.mark.parametrize("content", [b"", b"# none\n", None], ids=["empty", "comment", "deleted"])
-async def test_the_last_key_is_taken_back_without_a_restart(
+async def test_the_last_key_is_revoked_without_a_restart(
     gateway: Gateway, keys_file: Path, content: bytes | None
 ) -> None:
     assert (await gateway.segment(headers=BEARER)).status_code == 200
@@ -201,13 +203,13 @@ async def test_the_last_key_is_taken_back_without_a_restart(
     assert "no API key is valid" in [line["event"] for line in gateway.logs]
 
 
-async def test_closed_metrics_are_not_there_without_keys() -> None:
+async def test_closed_metrics_are_404_without_keys() -> None:
     async with running(open_metrics=False) as gateway:
         answer = await gateway.http.get("/metrics")
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
 
-async def test_closed_metrics_want_a_key_which_costs_it_nothing(keys_file: Path) -> None:
+async def test_closed_metrics_need_a_key_and_do_not_count_against_its_rate(keys_file: Path) -> None:
     settings: dict[str, Any] = {"api_keys_file": str(keys_file), "key_rate_per_s": 0.01}
     async with running(open_metrics=False, **settings) as gateway:
         assert (await gateway.http.get("/metrics")).status_code == 401
@@ -219,28 +221,28 @@ async def test_closed_metrics_want_a_key_which_costs_it_nothing(keys_file: Path)
 @pytest.mark.parametrize(
     "path", ["/", "/docs", "/openapi.json", "/redoc", "/static-offline-docs/favicon.png"]
 )
-async def test_closed_docs_are_not_there(path: str) -> None:
+async def test_closed_docs_are_404(path: str) -> None:
     async with running(open_docs=False) as gateway:
         answer = await gateway.http.get(path)
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
         assert (await gateway.segment()).status_code == 200
 
 
-def test_docs_tell_of_keys_where_there_are_any(keys_file: Path) -> None:
+def test_the_openapi_document_has_security_where_there_are_keys(keys_file: Path) -> None:
     with_keys = create_app(Settings(api_keys_file=str(keys_file)), CollectorRegistry()).openapi()
     without = create_app(Settings(), CollectorRegistry()).openapi()
     for method, path in V1:
         operation = path.replace("fcn8s-lite2", "{name}"), method.lower()
-        told = with_keys["paths"][operation[0]][operation[1]]
-        assert told["security"] == [{"bearer": []}, {"header": []}]
-        assert {"401", "429"} <= set(told["responses"])
-        silent = without["paths"][operation[0]][operation[1]]
-        assert "security" not in silent
-        assert "401" not in silent["responses"]
+        with_security = with_keys["paths"][operation[0]][operation[1]]
+        assert with_security["security"] == [{"bearer": []}, {"header": []}]
+        assert {"401", "429"} <= set(with_security["responses"])
+        without_security = without["paths"][operation[0]][operation[1]]
+        assert "security" not in without_security
+        assert "401" not in without_security["responses"]
     assert "security" not in with_keys["paths"]["/livez"]["get"]
 
 
-async def test_a_process_that_starts_while_the_keys_cannot_be_read_lets_none_in(
+async def test_a_process_that_starts_without_its_keys_file_refuses_all_requests(
     tmp_path: Path,
 ) -> None:
     keys_file = tmp_path / "none"
@@ -248,10 +250,10 @@ async def test_a_process_that_starts_while_the_keys_cannot_be_read_lets_none_in(
         assert (await gateway.segment(headers=BEARER)).status_code == 401
         keys_file.write_text(f"{KEY.line}\n")
 
-        async def is_let_in() -> bool:
+        async def is_answered() -> bool:
             return (await gateway.segment(headers=BEARER)).status_code == 200
 
-        await until(is_let_in)
+        await until(is_answered)
 
 
 def test_a_rate_without_keys_is_explained() -> None:

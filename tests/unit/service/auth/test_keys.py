@@ -1,4 +1,4 @@
-"""The keys file: what it says, when it is read again, and what becomes of a broken one."""
+"""The keys file: what it holds, when it is read again, and what happens when it is broken."""
 
 import hashlib
 import os
@@ -30,7 +30,7 @@ def path(tmp_path: Path) -> Path:
 
 def loaded(path: Path) -> KeysFile:
     keys = KeysFile(path)
-    keys.look()
+    keys.reload()
     return keys
 
 
@@ -39,7 +39,7 @@ def test_a_line_is_the_hash_of_the_key_and_its_name() -> None:
     assert OTHER.name == OTHER.digest[:8]
 
 
-def test_no_two_keys_are_alike_and_each_has_256_bits() -> None:
+def test_keys_are_unique_and_have_256_bits() -> None:
     secrets = {make_key()[0] for _ in range(100)}
     assert len(secrets) == 100
     assert {len(secret) for secret in secrets} == {len("fcns_") + 43}
@@ -65,7 +65,7 @@ def test_a_file_may_have_comments_blank_lines_and_capitals() -> None:
         pytest.param(["\x00\ufffd"] * 100, id="garbled"),
     ],
 )
-def test_a_file_without_any_valid_line_ends_the_first_start_and_is_not_shown(
+def test_a_file_without_a_valid_line_ends_the_first_start_and_is_not_shown(
     path: Path, lines: list[str]
 ) -> None:
     path.write_text("\n".join(lines))
@@ -76,15 +76,15 @@ def test_a_file_without_any_valid_line_ends_the_first_start_and_is_not_shown(
     assert len(str(error.value)) < 3000
 
 
-each_wrong_line = pytest.mark.parametrize(
+each_invalid_line = pytest.mark.parametrize(
     "wrong",
     [SECRET, KEY.digest[:-1], f"{KEY.digest} two words", f"{OTHER.digest} again", "\x00\ufffd"],
     ids=["a-key-itself", "short", "two-names", "twice", "garbled"],
 )
 
 
-@each_wrong_line
-def test_a_wrong_line_ends_no_start_and_the_log_has_its_number(path: Path, wrong: str) -> None:
+@each_invalid_line
+def test_an_invalid_line_ends_no_start_and_its_number_is_logged(path: Path, wrong: str) -> None:
     path.write_text(f"# ours\n{OTHER.line}\n{wrong}\n")
     keys = KeysFile(path)
     keys.check()
@@ -100,25 +100,23 @@ def test_too_many_keys_end_no_start(path: Path) -> None:
     KeysFile(path).check()
 
 
-@each_wrong_line
-def test_a_wrong_line_is_left_out_and_told_of_by_its_number_alone(wrong: str) -> None:
+@each_invalid_line
+def test_an_invalid_line_is_ignored_and_reported_by_its_number_alone(wrong: str) -> None:
     keys = read_keys(["# ours", OTHER.line, wrong])
     assert keys.valid == (OTHER,)
-    (finding,) = keys.findings
-    assert finding.startswith("line 3 ")
-    assert SECRET not in finding
+    (error,) = keys.errors
+    assert error.startswith("line 3 ")
+    assert SECRET not in error
 
 
 def test_of_too_many_keys_the_first_are_valid() -> None:
     lines = [f"{number:064x}" for number in range(MAX_KEYS + 5)]
     keys = read_keys(lines)
     assert [key.digest for key in keys.valid] == lines[:MAX_KEYS]
-    assert keys.findings == (
-        f"line {MAX_KEYS + 1} and those below are one key too many: 1000 count",
-    )
+    assert keys.errors == (f"line {MAX_KEYS + 1} and those below are one key too many: 1000 count",)
 
 
-def test_a_key_is_found_and_a_wrong_one_is_not(path: Path) -> None:
+def test_a_valid_key_is_found_and_an_invalid_one_is_not(path: Path) -> None:
     keys = loaded(path)
     assert keys.find(SECRET.encode()) == KEY
     for wrong in (b"", SECRET[:-1].encode(), OTHER_SECRET.encode(), KEY.digest.encode(), b"\xff"):
@@ -144,17 +142,17 @@ def test_every_line_is_compared_whatever_the_key(
         assert compared == [KEY.digest, *(key.digest for key in others)]
 
 
-def test_a_changed_file_is_read_at_the_next_look(path: Path) -> None:
+def test_a_changed_file_is_read_at_the_next_reload(path: Path) -> None:
     keys = loaded(path)
     path.write_text(f"{OTHER.line}\n")
     assert keys.find(SECRET.encode()) == KEY
-    keys.look()
+    keys.reload()
     assert keys.find(SECRET.encode()) is None
     assert keys.find(OTHER_SECRET.encode()) == OTHER
 
 
 def rewrite(path: Path, text: str) -> None:
-    """As a program does that keeps size, time and inode: nothing but the content tells."""
+    """Write in place, and keep size, time and inode: only the content differs."""
     before = path.stat()
     assert before.st_size == len(text)
     with path.open("r+") as file:
@@ -163,14 +161,14 @@ def rewrite(path: Path, text: str) -> None:
 
 
 def rename(path: Path, text: str) -> None:
-    """As editors save."""
+    """Replace the file, as editors do."""
     fresh = path.with_name("fresh")
     fresh.write_text(text)
     fresh.replace(path)
 
 
 def point_elsewhere(path: Path, text: str) -> None:
-    """As Kubernetes changes a mounted secret: `keys` leads through the link `..data`."""
+    """Replace a link, as Kubernetes does for a mounted secret: `keys` leads through `..data`."""
     folder = path.parent / f"..{uuid.uuid4().hex}"
     folder.mkdir()
     (folder / "keys").write_text(text)
@@ -182,19 +180,19 @@ def point_elsewhere(path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize("change", [rewrite, rename, point_elsewhere])
-def test_keys_follow_however_the_file_is_changed(
+def test_keys_are_reloaded_after_each_kind_of_change(
     path: Path, change: Callable[[Path, str], None]
 ) -> None:
     path.write_text(f"{KEY.digest} x\n")
     keys = loaded(path)
-    for digest, secret, gone in [
+    for digest, secret, removed in [
         (OTHER.digest, OTHER_SECRET, SECRET),
         (KEY.digest, SECRET, OTHER_SECRET),
     ]:
         change(path, f"{digest} x\n")
-        keys.look()
+        keys.reload()
         assert keys.find(secret.encode()) is not None
-        assert keys.find(gone.encode()) is None
+        assert keys.find(removed.encode()) is None
 
 
 def empty(path: Path) -> None:
@@ -238,14 +236,14 @@ DAMAGES = [empty, comment_out, remove, make_fifo, make_folder, make_device, make
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_file_without_keys_lets_none_in_and_says_so_once(
+def test_with_a_file_without_keys_none_is_valid_and_it_is_logged_once(
     path: Path, damage: Callable[[Path], None]
 ) -> None:
     keys = loaded(path)
     damage(path)
     with capture_logs() as logs:
         for _ in range(3):
-            keys.look()
+            keys.reload()
             assert keys.find(SECRET.encode()) is None
     (line,) = [line for line in logs if line["log_level"] == "error"]
     assert line["event"] == "no API key is valid"
@@ -256,7 +254,7 @@ def test_a_file_without_keys_lets_none_in_and_says_so_once(
     else:
         path.unlink(missing_ok=True)
     path.write_text(f"{OTHER.line}\n")
-    keys.look()
+    keys.reload()
     assert keys.find(OTHER_SECRET.encode()) == OTHER
 
 
@@ -269,12 +267,12 @@ def test_a_first_start_with_a_file_without_keys_is_an_error(
         KeysFile(path).check()
 
 
-def test_a_broken_line_takes_no_other_along_and_a_removed_one_takes_effect(path: Path) -> None:
+def test_an_invalid_line_affects_no_other_and_a_removed_key_is_invalid(path: Path) -> None:
     keys = loaded(path)
     path.write_text(f"{OTHER.line}\nno key\n")
     with capture_logs() as logs:
-        keys.look()
-        keys.look()
+        keys.reload()
+        keys.reload()
     assert keys.find(SECRET.encode()) is None
     assert keys.find(OTHER_SECRET.encode()) == OTHER
     assert loaded(path).find(OTHER_SECRET.encode()) == OTHER
@@ -282,12 +280,12 @@ def test_a_broken_line_takes_no_other_along_and_a_removed_one_takes_effect(path:
     assert line["reason"].startswith("line 2 is no key's")
 
 
-def test_a_file_system_that_hangs_holds_no_request_up_and_lets_none_in_for_ever(
+def test_a_hanging_file_system_blocks_no_request_and_no_key_stays_valid(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now_s = 100.0
     keys = KeysFile(path, lambda: now_s)
-    keys.look()
+    keys.reload()
     reached, released = threading.Event(), threading.Event()
 
     def hang(_path: Path) -> bytes:
@@ -296,14 +294,14 @@ def test_a_file_system_that_hangs_holds_no_request_up_and_lets_none_in_for_ever(
         return KEY.line.encode()
 
     monkeypatch.setattr("service.auth.keys_file.read_regular", hang)
-    looking = threading.Thread(target=keys.look)
-    looking.start()
+    reloading = threading.Thread(target=keys.reload)
+    reloading.start()
     assert reached.wait(30)
     assert keys.find(SECRET.encode()) == KEY
     now_s += STALE_AFTER_S + 1
     assert keys.find(SECRET.encode()) is None
     released.set()
-    looking.join(30)
+    reloading.join(30)
     assert keys.find(SECRET.encode()) == KEY
 
 
@@ -313,9 +311,7 @@ def test_a_start_without_the_file_is_an_error_that_names_the_setting(tmp_path: P
 
 
 @pytest.mark.parametrize("processes", ["1", "2"])
-def test_a_gateway_without_its_keys_says_so_in_a_line_and_ends(
-    tmp_path: Path, processes: str
-) -> None:
+def test_a_gateway_without_its_keys_file_ends_with_one_line(tmp_path: Path, processes: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "service.cli.main", "gateway"],
         env=os.environ
@@ -331,7 +327,7 @@ def test_a_gateway_without_its_keys_says_so_in_a_line_and_ends(
     assert line.startswith("FCNSERVE_API_KEYS_FILE is ")
 
 
-def test_the_command_prints_a_key_and_a_line_that_lets_it_in(path: Path) -> None:
+def test_the_command_prints_a_key_and_a_line_that_makes_it_valid(path: Path) -> None:
     result = CliRunner().invoke(app, ["key", "camera-8"])
     secret, line = result.stdout.splitlines()  # nothing else, for scripts
     key_label, line_label = result.stderr.splitlines()

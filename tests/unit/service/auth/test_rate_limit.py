@@ -1,4 +1,4 @@
-"""Tokens: how many there are, how they come back, and when a key is told to wait."""
+"""Token buckets: their size, how tokens return, and when a key has to wait."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from service.errors import RateLimitedError
 
 
 class Clock:
-    """A time that passes when a test says so."""
+    """A clock that a test sets."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
@@ -24,7 +24,7 @@ def clock() -> Clock:
 
 
 def spent(rates: RateLimiter, key: str, tries: int = 100) -> int:
-    """How many of so many tries are let in."""
+    """Return how many of the tries are accepted."""
     done = 0
     for _ in range(tries):
         try:
@@ -35,22 +35,22 @@ def spent(rates: RateLimiter, key: str, tries: int = 100) -> int:
     return done
 
 
-def test_a_burst_is_let_in_and_then_the_rate(clock: Clock) -> None:
+def test_a_burst_is_accepted_and_then_the_rate(clock: Clock) -> None:
     rates = RateLimiter(2, 5, now=clock)
     assert spent(rates, "a") == 5
     clock.now_s += 3
-    assert spent(rates, "a") == 5  # six have come back, a burst is kept
+    assert spent(rates, "a") == 5  # six have returned, five are kept
     clock.now_s += 1
     assert spent(rates, "a") == 2
 
 
-def test_one_keys_haste_costs_no_other_key(clock: Clock) -> None:
+def test_one_keys_requests_cost_no_other_key(clock: Clock) -> None:
     rates = RateLimiter(1, 3, now=clock)
     spent(rates, "a")
     assert spent(rates, "b") == 3
 
 
-def test_a_burst_lets_one_in_however_small_it_is(clock: Clock) -> None:
+def test_a_burst_below_one_accepts_one(clock: Clock) -> None:
     rates = RateLimiter(0.25, 0.25, now=clock)
     assert spent(rates, "a") == 1
     clock.now_s += 4
@@ -61,7 +61,7 @@ def test_a_burst_lets_one_in_however_small_it_is(clock: Clock) -> None:
     ("per_s", "passed_s", "wait_s"),
     [(10, 0, 1), (0.5, 0, 2), (0.1, 0, 10), (0.1, 4, 6), (0.01, 0, 100)],
 )
-def test_retry_after_is_when_the_next_token_is_there(
+def test_retry_after_is_the_time_to_the_next_token(
     clock: Clock, per_s: float, passed_s: float, wait_s: int
 ) -> None:
     rates = RateLimiter(per_s, 1, now=clock)
@@ -74,7 +74,7 @@ def test_retry_after_is_when_the_next_token_is_there(
     rates.spend("a")
 
 
-def test_a_batchs_images_are_paid_for_before_the_next_request(clock: Clock) -> None:
+def test_a_batchs_images_are_charged_before_the_next_request(clock: Clock) -> None:
     rates = RateLimiter(2, 4, now=clock)
     rates.spend("a")
     rates.charge("a", 31)
@@ -82,31 +82,31 @@ def test_a_batchs_images_are_paid_for_before_the_next_request(clock: Clock) -> N
         rates.spend("a")
     assert error.value.retry_after_s == 15  # from 4 - 32 up to 1, at 2 a second
     clock.now_s += 15
-    assert spent(rates, "a") == 2  # 14.5 s would have brought one
+    assert spent(rates, "a") == 2  # 14.5 s would have returned one
 
 
 @pytest.mark.parametrize("per_s", [3, 7, 0.3, 1e6], ids=str)
 @pytest.mark.parametrize("up_s", [0, 1e7], ids=["fresh", "after-months"])
-def test_a_burst_is_let_in_to_the_last_token(clock: Clock, per_s: float, up_s: float) -> None:
+def test_a_burst_is_accepted_to_the_last_token(clock: Clock, per_s: float, up_s: float) -> None:
     clock.now_s = up_s
     assert spent(RateLimiter(per_s, 50, now=clock), "a", 50) == 50
 
 
-def test_keys_that_come_no_more_make_room_for_others(clock: Clock) -> None:
+def test_unused_keys_make_room_for_others(clock: Clock) -> None:
     rates = RateLimiter(1, 1, now=clock)
     for number in range(SLOTS + 100):
         rates.spend(str(number))
         clock.now_s += 1
 
 
-def test_a_full_table_refuses_nobody_who_has_sent_nothing(clock: Clock) -> None:
+def test_a_full_table_accepts_new_keys(clock: Clock) -> None:
     rates = RateLimiter(0.001, 1, now=clock)
     for number in range(SLOTS + 3):
         rates.spend(str(number))
     assert spent(rates, str(SLOTS + 2)) == 0
 
 
-def test_keys_share_no_bucket(clock: Clock) -> None:
+def test_each_key_has_its_own_bucket(clock: Clock) -> None:
     rates = RateLimiter(0.001, 2, now=clock)
     keys = [str(number) for number in range(2 * MAX_KEYS)]
     assert [spent(rates, key, 3) for key in keys] == [2] * len(keys)

@@ -1,4 +1,4 @@
-"""Rates that several processes keep together, for real: none lost, none held up by a dead one."""
+"""Rates that real processes share: no count is lost, and no dead process blocks another."""
 
 import fcntl
 import os
@@ -20,24 +20,24 @@ from service.errors import RateLimitedError
 
 SPAWN = get_context("spawn")  # as uvicorn starts its processes
 WAIT_S = 60.0
-PER_S, BURST = 1e-6, 500  # none comes back while a test runs
+PER_S, BURST = 1e-6, 500  # no token returns during a test
 
 
 def spend_all(table: SharedTable, tries: int, done: "Queue[int]") -> None:
-    """Try so often; tell how often it was let in."""
+    """Try so often; put the number of accepted tries."""
     rates = RateLimiter(PER_S, BURST, table)
-    let_in = 0
+    accepted = 0
     for _ in range(tries):
         try:
             rates.spend("a")
         except RateLimitedError:
             continue
-        let_in += 1
-    done.put(let_in)
+        accepted += 1
+    done.put(accepted)
 
 
-def hold(table: SharedTable, holding: Event) -> None:
-    """Be in the midst of a change for ever."""
+def change_for_ever(table: SharedTable, holding: Event) -> None:
+    """Hold the lock until the process is killed."""
     with table.changing("a", time.monotonic()):
         holding.set()
         signal.pause()
@@ -54,7 +54,7 @@ def spawned(target: Any, *arguments: object) -> Iterator[BaseProcess]:
         process.join(WAIT_S)
 
 
-def test_processes_let_in_a_burst_together_and_not_one_more() -> None:
+def test_processes_accept_one_burst_together() -> None:
     table = SharedTable()
     done: Queue[int] = SPAWN.Queue()
     with (
@@ -62,21 +62,21 @@ def test_processes_let_in_a_burst_together_and_not_one_more() -> None:
         spawned(spend_all, table, 400, done),
         spawned(spend_all, table, 400, done),
     ):
-        let_in = [done.get(timeout=WAIT_S) for _ in range(3)]
-    assert sum(let_in) == BURST
+        accepted = [done.get(timeout=WAIT_S) for _ in range(3)]
+    assert sum(accepted) == BURST
     with pytest.raises(RateLimitedError):
         RateLimiter(PER_S, BURST, table).spend("a")
 
 
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGSTOP])
-def test_a_process_that_is_killed_or_stopped_amid_a_change_holds_no_other_up(
+def test_a_process_that_is_killed_or_stopped_during_a_change_blocks_no_other(
     signum: signal.Signals,
 ) -> None:
     table = SharedTable()
     rates = RateLimiter(PER_S, 3, table)
     rates.spend("a")
     holding = SPAWN.Event()
-    with spawned(hold, table, holding) as process:
+    with spawned(change_for_ever, table, holding) as process:
         assert holding.wait(WAIT_S)
         assert process.pid
         os.kill(process.pid, signum)
@@ -86,7 +86,7 @@ def test_a_process_that_is_killed_or_stopped_amid_a_change_holds_no_other_up(
             rates.spend("a")
 
 
-def test_a_table_has_no_file_and_is_whole_from_the_start() -> None:
+def test_a_table_has_no_file_and_all_of_its_memory_from_the_start() -> None:
     descriptor = SharedTable()._descriptor
     there = os.fstat(descriptor)
     assert there.st_nlink == 0

@@ -223,7 +223,7 @@ async def test_no_url_is_fetched_wherever_it_is_put() -> None:
         assert requests == []
 
 
-async def test_a_url_in_place_of_base64_is_bad_base64() -> None:
+async def test_a_url_instead_of_base64_is_bad_base64() -> None:
     async with running() as gateway:
         body = b'{"image": "http://127.0.0.1/cat.jpg"}'
         answer = await gateway.segment(body, content_type="application/json")

@@ -1,4 +1,4 @@
-"""What an operator and a browser see: metrics, log lines, ids, CORS, the documentation."""
+"""Metrics, log lines, request ids, CORS and the documentation, from outside."""
 
 import asyncio
 import base64
@@ -27,7 +27,7 @@ async def gateway() -> AsyncIterator[Gateway]:
         yield gateway
 
 
-async def test_metrics_count_what_was_sent(gateway: Gateway) -> None:
+async def test_metrics_count_requests_and_images(gateway: Gateway) -> None:
     for _ in range(3):
         await gateway.segment()
     await gateway.segment(b"hello")
@@ -57,7 +57,7 @@ async def test_a_problem_of_one_image_counts_in_its_batch(gateway: Gateway) -> N
     assert gateway.value("fcnserve_stage_duration_seconds_count", stage="read") == 0
 
 
-async def test_labels_do_not_grow_with_what_clients_make_up(gateway: Gateway) -> None:
+async def test_labels_do_not_grow_with_the_paths_of_requests(gateway: Gateway) -> None:
     for number in range(20):
         await gateway.http.get(f"/made/up/{number}")
         await gateway.http.get(f"/v1/models/{number}")
@@ -70,7 +70,7 @@ async def test_labels_do_not_grow_with_what_clients_make_up(gateway: Gateway) ->
     assert routes == {"unmatched", "/v1/models/{name}"}
 
 
-async def test_two_gateways_of_one_process_count_apart() -> None:
+async def test_two_gateways_in_one_process_count_separately() -> None:
     async with running() as one, running() as other:
         await one.segment()
         counted = {"route": "/v1/segment", "status": "200", "code": ""}
@@ -81,7 +81,7 @@ async def test_two_gateways_of_one_process_count_apart() -> None:
 @pytest.mark.parametrize(
     "sent", ["a", "0b5e-4a.b_c:d/e+f=", "x" * 128, "4bf92f3577b34da6a3ce929d0e0e4736"]
 )
-async def test_a_request_id_that_fits_is_kept(gateway: Gateway, sent: str) -> None:
+async def test_a_valid_request_id_is_kept(gateway: Gateway, sent: str) -> None:
     answer = await gateway.http.get("/livez", headers={"X-Request-ID": sent})
     assert answer.headers["x-request-id"] == sent
 
@@ -95,7 +95,7 @@ async def test_a_hostile_request_id_is_replaced(gateway: Gateway, sent: bytes) -
     assert re.fullmatch("[0-9a-f]{32}", answer.headers["x-request-id"])
 
 
-async def test_made_ids_differ(gateway: Gateway) -> None:
+async def test_generated_request_ids_differ(gateway: Gateway) -> None:
     ids = {(await gateway.http.get("/livez")).headers["x-request-id"] for _ in range(20)}
     assert len(ids) == 20
 
@@ -111,7 +111,7 @@ async def test_a_request_has_one_log_line_with_its_id_and_stages(gateway: Gatewa
     assert sum(line[verb] for verb in VERBS) <= line["ms"] + 0.1 * len(VERBS)
 
 
-async def test_a_failure_of_ours_is_logged_once_and_told_without_a_traceback(
+async def test_a_defect_is_logged_once_and_answered_without_a_traceback(
     gateway: Gateway,
 ) -> None:
     gateway.torchserve.fault = gateway.torchserve.raw_mask(b"junk")
@@ -123,7 +123,7 @@ async def test_a_failure_of_ours_is_logged_once_and_told_without_a_traceback(
     assert isinstance(failures[0]["exc_info"], ValueError)
 
 
-async def test_a_client_that_leaves_is_no_error_in_the_log(gateway: Gateway) -> None:
+async def test_a_client_that_disconnects_is_not_an_error_in_the_log(gateway: Gateway) -> None:
     _, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
     writer.write(b"POST /v1/segment HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf")
     await until(lambda: gateway.value("fcnserve_bytes_reading") == 4)
@@ -142,7 +142,7 @@ def preflight(headers: str = "content-type,x-request-id") -> dict[str, str]:
 
 
 @pytest.mark.parametrize("origins", [ORIGIN, f"https://other.example, {ORIGIN}", "*", f"{ORIGIN}/"])
-async def test_a_named_origin_may_call_and_read_every_answer(origins: str) -> None:
+async def test_an_allowed_origin_may_call_and_read_every_answer(origins: str) -> None:
     async with running(cors_origins=origins) as gateway:
         allowed = await gateway.http.options("/v1/segment", headers=preflight())
         assert allowed.status_code == 200
@@ -156,16 +156,16 @@ async def test_a_named_origin_may_call_and_read_every_answer(origins: str) -> No
         for answer in (allowed, good, bad, worse):
             assert answer.headers["access-control-allow-origin"] in {ORIGIN, "*"}
         exposed = good.headers["access-control-expose-headers"].lower().split(", ")
-        ours = {"x-request-id", "server-timing", "content-digest", "x-model"}
-        assert set(exposed) == ours | {"retry-after"}
-        assert ours <= good.headers.keys()
+        expected = {"x-request-id", "server-timing", "content-digest", "x-model"}
+        assert set(exposed) == expected | {"retry-after"}
+        assert expected <= good.headers.keys()
 
 
-async def test_no_other_origin_may(gateway: Gateway) -> None:
+async def test_no_other_origin_may_call(gateway: Gateway) -> None:
     async with running(cors_origins="https://other.example") as closed:
-        for house in (gateway, closed):
-            refused = await house.http.options("/v1/segment", headers=preflight())
-            answer = await house.segment(headers={"Origin": ORIGIN})
+        for each in (gateway, closed):
+            refused = await each.http.options("/v1/segment", headers=preflight())
+            answer = await each.segment(headers={"Origin": ORIGIN})
             assert refused.status_code in {400, 405}
             assert "access-control-allow-origin" not in {*refused.headers, *answer.headers}
 
@@ -183,7 +183,7 @@ async def test_the_documented_example_works(gateway: Gateway) -> None:
     assert answer.json()["size"] == [32, 48]
 
 
-async def test_the_documented_parameters_examples_work(gateway: Gateway) -> None:
+async def test_the_documented_examples_of_parameters_work(gateway: Gateway) -> None:
     parameters = (await openapi(gateway))["paths"]["/v1/segment"]["post"]["parameters"]
     examples = {
         p["name"]: p["schema"]["examples"][0] for p in parameters if "examples" in p["schema"]
@@ -202,7 +202,7 @@ async def test_every_route_documents_the_problems_it_answers_with(gateway: Gatew
     assert "HTTPValidationError" not in json.dumps(document["paths"])
 
 
-async def test_the_docs_need_no_other_server(gateway: Gateway) -> None:
+async def test_the_docs_load_from_no_other_server(gateway: Gateway) -> None:
     root = await gateway.http.get("/")
     assert (root.status_code, root.headers["location"]) == (307, "docs")
     page = (await gateway.http.get("/docs")).text
@@ -215,7 +215,7 @@ async def test_the_docs_need_no_other_server(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize("log_format", ["human", "json"])
 async def test_the_real_process_logs_requests_and_never_their_bytes(log_format: str) -> None:
-    """The fake's junk makes the gateway fail with the photo among its local variables."""
+    """The fake's junk makes the gateway fail while the photo is among its local variables."""
     async with running() as gateway:
         gateway.torchserve.fault = gateway.torchserve.raw_mask(b"junk")
         port = free_port()
@@ -248,7 +248,7 @@ async def test_the_real_process_logs_requests_and_never_their_bytes(log_format: 
 
 
 async def post_when_up(port: int, body: bytes) -> httpx.Response:
-    """POST a photo as soon as somebody listens."""
+    """POST a photo as soon as the port is open."""
     url = f"http://127.0.0.1:{port}/v1/segment?output=rle"
     async with httpx.AsyncClient(verify=NO_TLS) as http, asyncio.timeout(30):
         while True:

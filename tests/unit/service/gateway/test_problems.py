@@ -1,4 +1,4 @@
-"""Every code that the gateway can answer with, made to happen, and what each answer must hold."""
+"""Every problem code of the gateway, provoked, and what each answer must contain."""
 
 import asyncio
 import re
@@ -16,7 +16,7 @@ from tests.support import photos
 from tests.support.fakes import CAT, FakeTorchServe, Gateway, running, until
 
 PROBLEM = "application/problem+json"
-REFUSES = "http://127.0.0.1:1"  # nobody listens there
+REFUSES = "http://127.0.0.1:1"  # a closed port
 KINDS = {kind.code: kind for kind in ProblemError.__subclasses__()}
 
 Scenario = Callable[[Gateway], Awaitable[httpx.Response]]
@@ -24,12 +24,12 @@ Scenario = Callable[[Gateway], Awaitable[httpx.Response]]
 
 @dataclass(frozen=True)
 class Case:
-    """A request (or a whole scene), the code it gets, and what the detail has to say."""
+    """A request, or several, the code of the answer, and patterns of its detail."""
 
     id: str
     code: str
     send: Scenario
-    says: tuple[str, ...]
+    detail: tuple[str, ...]
     settings: dict[str, Any] = field(default_factory=dict)
     photos: int = 0  # that reached the worker
 
@@ -62,8 +62,8 @@ async def one_too_many(gateway: Gateway) -> httpx.Response:
     return answer
 
 
-def verdict(**deaths_alone: int) -> ProblemError:
-    """What the worker's registry says of an image that two processes have died on."""
+def crash_problem(**deaths_alone: int) -> ProblemError:
+    """Return the worker's problem for an image at which two processes have died."""
     found = Suspicion(0.0, deaths=2, allowed_s=4.0, **deaths_alone).verdict
     assert found
     return found
@@ -92,7 +92,7 @@ async def one_connection_too_many(gateway: Gateway) -> httpx.Response:
     return answer
 
 
-async def told_to_stop(gateway: Gateway) -> httpx.Response:
+async def draining(gateway: Gateway) -> httpx.Response:
     await gateway.ready()
     gateway.server.drain()
     return await gateway.http.get("/readyz")
@@ -131,7 +131,7 @@ CASES = [
         settings={"max_connections": 1},
         photos=1,
     ),
-    Case("told-to-stop", "draining", told_to_stop, ("about to stop", "to another")),
+    Case("stopping", "draining", draining, ("about to stop", "to another")),
     Case("no-body", "empty_body", photo(b""), ("is empty", "send the bytes")),
     Case("text", "broken_image", photo(b"hello"), ("68 65 6c 6c 6f", "send .* image file")),
     Case(
@@ -305,14 +305,14 @@ CASES = [
     Case(
         "crasher",
         "image_crashes_worker",
-        with_fault(lambda torchserve: torchserve.image_problem(verdict(crashed=1))),
+        with_fault(lambda torchserve: torchserve.image_problem(crash_problem(crashed=1))),
         ("2 so far", "nothing beside it", "save it again", "smaller"),
         photos=1,
     ),
     Case(
         "slow",
         "image_takes_too_long",
-        with_fault(lambda torchserve: torchserve.image_problem(verdict(out_of_time=1))),
+        with_fault(lambda torchserve: torchserve.image_problem(crash_problem(out_of_time=1))),
         ("more than the 4 CPU seconds", "max_side", "another format"),
         photos=1,
     ),
@@ -403,7 +403,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.code}-{case.id}")
-async def test_a_problem_says_what_was_seen_and_what_to_do(case: Case) -> None:
+async def test_a_problem_names_the_value_the_limit_and_the_remedy(case: Case) -> None:
     async with running(**case.settings) as gateway:
         answer = await case.send(gateway)
         counted = [
@@ -419,7 +419,7 @@ async def test_a_problem_says_what_was_seen_and_what_to_do(case: Case) -> None:
     assert problem.keys() == {"type", "title", "status", "code", "detail"}
     assert (answer.status_code, problem["status"]) == (kind.status, kind.status)
     assert (problem["code"], problem["title"]) == (case.code, kind.title)
-    for words in case.says:
+    for words in case.detail:
         assert re.search(words, problem["detail"]), problem["detail"]
     assert problem["detail"].isascii()
     assert len(problem["detail"]) < 1000
@@ -431,19 +431,19 @@ async def test_a_problem_says_what_was_seen_and_what_to_do(case: Case) -> None:
     assert ("allow" in answer.headers) == (kind.status == 405)
     request_id = answer.headers["x-request-id"]
     logged = [line for line in gateway.logs if line.get("request_id") == request_id]
-    if case.id not in {"probe", "told-to-stop"}:
+    if case.id not in {"probe", "stopping"}:
         assert logged[-1]["code"] == case.code
     assert [line["log_level"] for line in logged].count("error") == (case.code == "internal_error")
 
 
-def test_no_code_is_without_a_case() -> None:
-    of_the_gate = {"unauthorized", "rate_limited"}  # tests/unit/service/auth/test_authenticator.py
-    assert {case.code for case in CASES} == set(KINDS) - of_the_gate
+def test_each_code_has_a_case() -> None:
+    with_keys = {"unauthorized", "rate_limited"}  # tests/unit/service/auth/test_authenticator.py
+    assert {case.code for case in CASES} == set(KINDS) - with_keys
 
 
 @pytest.mark.parametrize("name", photos.BROKEN)
-async def test_a_broken_header_is_found_before_the_worker_is_asked(name: str) -> None:
-    """What the header cannot tell is the worker's to find; the fake finds nothing."""
+async def test_a_broken_header_is_found_before_the_worker_gets_the_image(name: str) -> None:
+    """The worker finds what is broken behind the header; the fake finds nothing."""
     body, kind = photos.BROKEN[name]
     async with running(max_pixels=photos.MAX_PIXELS) as gateway:
         answer = await gateway.segment(body)
@@ -459,11 +459,11 @@ async def test_a_broken_header_is_found_before_the_worker_is_asked(name: str) ->
 @pytest.mark.parametrize(
     "kind", [kind for kind in KINDS.values() if kind.__module__ == "handlers.shared.errors"]
 )
-async def test_the_workers_problems_are_relayed_as_they_are(kind: type[ProblemError]) -> None:
+async def test_the_workers_problems_are_passed_on_unchanged(kind: type[ProblemError]) -> None:
     async with running() as gateway:
         await gateway.ready()
-        gateway.torchserve.fault = gateway.torchserve.image_problem(kind("as the worker said"))
+        gateway.torchserve.fault = gateway.torchserve.image_problem(kind("as the worker wrote"))
         answer = await gateway.segment()
         assert answer.status_code == kind.status
-        assert answer.json() == kind("as the worker said").problem()
+        assert answer.json() == kind("as the worker wrote").problem()
         assert gateway.components.health.is_ready()

@@ -1,4 +1,4 @@
-"""What a connection is held to, seen through raw sockets: heads, bodies, answers, crowds."""
+"""The limits of a connection, through raw sockets: heads, bodies, answers, many connections."""
 
 import asyncio
 import gc
@@ -22,7 +22,7 @@ POST = b"POST /v1/segment HTTP/1.1\r\nHost: x\r\n"
 
 
 def on_uvloop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Run a test on the loop that `fcnserve gateway` runs on: its transports are not asyncio's."""
+    """Run a test on uvloop, as `fcnserve gateway` does: its transports differ from asyncio's."""
 
     @wraps(test)
     def run(*arguments: Any, **named: Any) -> None:
@@ -32,7 +32,7 @@ def on_uvloop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., N
 
 
 class Client:
-    """A client that sends and reads as a test wants it to."""
+    """A client that sends and reads step by step."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
@@ -43,7 +43,7 @@ class Client:
         await self.writer.drain()
 
     async def answer(self) -> httpx.Response:
-        """The next answer on this connection."""
+        """Read the next answer on this connection."""
         async with asyncio.timeout(10):
             top = await self.reader.readuntil(b"\r\n\r\n")
             status, *lines = top.decode().strip().split("\r\n")
@@ -52,7 +52,7 @@ class Client:
         return httpx.Response(int(status.split()[1]), headers=headers, content=body)
 
     async def code(self) -> str:
-        """The code of the next answer, which has to be a whole problem of ours."""
+        """Read the next answer, which has to be a complete problem, and return its code."""
         answer = await self.answer()
         assert answer.headers["content-type"] == "application/problem+json"
         assert answer.headers["connection"] == "close"
@@ -61,12 +61,12 @@ class Client:
         return found
 
     async def closed(self) -> bytes:
-        """What else comes until the gateway closes; nothing, if it does so in order."""
+        """Return the bytes until the gateway closes: none after an orderly close."""
         async with asyncio.timeout(10):
             return await self.reader.read()
 
     async def reset(self) -> None:
-        """Wait until the gateway breaks the connection, or closes it."""
+        """Wait until the gateway resets the connection, or closes it."""
         async with asyncio.timeout(10):
             try:
                 while await self.reader.read(1 << 16):
@@ -89,10 +89,10 @@ def open_connections(gateway: Gateway) -> int:
 
 
 @on_uvloop
-async def test_a_head_that_comes_too_slowly_is_answered_and_holds_no_place() -> None:
+async def test_a_head_that_arrives_too_slowly_gets_408_and_takes_no_permit() -> None:
     async with running(header_timeout_s=0.5) as gateway, connected(gateway) as client:
         await client.send(b"POST /v1/segment HTTP/1.1\r\nHost: x\r\nX-Slow: ")
-        for _ in range(1000):  # a byte now and then buys no time
+        for _ in range(1000):  # single bytes extend no time limit
             if client.reader._buffer or client.reader.at_eof():  # type: ignore[attr-defined]  # StreamReader's own
                 break
             assert gateway.in_flight == 0
@@ -103,7 +103,7 @@ async def test_a_head_that_comes_too_slowly_is_answered_and_holds_no_place() -> 
 
 
 @on_uvloop
-async def test_each_request_of_a_connection_has_its_own_time_for_its_head() -> None:
+async def test_each_head_of_a_connection_has_its_own_time() -> None:
     async with running(header_timeout_s=1.0) as gateway, connected(gateway) as client:
         for _ in range(3):
             await client.send(GET)
@@ -113,7 +113,7 @@ async def test_each_request_of_a_connection_has_its_own_time_for_its_head() -> N
 
 
 @on_uvloop
-async def test_a_head_that_began_behind_another_request_has_no_more_time() -> None:
+async def test_a_head_behind_another_request_has_no_more_time() -> None:
     async with running(header_timeout_s=0.5) as gateway, connected(gateway) as client:
         await client.send(GET + GET[:20])
         assert (await client.answer()).status_code == 200
@@ -121,7 +121,7 @@ async def test_a_head_that_began_behind_another_request_has_no_more_time() -> No
 
 
 @on_uvloop
-async def test_a_connection_that_never_says_anything_is_closed_without_a_word() -> None:
+async def test_a_connection_without_a_request_is_closed_without_an_answer() -> None:
     async with running(header_timeout_s=0.1) as gateway, connected(gateway) as client:
         assert await client.closed() == b""
 
@@ -136,7 +136,7 @@ async def test_blank_lines_keep_no_connection_open() -> None:
 
 
 @on_uvloop
-async def test_a_connection_between_two_requests_is_kept_for_longer_than_a_head_may_take() -> None:
+async def test_an_idle_connection_is_kept_for_longer_than_a_head_may_take() -> None:
     async with running(header_timeout_s=0.4) as gateway, connected(gateway) as client:
         await client.send(GET)
         assert (await client.answer()).status_code == 200
@@ -166,7 +166,7 @@ async def test_a_head_that_is_too_large_is_refused(head: bytes) -> None:
 
 @pytest.mark.parametrize("piece", [b"a" * 8_192, b"\r\nX-More: a"], ids=["value", "headers"])
 @on_uvloop
-async def test_a_head_that_does_not_end_is_cut_off_early(piece: bytes) -> None:
+async def test_an_endless_head_is_refused_early(piece: bytes) -> None:
     async with running() as gateway, connected(gateway) as client:
         await client.send(GET[:-4] + b"\r\nX-Endless: ")
         sent = 0
@@ -179,7 +179,7 @@ async def test_a_head_that_does_not_end_is_cut_off_early(piece: bytes) -> None:
 
 
 @on_uvloop
-async def test_what_is_no_http_gets_a_problem_like_any_other() -> None:
+async def test_bytes_that_are_not_http_get_a_problem() -> None:
     async with running() as gateway, connected(gateway) as client:
         await client.send(b"\x16\x03\x01 this is a TLS handshake\r\n\r\n")
         assert await client.code() == "bad_http"
@@ -187,19 +187,19 @@ async def test_what_is_no_http_gets_a_problem_like_any_other() -> None:
 
 
 @on_uvloop
-async def test_an_answer_reaches_who_is_still_sending() -> None:
+async def test_an_answer_reaches_a_client_that_is_still_sending() -> None:
     async with running() as gateway, connected(gateway) as client:
         head = POST.replace(b" HTTP", b"?timeout_ms=100 HTTP") + b"Content-Length: 9000000\r\n\r\n"
         await client.send(head + b"slow")
         await until(lambda: client.reader._buffer)  # type: ignore[attr-defined]  # StreamReader's own
-        await client.send(bytes(1_000_000))  # would be met with a reset, if it closed at once
+        await client.send(bytes(1_000_000))  # an immediate close would reset the connection
         assert await client.code() == "read_timeout"
         assert await client.closed() == b""
         assert gateway.in_flight == 0
 
 
 @on_uvloop
-async def test_a_body_that_nobody_waits_for_keeps_no_connection_open() -> None:
+async def test_a_body_that_no_route_reads_keeps_no_connection_open() -> None:
     async with running(header_timeout_s=0.5) as gateway, connected(gateway) as client:
         await client.send(b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n\r\n")
         assert (await client.answer()).status_code == 404
@@ -207,10 +207,10 @@ async def test_a_body_that_nobody_waits_for_keeps_no_connection_open() -> None:
         assert await client.closed() == b""
 
 
-@pytest.mark.parametrize("length", [90_000, 9_000_000], ids=["kept", "told-to-go"])
+@pytest.mark.parametrize("length", [90_000, 9_000_000], ids=["kept", "closing"])
 @on_uvloop
-async def test_who_sends_on_slowly_after_an_answer_is_not_cut_off(length: int) -> None:
-    """As long as the body comes as fast as one has to that is read."""
+async def test_a_client_that_sends_the_rest_slowly_is_not_reset(length: int) -> None:
+    """As long as the rest arrives at the least rate of a body."""
     head = b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % length
     async with (
         running(header_timeout_s=0.5, min_body_bytes_per_s=2_000) as gateway,
@@ -221,7 +221,7 @@ async def test_who_sends_on_slowly_after_an_answer_is_not_cut_off(length: int) -
         assert answer.status_code == 404
         is_kept = answer.headers.get("connection") != "close"
         assert is_kept is (length == 90_000)
-        for _ in range(30):  # for longer than it might be silent, twice
+        for _ in range(30):  # twice as long as a silent client gets
             await client.send(bytes(3000))
             await asyncio.sleep(0.05 if is_kept else 0.05 + LINGER_S / 20)
         assert open_connections(gateway) == 1
@@ -244,7 +244,7 @@ async def test_pipelined_requests_are_answered_in_order() -> None:
 
 @on_uvloop
 async def test_a_large_head_behind_a_request_is_read_to_its_end() -> None:
-    """As large as it is, no more is read of it until the first request is answered."""
+    """Although reading pauses in it until the first request is answered."""
     large = GET[:-2] + b"X-Large: " + b"a" * 20_000 + b"\r\n\r\n"
     async with running(header_timeout_s=3.0) as gateway, connected(gateway) as client:
         await client.send(GET + large[:17_000])
@@ -254,7 +254,7 @@ async def test_a_large_head_behind_a_request_is_read_to_its_end() -> None:
 
 
 @on_uvloop
-async def test_nonsense_behind_a_request_takes_nothing_from_its_answer() -> None:
+async def test_nonsense_behind_a_request_does_not_affect_its_answer() -> None:
     async with running() as gateway, connected(gateway) as client:
         await client.send(GET + b"nonsense\r\n\r\n" + GET)
         assert (await client.answer()).json() == {"status": "alive"}
@@ -263,7 +263,7 @@ async def test_nonsense_behind_a_request_takes_nothing_from_its_answer() -> None
 
 
 @on_uvloop
-async def test_who_does_not_read_his_answer_is_cut_off() -> None:
+async def test_a_client_that_does_not_read_its_answer_is_disconnected() -> None:
     async with running(write_timeout_s=0.2) as gateway:
         await gateway.ready()
         gateway.torchserve.fault = gateway.torchserve.raw_mask(bytes(20_000_000))
@@ -275,7 +275,7 @@ async def test_who_does_not_read_his_answer_is_cut_off() -> None:
 
 
 @on_uvloop
-async def test_who_reads_slowly_gets_all_of_it() -> None:
+async def test_a_client_that_reads_slowly_gets_all_of_its_answer() -> None:
     async with running(write_timeout_s=1.0) as gateway:
         await gateway.ready()
         gateway.torchserve.fault = gateway.torchserve.raw_mask(bytes(12_000_000))
@@ -284,7 +284,7 @@ async def test_who_reads_slowly_gets_all_of_it() -> None:
             top = await client.reader.readuntil(b"\r\n\r\n")
             assert b"content-length: 12000000" in top
             left = 12_000_000
-            while left:  # takes several times as long as it may do nothing
+            while left:  # takes several times the write timeout
                 left -= len(await client.reader.readexactly(min(left, 500_000)))
                 await asyncio.sleep(0.1)
             await client.send(GET)
@@ -292,8 +292,8 @@ async def test_who_reads_slowly_gets_all_of_it() -> None:
 
 
 @on_uvloop
-async def test_answers_that_nobody_reads_do_not_pile_up() -> None:
-    """A client that sends and sends and reads nothing: it is heard no more, then cut off."""
+async def test_answers_that_are_not_read_do_not_accumulate() -> None:
+    """A client that sends and never reads is paused, then disconnected."""
     async with running(write_timeout_s=1.0) as gateway, connected(gateway, limit=1) as client:
         client.writer.write(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 20_000)
         await until(lambda: open_connections(gateway) == 1)
@@ -306,7 +306,7 @@ async def test_answers_that_nobody_reads_do_not_pile_up() -> None:
 
 
 @on_uvloop
-async def test_good_requests_are_answered_beside_two_hundred_that_idle() -> None:
+async def test_good_requests_are_answered_beside_two_hundred_idle_connections() -> None:
     async with running() as gateway:
         await gateway.ready()
         idle = [await asyncio.open_connection("127.0.0.1", gateway.port) for _ in range(200)]
@@ -321,7 +321,7 @@ async def test_good_requests_are_answered_beside_two_hundred_that_idle() -> None
 
 
 @on_uvloop
-async def test_one_connection_too_many_is_told_and_closed() -> None:
+async def test_one_connection_too_many_gets_503_and_is_closed() -> None:
     async with running(max_connections=2) as gateway:
         await gateway.ready()
         gateway.torchserve.fault = gateway.torchserve.hangs
@@ -357,7 +357,7 @@ async def test_one_connection_too_many_is_told_and_closed() -> None:
     ids=["silent", "between-two-requests", "in-a-head", "no-body", "in-a-body"],
 )
 @on_uvloop
-async def test_the_connection_that_is_silent_for_longest_gives_way(sent: bytes, code: str) -> None:
+async def test_the_connection_that_is_silent_for_longest_is_evicted(sent: bytes, code: str) -> None:
     async with running(max_connections=3) as gateway, AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(connected(gateway)) for _ in range(3)]
         for client in clients:
@@ -365,10 +365,10 @@ async def test_the_connection_that_is_silent_for_longest_gives_way(sent: bytes, 
             if sent == GET:
                 assert (await client.answer()).status_code == 200
             await asyncio.sleep(0.02)  # in this order
-        for silent in clients:  # each of which would have all the time
-            newcomer = await stack.enter_async_context(connected(gateway))
-            await newcomer.send(GET)
-            assert (await newcomer.answer()).status_code == 200
+        for silent in clients:  # none of which has timed out
+            new = await stack.enter_async_context(connected(gateway))
+            await new.send(GET)
+            assert (await new.answer()).status_code == 200
             if code:
                 assert await silent.code() == code
             assert await silent.closed() == b""
@@ -376,7 +376,7 @@ async def test_the_connection_that_is_silent_for_longest_gives_way(sent: bytes, 
 
 @asynccontextmanager
 async def not_reading(gateway: Gateway, sent: bytes) -> AsyncIterator[Client]:
-    """A client that takes nothing of its answers, for which the gateway waits by now."""
+    """Connect a client that takes none of its answers, until the gateway waits for it."""
     known = set(gateway.server.server_state.connections)
     narrow = socket.socket()
     narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -384,7 +384,7 @@ async def not_reading(gateway: Gateway, sent: bytes) -> AsyncIterator[Client]:
     await asyncio.get_running_loop().sock_connect(narrow, ("127.0.0.1", gateway.port))
     async with connected_by(narrow) as client:
         await client.send(sent)
-        await until(lambda: bool(stuck(gateway) - known))
+        await until(lambda: bool(stalled(gateway) - known))
         yield client
 
 
@@ -397,8 +397,8 @@ async def connected_by(connection: socket.socket) -> AsyncIterator[Client]:
         writer.transport.abort()
 
 
-def stuck(gateway: Gateway) -> set[Any]:
-    """The connections whose clients have left so much that no more is written."""
+def stalled(gateway: Gateway) -> set[Any]:
+    """Return the connections to which writing is paused."""
     return {one for one in gateway.server.server_state.connections if one.flow.write_paused}  # type: ignore[union-attr]  # ours
 
 
@@ -407,36 +407,36 @@ LARGE = b"GET /static-offline-docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\
 
 @pytest.mark.parametrize("more", [b"", GET], ids=["silent", "sends-on"])
 @on_uvloop
-async def test_who_does_not_take_his_answers_gives_way(more: bytes) -> None:
+async def test_a_client_that_does_not_take_its_answers_is_evicted(more: bytes) -> None:
     async with running(max_connections=2) as gateway, AsyncExitStack() as stack:
         await gateway.ready()
         for _ in range(2):
             client = await stack.enter_async_context(not_reading(gateway, LARGE * 20))
             await client.send(more)
         for _ in range(2):
-            newcomer = await stack.enter_async_context(connected(gateway))
-            await newcomer.send(GET)
-            assert (await newcomer.answer()).status_code == 200
-        await until(lambda: not stuck(gateway))
+            new = await stack.enter_async_context(connected(gateway))
+            await new.send(GET)
+            assert (await new.answer()).status_code == 200
+        await until(lambda: not stalled(gateway))
 
 
 @on_uvloop
-async def test_who_sends_on_without_reading_is_not_taken_for_the_livelier_one() -> None:
+async def test_sending_without_reading_is_no_progress() -> None:
     async with running(max_connections=2) as gateway, not_reading(gateway, LARGE * 20) as unread:
         await gateway.ready()
-        async with connected(gateway) as idle, connected(gateway) as newcomer:
+        async with connected(gateway) as idle, connected(gateway) as new:
             await idle.send(GET)
             assert (await idle.answer()).status_code == 200
             await unread.send(GET)
-            await newcomer.send(GET)
-            assert (await newcomer.answer()).status_code == 200
-            await until(lambda: not stuck(gateway))
+            await new.send(GET)
+            assert (await new.answer()).status_code == 200
+            await until(lambda: not stalled(gateway))
             await idle.send(GET)
             assert (await idle.answer()).status_code == 200
 
 
 @on_uvloop
-async def test_who_sends_again_and_again_is_not_the_one_to_give_way() -> None:
+async def test_a_client_that_sends_again_is_not_evicted_first() -> None:
     async with (
         running(max_connections=2) as gateway,
         connected(gateway) as older,
@@ -445,16 +445,16 @@ async def test_who_sends_again_and_again_is_not_the_one_to_give_way() -> None:
         for client in (newer, older):
             await client.send(GET)
             assert (await client.answer()).status_code == 200
-        async with connected(gateway) as newcomer:
-            await newcomer.send(GET)
-            assert (await newcomer.answer()).status_code == 200
+        async with connected(gateway) as new:
+            await new.send(GET)
+            assert (await new.answer()).status_code == 200
             assert await newer.closed() == b""
             await older.send(GET)
             assert (await older.answer()).status_code == 200
 
 
 @on_uvloop
-async def test_a_flood_of_connections_is_cut_off_at_twice_the_bound() -> None:
+async def test_a_flood_of_connections_is_closed_at_twice_the_limit() -> None:
     async with running(max_connections=5) as gateway:
         flood = [socket.create_connection(("127.0.0.1", gateway.port)) for _ in range(50)]
         try:
@@ -475,7 +475,7 @@ async def test_a_flood_of_connections_is_cut_off_at_twice_the_bound() -> None:
 
 
 def is_over(client: socket.socket) -> bool:
-    """Whether the gateway has said all that it says, or has cut the connection."""
+    """Return whether the gateway has answered, or has reset the connection."""
     try:
         return len(client.recv(1 << 16, socket.MSG_PEEK)) >= 0
     except BlockingIOError:
@@ -500,8 +500,8 @@ async def test_a_refusal_is_logged_and_counted_like_any_answer() -> None:
         assert (line["status"], line["code"], line["method"]) == (408, "read_timeout", "-")
 
 
-def kept_by(gateway: Gateway) -> list[Connection]:
-    """The connections of this gateway that are in memory, open or not."""
+def in_memory(gateway: Gateway) -> list[Connection]:
+    """Return this gateway's connections that are in memory, open or not."""
     gc.collect()
     state = gateway.server.server_state
     return [
@@ -510,14 +510,14 @@ def kept_by(gateway: Gateway) -> list[Connection]:
 
 
 @on_uvloop
-async def test_nothing_is_kept_of_connections_that_are_gone() -> None:
+async def test_closed_connections_leave_nothing_in_memory() -> None:
     async with running(header_timeout_s=0.2, write_timeout_s=0.2) as gateway:
         kinds = [GET, GET[:10], b"nonsense\r\n\r\n", b"", POST + b"Content-Length: 5\r\n\r\nab"]
         for _ in range(10):
             clients = [await asyncio.open_connection("127.0.0.1", gateway.port) for _ in kinds * 4]
             for (_, writer), data in zip(clients, kinds * 4, strict=True):
                 writer.write(data)
-            await until(lambda: kept_by(gateway))  # as long as they are open
+            await until(lambda: in_memory(gateway))  # as long as they are open
             for _, writer in clients[::2]:
                 writer.transport.abort()
             for _, writer in clients[1::2]:
@@ -525,5 +525,5 @@ async def test_nothing_is_kept_of_connections_that_are_gone() -> None:
                 writer.close()
         await until(lambda: open_connections(gateway) == 0)
         await until(lambda: not gateway.server.server_state.tasks)
-        await until(lambda: not kept_by(gateway))
+        await until(lambda: not in_memory(gateway))
         assert json.loads((await gateway.http.get("/livez")).content) == {"status": "alive"}

@@ -1,5 +1,5 @@
-"""A gateway that is told to stop lets nobody down: as a process, and as several, with the fake
-behind it.
+"""A gateway that stops loses no request: real gateways of one process and of several, with the fake
+TorchServe.
 """
 
 import asyncio
@@ -26,8 +26,8 @@ START_S = 60.0
 
 
 @dataclass(frozen=True)
-class House:
-    """A gateway of processes of its own, and the fake behind it."""
+class RunningGateway:
+    """A gateway as a subprocess, and the fake TorchServe."""
 
     command: Command
     torchserve: FakeTorchServe
@@ -39,12 +39,12 @@ class House:
         return httpx.AsyncClient(base_url=url, verify=NO_TLS, timeout=30)
 
     async def segment(self) -> httpx.Response:
-        """Send a photo over a connection of its own."""
+        """Send a photo over a new connection."""
         async with self.client() as http:
             return await http.post("/v1/segment", content=CAT)
 
     async def ready_code(self) -> str:
-        """The code of /readyz; REFUSED when nobody listens, or the listener was just closed."""
+        """Return the code of /readyz; REFUSED where the port is closed, or was just closed."""
         async with self.client() as http:
             try:
                 answer = await http.get("/readyz")
@@ -53,7 +53,7 @@ class House:
         return "ready" if answer.status_code == 200 else answer.json()["code"]
 
     async def is_ready(self) -> bool:
-        """Every process takes requests: the gauges are the least of all, and their sum."""
+        """Return whether each process is ready: the gauges are the minimum of all, and a sum."""
         assert self.command.process.poll() is None, self.command.output()
         async with self.client() as http:
             try:
@@ -65,19 +65,19 @@ class House:
         limit = 64 // self.processes * self.processes
         return [float(values.get(name, 0)) for name in names] == [1, limit]
 
-    def tell_to_stop(self) -> None:
+    def stop(self) -> None:
         self.command.process.send_signal(signal.SIGTERM)
 
-    async def says(self, code: str) -> None:
-        """Wait until /readyz says it."""
+    async def reaches(self, code: str) -> None:
+        """Wait until /readyz has this code."""
 
-        async def said() -> bool:
+        async def has_code() -> bool:
             return await self.ready_code() == code
 
-        await until(said)
+        await until(has_code)
 
     async def ended(self) -> int:
-        """The exit code; nothing of it is left then, and nothing went wrong."""
+        """Return the exit code; check that no process is left, and that there was no traceback."""
         code = await asyncio.to_thread(self.command.wait)
         await asyncio.to_thread(self.command.assert_gone)
         assert "Traceback" not in self.command.output(), self.command.output()
@@ -85,9 +85,9 @@ class House:
 
 
 @asynccontextmanager
-async def house(
+async def launched(
     log: Path, torchserve: FakeTorchServe, url: str, processes: int = 1, **settings: float
-) -> AsyncIterator[House]:
+) -> AsyncIterator[RunningGateway]:
     port = free_port()
     command = Command(
         log,
@@ -100,31 +100,33 @@ async def house(
         },
     )
     try:
-        made = House(command, torchserve, port, processes)
-        await until(made.is_ready, START_S)
-        yield made
+        gateway = RunningGateway(command, torchserve, port, processes)
+        await until(gateway.is_ready, START_S)
+        yield gateway
     finally:
         torchserve.released.set()
         await asyncio.to_thread(command.end)
 
 
 @asynccontextmanager
-async def started(folder: Path, processes: int = 1, **settings: float) -> AsyncIterator[House]:
+async def started(
+    folder: Path, processes: int = 1, **settings: float
+) -> AsyncIterator[RunningGateway]:
     torchserve = FakeTorchServe()
     async with (
         listening(torchserve) as url,
-        house(folder / "log", torchserve, url, processes, **settings) as made,
+        launched(folder / "log", torchserve, url, processes, **settings) as gateway,
     ):
-        yield made
+        yield gateway
 
 
 @asynccontextmanager
-async def held(made: House) -> AsyncIterator["asyncio.Task[httpx.Response]"]:
-    """A request that the fake has and does not answer before `released` is set."""
-    made.torchserve.fault = made.torchserve.hangs
-    task = asyncio.create_task(made.segment())
-    await until(lambda: made.torchserve.photos)
-    made.torchserve.fault = None
+async def unanswered(gateway: RunningGateway) -> AsyncIterator["asyncio.Task[httpx.Response]"]:
+    """Send a request that the fake answers when `released` is set."""
+    gateway.torchserve.fault = gateway.torchserve.hangs
+    task = asyncio.create_task(gateway.segment())
+    await until(lambda: gateway.torchserve.photos)
+    gateway.torchserve.fault = None
     try:
         yield task
     finally:
@@ -137,18 +139,18 @@ REFUSED = "refused"
 MASK = "200 image/png"
 
 
-async def keep_asking(
-    ask: Callable[[], Awaitable[httpx.Response]], outcomes: Counter[str], pause_s: float = 0
+async def keep_sending_requests(
+    send: Callable[[], Awaitable[httpx.Response]], outcomes: Counter[str], pause_s: float = 0
 ) -> None:
-    """Count what comes of it, until nobody listens any more."""
-    while (outcome := await outcome_of(ask())) != REFUSED:
+    """Send requests and count the outcomes, until the port is closed."""
+    while (outcome := await outcome_of(send())) != REFUSED:
         outcomes[outcome] += 1
         await asyncio.sleep(pause_s)
 
 
-async def outcome_of(asking: Awaitable[httpx.Response]) -> str:
+async def outcome_of(sending: Awaitable[httpx.Response]) -> str:
     try:
-        answer = await asking
+        answer = await sending
     except httpx.ConnectError:
         return REFUSED
     except httpx.TransportError as error:
@@ -160,85 +162,86 @@ both = pytest.mark.parametrize("processes", [1, 2], ids=["one-process", "two-pro
 
 
 @both
-async def test_it_says_that_it_goes_then_lets_nobody_in_then_answers_who_waits(
+async def test_readyz_fails_first_then_the_port_closes_then_the_last_answers_are_sent(
     tmp_path: Path, processes: int
 ) -> None:
-    async with started(tmp_path, processes, drain_delay_s=3) as made, held(made) as waiting:
-        made.tell_to_stop()
-        await made.says("draining")
-        for _ in range(4):  # still served, and told to find another gateway next time
-            answer = await made.segment()
+    async with (
+        started(tmp_path, processes, drain_delay_s=3) as gateway,
+        unanswered(gateway) as waiting,
+    ):
+        gateway.stop()
+        await gateway.reaches("draining")
+        for _ in range(4):  # still answered, on connections that close
+            answer = await gateway.segment()
             assert (answer.status_code, answer.headers["connection"]) == (200, "close")
-        await made.says(REFUSED)
+        await gateway.reaches(REFUSED)
         assert not waiting.done()
-        made.torchserve.released.set()
+        gateway.torchserve.released.set()
         answer = await waiting
         assert (answer.status_code, answer.headers["connection"]) == (200, "close")
-        assert await made.ended() == 0
+        assert await gateway.ended() == 0
 
 
-async def test_canaries_go_on_while_it_drains(tmp_path: Path) -> None:
-    async with started(tmp_path, drain_delay_s=3, ready_window_s=0.6) as made:
-        made.tell_to_stop()
-        await made.says("draining")
-        before = len(made.torchserve.liveness_probes)
-        await until(lambda: len(made.torchserve.liveness_probes) > before + 2)
-        assert await made.ready_code() == "draining"
-        assert await made.ended() == 0
+async def test_liveness_probes_continue_while_it_drains(tmp_path: Path) -> None:
+    async with started(tmp_path, drain_delay_s=3, ready_window_s=0.6) as gateway:
+        gateway.stop()
+        await gateway.reaches("draining")
+        before = len(gateway.torchserve.liveness_probes)
+        await until(lambda: len(gateway.torchserve.liveness_probes) > before + 2)
+        assert await gateway.ready_code() == "draining"
+        assert await gateway.ended() == 0
 
 
 @both
-async def test_no_request_of_clients_that_keep_sending_is_lost(
+async def test_no_request_is_lost_while_clients_keep_sending(
     tmp_path: Path, processes: int
 ) -> None:
-    """Over connections that are kept, over one a request, over some that had been idle; without
-    any delay.
-    """
-    async with started(tmp_path, processes) as made:
+    """Over kept connections, over one a request, over idle ones; without a delay."""
+    async with started(tmp_path, processes) as gateway:
         outcomes = Counter[str]()
-        clients = [made.client() for _ in range(12)]
+        clients = [gateway.client() for _ in range(12)]
         async with asyncio.TaskGroup() as group:
             for number, http in enumerate(clients):
                 send = partial(http.post, "/v1/segment", content=CAT)
-                group.create_task(keep_asking(send, outcomes, 0.02 * (number % 3)))
+                group.create_task(keep_sending_requests(send, outcomes, 0.02 * (number % 3)))
             for _ in range(4):
-                group.create_task(keep_asking(made.segment, outcomes))
+                group.create_task(keep_sending_requests(gateway.segment, outcomes))
             await until(lambda: outcomes.total() > 100, START_S)
-            made.tell_to_stop()
+            gateway.stop()
         for http in clients:
             await http.aclose()
         assert set(outcomes) == {MASK}, outcomes
-        assert await made.ended() == 0
+        assert await gateway.ended() == 0
 
 
-async def test_idle_connections_are_closed_and_do_not_hold_it_up(tmp_path: Path) -> None:
-    async with started(tmp_path, shutdown_grace_s=60) as made, made.client() as http:
+async def test_idle_connections_are_closed_and_delay_no_stop(tmp_path: Path) -> None:
+    async with started(tmp_path, shutdown_grace_s=60) as gateway, gateway.client() as http:
         assert (await http.get("/livez")).status_code == 200
-        _, silent = await asyncio.open_connection("127.0.0.1", made.port)
-        reader, half = await asyncio.open_connection("127.0.0.1", made.port)
+        _, silent = await asyncio.open_connection("127.0.0.1", gateway.port)
+        reader, half = await asyncio.open_connection("127.0.0.1", gateway.port)
         half.write(b"GET /livez HTTP/1.1\r\nHost: ")
         await half.drain()
-        made.tell_to_stop()
-        await made.says(REFUSED)
-        half.write(b"x\r\n\r\n")  # who had begun may end
+        gateway.stop()
+        await gateway.reaches(REFUSED)
+        half.write(b"x\r\n\r\n")  # a request that has begun may be completed
         async with asyncio.timeout(10):
             answer = await reader.read()
         assert answer.startswith(b"HTTP/1.1 200")
         assert b"connection: close" in answer
-        assert await made.ended() == 0
+        assert await gateway.ended() == 0
         for writer in (silent, half):
             writer.transport.abort()
 
 
 @both
-async def test_a_second_signal_ends_it_at_once(tmp_path: Path, processes: int) -> None:
-    async with started(tmp_path, processes, drain_delay_s=60) as made, held(made):
-        made.tell_to_stop()
-        await made.says("draining")
-        made.command.process.send_signal(signal.SIGINT)
-        assert await asyncio.to_thread(made.command.wait, 10) == 1
-        await asyncio.to_thread(made.command.assert_gone)
-        assert "Traceback" not in made.command.output(), made.command.output()
+async def test_a_second_signal_stops_it_at_once(tmp_path: Path, processes: int) -> None:
+    async with started(tmp_path, processes, drain_delay_s=60) as gateway, unanswered(gateway):
+        gateway.stop()
+        await gateway.reaches("draining")
+        gateway.command.process.send_signal(signal.SIGINT)
+        assert await asyncio.to_thread(gateway.command.wait, 10) == 1
+        await asyncio.to_thread(gateway.command.assert_gone)
+        assert "Traceback" not in gateway.command.output(), gateway.command.output()
 
 
 async def test_fcnserve_serve_passes_a_second_ctrl_c_on_to_its_gateway(tmp_path: Path) -> None:
@@ -255,35 +258,35 @@ async def test_fcnserve_serve_passes_a_second_ctrl_c_on_to_its_gateway(tmp_path:
 
 @both
 async def test_ctrl_c_in_a_terminal_drains_too(tmp_path: Path, processes: int) -> None:
-    async with started(tmp_path, processes) as made, held(made) as waiting:
-        made.command.signal_group(signal.SIGINT)
-        await made.says(REFUSED)
-        made.torchserve.released.set()
+    async with started(tmp_path, processes) as gateway, unanswered(gateway) as waiting:
+        gateway.command.signal_group(signal.SIGINT)
+        await gateway.reaches(REFUSED)
+        gateway.torchserve.released.set()
         assert (await waiting).status_code == 200
-        assert await made.ended() == 0
+        assert await gateway.ended() == 0
 
 
-async def test_who_has_no_answer_when_the_grace_ends_is_told_why(tmp_path: Path) -> None:
-    async with started(tmp_path, shutdown_grace_s=1) as made, held(made) as waiting:
-        made.tell_to_stop()
+async def test_a_request_without_an_answer_at_the_end_of_the_grace_gets_503(tmp_path: Path) -> None:
+    async with started(tmp_path, shutdown_grace_s=1) as gateway, unanswered(gateway) as waiting:
+        gateway.stop()
         answer = await waiting
         assert (answer.status_code, answer.json()["code"]) == (503, "draining")
         assert answer.headers["retry-after"] == "1"
-        assert await made.ended() == 0
+        assert await gateway.ended() == 0
 
 
 class Proxy:
-    """A proxy of a few lines: sends each new connection to a gateway that says it is ready."""
+    """A proxy of a few lines: forwards each new connection to a gateway that is ready."""
 
     def __init__(self) -> None:
-        self.houses: list[House] = []
-        self._ready: list[House] = []
+        self.gateways: list[RunningGateway] = []
+        self._ready: list[RunningGateway] = []
 
-    async def watch(self) -> None:
+    async def probe(self) -> None:
         while True:
-            codes = [await each.ready_code() for each in self.houses]
+            codes = [await each.ready_code() for each in self.gateways]
             self._ready = [
-                each for each, code in zip(self.houses, codes, strict=True) if code == "ready"
+                each for each, code in zip(self.gateways, codes, strict=True) if code == "ready"
             ]
             await asyncio.sleep(0.02)
 
@@ -304,42 +307,42 @@ async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
         writer.close()
 
 
-async def test_gateways_behind_a_proxy_are_restarted_in_turn_and_nothing_is_lost(
+async def test_no_request_is_lost_while_gateways_behind_a_proxy_restart_in_turn(
     tmp_path: Path,
 ) -> None:
     torchserve, proxy, outcomes = FakeTorchServe(), Proxy(), Counter[str]()
 
     async def keep_sending(url: str) -> None:
         async with httpx.AsyncClient(base_url=url, verify=NO_TLS, timeout=30) as http:
-            await keep_asking(partial(http.post, "/v1/segment", content=CAT), outcomes)
+            await keep_sending_requests(partial(http.post, "/v1/segment", content=CAT), outcomes)
 
     async def more_than(total: int) -> None:
         await until(lambda: outcomes.total() > total, START_S)
 
-    async def another(url: str, number: int) -> House:
+    async def another(url: str, number: int) -> RunningGateway:
         return await stack.enter_async_context(
-            house(tmp_path / f"{number}.log", torchserve, url, drain_delay_s=2)
+            launched(tmp_path / f"{number}.log", torchserve, url, drain_delay_s=2)
         )
 
     async with listening(torchserve) as url, AsyncExitStack() as stack:
-        proxy.houses = [await another(url, number) for number in range(2)]
+        proxy.gateways = [await another(url, number) for number in range(2)]
         server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
-        watching = asyncio.create_task(proxy.watch())
+        probing = asyncio.create_task(proxy.probe())
         try:
-            front = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-            clients = [asyncio.create_task(keep_sending(front)) for _ in range(8)]
+            proxy_url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            clients = [asyncio.create_task(keep_sending(proxy_url)) for _ in range(8)]
             for number in range(2):
                 await more_than(outcomes.total() + 50)
-                old = proxy.houses[number]
-                old.tell_to_stop()
+                old = proxy.gateways[number]
+                old.stop()
                 assert await old.ended() == 0
-                proxy.houses[number] = await another(url, 2 + number)
+                proxy.gateways[number] = await another(url, 2 + number)
             await more_than(outcomes.total() + 50)
             assert not any(client.done() for client in clients), [*clients, outcomes]
             for client in clients:
                 client.cancel()
             await asyncio.wait(clients)
         finally:
-            watching.cancel()
+            probing.cancel()
             server.close()
         assert set(outcomes) == {MASK}, outcomes

@@ -1,4 +1,4 @@
-"""HTTP as nobody should send it: refused at once, in words, and never read as something else."""
+"""Hostile HTTP is refused at once, with a reason, and never parsed as another request."""
 
 import asyncio
 
@@ -13,7 +13,7 @@ from tests.unit.service.server.test_connections import connected, on_uvloop
 
 @pytest.fixture(scope="module")
 def found() -> dict[str, tuple[tuple[int, ...], bool, bytes]]:
-    """What each of the corpus gets, from one gateway."""
+    """Send all of the corpus to one gateway; return the answers by name."""
 
     async def send_all() -> dict[str, tuple[tuple[int, ...], bool, bytes]]:
         async with running(timeout_ms=60_000, max_timeout_ms=60_000) as gateway:
@@ -35,13 +35,13 @@ def test_odd_http_is_answered_once_and_at_once(
     assert b"smuggled" not in said
 
 
-def test_each_of_the_corpus_has_a_name_of_its_own() -> None:
+def test_names_in_the_corpus_are_unique() -> None:
     assert len({abuse.name for abuse in CORPUS}) == len(CORPUS)
 
 
 @pytest.mark.parametrize("at_once", [True, False], ids=["one-packet", "two-packets"])
 @on_uvloop
-async def test_a_photo_with_a_wish_for_http_2_gets_its_mask(at_once: bool) -> None:
+async def test_a_photo_with_an_upgrade_to_http_2_gets_its_mask(at_once: bool) -> None:
     """As curl's `--http2` and Java's client send it."""
     head = POST + H2C + b"Content-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(CAT)
     packets = (head + CAT,) if at_once else (head, CAT)
@@ -53,7 +53,7 @@ async def test_a_photo_with_a_wish_for_http_2_gets_its_mask(at_once: bool) -> No
 
 
 @pytest.mark.parametrize("target", ["/livez/", "/v1/models/", "/docs/", "/v1/segment/"])
-async def test_no_answer_leads_to_the_host_that_a_client_named(target: str) -> None:
+async def test_no_answer_redirects_to_the_host_of_the_request(target: str) -> None:
     async with running() as gateway:
         answer = await gateway.http.get(target, headers={"Host": "elsewhere.example"})
         assert answer.status_code == 404
@@ -63,7 +63,7 @@ async def test_no_answer_leads_to_the_host_that_a_client_named(target: str) -> N
 
 
 def held_bytes(gateway: Gateway) -> int:
-    """What has come over all connections, and has not been looked at or read by a route."""
+    """Return the bytes of all connections that are not parsed, or not read by a route."""
     held = 0
     for connection in gateway.server.server_state.connections:
         assert isinstance(connection, Connection)
@@ -84,10 +84,10 @@ def held_bytes(gateway: Gateway) -> int:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 @on_uvloop
-async def test_a_connection_holds_little_whatever_is_sent(
+async def test_a_connection_holds_few_bytes_whatever_it_receives(
     name: str, begin: bytes, more: bytes
 ) -> None:
-    """The most that it may hold is one read of the loop's, and a few requests."""
+    """At most one read of the event loop, and a few requests."""
     async with running(write_timeout_s=1.0) as gateway, connected(gateway, limit=1) as client:
         most = 0
         client.writer.write(begin + more * (3_000_000 // len(more)))
@@ -96,6 +96,6 @@ async def test_a_connection_holds_little_whatever_is_sent(
             if not gateway.server.server_state.connections:
                 break
             client.writer.write(more * (100_000 // len(more)))
-            client.writer.transport.set_write_buffer_limits(high=1 << 30)  # what is not taken waits
+            client.writer.transport.set_write_buffer_limits(high=1 << 30)  # unsent bytes wait here
             await asyncio.sleep(0.001)
         assert most < 400_000

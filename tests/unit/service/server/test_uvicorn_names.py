@@ -25,7 +25,7 @@ DEFINED = [
     ("uvicorn.Server", "capture_signals handle_exit on_tick shutdown", "server"),
     ("uvicorn.Config", "load bind_socket", "supervisor"),
     ("uvicorn.config", "STARTUP_FAILURE", "supervisor"),
-    ("uvicorn.server", "ServerState", "state"),
+    ("uvicorn.server", "ServerState", "asgi_scope"),
     ("uvicorn.protocols.utils", "get_local_addr get_remote_addr is_ssl", "asgi_scope"),
     (FLOW, "FlowControl HIGH_WATER_LIMIT", "connection"),
     (f"{FLOW}.FlowControl", "pause_reading resume_reading", "connection"),
