@@ -1,7 +1,8 @@
--- Photos by wrk, one after the other on every connection; called by loadtest/crosscheck/programs.py:
+-- Sends photos with wrk, one after the other on every connection; run by
+-- loadtest/crosscheck/programs.py:
 --   wrk -t1 -c16 -d15s -s loadtest/crosscheck/wrk.lua http://127.0.0.1:8000 -- LIST
--- LIST has a line a photo, path and media type with a tab between. The last line of the output is
--- JSON: answers that are PNGs, other ones, and connections that failed.
+-- LIST has one line per photo: path, tab, media type. The last line of the output is JSON: counts of
+-- PNG answers, other answers and failed connections, and latencies.
 
 local requests, turn = {}, 0
 local threads = {}
@@ -11,7 +12,7 @@ function setup(thread)
 end
 
 function init(arguments)
-  right, wrong = 0, 0  -- global: done() asks each thread for them
+  right, wrong = 0, 0  -- global: done() reads them from each thread
   for line in io.lines(arguments[1]) do
     local path, media_type = line:match("^(.-)\t(.*)$")
     local file = assert(io.open(path, "rb"))

@@ -1,4 +1,4 @@
-"""Sums, ratios and percentiles. Called by whatever sums up a run."""
+"""Sums, ratios and percentiles. Called by all modules that sum up a run."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,6 +1,6 @@
 """CPU time and memory of processes and of the machine, read from /proc.
 
-A process id in, seconds or bytes out. Called by the samplers, and by whatever measures a slice.
+A process id in, seconds or bytes out. Called by the samplers and by measurements of slices.
 """
 
 import os

@@ -180,9 +180,11 @@ async def test_mutated_http_gets_an_answer_or_a_closed_connection(
 
         async def send_some() -> None:
             for script in scripts:
-                said = await send_and_end(gateway.port, script)
-                statuses = [int(status) for status in STATUS.findall(said)]
-                assert set(statuses) <= STATUSES | {100}, f"{script}: {script.packets!r}: {said!r}"
+                received = await send_and_end(gateway.port, script)
+                statuses = [int(status) for status in STATUS.findall(received)]
+                assert set(statuses) <= STATUSES | {100}, (
+                    f"{script}: {script.packets!r}: {received!r}"
+                )
                 found.update(statuses)
 
         async with asyncio.TaskGroup() as group:
@@ -199,15 +201,15 @@ async def send_and_end(port: int, abuse: Abuse) -> bytes:
             for packet in abuse.packets:
                 writer.write(packet)
                 await asyncio.sleep(0.005)
-            said = b""
+            received = b""
             with suppress(TimeoutError):
                 async with asyncio.timeout(0.05):  # or it waits for more
                     while more := await reader.read(1 << 16):
-                        said += more
+                        received += more
             writer.write_eof()
             while more := await reader.read(1 << 16):
-                said += more
-            return said
+                received += more
+            return received
     except ConnectionError:
         return b""
     finally:

@@ -130,7 +130,7 @@ class Server(Command):
         except httpx.TransportError:
             return False
 
-    def ask(
+    def post_photo(
         self, body: bytes, headers: Mapping[str, str] | None = None, /, **query: object
     ) -> httpx.Response:
         """Send a photo as the whole body."""
@@ -139,7 +139,7 @@ class Server(Command):
 
     def segment(self, body: bytes, **query: object) -> bytes:
         """Return the body of an answer, which has to be 200."""
-        response = self.ask(body, **query)
+        response = self.post_photo(body, **query)
         assert response.status_code == httpx.codes.OK, response.text
         return response.content
 

@@ -63,7 +63,7 @@ def test_the_archive_runs_in_an_interpreter_that_has_nothing_else_of_ours(
     told = json.loads(run.stderr.splitlines()[-1])  # after what the worker logs
     assert told["classes"] == 1
     assert told["headers"]["Content-Type"] == "image/png"
-    assert told["headers"]["X-Fcnserve-Model"] == server.ask(cat).headers["X-Model"]
+    assert told["headers"]["X-Fcnserve-Model"] == server.post_photo(cat).headers["X-Model"]
     assert run.stdout == cat_mask
     files = [Path(file) for file in told["modules"].values()]
     ours = [file for file in files if file.is_relative_to(ROOT)]

@@ -111,7 +111,7 @@ def _answers_good_photos_afterwards(server: Server, good: tuple[bytes, bytes]) -
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_photo_gets_its_code(server: Server, name: str) -> None:
     body, error = BROKEN[name]
-    response = server.ask(body)
+    response = server.post_photo(body)
     assert response.headers["Content-Type"] == "application/problem+json"
     found = problem(response.content)
     assert (found["status"], found["code"]) == (error.status, error.code)

@@ -1,4 +1,4 @@
-"""Photos that share a TorchServe batch get the answers of single photos, whatever else is in it."""
+"""Photos that share a TorchServe batch get the answers of single photos, beside broken ones too."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -63,7 +63,7 @@ def test_concurrent_photos_get_their_reference_answers_from_larger_batches(serve
     bodies = [*photos, broken_photo()] * 4
     before = {name: server.metric(f"fcnserve_batch_images_{name}") for name in ("sum", "count")}
     with ThreadPoolExecutor(len(bodies)) as threads:
-        answers = list(threads.map(server.ask, bodies))
+        answers = list(threads.map(server.post_photo, bodies))
     for index, answer in enumerate(answers):
         if index % BATCH == BATCH - 1:
             assert (answer.status_code, problem(answer.content)["status"]) == (400, 400)

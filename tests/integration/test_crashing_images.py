@@ -42,7 +42,7 @@ def model_with_long_timeout(quick_store: Path, folder: Path) -> Path:
     return copied
 
 
-def ask(server: Server, body: bytes) -> httpx.Response:
+def post_photo(server: Server, body: bytes) -> httpx.Response:
     """Send over a new connection, so that any gateway process may accept it."""
     url = f"{server.url}/v1/segment?timeout_ms={TIMEOUT_S * 1000}"
     return httpx.post(url, content=body, timeout=TIMEOUT_S + 10, trust_env=False)
@@ -54,12 +54,12 @@ def test_crashing_images_are_refused_and_other_images_answered(server: Server) -
     crashing = [killer(cat, order, number) for order in ("SEGFAULT", "ABORT") for number in (1, 2)]
     others = [killer(cat, "", number) for number in range(OTHERS)]
     with ThreadPoolExecutor(len(crashing) + OTHERS) as clients:
-        refused = clients.map(lambda body: ask(server, body), crashing)
-        answered = list(clients.map(lambda body: ask(server, body), others))
+        refused = clients.map(lambda body: post_photo(server, body), crashing)
+        answered = list(clients.map(lambda body: post_photo(server, body), others))
         assert [each.json()["code"] for each in refused] == ["image_crashes_worker"] * len(crashing)
     assert [(each.status_code, each.content == mask) for each in answered] == [(200, True)] * OTHERS
     wait_until(lambda: len(server.pids_of(WORKER)) == 2, TIMEOUT_S)
     workers = server.pids_of(WORKER)
-    assert [ask(server, body).status_code for body in crashing] == [422] * len(crashing)
+    assert [post_photo(server, body).status_code for body in crashing] == [422] * len(crashing)
     assert server.pids_of(WORKER) == workers
     assert "Segmentation fault" in server.output()  # the cause is in the log

@@ -68,9 +68,9 @@ def test_one_photo_has_one_mask_by_body_form_and_base64(
     post = server.client.post
     json_body = {"image": base64.b64encode(cat).decode()}
     answers = [
-        server.ask(cat, {"Content-Type": "image/jpeg"}),
-        server.ask(cat, {"Content-Type": "application/octet-stream"}),
-        server.ask(cat, {"Content-Type": "image/png"}),  # the format is read from the bytes
+        server.post_photo(cat, {"Content-Type": "image/jpeg"}),
+        server.post_photo(cat, {"Content-Type": "application/octet-stream"}),
+        server.post_photo(cat, {"Content-Type": "image/png"}),  # the format is read from the bytes
         post("/v1/segment", files={"image": ("cat.jpg", cat, "image/jpeg")}),
         post("/v1/segment", json=json_body),
         post("/v1/segment", content=iter([cat[:1000], cat[1000:]])),  # no Content-Length
@@ -110,7 +110,7 @@ def test_a_photo_of_twelve_megapixels_gets_a_mask_of_its_own_size_within_memory(
 
 
 def test_an_answer_has_its_stages_its_model_and_its_digest(server: Server, cat: bytes) -> None:
-    response = server.ask(cat, {"X-Request-ID": "from-a-test"})
+    response = server.post_photo(cat, {"X-Request-ID": "from-a-test"})
     assert response.headers["X-Request-ID"] == "from-a-test"
     assert response.headers["Content-Type"] == "image/png"
     verbs = [entry.split(";")[0] for entry in response.headers["Server-Timing"].split(", ")]
@@ -130,5 +130,5 @@ def test_the_model_card_is_the_workers_own(server: Server) -> None:
 
 
 def test_the_digest_of_the_model_is_the_same_in_every_answer(server: Server, cat: bytes) -> None:
-    tags = {server.ask(cat, max_side=side).headers["X-Model"] for side in (64, 128, 64)}
+    tags = {server.post_photo(cat, max_side=side).headers["X-Model"] for side in (64, 128, 64)}
     assert len(tags) == 1

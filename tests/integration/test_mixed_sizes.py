@@ -58,5 +58,5 @@ def test_a_restarted_worker_gives_the_same_bytes(
     other = start(Server)
     assert [other.segment(photo) for photo in first] == reference
     os.kill(other.pid_of(WORKER), signal.SIGKILL)
-    wait_until(lambda: other.ask(first[0]).status_code == 200, START_S, other.output)
+    wait_until(lambda: other.post_photo(first[0]).status_code == 200, START_S, other.output)
     assert [other.segment(photo) for photo in first] == reference

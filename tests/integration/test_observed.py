@@ -28,7 +28,7 @@ def scrape(server: Server) -> dict[str, float]:
 
 def test_every_metric_of_the_readme_is_in_a_scrape(server: Server) -> None:
     server.segment(CAT.read_bytes())
-    assert server.ask(b"no image").status_code == httpx.codes.BAD_REQUEST
+    assert server.post_photo(b"no image").status_code == httpx.codes.BAD_REQUEST
     found = {re.sub(r"\{.*", "", sample) for sample in scrape(server)}
     for name, kind, _ in rows("metric"):
         suffix = "_count" if kind == "histogram" else ""
@@ -39,7 +39,7 @@ def test_metrics_equal_the_clients_counts(server: Server, cat: bytes) -> None:
     server.segment(cat)  # no liveness probe is sent within the next second
     before = scrape(server)
     masks = [server.segment(cat) for _ in range(3)]
-    assert server.ask(b"no image").status_code == httpx.codes.BAD_REQUEST
+    assert server.post_photo(b"no image").status_code == httpx.codes.BAD_REQUEST
     gained = {sample: value - before.get(sample, 0) for sample, value in scrape(server).items()}
     classes = server.client.get(f"/v1/models/{MODEL}").json()["classes"]
     numbers, pixels = np.unique(indices(masks[0]), return_counts=True)

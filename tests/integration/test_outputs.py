@@ -30,7 +30,7 @@ def labels(server: Server, photo: bytes) -> Labels:
 
 
 def answer(server: Server, photo: bytes, **query: object) -> Any:
-    response = server.ask(photo, **query)
+    response = server.post_photo(photo, **query)
     assert response.status_code == 200, response.text
     return response.json()
 
@@ -137,4 +137,4 @@ def test_min_area_drops_smaller_regions(server: Server, photo: bytes, labels: La
 def test_accept_selects_the_output_where_the_query_does_not(
     server: Server, photo: bytes, accept: str, media_type: str
 ) -> None:
-    assert server.ask(photo, {"Accept": accept}).headers["Content-Type"] == media_type
+    assert server.post_photo(photo, {"Accept": accept}).headers["Content-Type"] == media_type

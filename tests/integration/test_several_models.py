@@ -93,22 +93,22 @@ def test_each_model_answers_with_its_own_classes_and_colours(
     assert [card["batch_size"] for card in cards] == [2, 8]
     assert cards[0]["classes"] == list(PETS)
     assert service.segment(cat, model=MODEL) == cat_mask
-    answer = service.ask(cat)  # the first is the default
+    answer = service.post_photo(cat)  # the first is the default
     assert answer.headers["X-Model"] == f"pets@{cards[0]['digest']}"
     labels = indices(answer.content)
     assert labels.max() == PETS.index("cat")
     ours = indices(cat_mask)
     assert np.mean((labels == PETS.index("cat")) == (ours == 8)) > 0.95
-    summary = service.ask(cat, output="summary", classes="dog,cat").json()
+    summary = service.post_photo(cat, output="summary", classes="dog,cat").json()
     assert {each["class_name"] for each in summary["classes"]} <= set(PETS)
-    refused = service.ask(cat, model=MODEL, classes="ferret")
+    refused = service.post_photo(cat, model=MODEL, classes="ferret")
     assert refused.status_code == httpx.codes.UNPROCESSABLE_ENTITY
 
 
 def test_a_broken_model_is_left_out_and_reported(service: Server, cat: bytes) -> None:
     assert readiness(service) == READY
     for model in ("unfit", "damaged"):
-        answer = service.ask(cat, model=model)
+        answer = service.post_photo(cat, model=model)
         assert (answer.status_code, answer.json()["code"]) == (503, "not_ready")
         assert "was left out" in answer.json()["detail"]
     wait_until(lambda: "without unfit, damaged: see above" in service.output(), STOP_S)

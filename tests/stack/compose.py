@@ -84,7 +84,7 @@ class Stack:
         (found,) = json.loads(docker("inspect", container))
         return dict(found)
 
-    def ask(self, photo: bytes, **query: object) -> httpx.Response:
+    def post_photo(self, photo: bytes, **query: object) -> httpx.Response:
         """Send a photo to the gateway."""
         parameters = {name: str(value) for name, value in query.items()}
         return self.client.post(f"{self.gateway}/v1/segment", content=photo, params=parameters)
@@ -99,7 +99,7 @@ class Stack:
         wait_until(self.is_ready, READY_S, self.logs)
 
     def query(self, promql: str) -> list[dict[str, Any]]:
-        """Ask Prometheus; returns the series of its answer."""
+        """Query Prometheus; returns the series of its answer."""
         answer = self.client.get(f"{self.prometheus}/api/v1/query", params={"query": promql})
         answer.raise_for_status()
         return list(answer.json()["data"]["result"])

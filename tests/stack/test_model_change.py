@@ -30,7 +30,7 @@ class ConcurrentClients:
 
     def _send_photos(self) -> None:
         while not self._stopping.is_set():
-            self.answers.append(self._stack.ask(self._photo, timeout_ms=120_000))
+            self.answers.append(self._stack.post_photo(self._photo, timeout_ms=120_000))
 
     def models(self) -> list[str]:
         return [answer.headers.get("X-Model", "") for answer in self.answers]
@@ -94,7 +94,7 @@ def with_store(stack: Stack, store: Path, *command: str) -> None:
 def test_a_new_model_takes_over_and_no_request_is_lost(
     stack: Stack, cat: bytes, new_model: Path, change: Callable[[Stack, Path], None]
 ) -> None:
-    old = stack.ask(cat).headers["X-Model"]
+    old = stack.post_photo(cat).headers["X-Model"]
     clients = ConcurrentClients(stack, cat)
     try:
         change(stack, new_model)
@@ -106,7 +106,7 @@ def test_a_new_model_takes_over_and_no_request_is_lost(
     finally:
         clients.stop()
     assert failed(clients) == []
-    new = stack.ask(cat).headers["X-Model"]
+    new = stack.post_photo(cat).headers["X-Model"]
     assert set(clients.models()) == {old, new}
     card = stack.client.get(f"{stack.gateway}/v1/models/{MODEL}").json()
     assert (card["version"], new) == ("99.test", f"{MODEL}@{card['digest']}")

@@ -38,9 +38,9 @@ def test_a_worker_is_restarted_after_its_torchserve_is_killed_and_a_photo_waits_
     stack: Stack, cat: bytes
 ) -> None:
     before = restarts(stack, "worker")
-    mask = stack.ask(cat).content
+    mask = stack.post_photo(cat).content
     assert "killed" in stack.run_python("worker", KILL.format(words=JAVA))
-    answer = stack.ask(cat, timeout_ms=120_000)
+    answer = stack.post_photo(cat, timeout_ms=120_000)
     assert (answer.status_code, answer.content) == (httpx.codes.OK, mask), answer.text
     assert restarts(stack, "worker") == before + 1
 
@@ -49,7 +49,7 @@ def test_a_gateway_that_ends_is_restarted(stack: Stack, cat: bytes) -> None:
     before = restarts(stack, "gateway")
     stack.run_python("gateway", "import os, signal; os.kill(1, signal.SIGTERM)")
     wait_for_restart(stack, "gateway", before)
-    assert stack.ask(cat).status_code == httpx.codes.OK
+    assert stack.post_photo(cat).status_code == httpx.codes.OK
 
 
 def test_a_worker_killed_by_docker_runs_again_after_up(stack: Stack, cat: bytes) -> None:
@@ -57,24 +57,24 @@ def test_a_worker_killed_by_docker_runs_again_after_up(stack: Stack, cat: bytes)
     assert stack.inspect("worker")["State"]["Status"] == "exited"
     stack.up("worker")
     stack.wait_until_ready()
-    assert stack.ask(cat).status_code == httpx.codes.OK
+    assert stack.post_photo(cat).status_code == httpx.codes.OK
 
 
 def test_the_gateway_serves_again_after_a_restart(stack: Stack, cat: bytes) -> None:
     stack.compose("restart", "gateway")
     stack.wait_until_ready()
-    assert stack.ask(cat).status_code == httpx.codes.OK
+    assert stack.post_photo(cat).status_code == httpx.codes.OK
 
 
 def test_photos_are_answered_after_a_cut_between_the_containers(stack: Stack, cat: bytes) -> None:
     """The worker's network is cut under load: packets are lost, no connection is closed."""
-    mask = stack.ask(cat).content
+    mask = stack.post_photo(cat).content
     reconnected = threading.Event()
 
     def send_until_reconnected() -> Counter[tuple[int, bool]]:
         outcomes: Counter[tuple[int, bool]] = Counter()
         while not reconnected.is_set():
-            answer = stack.ask(cat, timeout_ms=120_000)
+            answer = stack.post_photo(cat, timeout_ms=120_000)
             outcomes[answer.status_code, answer.content == mask] += 1
         return outcomes
 
@@ -84,7 +84,7 @@ def test_photos_are_answered_after_a_cut_between_the_containers(stack: Stack, ca
             wait_until(lambda: images_in_flight(stack) > 0, RESTART_S)
             disconnect_worker(stack, CUT_S)
             stack.wait_until_ready()
-            assert stack.ask(cat, timeout_ms=120_000).status_code == httpx.codes.OK
+            assert stack.post_photo(cat, timeout_ms=120_000).status_code == httpx.codes.OK
         finally:
             reconnected.set()
     answers = sum((client.result() for client in clients), Counter())

@@ -19,7 +19,7 @@ FETCH = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:8083/{}')
 def test_a_photo_becomes_a_mask_of_its_own_size_and_twice_the_same(
     stack: Stack, cat: bytes
 ) -> None:
-    first, second = stack.ask(cat), stack.ask(cat)
+    first, second = stack.post_photo(cat), stack.post_photo(cat)
     assert first.status_code == httpx.codes.OK, first.text
     assert indices(first.content).shape == (300, 451)
     assert first.content == second.content
@@ -38,7 +38,7 @@ def test_the_gateway_counts_what_it_answers(stack: Stack, cat: bytes) -> None:
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines if "/v1/segment" in line)
 
     before = answered()
-    assert stack.ask(cat).status_code == httpx.codes.OK
+    assert stack.post_photo(cat).status_code == httpx.codes.OK
     assert answered() == before + 1
 
 

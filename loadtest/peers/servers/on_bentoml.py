@@ -1,4 +1,4 @@
-"""BentoML: adaptive batching in a service of its own, a worker a core, behind one for photos.
+"""BentoML: adaptive batching in its own service, one worker per core, behind a service for photos.
 
 A batched API takes lists, and requests with one photo each reach it through a second service, as
 BentoML's page on adaptive batching shows. With batching off there is one service, and no second
