@@ -51,7 +51,8 @@ def bench(  # noqa: PLR0913 - every option is one
     prepare_environment(device, threads)
     from loadtest.benchmark.plot import save_plot
     from loadtest.benchmark.report import save
-    from loadtest.benchmark.rounds import BenchmarkOptions, run
+    from loadtest.benchmark.result import BenchmarkOptions
+    from loadtest.benchmark.rounds import run
     from loadtest.report.machine import environment_facts
 
     sources = sorted(photos.glob("*.jpg"))

@@ -1,7 +1,7 @@
 """Loads TorchServe or the gateway with concurrent clients for a while, and measures a slice.
 
 Photos and a running service in, a `Slice` out. The clients run in another process, whose CPU time
-is not the service's. Called by `loadtest.benchmark.rounds`.
+is not the service's. Called by `loadtest.benchmark.served`.
 """
 
 import json

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
 
-from loadtest.benchmark.comparisons import paired_ratio
 from loadtest.benchmark.plot import save_bars
+from loadtest.benchmark.ratios import paired_ratio
 from loadtest.benchmark.rows import Row, row_of
 from loadtest.benchmark.strategies import PAD_TO_LARGEST
 from loadtest.measure.slices import Slice

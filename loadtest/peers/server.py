@@ -7,7 +7,6 @@ memory of its processes, found by their parent, and the results of the clients o
 
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
@@ -28,8 +27,8 @@ from loadtest.measure.usage import (
     peak_bytes,
     reset_peak,
 )
-from loadtest.peers.catalogue import OUR_NAME, Entry
-from loadtest.peers.install import python_of
+from loadtest.peers.catalogue import Entry
+from loadtest.peers.launch import command, environment
 from loadtest.peers.servers.setup import Setup
 from loadtest.traffic.concurrent_clients import ClientResults, Endpoint, run_clients
 from service.ports import free_ports
@@ -37,6 +36,7 @@ from service.settings import ROOT
 from service.subprocesses import Subprocess, running
 
 SERVER = "server"
+
 CORES = os.cpu_count() or 1
 
 
@@ -123,44 +123,6 @@ def kill_all(pids: Sequence[int]) -> None:
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-
-
-def command(entry: Entry, log: Path) -> list[str]:
-    """Build the command that runs a server; its output goes to a file."""
-    if entry.peer.name == OUR_NAME:
-        program = [sys.executable, "-m", "service.cli.main", "serve"]
-    else:
-        python = str(python_of(entry.peer.name))
-        program = [python, "-m", f"loadtest.peers.servers.on_{entry.peer.name}"]
-    return ["sh", "-c", 'exec "$@" >"$0" 2>&1', str(log), *program]
-
-
-def environment(entry: Entry, setup: Setup, folder: str) -> dict[str, str]:
-    """Build a server's environment; it sets the threads of all servers but ours."""
-    if entry.peer.name == OUR_NAME:
-        model = Path(setup.model)
-        store = Path(folder, "store")
-        store.mkdir()
-        (store / model.name).symlink_to(model)
-        return os.environ | {
-            "FCNSERVE_PORT": str(setup.port),
-            "FCNSERVE_MODEL_STORE": str(store),
-            "FCNSERVE_MODELS": model.name,
-            "FCNSERVE_THREADS": "0",
-        }
-    bin_folder = python_of(entry.peer.name).parent
-    return (
-        os.environ
-        | setup.environment()
-        | dict(entry.peer.environment)
-        | {
-            "FCNSERVE_THREADS": str(entry.threads),
-            "OMP_NUM_THREADS": str(entry.threads),
-            "PATH": f"{bin_folder}:{os.environ['PATH']}",
-            "PYTHONPATH": str(ROOT),
-            "PEER_FOLDER": folder,
-        }
-    )
 
 
 def wait_until_answered(endpoint: Endpoint, child: Subprocess, photo: bytes, log: Path) -> None:

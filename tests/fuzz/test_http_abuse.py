@@ -3,121 +3,24 @@ memory is bounded, and another client gets its masks.
 """
 
 import asyncio
-import hashlib
 import random
-import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
-import httpx
-import pytest
-
-from tests.fuzz.memory import resident_bytes
-from tests.integration.server import Command
-from tests.support.fakes import CAT, NO_TLS, FakeTorchServe, free_port, listening, until
+from tests.fuzz.attacked_gateway import TIMEOUT_S, attacked, check
 from tests.support.http_abuse import (
-    CHUNKED,
     CORPUS,
-    GET,
     HOST,
-    LIVEZ,
-    NOWHERE,
-    POST,
     SMUGGLED,
     STATUS,
     Abuse,
     exchange,
 )
 
-START_S = 60.0
-# of the process: the limit of all connections' buffers, and some garbage
-MAX_GROWTH_BYTES = 80_000_000
-# for another client's photo during the abuse, on a busy machine
-TIMEOUT_S = 20.0
-FLOOD_BYTES = 40_000_000
-FLOOD_S = 10.0
 STATUSES = {200, 400, 401, 404, 405, 408, 413, 415, 422, 429, 431, 501, 503}
-KEY = "a-key-of-the-tests"
-
-
-@dataclass
-class AttackedGateway:
-    """A gateway process, and another client that always sends photos."""
-
-    port: int
-    pid: int
-    http: httpx.AsyncClient
-    start_bytes: int = 0
-    most_bytes: int = 0
-    answers: Counter[int] = field(default_factory=Counter)
-    slowest_s: float = 0.0
-
-    async def send_photos(self) -> None:
-        """Send photos one after the other, and read the gateway's memory."""
-        while True:
-            began = asyncio.get_running_loop().time()
-            answer = await self.http.post("/v1/segment", content=CAT)
-            self.slowest_s = max(self.slowest_s, asyncio.get_running_loop().time() - began)
-            self.answers[answer.status_code] += 1
-            self.most_bytes = max(self.most_bytes, resident_bytes(self.pid))
-
-    def growth_bytes(self) -> int:
-        return self.most_bytes - self.start_bytes
-
-
-@asynccontextmanager
-async def attacked(folder: Path, *, has_keys: bool = False) -> AsyncIterator[AttackedGateway]:
-    """Start a gateway with a fake TorchServe, and send it photos until the block is left."""
-    port, torchserve = free_port(), FakeTorchServe()
-    keys = folder / "keys"
-    keys.write_text(f"{hashlib.sha256(KEY.encode()).hexdigest()} good\n")
-    async with listening(torchserve) as url:
-        environment = {
-            "FCNSERVE_PORT": str(port),
-            "FCNSERVE_TORCHSERVE_URL": url,
-            "FCNSERVE_API_KEYS_FILE": str(keys) if has_keys else "",
-        }
-        command = Command(folder / "log", "gateway", environment=environment)
-        try:
-            async with httpx.AsyncClient(
-                base_url=f"http://127.0.0.1:{port}",
-                headers={"X-API-Key": KEY},
-                verify=NO_TLS,
-                timeout=TIMEOUT_S,
-            ) as http:
-                gateway = AttackedGateway(port, command.process.pid, http)
-                await until(lambda: is_ready(http), START_S)
-                await asyncio.gather(*(http.post("/v1/segment", content=CAT) for _ in range(16)))
-                gateway.start_bytes = resident_bytes(gateway.pid)
-                sending = asyncio.create_task(gateway.send_photos())
-                yield gateway
-                assert not sending.done(), sending.exception()
-                sending.cancel()
-                with suppress(asyncio.CancelledError):
-                    await sending
-                assert "Traceback" not in command.output()
-        finally:
-            await asyncio.to_thread(command.end)
-
-
-async def is_ready(http: httpx.AsyncClient) -> bool:
-    try:
-        return (await http.get("/readyz")).status_code == httpx.codes.OK
-    except httpx.TransportError:
-        return False
-
-
-def check(gateway: AttackedGateway, figures: list[str], name: str) -> None:
-    figures.append(
-        f"{name}: {gateway.answers.total()} photos of the other client, the slowest "
-        f"{gateway.slowest_s:.2f} s, memory {gateway.start_bytes / 1e6:.0f} to "
-        f"{gateway.most_bytes / 1e6:.0f} MB"
-    )
-    assert set(gateway.answers) == {200}
-    assert gateway.growth_bytes() < MAX_GROWTH_BYTES
 
 
 async def test_abuse_is_answered_as_in_the_table(tmp_path: Path, figures: list[str]) -> None:
@@ -214,87 +117,3 @@ async def send_and_end(port: int, abuse: Abuse) -> bytes:
         return b""
     finally:
         writer.transport.abort()
-
-
-@dataclass(frozen=True)
-class Flood:
-    """What each of many connections sends until the gateway closes it."""
-
-    name: str
-    begin: bytes
-    more: bytes
-    connections: int = 20
-
-    def __str__(self) -> str:
-        return self.name
-
-
-KEYED = b"X-API-Key: " + KEY.encode() + b"\r\n"
-BATCH = b"POST /v1/segment/batch HTTP/1.1\r\n" + HOST
-FORM = b"Content-Type: multipart/form-data; boundary=b\r\n"
-TRAILER = b"A: " + b"a" * 1000 + b"\r\n"
-FLOODS = [
-    Flood("trailers-of-livez", LIVEZ + HOST + CHUNKED + b"0\r\n", TRAILER),
-    Flood("trailers-without-a-key", POST + CHUNKED + b"0\r\n", TRAILER),
-    Flood("trailers-with-a-key", POST + KEYED + CHUNKED + b"0\r\n", TRAILER),
-    Flood("trailers-of-nowhere", NOWHERE + CHUNKED + b"0\r\n", TRAILER),
-    Flood("extensions", POST + KEYED + CHUNKED, b"1;" + b"a" * 500 + b"\r\na\r\n"),
-    Flood("tiny-chunks", POST + KEYED + CHUNKED, b"1\r\na\r\n"),
-    Flood("pipelined", b"", GET),
-    Flood("pipelined-openapi", b"", GET.replace(b"/livez", b"/openapi.json")),
-    Flood("pipelined-nowhere", b"", NOWHERE + b"\r\n"),
-    Flood("a-head", LIVEZ + HOST, b"A: b\r\n"),
-    Flood("blank-lines", b"", b"\r\n"),
-    Flood("behind-a-refusal", b"nonsense\r\n\r\n", b"a" * 1000),
-    Flood("behind-401", POST + b"Content-Length: 900000000\r\n\r\n", b"a" * 1000),
-    Flood("behind-401-in-chunks", POST + CHUNKED, b"3e8\r\n" + b"a" * 1000 + b"\r\n"),
-    Flood("behind-413", POST + KEYED + b"Content-Length: 900000000\r\n\r\n", b"a" * 1000),
-    Flood("behind-415", POST + KEYED + b"Content-Type: a/b\r\n" + CHUNKED, b"1\r\na\r\n"),
-    Flood("silent", b"", b"", 2000),
-    Flood("half-heads", GET[:20], b"", 2000),
-    Flood("kept", GET, b"", 2000),
-    Flood("five-bytes", POST + KEYED + b"Content-Length: 5\r\n\r\n", b"", 1500),
-    Flood("100-mb", BATCH + KEYED + FORM + b"Content-Length: 99000000\r\n\r\n", b"", 200),
-]
-
-
-@pytest.mark.parametrize("flood", FLOODS, ids=str)
-async def test_a_flood_delays_another_client_and_no_more(
-    tmp_path: Path, figures: list[str], flood: Flood
-) -> None:
-    async with attacked(tmp_path, has_keys=True) as gateway:
-        sockets = [connect(gateway.port) for _ in range(flood.connections)]
-        try:
-            await send_flood(sockets, flood)
-            done = gateway.answers.total()
-            await until(lambda: gateway.answers.total() >= done + 5, within_s=TIMEOUT_S)
-        finally:
-            for client in sockets:
-                client.close()
-        check(gateway, figures, f"flood of {flood}")
-
-
-def connect(port: int) -> socket.socket:
-    client = socket.create_connection(("127.0.0.1", port))
-    client.setblocking(False)
-    return client
-
-
-async def send_flood(sockets: Sequence[socket.socket], flood: Flood) -> None:
-    """Send what each socket accepts, in turns; read nothing."""
-    piece = flood.more * (100_000 // len(flood.more)) if flood.more else b""
-    left = dict.fromkeys(sockets, flood.begin + piece)
-    sent, deadline = 0, asyncio.get_running_loop().time() + FLOOD_S
-    while left and sent < FLOOD_BYTES and asyncio.get_running_loop().time() < deadline:
-        for client, data in list(left.items()):
-            try:
-                took = client.send(data)
-            except BlockingIOError:
-                continue
-            except OSError:  # the gateway has closed
-                took = 0
-            sent += took
-            left[client] = data[took:] or piece
-            if not took:
-                del left[client]
-        await asyncio.sleep(0.01)

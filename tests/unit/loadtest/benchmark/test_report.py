@@ -10,8 +10,9 @@ import torch
 from handlers.runtime.device import Device
 from handlers.runtime.pass_costs import PassCosts
 from loadtest.benchmark.candidates import NETWORK, ONE_AT_A_TIME, PIPELINE, STREAM
-from loadtest.benchmark.report import compare, save
-from loadtest.benchmark.rounds import BenchmarkOptions, Result, SetResult
+from loadtest.benchmark.comparisons import compare
+from loadtest.benchmark.report import save
+from loadtest.benchmark.result import BenchmarkOptions, Result, SetResult
 from loadtest.benchmark.rows import row_of
 from loadtest.benchmark.strategies import GROUPINGS, OURS
 from loadtest.measure.service import GATEWAY

@@ -1,6 +1,7 @@
 """A benchmark announces its duration."""
 
-from loadtest.benchmark.rounds import BenchmarkOptions, length_text
+from loadtest.benchmark.result import BenchmarkOptions
+from loadtest.benchmark.rounds import length_text
 
 
 def test_the_duration_of_a_run_is_estimated() -> None:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from operator import attrgetter
 
-from loadtest.benchmark.comparisons import added_ms, lowest_ratio, paired_ratio
+from loadtest.benchmark.ratios import added_ms, lowest_ratio, paired_ratio
 from loadtest.measure.slices import Slice
 
 EMPTY = Slice(images=1, seconds=1, cpu_s={}, valid_pixels=0)
