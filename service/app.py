@@ -10,7 +10,7 @@
        │   add_routes
        ├─ Authenticator                     401, or 429 above a key's rate
        └─ route ── Segmenter, once or for each image of a batch
-            │   lifespan
+            │   lifespan, build_segmenter
             ├─ OptionsReader ── ModelRegistry
             ├─ ReadStep ── Admission, BodyBudget, Decompressor
             ├─ AdmitStep
@@ -21,8 +21,8 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from importlib.metadata import version
@@ -162,21 +162,12 @@ async def lifespan(
         settings.attempt_timeout_s,
         metrics.reports.show,
     )
+    health = Health(client, models, settings, metrics.readiness, admission.is_idle)
+    attempts = Attempts(client, models, health, metrics.attempts, metrics.reports)
     dispatchers = {name: Dispatcher(metrics.queue.of(name)) for name in settings.models}
     decompressor, renderers = Decompressor(), render_threads()
-    health = Health(client, models, settings, metrics.readiness, admission.is_idle)
-    retry = Retry(health, metrics.attempts, settings.restart_wait_s)
-    attempts = Attempts(client, models, health, metrics.attempts, metrics.reports)
-    segmenter = Segmenter(
-        settings,
-        models,
-        OptionsReader(models, retry),
-        ReadStep(admission, BodyBudget.of(settings, metrics.queue), decompressor),
-        AdmitStep(settings, metrics.images),
-        DispatchStep(attempts, models, dispatchers, retry, settings.gateway_processes),
-        RenderStep(renderers, metrics.images),
-        metrics.requests,
-    )
+    read = ReadStep(admission, BodyBudget.of(settings, metrics.queue), decompressor)
+    segmenter = build_segmenter(settings, metrics, read, attempts, dispatchers, renderers)
     install(app, Components(segmenter, models, health, Scrape(metrics.scraped)))
     async with AsyncExitStack() as stack:  # closes in reverse order
         stack.callback(renderers.shutdown, wait=False)
@@ -188,6 +179,28 @@ async def lifespan(
         if authenticator is not None:
             stack.enter_context(authenticator.watching())
         yield
+
+
+def build_segmenter(
+    settings: Settings,
+    metrics: Metrics,
+    read: ReadStep,
+    attempts: Attempts,
+    dispatchers: Mapping[str, Dispatcher],
+    renderers: Executor,
+) -> Segmenter:
+    """Put together the steps of a photo."""
+    retry = Retry(attempts.health, metrics.attempts, settings.restart_wait_s)
+    return Segmenter(
+        settings,
+        attempts.models,
+        OptionsReader(attempts.models, retry),
+        read,
+        AdmitStep(settings, metrics.images),
+        DispatchStep(attempts, attempts.models, dispatchers, retry, settings.gateway_processes),
+        RenderStep(renderers, metrics.images),
+        metrics.requests,
+    )
 
 
 def render_threads() -> ThreadPoolExecutor:
