@@ -136,7 +136,7 @@ def as_json(body: bytes) -> bytes:
             id="both-filenames",
         ),
         pytest.param("binary/octet-stream", CAT, id="binary"),
-        pytest.param("application/x-www-form-urlencoded", CAT, id="curl-says-form"),
+        pytest.param("application/x-www-form-urlencoded", CAT, id="curl-default"),
         pytest.param("Application/Octet-Stream; charset=binary", CAT, id="octets-parameters"),
         pytest.param(JSON, b"\xef\xbb\xbf" + as_json(CAT), id="json-bom"),
         pytest.param(JSON, base64_json(lambda text: text.rstrip("=")), id="json-unpadded"),
@@ -343,7 +343,7 @@ async def test_a_client_of_too_large_a_body_receives_the_problem(
 
 
 async def test_a_body_of_exactly_the_limit_is_read(gateway: Gateway) -> None:
-    body = CAT + bytes(LIMIT - len(CAT))  # a JPEG ends where it says
+    body = CAT + bytes(LIMIT - len(CAT))  # a JPEG has an end marker
     assert (await gateway.segment(body)).status_code == 200
     assert (await gateway.segment(body + b"\0")).status_code == 413
 
@@ -407,8 +407,8 @@ async def test_a_client_that_disconnects_is_not_an_error(gateway: Gateway) -> No
     assert gateway.in_flight == 0
     writer.close()
     await until(lambda: gateway.value("fcnserve_bodies_reading") == 0)
-    gone = {"route": "/v1/segment", "status": "499", "code": ""}
-    assert gateway.value("fcnserve_requests_total", **gone) == 1
+    disconnected = {"route": "/v1/segment", "status": "499", "code": ""}
+    assert gateway.value("fcnserve_requests_total", **disconnected) == 1
 
 
 def request_of(headers: list[tuple[bytes, bytes]], receive: object) -> Request:

@@ -83,7 +83,14 @@ def found(dotted: str) -> Any:
     return None
 
 
-def gone(name: str, user: str) -> str:
+def imported(ours: str) -> Any:
+    """Import a name of ours, which needs those of uvicorn."""
+    value = found(f"service.server.{ours}")
+    assert value is not None, f"service.server.{ours} cannot be imported; see the names that fail"
+    return value
+
+
+def missing(name: str, user: str) -> str:
     return (
         f"uvicorn {version('uvicorn')} has no {name}, which service/server/{user}.py uses; adapt "
         "that module, or lower the upper bound of uvicorn in pyproject.toml"
@@ -92,30 +99,30 @@ def gone(name: str, user: str) -> str:
 
 @pytest.mark.parametrize(("owner", "name", "user"), each_name(DEFINED))
 def test_uvicorn_defines_what_the_server_uses(owner: str, name: str, user: str) -> None:
-    assert hasattr(found(owner), name), gone(f"{owner}.{name}", user)
+    assert hasattr(found(owner), name), missing(f"{owner}.{name}", user)
 
 
 @pytest.mark.parametrize(("owner", "name", "user"), each_name(ASSIGNED))
 def test_uvicorn_assigns_what_the_server_reads(owner: str, name: str, user: str) -> None:
     kind = found(owner)
-    assert kind is not None, gone(owner, user)
+    assert kind is not None, missing(owner, user)
     is_assigned = re.search(rf"\bself\.{name}\b(: [^=\n]+)? = ", inspect.getsource(kind))
-    assert is_assigned or hasattr(kind, name), gone(f"{owner}.{name}", user)
+    assert is_assigned or hasattr(kind, name), missing(f"{owner}.{name}", user)
 
 
 @pytest.mark.parametrize(("ours", "theirs"), OVERRIDES)
 def test_an_override_takes_the_arguments_of_uvicorns_method(ours: str, theirs: str) -> None:
     method = found(theirs)
-    assert method is not None, gone(theirs, ours.partition(".")[0])
+    assert method is not None, missing(theirs, ours.partition(".")[0])
     expected = list(inspect.signature(method).parameters)
-    taken = list(inspect.signature(found(f"service.server.{ours}")).parameters)
+    taken = list(inspect.signature(imported(ours)).parameters)
     assert taken == expected, f"uvicorn {version('uvicorn')} changed the arguments of {theirs}"
 
 
 def test_our_connection_takes_the_arguments_of_uvicorns_protocol() -> None:
     theirs = "uvicorn.protocols.http.httptools_impl.HttpToolsProtocol"
     expected = set(inspect.signature(found(theirs)).parameters)
-    taken = set(inspect.signature(found("service.server.connection.Connection")).parameters)
+    taken = set(inspect.signature(imported("connection.Connection")).parameters)
     assert taken - {"limits", "open_connections"} == expected, (
         f"uvicorn {version('uvicorn')} changed the arguments of {theirs}"
     )
