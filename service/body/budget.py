@@ -7,9 +7,8 @@ bodies hold as many bytes as they may, the slowest of those that hold much is re
 body that arrives without delay always finds room. Used by `service.pipeline` and
 `service.body.read`.
 
-Our own: no ASGI server or middleware that was looked at limits the bytes of all arriving bodies
-together. Servers and proxies limit one body's size, and nginx the pause between two reads, which a
-body of one byte a minute does not exceed.
+Our own, because uvicorn and Starlette limit no body, and proxies limit one body's size and, as
+nginx, the pause between two reads, which a body of one byte a minute does not exceed.
 """
 
 import asyncio

@@ -4,8 +4,8 @@ A small body may decompress to a very large one (a decompression bomb). So bodie
 in pieces: memory for each piece is counted before it is made, all together are limited, and other
 bodies get their turn between two pieces. Called by `service.pipeline`.
 
-Our own, because the standard library's `zlib` does the work, and neither Starlette nor a middleware
-for FastAPI that we found decompresses requests within such limits.
+Our own around the standard library's `zlib`: Starlette and FastAPI compress answers, and decompress
+no request.
 """
 
 import asyncio

@@ -3,7 +3,7 @@
 uvicorn stops listening at once, so that a load balancer's requests are refused before its probe of
 `/readyz` fails. This server first has `/readyz` fail (`drain_delay_s`), then stops listening, and
 then completes the answers in flight (`shutdown_grace_s`). Called by `service.server.run` and
-`service.server.supervisor`.
+`service.server.gateway_process`.
 """
 
 import asyncio

@@ -3,6 +3,9 @@
 Each process builds its own application and takes its part of every limit. prometheus_client keeps
 their metrics in the files of one folder, from which each process answers a scrape for all. Called
 by `service.server.run`.
+
+In place of uvicorn's own supervisor, whose processes are used: it waits for ever for a process that
+hangs at a stop, ignores a second signal, and has no hook for the metrics of a dead process.
 """
 
 import os
