@@ -1,8 +1,8 @@
 """The check of an API key: a request in; a problem, or the key's name in its context, out.
 
 `service.app` makes it a FastAPI dependency of all routes of `/v1`, where there are keys. It runs
-before a body is read; `service.server.connection` discards what the client still sends, so that
-the client receives the problem.
+before a body is read; `service.server.http1.connection` discards what the client still sends, so
+that the client receives the problem.
 """
 
 from collections.abc import Awaitable, Callable, Sequence

@@ -1,8 +1,8 @@
 """A request in, all bytes of its body out: the first verb, up to a limit. Called by
 `service.pipeline`.
 
-Bytes count as they arrive. `service.server.connection` discards what a client still sends of a body
-that is too large, so that the client receives the answer instead of a connection reset.
+Bytes count as they arrive. `service.server.http1.connection` discards what a client still sends of
+a body that is too large, so that the client receives the answer instead of a connection reset.
 """
 
 from fastapi import Request

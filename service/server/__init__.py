@@ -1,1 +1,1 @@
-"""The HTTP server around the application: connections, their limits, and several processes."""
+"""The gateway's processes: uvicorn with draining, one process or several under a supervisor."""

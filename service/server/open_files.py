@@ -4,7 +4,7 @@ import resource
 
 import structlog
 
-from service.server.connection_limits import ConnectionLimits
+from service.server.http1.connection_limits import ConnectionLimits
 from service.settings import Settings
 
 # files that a process has open beside connections

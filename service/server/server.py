@@ -20,11 +20,11 @@ from typing import Any
 import structlog
 import uvicorn
 
-from service.server.asgi_scope import GatewayState
-from service.server.connection import Connection
-from service.server.connection_limits import ConnectionLimits
+from service.server.http1.asgi_scope import GatewayState
+from service.server.http1.connection import Connection
+from service.server.http1.connection_limits import ConnectionLimits
+from service.server.http1.open_connections import OpenConnections
 from service.server.listeners import accept_waiting, drop_new_connections, duplicate
-from service.server.open_connections import OpenConnections
 from service.settings import Settings
 
 KEEP_ALIVE_S = 75

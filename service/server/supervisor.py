@@ -24,13 +24,13 @@ from uvicorn.config import STARTUP_FAILURE
 
 from service.auth.shared_table import SharedTable
 from service.metrics.files import metrics_folder
-from service.server.connection_limits import LAST_REQUEST_S, LINGER_S
 from service.server.gateway_process import (
     LISTENER_DELAY_S,
     METRICS_FOLDER,
     GatewayProcess,
     build_app,
 )
+from service.server.http1.connection_limits import LAST_REQUEST_S, LINGER_S
 from service.server.listeners import drop_new_connections
 from service.server.server import STOP_SIGNALS
 from service.settings import Settings

@@ -71,7 +71,7 @@ def defined_in(module: ModuleType) -> set[type[BaseException]]:
 
 
 def test_each_error_of_the_http_parser_is_caught() -> None:
-    """`service.server.request_head` catches two classes."""
+    """`service.server.http1.request_head` catches two classes."""
     caught = (httptools.HttpParserError, httptools.HttpParserUpgrade)
     assert all(issubclass(kind, caught) for kind in defined_in(httptools.parser.errors))
 

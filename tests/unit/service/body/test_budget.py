@@ -15,7 +15,7 @@ from service.errors import BusyError, ReadTimeoutError
 from service.metrics.queue import QueueMetrics
 from service.settings import Settings
 from tests.support.fakes import CAT, Gateway, running, until
-from tests.unit.service.server.test_connections import POST, connected, on_uvloop
+from tests.unit.service.server.http1.test_connections import POST, connected, on_uvloop
 
 NEVER = Deadline(math.inf, "")
 

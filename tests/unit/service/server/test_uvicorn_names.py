@@ -25,13 +25,13 @@ DEFINED = [
     ("uvicorn.Server", "capture_signals handle_exit on_tick shutdown", "server"),
     ("uvicorn.Config", "load bind_socket", "supervisor"),
     ("uvicorn.config", "STARTUP_FAILURE", "supervisor"),
-    ("uvicorn.server", "ServerState", "asgi_scope"),
-    ("uvicorn.protocols.utils", "get_local_addr get_remote_addr is_ssl", "asgi_scope"),
-    (FLOW, "FlowControl HIGH_WATER_LIMIT", "connection"),
-    (f"{FLOW}.FlowControl", "pause_reading resume_reading", "connection"),
-    (f"{FLOW}.FlowControl", "pause_writing resume_writing drain", "connection"),
-    (CYCLE, "run_asgi", "connection"),
-    (CYCLE, "receive send", "request_cycle"),
+    ("uvicorn.server", "ServerState", "http1/asgi_scope"),
+    ("uvicorn.protocols.utils", "get_local_addr get_remote_addr is_ssl", "http1/asgi_scope"),
+    (FLOW, "FlowControl HIGH_WATER_LIMIT", "http1/connection"),
+    (f"{FLOW}.FlowControl", "pause_reading resume_reading", "http1/connection"),
+    (f"{FLOW}.FlowControl", "pause_writing resume_writing drain", "http1/connection"),
+    (CYCLE, "run_asgi", "http1/connection"),
+    (CYCLE, "receive send", "http1/request_cycle"),
     (PROCESS, "server target", "gateway_process"),
     (PROCESS, "start is_alive kill terminate join pid exitcode", "supervisor"),
 ]
@@ -39,14 +39,14 @@ DEFINED = [
 ASSIGNED = [
     ("uvicorn.Server", "config server_state servers lifespan", "server"),
     ("uvicorn.Server", "started should_exit force_exit", "server"),
-    ("uvicorn.Config", "loaded_app timeout_keep_alive root_path", "connection"),
+    ("uvicorn.Config", "loaded_app timeout_keep_alive root_path", "http1/connection"),
     ("uvicorn.Config", "http_protocol_class lifespan_class workers", "server"),
     ("uvicorn.lifespan.on.LifespanOn", "state", "server"),
-    ("uvicorn.server.ServerState", "connections tasks", "connection"),
-    ("uvicorn.server.ServerState", "default_headers total_requests", "connection"),
-    (f"{FLOW}.FlowControl", "write_paused", "connection"),
-    (CYCLE, "scope body more_body keep_alive disconnected message_event", "request_cycle"),
-    (CYCLE, "response_started response_complete waiting_for_100_continue", "request_cycle"),
+    ("uvicorn.server.ServerState", "connections tasks", "http1/connection"),
+    ("uvicorn.server.ServerState", "default_headers total_requests", "http1/connection"),
+    (f"{FLOW}.FlowControl", "write_paused", "http1/connection"),
+    (CYCLE, "scope body more_body keep_alive disconnected message_event", "http1/request_cycle"),
+    (CYCLE, "response_started response_complete waiting_for_100_continue", "http1/request_cycle"),
     (PROCESS, "_server process", "gateway_process"),
 ]
 # our method, and uvicorn's that it overrides
@@ -55,8 +55,8 @@ OVERRIDES = [
         (f"server.Server.{name}", f"uvicorn.Server.{name}")
         for name in ("capture_signals", "handle_exit", "on_tick", "shutdown")
     ),
-    ("request_cycle.RequestCycle.receive", f"{CYCLE}.receive"),
-    ("request_cycle.RequestCycle.send", f"{CYCLE}.send"),
+    ("http1.request_cycle.RequestCycle.receive", f"{CYCLE}.receive"),
+    ("http1.request_cycle.RequestCycle.send", f"{CYCLE}.send"),
     ("gateway_process.GatewayProcess.target", f"{PROCESS}.target"),
 ]
 
@@ -122,7 +122,7 @@ def test_an_override_takes_the_arguments_of_uvicorns_method(ours: str, theirs: s
 def test_our_connection_takes_the_arguments_of_uvicorns_protocol() -> None:
     theirs = "uvicorn.protocols.http.httptools_impl.HttpToolsProtocol"
     expected = set(inspect.signature(found(theirs)).parameters)
-    taken = set(inspect.signature(imported("connection.Connection")).parameters)
+    taken = set(inspect.signature(imported("http1.connection.Connection")).parameters)
     assert taken - {"limits", "open_connections"} == expected, (
         f"uvicorn {version('uvicorn')} changed the arguments of {theirs}"
     )

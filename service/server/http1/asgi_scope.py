@@ -1,5 +1,5 @@
 """A request's head in, its ASGI scope out, with the request's context in it. Used by
-`service.server.connection`.
+`service.server.http1.connection`.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 from uvicorn.server import ServerState
 
 from service.context import context_of
-from service.server.request_head import RequestHead
+from service.server.http1.request_head import RequestHead
 
 
 class GatewayState(ServerState):

@@ -3,7 +3,7 @@
 httptools (llhttp, strict) parses the lines. What llhttp accepts and two servers in a row might read
 differently is refused here, so that no request can be hidden in another one (request smuggling). A
 request to change the protocol (`Upgrade`, as curl's `--http2` and Java's client send it) is valid
-and ignored (RFC 9110, 7.8). Used by `service.server.connection`.
+and ignored (RFC 9110, 7.8). Used by `service.server.http1.request_stream`.
 
 h11 (0.16) was weighed instead of llhttp: it checks `Host` itself, but accepts bare line feeds, and
 takes about one and a half times as long for a head.
@@ -17,8 +17,8 @@ from urllib.parse import unquote
 import httptools
 
 from service.errors import BadHttpError
-from service.server.connection_limits import MAX_HEAD_BYTES, head_too_large
-from service.server.framing import Framing, framing_of
+from service.server.http1.connection_limits import MAX_HEAD_BYTES, head_too_large
+from service.server.http1.framing import Framing, framing_of
 
 END = b"\r\n\r\n"
 MAX_BLANK_LINES = 4

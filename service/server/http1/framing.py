@@ -3,7 +3,7 @@
 Bytes of a connection in; the bytes of the body, without framing, and those behind it out. Chunk
 sizes, extensions and trailers are parsed and dropped, and limited to a small part of what they
 frame, so that neither trailers nor chunks of one byte go on for ever. Chosen by
-`service.server.request_head`, used by `service.server.connection`.
+`service.server.http1.request_head`, used by `service.server.http1.request_stream`.
 
 Our own, because llhttp and h11 (0.16) do not limit chunk extensions: both accept a kilobyte of them
 for each byte of a body. h11 also accepts bare line feeds, and a `Content-Length` beside chunks.

@@ -9,22 +9,7 @@ not read, and resets clients that are still sending. Granian (on hyper) has most
 what two servers in a row may read differently, answers what is no HTTP without a problem, and
 resets clients that are still sending: docs/threat-model.md compares the two.
 
-A connection is in one of these states, and holds at most:
-
-| state | what it holds, and for how long |
-|---|---|
-| idle | nothing; `KEEP_ALIVE_S`, or until it is evicted for a new connection |
-| in a head | MAX_HEAD_BYTES and one read; `header_timeout_s` |
-| in a body that a route reads | HIGH_WATER_LIMIT and one read; the rest is the body budget's |
-| in an unread body | nothing; MAX_UNREAD_REST_BYTES, `header_timeout_s` at the least rate |
-| being answered | MAX_PIPELINED_BYTES of later requests and one read; the request's deadline |
-| being written to | the answer; `write_timeout_s` for each WRITE_STEP_BYTES, or as if idle |
-| in a lingering close | nothing; `max_linger_bytes`, each LINGER_S at the least rate |
-
-The least rate is `min_body_bytes_per_s`. One read of uvloop's has at most 256 KiB. A lingering
-close (nginx's term) sends the answer and the end of the stream first, and reads on for a while:
-closing with unread data would reset the connection, and the client would lose the answer (RFC 9112,
-9.6).
+The docstring of `service.server.http1` has a table of a connection's states and their limits.
 """
 
 import asyncio
@@ -35,19 +20,18 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 
 from handlers.shared.errors import ProblemError
 from service.context import context_of
-from service.server.asgi_scope import GatewayState, ScopeBuilder
-from service.server.connection_limits import (
+from service.server.http1.asgi_scope import GatewayState, ScopeBuilder
+from service.server.http1.connection_limits import (
     LAST_REQUEST_S,
     LINGER_S,
     MAX_PIPELINED_BYTES,
     MAX_UNREAD_REST_BYTES,
     ConnectionLimits,
 )
-from service.server.framing import Framing
-from service.server.open_connections import OpenConnections
-from service.server.request_cycle import Outgoing, RequestCycle
-from service.server.request_head import HeadReader
-from service.server.timers import ReadTimer, WriteTimer
+from service.server.http1.open_connections import OpenConnections
+from service.server.http1.request_cycle import Outgoing, RequestCycle
+from service.server.http1.request_stream import RequestStream
+from service.server.http1.timers import ReadTimer, WriteTimer
 
 
 class Connection(asyncio.Protocol):
@@ -73,9 +57,7 @@ class Connection(asyncio.Protocol):
         self._app_state = app_state
         self._loop = _loop or asyncio.get_event_loop()
         self._cycle: RequestCycle | None = None
-        self._head = HeadReader()
-        self._framing: Framing | None = None  # of a body that is not complete
-        self._received = bytearray()  # and not parsed yet
+        self._requests = RequestStream()
         self._is_idle = self._is_last_request = self._is_closing = self._has_sent_eof = False
         self._discarded_bytes = 0
         self._read_timer = ReadTimer(self._loop, limits.min_body_bytes_per_s, self._read_timed_out)
@@ -110,7 +92,7 @@ class Connection(asyncio.Protocol):
             self._cycle.disconnected = not self._cycle.response_complete
             self._cycle.message_event.set()
         self.flow.resume_writing()
-        self._received.clear()
+        self._requests.take_pending()
         if exc is None:
             self.transport.close()
 
@@ -123,7 +105,7 @@ class Connection(asyncio.Protocol):
         """Close once the request in hand is answered; called by uvicorn when it stops listening."""
         self._is_last_request = True
         self._read_timer.may_restart = False
-        if not self.is_answering and not self._head.has_begun and not self._is_closing:
+        if not (self.is_answering or self._requests.is_in_head or self._is_closing):
             self._read_timer.start(LAST_REQUEST_S)
 
     # what arrives
@@ -132,33 +114,32 @@ class Connection(asyncio.Protocol):
         if self._is_closing:
             self._discard(data)
             return
-        if self._framing is not None and not self._received:
+        if self._requests.is_in_body and not self._requests.pending_bytes:
             data = self._take_body(data)
-        self._received += data
+        self._requests.receive(data)
         self._parse()
 
     def _parse(self) -> None:
         """Parse what has arrived: bodies, and heads as long as no request is being answered."""
-        had_begun = self._head.has_begun
-        while self._received and not self._is_closing and not self.transport.is_closing():
-            if self._framing is not None:
-                self._received = bytearray(self._take_body(bytes(self._received)))
+        requests, was_in_head = self._requests, self._requests.is_in_head
+        while requests.pending_bytes and not self._is_closing and not self.transport.is_closing():
+            if requests.is_in_body:
+                requests.receive(self._take_body(requests.take_pending()))
             elif self.is_answering:
-                if len(self._received) > MAX_PIPELINED_BYTES:
+                if requests.pending_bytes > MAX_PIPELINED_BYTES:
                     self.flow.pause_reading()
                 break
             elif not self._take_head():
                 break
         if not self._is_closing:
-            self._set_read_timer(is_new_head=self._head.has_begun and not had_begun)
+            self._set_read_timer(is_new_head=requests.is_in_head and not was_in_head)
 
     def _set_read_timer(self, *, is_new_head: bool) -> None:
         """Set the time for what the client owes now; each head has its own."""
         self._mark()
         if self.is_answering:
             return
-        owes = self._head.has_begun or self._framing is not None or self._received
-        if not self._read_timer.is_running and not owes:
+        if not self._read_timer.is_running and self._requests.is_empty:
             self._await_request()
         elif is_new_head or self._is_idle or not self._read_timer.is_running:
             self._is_idle = False
@@ -172,7 +153,7 @@ class Connection(asyncio.Protocol):
             return
         if self.flow.write_paused:
             self._open_connections.mark_stalled(self)
-        elif self.is_answering and self._framing is None:
+        elif self.is_answering and not self._requests.is_in_body:
             self._open_connections.mark_answering(self)
         else:
             self._open_connections.mark_awaited(self)
@@ -185,24 +166,21 @@ class Connection(asyncio.Protocol):
     def _take_head(self) -> bool:
         """Begin the next request, if its head is complete; return whether it is."""
         try:
-            head = self._head.read(self._received)
+            head = self._requests.read_head()
         except ProblemError as problem:
             self._refuse(problem)
             return False
         if head is None:
             return False
-        self._head = HeadReader()
-        self._framing = head.framing
         scope = self._scopes.build(head)
         self._begin(scope, expects_continue=head.expects_continue, keep_alive=head.keep_alive)
         return True
 
     def _take_body(self, data: bytes) -> bytes:
         """Give the request the part of `data` that is its body; return the rest."""
-        assert self._framing is not None  # noqa: S101 - checked by the callers
         assert self._cycle is not None  # noqa: S101 - its head arrived first
         try:
-            body, rest = self._framing.take(data)
+            body, rest = self._requests.split_body(data)
         except ProblemError as problem:
             self._refuse(problem)
             return b""
@@ -213,8 +191,7 @@ class Connection(asyncio.Protocol):
             self._cycle.message_event.set()
             if len(self._cycle.body) > HIGH_WATER_LIMIT:
                 self.flow.pause_reading()
-        if self._framing.is_complete:
-            self._framing = None
+        if not self._requests.is_in_body:
             self._cycle.end_body()
             if self._cycle.response_complete:
                 self._read_timer.stop()
@@ -230,7 +207,7 @@ class Connection(asyncio.Protocol):
     def _read_timed_out(self) -> None:
         if self._is_closing:
             self.transport.abort()
-        elif self._head.has_begun:
+        elif self._requests.is_in_head:
             self._refuse(self._limits.head_too_slow())
         else:
             self.close()
@@ -249,7 +226,7 @@ class Connection(asyncio.Protocol):
             expects_continue=expects_continue,
             keep_alive=keep_alive,
         )
-        if self._framing is None and not self._is_closing:
+        if not self._requests.is_in_body and not self._is_closing:
             self._cycle.end_body()
         tasks = self._server_state.tasks
         task = self._loop.create_task(self._cycle.run_asgi(self._config.loaded_app))
@@ -263,7 +240,7 @@ class Connection(asyncio.Protocol):
         self._begin_closing()
         if self._cycle is not None and not self._cycle.response_complete:
             self._cycle.fail(problem)
-        elif self._framing is not None:
+        elif self._requests.is_in_body:
             self.close()
         else:
             scope = self._scopes.build(None)
@@ -275,7 +252,7 @@ class Connection(asyncio.Protocol):
         self._is_closing = True
         self._open_connections.mark_closing(self)
         self._read_timer.stop()
-        self._received.clear()
+        self._requests.take_pending()
 
     def evict(self) -> None:
         """Close for a new connection, while the server waits for this client. A client that has not
@@ -284,7 +261,7 @@ class Connection(asyncio.Protocol):
         if self.is_answering and self.flow.write_paused:
             self._begin_closing()
             self.transport.abort()
-        elif self.is_answering or self._head.has_begun:
+        elif self.is_answering or self._requests.is_in_head:
             self._refuse(self._limits.evicted())
         else:
             self._begin_closing()
@@ -302,12 +279,12 @@ class Connection(asyncio.Protocol):
         if self._is_closing:
             return False
         is_last = self._is_last_request or self._server_state.is_draining
-        if is_last and not self._received:
+        if is_last and not self._requests.pending_bytes:
             return False
-        if self._framing is None:
+        if not self._requests.is_in_body:
             return True
         assert self._cycle is not None  # noqa: S101 - the body has a request
-        missing_bytes = self._framing.missing_bytes
+        missing_bytes = self._requests.missing_bytes
         is_short = missing_bytes is not None and missing_bytes <= MAX_UNREAD_REST_BYTES
         return is_short and not self._cycle.waiting_for_100_continue
 
@@ -315,7 +292,7 @@ class Connection(asyncio.Protocol):
         """Close, by a lingering close where more may arrive."""
         if self.transport.is_closing() or self._has_sent_eof:
             return
-        if not (self._is_closing or self._framing is not None or self._received):
+        if not (self._is_closing or self._requests.is_in_body or self._requests.pending_bytes):
             self.transport.close()
             return
         self._begin_closing()

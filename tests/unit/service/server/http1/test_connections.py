@@ -13,8 +13,8 @@ import httpx
 import pytest
 import uvloop
 
-from service.server.connection import Connection
-from service.server.connection_limits import LINGER_S
+from service.server.http1.connection import Connection
+from service.server.http1.connection_limits import LINGER_S
 from tests.support.fakes import CAT, Gateway, running, until
 
 GET = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -5,10 +5,10 @@ import asyncio
 import pytest
 import uvloop
 
-from service.server.connection import Connection
+from service.server.http1.connection import Connection
 from tests.support.fakes import CAT, Gateway, running
 from tests.support.http_abuse import CHUNKED, CORPUS, GET, H2C, POST, Abuse, accepted, exchange
-from tests.unit.service.server.test_connections import connected, on_uvloop
+from tests.unit.service.server.http1.test_connections import connected, on_uvloop
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def held_bytes(gateway: Gateway) -> int:
     held = 0
     for connection in gateway.server.server_state.connections:
         assert isinstance(connection, Connection)
-        held += len(connection._received)
+        held += connection._requests.pending_bytes
         held += len(connection._cycle.body) if connection._cycle else 0
     return held
 

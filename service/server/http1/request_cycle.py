@@ -1,4 +1,4 @@
-"""One request and its answer: uvicorn's request cycle, with what `service.server.connection`
+"""One request and its answer: uvicorn's request cycle, with what `service.server.http1.connection`
 adds.
 
 A request can be ended by a problem while its body is read; the end of a body is known before its

@@ -1,11 +1,11 @@
 """Timers that end a connection whose client makes no progress. Used by
-`service.server.connection`.
+`service.server.http1.connection`.
 """
 
 import asyncio
 from collections.abc import Callable
 
-from service.server.connection_limits import WRITE_STEP_BYTES
+from service.server.http1.connection_limits import WRITE_STEP_BYTES
 
 
 class ReadTimer:

@@ -1,5 +1,5 @@
 """The limits of a connection, and the problems of a client that exceeds them. Used by
-`service.server.connection`, which has a table of what applies when.
+`service.server.http1.connection`, which has a table of what applies when.
 """
 
 from dataclasses import dataclass

@@ -3,7 +3,7 @@
 At the limit, a new connection takes the slot of one that the server waits for (it idles, owes a
 part of a request, or does not take its answer): of the one that has been silent for longest. The
 new one is refused only where every connection is being answered. Used by
-`service.server.connection`.
+`service.server.http1.connection`.
 
 Our own, because uvicorn's limit refuses the new connection and Granian's has it wait: either way a
 client that holds idle connections keeps out all others.
