@@ -3,25 +3,9 @@
 import pytest
 
 from loadtest.capacity.figures import MachineUsage, figures_of
-from loadtest.measure.process_sampler import ProcessSample, ProcessSamples
-from loadtest.traffic.request_log import CORRECT, LoggedRequest
+from loadtest.measure.process_sampler import ProcessSamples
 from loadtest.traffic.shapes import LoadStage
-
-
-def using(machine: float, **cpu: float) -> MachineUsage:
-    return MachineUsage(cpu=cpu, machine_cpu=machine)
-
-
-def logged(due: float, ms: float = 50, outcome: str = CORRECT, images: int = 1) -> LoggedRequest:
-    return LoggedRequest(
-        due, 0.0, ms, "mask", outcome, images, {"forward": ms / 2} if images else {}
-    )
-
-
-def sample(at: float, batches: float = 0.0, **more: float) -> ProcessSample:
-    counters = {"batches": batches, "batched_images": 3 * batches}
-    counters |= {"counted_pixels": 8 * batches, "padded_pixels": 10 * batches}
-    return ProcessSample(at, {"workers": at, **more}, 2 * at, {"workers": 100 + at}, counters)
+from tests.support.load_runs import logged, sample, using
 
 
 def test_the_first_fifth_of_a_stage_is_left_out() -> None:

@@ -1,34 +1,11 @@
 """The knee, and the resource that saturates first."""
 
-from dataclasses import replace
-
 import pytest
 
-from loadtest.capacity.figures import MachineUsage, StageFigures
 from loadtest.capacity.knee import find_knee, saturation_text
+from tests.support.load_runs import step, using
 
 LIMIT_MS = 500
-
-
-def step(offered: float, **changes: object) -> StageFigures:
-    figures = StageFigures(
-        level=round(offered),
-        seconds=10,
-        offered=offered,
-        answered=offered,
-        masks=offered,
-        ms={"p50": 30.0, "p95": 60.0, "p99": 90.0},
-        late_p99_ms=1.0,
-        errors={},
-        error_share=0.0,
-        stages_ms={"wait": 10.0, "forward": 20.0},
-        usage=MachineUsage(),
-    )
-    return replace(figures, **changes)  # type: ignore[arg-type]  # fields of StageFigures
-
-
-def using(machine: float, **cpu: float) -> MachineUsage:
-    return MachineUsage(cpu=cpu, machine_cpu=machine)
 
 
 @pytest.mark.parametrize(

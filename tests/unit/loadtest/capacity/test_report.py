@@ -9,44 +9,15 @@ from pathlib import Path
 import pytest
 
 from loadtest.capacity.conclusion import LoadTest
-from loadtest.capacity.figures import MachineUsage, StageFigures
 from loadtest.capacity.locust_run import LocustRun
 from loadtest.capacity.report import save
-from loadtest.measure.process_sampler import ProcessSample, ProcessSamples
+from loadtest.measure.process_sampler import ProcessSamples
 from loadtest.traffic.options import TrafficOptions
-from loadtest.traffic.request_log import CORRECT, LoggedRequest
+from loadtest.traffic.request_log import LoggedRequest
 from loadtest.traffic.shapes import SHAPES
+from tests.support.load_runs import logged, sample, step
 
 LIMIT_MS = 500
-
-
-def step(offered: float, **changes: object) -> StageFigures:
-    figures = StageFigures(
-        level=round(offered),
-        seconds=10,
-        offered=offered,
-        answered=offered,
-        masks=offered,
-        ms={"p50": 30.0, "p95": 60.0, "p99": 90.0},
-        late_p99_ms=1.0,
-        errors={},
-        error_share=0.0,
-        stages_ms={"wait": 10.0, "forward": 20.0},
-        usage=MachineUsage(),
-    )
-    return replace(figures, **changes)  # type: ignore[arg-type]  # fields of StageFigures
-
-
-def logged(due: float, ms: float = 50, outcome: str = CORRECT, images: int = 1) -> LoggedRequest:
-    return LoggedRequest(
-        due, 0.0, ms, "mask", outcome, images, {"forward": ms / 2} if images else {}
-    )
-
-
-def sample(at: float, batches: float = 0.0, **more: float) -> ProcessSample:
-    counters = {"batches": batches, "batched_images": 3 * batches}
-    counters |= {"counted_pixels": 8 * batches, "padded_pixels": 10 * batches}
-    return ProcessSample(at, {"workers": at, **more}, 2 * at, {"workers": 100 + at}, counters)
 
 
 def load_test(shape: str, requests: list[LoggedRequest]) -> LoadTest:

@@ -1,20 +1,8 @@
 """A run second by second."""
 
-from loadtest.measure.process_sampler import ProcessSample, ProcessSamples
+from loadtest.measure.process_sampler import ProcessSamples
 from loadtest.measure.series import early_and_late, series_of
-from loadtest.traffic.request_log import CORRECT, LoggedRequest
-
-
-def logged(due: float, ms: float = 50, outcome: str = CORRECT, images: int = 1) -> LoggedRequest:
-    return LoggedRequest(
-        due, 0.0, ms, "mask", outcome, images, {"forward": ms / 2} if images else {}
-    )
-
-
-def sample(at: float, batches: float = 0.0, **more: float) -> ProcessSample:
-    counters = {"batches": batches, "batched_images": 3 * batches}
-    counters |= {"counted_pixels": 8 * batches, "padded_pixels": 10 * batches}
-    return ProcessSample(at, {"workers": at, **more}, 2 * at, {"workers": 100 + at}, counters)
+from tests.support.load_runs import logged, sample
 
 
 def test_a_series_counts_requests_in_the_second_they_were_due() -> None:
