@@ -11,7 +11,7 @@ PYTHON ?= $(or $(shell for python in python3.11 python3.12 python3; do \
 # The commands that run long are `exec`ed, one a line: a signal to make reaches the program itself.
 INSTALL = @exec $(PYTHON) deploy/install.py
 
-.PHONY: help serve test test-stack test-fuzz test-faults lint format bench overload loadtest peers lock lock-images clean
+.PHONY: help serve test test-stack test-fuzz test-faults lint format bench overload loadtest peers wheel lock lock-images clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
@@ -62,6 +62,11 @@ loadtest: ## load the service with Locust, and report what it bears (--host, --s
 peers: ## measure other servers around the same network, and ours, in turns (options in ARGS)
 	$(INSTALL) worker bench
 	@exec .venv/bin/python -m loadtest.peers $(ARGS)
+
+wheel: ## build dist/fcnserve-*.whl, which pip installs anywhere
+	$(INSTALL)
+	rm -rf build/lib
+	.venv/bin/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 
 lock: ## write constraints.txt anew: the newest versions allowed (ARGS=--keep: those it has)
 	$(PYTHON) -m venv build/lock
