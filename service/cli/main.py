@@ -14,6 +14,9 @@ import typer
 
 from service.cli.segment import segment
 
+# of the extra `worker`
+WORKER_MODULES = {"psutil", "pynvml", "safetensors", "torch", "ts", "yaml"}
+
 app = typer.Typer(
     help="POST a photo, get its segmentation mask.",
     no_args_is_help=True,
@@ -96,7 +99,9 @@ def key(
 
 
 def main() -> None:
-    """Run the command line; a wrong setting is reported in a line, not in a traceback."""
+    """Run the command line; a wrong setting or a missing extra is reported in a line, without a
+    traceback.
+    """
     try:
         app()
     except ValueError as error:
@@ -105,6 +110,13 @@ def main() -> None:
         for problem in problems:
             typer.echo(problem, err=True)
         raise SystemExit(2) from error
+    except ModuleNotFoundError as error:
+        if error.name not in WORKER_MODULES:
+            raise
+        from service.worker.command import how_to_install
+
+        typer.echo(f"{error.name} is not installed; {how_to_install('worker')}", err=True)
+        raise SystemExit(1) from error
 
 
 def wrong_settings(error: ValueError) -> list[str]:

@@ -2,6 +2,7 @@
 
 import shlex
 import subprocess
+import sys
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -68,3 +69,19 @@ def test_with_keys_the_suggested_command_takes_the_key_of_the_shell_or_asks_for_
         check=False,
     )
     assert printed in run.stdout + run.stderr
+
+
+@pytest.mark.parametrize(
+    ("module", "command"), [("yaml", ["worker"]), ("torch", ["model", "check", "folder"])]
+)
+def test_a_command_without_its_extra_prints_how_to_install_it(
+    module: str, command: list[str]
+) -> None:
+    code = (
+        f"import sys; sys.modules[{module!r}] = None; sys.argv[1:] = {command!r}; "
+        "from service.cli.main import main; main()"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.returncode == 1
+    assert ran.stderr.startswith(f"{module} is not installed; run `")
+    assert ran.stderr.endswith("deploy/install.py worker`\n")
