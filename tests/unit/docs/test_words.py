@@ -83,8 +83,7 @@ FILES = {
     "trial": "try_photo",
     "watch": "memory_sampler",
 }
-# names of other libraries and of committed results
-ALLOWED: frozenset[str] = frozenset()
+ORDINARY = re.compile("in_?place")  # ordinary English, and a name of torch's
 # records of earlier runs and releases, and this list
 SKIPPED = re.compile(
     r"CHANGELOG\.md|LICENSE|constraints\.txt|loadtest/results/(?!README)|loadtest/.*/requirements/"
@@ -136,8 +135,8 @@ def uses_in_names() -> dict[str, set[str]]:
         found = {Path(name).stem}
         if name.endswith(".py"):
             found |= set(identifiers(ast.parse((ROOT / name).read_text())))
-        for identifier in found - ALLOWED:
-            for word in words(identifier):
+        for identifier in found:
+            for word in words(ORDINARY.sub("", identifier)):
                 uses[word].add(f"{name}: {identifier}")
     return dict(uses)
 
