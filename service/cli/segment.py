@@ -7,7 +7,7 @@ failed; exit status 1 when one did. `service/cli/main.py` mounts `segment`.
 import asyncio
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Literal
 
 import typer
@@ -53,11 +53,11 @@ def segment(  # noqa: PLR0913  (one argument an option)
         bool, typer.Option("--legend", help="Name an overlay's classes in its corner.")
     ] = False,
     orientation: Annotated[
-        Literal["exif", "stored"] | None, typer.Option(help="Turn as EXIF says, or not.")
+        Literal["exif", "stored"] | None, typer.Option(help="Turn by EXIF, or not.")
     ] = None,
     max_side: Annotated[
         int | None,
-        typer.Option(min=32, max=16384, help="Longest side that the network sees, in pixels."),
+        typer.Option(min=32, max=16384, help="Longest side of the network's input, in pixels."),
     ] = None,
     model: Annotated[str | None, typer.Option(help="A model's name.")] = None,
     timeout_ms: Annotated[
@@ -103,23 +103,11 @@ def _run(
     """Segment all photos; prints each failure once, and of several photos the count."""
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     several = len(plan) > 1
+    outcomes: list[PhotoOutcome] = []
     with _progress(console, shown=several and console.is_terminal) as progress:
-        task = progress.add_task("segmenting", total=len(plan))
-        printed: set[str] = set()
-
-        outcomes: list[PhotoOutcome] = []
-
-        def on_done(outcome: PhotoOutcome) -> None:
-            outcomes.append(outcome)
-            progress.advance(task)
-            line = _line(outcome)
-            if line and line not in printed:
-                printed.add(line)
-                console.print(line)
-
-        work = segment_all(plan, server, query, parallel=parallel, on_done=on_done)
+        on_done = _reporter(progress, len(plan), outcomes)
         try:
-            asyncio.run(work)
+            asyncio.run(segment_all(plan, server, query, parallel=parallel, on_done=on_done))
         except KeyboardInterrupt:
             console.print("stopped")
             raise typer.Exit(INTERRUPTED) from None
@@ -128,6 +116,24 @@ def _run(
                 done = sum(outcome.error is None for outcome in outcomes)
                 console.print(f"{done} of {len(plan)} photos segmented")
     return outcomes
+
+
+def _reporter(
+    progress: Progress, photos: int, outcomes: list[PhotoOutcome]
+) -> Callable[[PhotoOutcome], None]:
+    """Give a function that appends an outcome, advances the bar, and prints a new failure."""
+    task = progress.add_task("segmenting", total=photos)
+    printed: set[str] = set()
+
+    def on_done(outcome: PhotoOutcome) -> None:
+        outcomes.append(outcome)
+        progress.advance(task)
+        line = _line(outcome)
+        if line and line not in printed:
+            printed.add(line)
+            progress.console.print(line)
+
+    return on_done
 
 
 def _progress(console: Console, *, shown: bool) -> Progress:

@@ -66,24 +66,26 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
 }
 
 
-@pytest.mark.parametrize(("spoil", "message"), WRONG.values(), ids=WRONG.keys())
-def test_wrong_data_are_reported(data: Path, spoil: Callable[[Path], object], message: str) -> None:
-    spoil(data)
+@pytest.mark.parametrize(("damage", "message"), WRONG.values(), ids=WRONG.keys())
+def test_wrong_data_are_reported(
+    data: Path, damage: Callable[[Path], object], message: str
+) -> None:
+    damage(data)
     with pytest.raises(DataError, match=message):
         read_all(data)
 
 
-@pytest.mark.parametrize("spoilt", ["no photo", "another size", "no mask"])
-def test_wrong_headers_are_reported_before_training(data: Path, spoilt: str) -> None:
+@pytest.mark.parametrize("damage", ["no photo", "another size", "no mask"])
+def test_wrong_headers_are_reported_before_training(data: Path, damage: str) -> None:
     check_photos(find_pairs(data))
-    if spoilt == "no photo":
+    if damage == "no photo":
         (data / "images" / "toy001.jpg").write_bytes(b"\xff\xd8\xff")
-    elif spoilt == "another size":
+    elif damage == "another size":
         save_mask(data, np.zeros((192, 200)))
     else:
         (data / "masks" / "toy001.png").write_bytes(b"GIF")
     messages = {"no photo": "toy001.jpg: ", "another size": "mask has its photo's size"}
-    with pytest.raises(DataError, match=messages.get(spoilt, "toy001.png cannot be read: ")):
+    with pytest.raises(DataError, match=messages.get(damage, "toy001.png cannot be read: ")):
         check_photos(find_pairs(data))
 
 

@@ -91,7 +91,7 @@ async def test_ctrl_c_ends_the_command_while_it_waits_for_a_stream(
     source = {"stdin": "-", "fifo as photo": str(fifo)}.get(stuck, str(photo))
     target = fifo if stuck == "fifo as target" else tmp_path / "mask.png"
     read_end, write_end = os.pipe()
-    os.write(write_end, b"begun")
+    os.write(write_end, b"begin")
     script = "import typer; from service.cli.segment import segment; typer.run(segment)"
     arguments = (source, "-o", str(target), "--url", url)
     running = await asyncio.create_subprocess_exec(
