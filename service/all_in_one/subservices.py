@@ -3,6 +3,9 @@
 A subservice that ends before the service was ever ready is not restarted: it would fail again, and
 its last log lines give the reason. One that ends later is restarted, since no container runtime
 does it here. Called by `service.all_in_one.run`; load tests use the environment and the command.
+
+Libraries: honcho ends all processes when one ends; supervisord restarts, but needs a
+configuration file, and judges a start by the seconds that it ran, not by readiness.
 """
 
 import os
