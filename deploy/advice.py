@@ -56,8 +56,8 @@ class InstallError(Exception):
 
 
 def advice(output: str) -> str:
-    told = messages(output) or output
-    return next((text for pattern, text in ADVICE if re.search(pattern, told)), _DEFAULT)
+    relevant = messages(output) or output
+    return next((text for pattern, text in ADVICE if re.search(pattern, relevant)), _DEFAULT)
 
 
 def cause(output: str) -> str:

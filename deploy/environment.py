@@ -37,12 +37,12 @@ def install(root: Path, extras: Sequence[str], environ: Mapping[str, str]) -> No
     """Add the extras to those that `.venv` has. Raises InstallError."""
     folder = root / ".venv"
     stamp = read_stamp(folder)
-    wanted = wanted_stamp(root, extras, environ)
-    if stamp == wanted and (folder / "bin/python").exists():
+    target = target_stamp(root, extras, environ)
+    if stamp == target and (folder / "bin/python").exists():
         return
     python = make_environment(folder)
     (folder / STAMP_FILE).unlink(missing_ok=True)
-    needed, index, cuda = set(wanted["extras"]), wanted["torch_index"], False
+    needed, index, cuda = set(target["extras"]), target["torch_index"], False
     if "worker" in needed:
         cuda = wants_cuda(environ)
         again = ["--force-reinstall"] if index != stamp["torch_index"] else []
@@ -54,7 +54,7 @@ def install(root: Path, extras: Sequence[str], environ: Mapping[str, str]) -> No
     offline = [] if cuda or index else ["--quiet", "--no-index"]
     checkout = f"{root}[{','.join(sorted(needed))}]" if needed else str(root)
     pip_install(python, "--no-build-isolation", *offline, "--editable", checkout)
-    (folder / STAMP_FILE).write_text(json.dumps(wanted) + "\n")
+    (folder / STAMP_FILE).write_text(json.dumps(target) + "\n")
 
 
 @contextmanager
@@ -80,7 +80,7 @@ def read_stamp(folder: Path) -> dict[str, Any]:
         return NEVER_INSTALLED
 
 
-def wanted_stamp(root: Path, extras: Sequence[str], environ: Mapping[str, str]) -> dict[str, Any]:
+def target_stamp(root: Path, extras: Sequence[str], environ: Mapping[str, str]) -> dict[str, Any]:
     """Describe what `.venv` is to be made from and to hold; earlier extras and TORCH_INDEX stay.
 
     Runs no program. Raises InstallError.

@@ -22,7 +22,7 @@ FROM ${PYTHON_IMAGE}
 ARG VERSION=0.1.0
 ARG REVISION=
 LABEL org.opencontainers.image.title="fcnserve gateway" \
-      org.opencontainers.image.description="POST a photo, get its segmentation mask: the HTTP half" \
+      org.opencontainers.image.description="POST a photo, get its segmentation mask: the HTTP gateway" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"

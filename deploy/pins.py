@@ -52,8 +52,8 @@ def write_pins(root: Path, pins: Iterable[Pin]) -> None:
 
 def pins_of(root: Path, extras: Iterable[str]) -> list[Pin]:
     """Return the pins of the gateway with these extras."""
-    wanted = {GATEWAY, *extras}
-    return [pin for pin in read_pins(root) if wanted & {*pin.extras}]
+    chosen = {GATEWAY, *extras}
+    return [pin for pin in read_pins(root) if chosen & {*pin.extras}]
 
 
 def read_requirements(root: Path) -> dict[str, list[str]]:

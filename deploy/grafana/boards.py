@@ -1,7 +1,7 @@
-"""The dashboards' files, read: where each panel stands, what it says, and what it asks.
+"""Reads the dashboards' files: each panel's box on the grid, its texts and its queries.
 
-Called by `deploy.grafana.plot` and by the tests, so that pictures and checks are of the queries
-that Grafana makes.
+In: `dashboards/*.json`. Out: `Board`s. Called by `deploy.grafana.plot` and by the tests, so that
+pictures and checks use the queries of Grafana.
 """
 
 import json
@@ -17,7 +17,7 @@ GPU_METRICS = "fcnserve_gpu_"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class GridBox:
     """A panel's rectangle on Grafana's grid: 24 columns, rows downwards."""
 
     x: int
@@ -25,7 +25,7 @@ class Place:
     w: int
     h: int
 
-    def overlaps(self, other: "Place") -> bool:
+    def overlaps(self, other: "GridBox") -> bool:
         across = self.x < other.x + other.w and other.x < self.x + self.w
         return across and self.y < other.y + other.h and other.y < self.y + self.h
 
@@ -42,7 +42,7 @@ class Query:
         return GPU_METRICS in self.expr
 
     def over(self, step_s: float, range_s: float) -> str:
-        """Put in Grafana's variables: for one point in `step_s`, over `range_s` in all."""
+        """Fill in Grafana's variables: one point per `step_s`, over `range_s` in total."""
         # https://grafana.com/docs/grafana/latest/datasources/prometheus/template-variables/
         rate_interval_s = max(step_s + SCRAPE_INTERVAL_S, 4 * SCRAPE_INTERVAL_S)
         variables = {
@@ -54,7 +54,7 @@ class Query:
         for name, value in variables.items():
             expr = expr.replace(name, value)
         if "$" in expr:
-            raise ValueError(f"{expr}: has a variable that nobody puts in")
+            raise ValueError(f"{expr}: has an unknown variable")
         return expr
 
 
@@ -65,7 +65,7 @@ class Panel:
     title: str
     description: str
     kind: str
-    place: Place
+    box: GridBox
     queries: tuple[Query, ...]
     looks: Mapping[str, Any]
     options: Mapping[str, Any]
@@ -75,7 +75,7 @@ class Panel:
         return str(self.looks["defaults"].get("unit", ""))
 
     def look_of(self, series: str) -> dict[str, Any]:
-        """Tell the properties that overrides give to the series of this name."""
+        """Return the properties that overrides give to the series of this name."""
         return {
             looks["id"]: looks["value"]
             for override in self.looks["overrides"]
@@ -105,7 +105,7 @@ def read_panel(text: Mapping[str, Any]) -> Panel:
         text["title"],
         text["description"],
         text["type"],
-        Place(**text["gridPos"]),
+        GridBox(**text["gridPos"]),
         tuple(Query(target["expr"], target["legendFormat"]) for target in text["targets"]),
         text["fieldConfig"],
         text["options"],
@@ -113,11 +113,11 @@ def read_panel(text: Mapping[str, Any]) -> Panel:
 
 
 def matches(matcher: Mapping[str, str], series: str) -> bool:
-    """Tell whether an override is about the series of this name."""
+    """Return whether an override applies to the series of this name."""
     match matcher["id"]:
         case "byName":
             return matcher["options"] == series
         case "byRegexp":
             return re.search(matcher["options"].strip("/"), series) is not None
         case other:
-            raise ValueError(f"an override matches by {other}, which nobody reads here")
+            raise ValueError(f"an override matches by {other}, which is not supported here")

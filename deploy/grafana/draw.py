@@ -1,4 +1,4 @@
-"""Draws one panel on matplotlib axes, near enough to how Grafana shows it.
+"""Draws one panel on matplotlib axes, similar to how Grafana shows it.
 
 Called by `deploy.grafana.plot`, once a panel, with the series that Prometheus gave.
 """
@@ -11,8 +11,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
-from deploy.grafana.ask import Series
 from deploy.grafana.boards import Panel
+from deploy.grafana.prometheus import Series
 from deploy.grafana.units import write_value
 
 Named = tuple[str, Series]  # as the legend has it
@@ -37,7 +37,7 @@ STACKED_ALPHA = 0.75
 
 
 def draw(axes: Axes, panel: Panel, named: Sequence[Named], span: Span) -> None:
-    """Draw what there is; times are minutes since the span's start."""
+    """Draw a panel; times are minutes since the span's start."""
     axes.set_xlim(0, (span[1] - span[0]) / 60)
     shown = [(name, series) for name, series in named if series.has_data]
     if panel.kind == "stat":
@@ -148,9 +148,9 @@ def legend(axes: Axes, right: Axes | None, *, beside: bool) -> None:
 def colours(panel: Panel, named: Sequence[Named]) -> list[str]:
     """Give each series the colour of its override, or else the palette's next."""
     chosen = []
-    for place, (name, _) in enumerate(named):
+    for index, (name, _) in enumerate(named):
         fixed = panel.look_of(name).get("color", {}).get("fixedColor")
-        chosen.append(COLOURS.get(fixed, fixed) or PALETTE[place % len(PALETTE)])
+        chosen.append(COLOURS.get(fixed, fixed) or PALETTE[index % len(PALETTE)])
     return chosen
 
 

@@ -1,8 +1,10 @@
-"""Draws the dashboards from a Prometheus, one PNG a board: for machines without Grafana, for docs.
+"""Draws the dashboards from a Prometheus, one PNG per board, for docs and where Grafana cannot run.
 
     python -m deploy.grafana.plot --prometheus http://127.0.0.1:9090 --minutes 10 --into docs
 
-Each panel's own queries are asked over the time range, and drawn where Grafana would put them.
+Each panel's queries are evaluated over the time range and drawn at its box on Grafana's grid.
+Grafana's own renderer needs a running Grafana with a plugin and a browser, which no package index
+has: only container images and its vendor's repositories.
 """
 
 import argparse
@@ -15,8 +17,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from deploy.grafana.ask import Prometheus, Series
 from deploy.grafana.boards import Board, Panel, boards
+from deploy.grafana.prometheus import Prometheus, Series
 
 COLUMNS = 24
 WIDTH_PX, ROW_PX, TITLE_PX = 1600, 31, 44
@@ -48,13 +50,13 @@ def main() -> None:
 
 
 def draw_board(board: Board, prometheus: Prometheus, start: float, end: float, path: Path) -> None:
-    """Ask and draw every panel of a board; raises QueryError, or OSError."""
+    """Query and draw every panel of a board. Raises QueryError and OSError."""
     mpl.use("Agg")
     from matplotlib import pyplot
 
     from deploy.grafana.draw import draw
 
-    rows = max(panel.place.y + panel.place.h for panel in board.panels)
+    rows = max(panel.box.y + panel.box.h for panel in board.panels)
     height_px = TITLE_PX + rows * ROW_PX
     inches = (WIDTH_PX / DOTS_PER_INCH, height_px / DOTS_PER_INCH)
     figure = pyplot.figure(figsize=inches, facecolor="#eeeff1")
@@ -62,21 +64,23 @@ def draw_board(board: Board, prometheus: Prometheus, start: float, end: float, p
     for panel in board.panels:
         axes = figure.add_axes(card(figure, panel, height_px))
         axes.set_facecolor("white")
-        draw(axes, panel, ask(panel, prometheus, start, end), (start, end))
+        draw(axes, panel, query_panel(panel, prometheus, start, end), (start, end))
     save(figure, path)
     pyplot.close(figure)
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a PNG with a palette, which takes a third of the room."""
+    """Write a PNG with a palette, a third of the size."""
     drawn = io.BytesIO()
     figure.savefig(drawn, dpi=DOTS_PER_INCH)
     with Image.open(drawn) as image:
         image.convert("RGB").quantize(COLOURS).save(path, optimize=True)
 
 
-def ask(panel: Panel, prometheus: Prometheus, start: float, end: float) -> list[tuple[str, Series]]:
-    """Get all series of a panel, each with its name in the legend."""
+def query_panel(
+    panel: Panel, prometheus: Prometheus, start: float, end: float
+) -> list[tuple[str, Series]]:
+    """Query all series of a panel, each with its name in the legend."""
     step_s = max(5.0, (end - start) / POINTS)
     return [
         (series.name(query.legend), series)
@@ -86,13 +90,13 @@ def ask(panel: Panel, prometheus: Prometheus, start: float, end: float) -> list[
 
 
 def card(figure: Figure, panel: Panel, height_px: int) -> tuple[float, float, float, float]:
-    """Lay a panel's white card, with its title; return where on the figure its axes stand, as
-    shares: left, bottom, width, height.
+    """Draw a panel's white card with its title; returns the box of its axes on the figure, as
+    fractions: left, bottom, width, height.
     """
     column_px = WIDTH_PX / COLUMNS
-    left, width = panel.place.x * column_px, panel.place.w * column_px
-    height = panel.place.h * ROW_PX
-    bottom = height_px - TITLE_PX - panel.place.y * ROW_PX - height
+    left, width = panel.box.x * column_px, panel.box.w * column_px
+    height = panel.box.h * ROW_PX
+    bottom = height_px - TITLE_PX - panel.box.y * ROW_PX - height
     figure.patches.append(
         Rectangle(
             ((left + GAP_PX) / WIDTH_PX, (bottom + GAP_PX) / height_px),
@@ -120,7 +124,7 @@ def card(figure: Figure, panel: Panel, height_px: int) -> tuple[float, float, fl
 
 
 def margins_px(panel: Panel) -> tuple[int, int, int, int]:
-    """Leave room for axes and legend: left, right, above, below."""
+    """Return the space for axes and legend: left, right, above, below."""
     if panel.kind == "stat":
         return STAT_MARGINS_PX
     left, right, above, below = MARGINS_PX

@@ -41,11 +41,11 @@ Metadata = Mapping[str, Any]  # of a package: name, version, requires_dist
 
 def main() -> None:
     """Resolve all extras together, and write the pins."""
-    wanted = read_requirements(ROOT)
-    wanted[GATEWAY] += BUILD_TOOLS
+    by_extra = read_requirements(ROOT)
+    by_extra[GATEWAY] += BUILD_TOOLS
     kept = [f"{pin.name}=={pin.version}" for pin in read_pins(ROOT)] if "--keep" in sys.argv else []
-    packages = resolve([line for lines in wanted.values() for line in lines], kept)
-    write_pins(ROOT, pins(wanted, packages))
+    packages = resolve([line for lines in by_extra.values() for line in lines], kept)
+    write_pins(ROOT, pins(by_extra, packages))
 
 
 def resolve(requirements: Iterable[str], kept: Iterable[str]) -> dict[str, Metadata]:
@@ -61,9 +61,9 @@ def resolve(requirements: Iterable[str], kept: Iterable[str]) -> dict[str, Metad
     return {canonicalize_name(each["name"]): each for each in found}
 
 
-def pins(wanted: Mapping[str, list[str]], packages: Mapping[str, Metadata]) -> Iterator[Pin]:
+def pins(by_extra: Mapping[str, list[str]], packages: Mapping[str, Metadata]) -> Iterator[Pin]:
     """Pin all packages but torch, whose build each machine chooses."""
-    needed = {extra: closure(requirements, packages) for extra, requirements in wanted.items()}
+    needed = {extra: closure(lines, packages) for extra, lines in by_extra.items()}
     for name in sorted(packages):
         if name != "torch":
             version = packages[name]["version"]

@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from deploy.grafana.ask import Prometheus
 from deploy.grafana.boards import Query, boards
+from deploy.grafana.prometheus import Prometheus
 from tests.integration.server import wait_until
 from tests.stack.local import local_stack
 from tests.stack.traffic import send

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from prometheus_client import CollectorRegistry
 
-from deploy.grafana.ask import Prometheus
+from deploy.grafana.prometheus import Prometheus
 from service.metrics.gateway import Metrics
 from service.worker.gpu_metrics import GPU_GAUGES
 from service.worker.liveness import LivenessProbe

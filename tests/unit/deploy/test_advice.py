@@ -13,12 +13,12 @@ FILES += [
     file for pattern in ("*.md", "docs/*.md", "loadtest/**/*.md") for file in ROOT.glob(pattern)
 ]
 
-# options, then a name; what is in braces is put there by code that has a test of its own
-ADVISED = re.compile(r"pip install (?:-\S+ )*[\"'`]*([A-Za-z][\w.-]*)")
+# options, then a name and no path; what is in braces comes from code with a test of its own
+ADVISED = re.compile(r"pip install (?:-\S+ )*[\"'`]*([A-Za-z][\w.-]*+)(?!/)")
 
 
 def test_a_package_that_is_advised_is_one_that_is_pinned() -> None:
-    """Any other name could be registered by anybody, that of this project included."""
+    """Anyone could register another name, that of this project included."""
     known = {pin.name for pin in read_pins(ROOT)} | {*IMAGENET_PACKAGES.values()}
     advised = {
         (name.lower(), str(file.relative_to(ROOT)))
@@ -28,7 +28,8 @@ def test_a_package_that_is_advised_is_one_that_is_pinned() -> None:
     assert {(name, file) for name, file in advised if name not in known} == set()
 
 
-def test_the_pattern_finds_a_name_however_it_is_written() -> None:
+def test_the_pattern_finds_a_name_however_it_is_written_and_no_path() -> None:
+    assert ADVISED.findall("pip install 'dist/fcnserve-0.1.0-py3-none-any.whl[worker]'") == []
     for text in (
         "pip install 'fcnserve[worker]'",
         "pip install -U fcnserve==1",

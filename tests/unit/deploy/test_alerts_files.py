@@ -24,7 +24,7 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def test_a_selector_is_told_from_functions_labels_and_words() -> None:
+def test_a_selector_is_distinguished_from_functions_labels_and_words() -> None:
     expr = 'sum by (le, x) (rate(a:b_total{c="d or e"}[5m])) / 1e6 > bool 0.5 and on (f) up'
     assert metric_names(expr) == {"a:b_total", "up"}
 
@@ -38,7 +38,7 @@ def test_a_rule_reads_metrics_that_exist(rule: dict[str, str]) -> None:
     assert names - known_metrics() == set()
 
 
-def test_a_failure_is_what_gets_a_5xx_unless_it_was_refused_at_the_door() -> None:
+def test_every_5xx_but_a_refusal_counts_as_a_failure() -> None:
     ours = {kind.code for kind in ProblemError.__subclasses__() if kind.status >= 500} - REFUSALS
     counted = [
         set(re.findall(r"\w+", matched))
@@ -57,7 +57,7 @@ def test_an_alert_has_a_severity_and_says_what_was_seen_and_what_to_do(name: str
 
 
 @pytest.mark.parametrize("name", ALERTS)
-def test_an_alert_links_to_its_place_in_the_runbook(name: str) -> None:
+def test_an_alert_links_to_its_section_of_the_runbook(name: str) -> None:
     page, anchor = ALERTS[name]["annotations"]["runbook_url"].split("#")
     assert ROOT / page == RUNBOOK
     assert anchor == name.lower()

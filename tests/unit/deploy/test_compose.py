@@ -44,8 +44,8 @@ def default_text(default: object) -> str:
 @pytest.mark.parametrize("name", Settings.model_fields)
 def test_the_example_of_an_env_file_has_every_setting(name: str) -> None:
     field = Settings.model_fields[name]
-    wanted = f"# {field.description}\n#FCNSERVE_{name.upper()}={default_text(field.default)}\n"
-    assert wanted in ENV_EXAMPLE
+    expected = f"# {field.description}\n#FCNSERVE_{name.upper()}={default_text(field.default)}\n"
+    assert expected in ENV_EXAMPLE
 
 
 def test_the_example_of_an_env_file_has_every_knob_of_the_compose_files_with_its_default() -> None:

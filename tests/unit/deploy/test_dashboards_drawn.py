@@ -1,4 +1,4 @@
-"""Boards are drawn with what Prometheus gives, be it much or nothing."""
+"""Boards are drawn from any answer of Prometheus, an empty one too."""
 
 import math
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from deploy.grafana.ask import Prometheus, Series
 from deploy.grafana.boards import Query, boards
+from deploy.grafana.prometheus import Prometheus, Series
 
 
 class Canned(Prometheus):
@@ -42,16 +42,16 @@ def test_every_board_can_be_drawn(canned: Canned, tmp_path: Path) -> None:
             assert image.width == 1600
 
 
-def test_a_legend_takes_its_words_from_the_labels() -> None:
+def test_a_legend_contains_the_labels_values() -> None:
     assert STEADY.name("{{status}} {{code}}") == "429 busy"
 
 
-def test_a_rate_reaches_over_four_scrapes_at_least() -> None:
+def test_a_rate_covers_at_least_four_scrapes() -> None:
     query = Query("rate(x[$__rate_interval]) / $__range", "")
     assert query.over(5, 60) == "rate(x[20s]) / 60s"
     assert query.over(60, 60) == "rate(x[65s]) / 60s"
 
 
-def test_a_variable_that_nobody_puts_in_is_refused() -> None:
+def test_an_unknown_variable_is_refused() -> None:
     with pytest.raises(ValueError, match="variable"):
         Query("up{job='$job'}", "").over(5, 60)

@@ -1,5 +1,5 @@
-"""The dashboards' files are what Grafana can show: panels that do not overlap, say what they are,
-and ask for metrics that exist.
+"""The dashboards' files are valid for Grafana: panels do not overlap, have a description, and query
+metrics that exist.
 """
 
 import json
@@ -32,14 +32,14 @@ def test_there_are_two_boards_with_panels_of_different_names() -> None:
 
 
 @pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)
-def test_panels_stand_on_the_grid_and_do_not_overlap(board: Board) -> None:
+def test_panels_are_on_the_grid_and_do_not_overlap(board: Board) -> None:
     for one, other in combinations(board.panels, 2):
-        assert not one.place.overlaps(other.place), (one.title, other.title)
-    assert all(panel.place.x + panel.place.w <= 24 for panel in board.panels)
+        assert not one.box.overlaps(other.box), (one.title, other.title)
+    assert all(panel.box.x + panel.box.w <= 24 for panel in board.panels)
 
 
 @pytest.mark.parametrize("name", BOARDS)
-def test_a_board_and_its_panels_can_be_told_apart(name: str) -> None:
+def test_boards_panels_and_queries_have_distinct_ids(name: str) -> None:
     text = text_of(name)
     assert text["uid"] == f"fcnserve-{name}"
     ids = [panel["id"] for panel in text["panels"]]
@@ -50,7 +50,7 @@ def test_a_board_and_its_panels_can_be_told_apart(name: str) -> None:
 
 
 @pytest.mark.parametrize("panel", PANELS.values(), ids=PANELS)
-def test_a_panel_says_what_it_is_in_which_unit(panel: Panel) -> None:
+def test_a_panel_has_a_title_a_description_and_a_unit(panel: Panel) -> None:
     assert panel.title
     assert panel.description.endswith(".")
     assert write_value(1.0, panel.unit)
@@ -59,7 +59,7 @@ def test_a_panel_says_what_it_is_in_which_unit(panel: Panel) -> None:
 
 
 @pytest.mark.parametrize("panel", PANELS.values(), ids=PANELS)
-def test_a_panel_asks_for_metrics_that_exist(panel: Panel) -> None:
+def test_a_panel_queries_metrics_that_exist(panel: Panel) -> None:
     for query in panel.queries:
         names = metric_names(query.over(5, 60))
         assert names
@@ -91,7 +91,7 @@ def test_every_query_goes_to_the_data_source_that_is_provisioned(name: str) -> N
     assert {each["datasource"]["uid"] for each in asking} == {source["uid"]}
 
 
-def test_the_boards_are_where_grafana_is_told_to_look() -> None:
+def test_grafana_is_configured_to_read_the_folder_of_the_boards() -> None:
     (provider,) = yaml.safe_load((PROVISIONING / "dashboards/fcnserve.yml").read_text())[
         "providers"
     ]

@@ -24,8 +24,8 @@ from deploy.environment import (
     only_one,
     pip_install,
     read_stamp,
+    target_stamp,
     torch_arguments,
-    wanted_stamp,
     wants_cuda,
 )
 from deploy.install import python_problem
@@ -120,7 +120,7 @@ def test_an_installation_continues_grows_and_mends_itself(
     with pytest.raises(InstallError, match="another hash than the one that was tested"):
         install(checkout, [], bare)
     constraints.write_text(pins)
-    assert wanted_stamp(checkout, [], bare) != read_stamp(checkout / ".venv")
+    assert target_stamp(checkout, [], bare) != read_stamp(checkout / ".venv")
 
     install(checkout, [], bare)
     assert {"dull-1.0", "checkout-0.1"} <= installed(checkout)
@@ -152,19 +152,19 @@ def test_a_torn_stamp_is_none(tmp_path: Path) -> None:
 
 def test_a_stamp_keeps_extras_and_torch_index_of_earlier_installations(checkout: Path) -> None:
     (checkout / ".venv").mkdir()
-    first = wanted_stamp(checkout, ["worker", "test"], {"TORCH_INDEX": MIRROR})
+    first = target_stamp(checkout, ["worker", "test"], {"TORCH_INDEX": MIRROR})
     (checkout / ".venv/fcnserve-stamp.json").write_text(json.dumps(first))
-    assert wanted_stamp(checkout, ["worker"], {}) == first
-    assert wanted_stamp(checkout, ["java"], {}) != first
-    assert wanted_stamp(checkout, [], {"TORCH_INDEX": "https://elsewhere"}) != first
+    assert target_stamp(checkout, ["worker"], {}) == first
+    assert target_stamp(checkout, ["java"], {}) != first
+    assert target_stamp(checkout, [], {"TORCH_INDEX": "https://elsewhere"}) != first
 
 
 def test_a_stamp_changes_with_the_pins_and_with_java(checkout: Path) -> None:
-    first = wanted_stamp(checkout, [], {"PATH": ""})
-    assert first == wanted_stamp(checkout, [], {"PATH": ""})
-    assert first != wanted_stamp(checkout, [], {"PATH": "", "JAVA_HOME": "/opt/java"})
+    first = target_stamp(checkout, [], {"PATH": ""})
+    assert first == target_stamp(checkout, [], {"PATH": ""})
+    assert first != target_stamp(checkout, [], {"PATH": "", "JAVA_HOME": "/opt/java"})
     (checkout / "constraints.txt").write_text("torch==2.14.0")
-    assert first != wanted_stamp(checkout, [], {"PATH": ""})
+    assert first != target_stamp(checkout, [], {"PATH": ""})
 
 
 @pytest.mark.parametrize(

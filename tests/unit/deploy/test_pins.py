@@ -25,9 +25,9 @@ def test_constraints_pin_what_pyproject_asks_for() -> None:
         asked = {Requirement(line) for line in lines}
         assert {canonicalize_name(one.name) for one in asked} <= names
         for pin in pins:
-            wanted = [one for one in asked if canonicalize_name(one.name) == pin.name]
-            assert all(pin.version in one.specifier for one in wanted)
-            assert extra in pin.extras or not wanted
+            asked_for = [one for one in asked if canonicalize_name(one.name) == pin.name]
+            assert all(pin.version in one.specifier for one in asked_for)
+            assert extra in pin.extras or not asked_for
 
 
 def test_every_pin_has_hashes_and_none_is_overlooked() -> None:
@@ -51,13 +51,13 @@ def test_an_installation_takes_the_packages_of_its_extras_alone() -> None:
 
 @pytest.mark.parametrize("is_tested", [True, False], ids=["tested", "other"])
 def test_a_file_with_another_hash_is_refused(tmp_path: Path, is_tested: bool) -> None:
-    """By the pip that a fresh environment has, from a folder in place of an index."""
+    """By the pip that a fresh environment has, from a folder in source of an index."""
     wheel = write_wheel(tmp_path, "dull", "1.0")
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest() if is_tested else "0" * 64
     chosen = tmp_path / "chosen.txt"
     chosen.write_text(Pin("dull", "1.0", ("1" * 64, digest), ("gateway", "worker")).text)
-    place = ("--no-index", "--find-links", str(tmp_path), "--target", str(tmp_path / "target"))
-    arguments = ("--require-hashes", *place, "-r", str(chosen))
+    source = ("--no-index", "--find-links", str(tmp_path), "--target", str(tmp_path / "target"))
+    arguments = ("--require-hashes", *source, "-r", str(chosen))
     if is_tested:
         pip_install(Path(sys.executable), *arguments)
         assert (tmp_path / "target/dull-1.0.dist-info").is_dir()

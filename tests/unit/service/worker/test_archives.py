@@ -138,7 +138,7 @@ def test_a_full_temporary_folder_is_named_before_the_start(
         pack_models(settings(store, "good", "other"))
 
 
-def test_a_checkout_and_a_chosen_store_are_used_in_place(tmp_path: Path) -> None:
+def test_the_stores_of_a_checkout_and_of_the_settings_are_used_unchanged(tmp_path: Path) -> None:
     assert writable_store(tmp_path / "model_store", tmp_path) == tmp_path / "model_store"
     (tmp_path / "__init__.py").touch()
     assert writable_store(tmp_path / "elsewhere", tmp_path) == tmp_path / "elsewhere"

@@ -1,4 +1,8 @@
-"""Asks a Prometheus over its HTTP API: https://prometheus.io/docs/prometheus/latest/querying/api/"""
+"""Queries a Prometheus over its HTTP API: https://prometheus.io/docs/prometheus/latest/querying/api/
+
+In: its URL and a query. Out: `Series`. Called by `deploy.grafana.plot` and by the tests of the
+containers; five calls need no client library.
+"""
 
 import json
 import math
@@ -12,11 +16,11 @@ from urllib.request import ProxyHandler, build_opener
 
 TIMEOUT_S = 30
 
-opener = build_opener(ProxyHandler({}))  # it is near: no proxy stands between
+opener = build_opener(ProxyHandler({}))  # without a proxy: it is a neighbour in the network
 
 
 class QueryError(Exception):
-    """Prometheus found a query wrong; says which, and what is wrong with it."""
+    """Prometheus rejected a query; the message has the query and the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,25 +50,25 @@ class Prometheus:
         self._url = url.rstrip("/")
 
     def now(self, expr: str) -> list[Series]:
-        """Ask for the values at present; raises QueryError, or OSError."""
+        """Return the present values. Raises QueryError and OSError."""
         found = self._ask("query", {"query": expr})
         if found["resultType"] == "scalar":
             return [read_series({}, [found["result"]])]
         return [read_series(each["metric"], [each["value"]]) for each in found["result"]]
 
     def over(self, expr: str, start: float, end: float, step_s: float) -> list[Series]:
-        """Ask for the values of a time range; raises QueryError, or OSError."""
+        """Return the values of a time range. Raises QueryError and OSError."""
         asked = {"query": expr, "start": f"{start}", "end": f"{end}", "step": f"{step_s}"}
         found = self._ask("query_range", asked)
         return [read_series(each["metric"], each["values"]) for each in found["result"]]
 
     def rules(self) -> list[dict[str, Any]]:
-        """List all rules that it evaluates, with their health."""
+        """Return all rules that it evaluates, with their health."""
         groups = self._ask("rules")["groups"]
         return [rule for group in groups for rule in group["rules"]]
 
     def targets(self) -> dict[str, str]:
-        """Tell the health of each job's target."""
+        """Return the health of each job's target."""
         found = self._ask("targets", {"state": "active"})["activeTargets"]
         return {target["labels"]["job"]: target["health"] for target in found}
 
