@@ -1,7 +1,9 @@
-"""PNG out of label maps and photos: 8 bits a sample, no interlacing.
+"""Writes label maps and photos as PNG: 8 bits a sample, no interlacing.
 
-Written by the worker and the gateway. Pixel data is packed by ISA-L at level 1: label maps are long
-runs, which it packs several times faster than zlib while the files stay small.
+Called by the worker (`handlers.stages.encode`) and the gateway. ISA-L compresses the pixel data at
+level 1: label maps are long runs, which it compresses several times faster than zlib while the
+files stay small. Libraries weighed: Pillow and OpenCV compress with zlib or zlib-ng, and OpenCV
+writes no palette; `docs/encoders.md` has the times.
 """
 
 import struct

@@ -175,7 +175,7 @@ def without_subsampling_name(body: bytes) -> bytes:
 
 
 def _broken() -> dict[str, tuple[bytes, type[ProblemError]]]:
-    whole, rows = jpeg(), filtered(photo())
+    intact, rows = jpeg(), filtered(photo())
     restarts = jpeg(restart_marker_blocks=4)
     flat_png = save(photo(), "PNG")
     webp, bmp = save(photo(), "WEBP"), save(photo(), "BMP")
@@ -189,31 +189,31 @@ def _broken() -> dict[str, tuple[bytes, type[ProblemError]]]:
         "html": (b"<!doctype html><title>404</title>", BrokenImageError),
         "jpeg-magic-only": (b"\xff\xd8\xff", BrokenImageError),
         "jpeg-stray-bytes-only": (b"\xff\xd8\xff\xe0" + bytes(100_000), BrokenImageError),
-        "jpeg-bomb-of-fill-bytes": (b"\xff\xd8" + b"\xff" * 100_000 + whole[2:], BrokenImageError),
-        "jpeg-truncated-in-header": (whole[:100], BrokenImageError),
-        "jpeg-without-scan": (whole[: whole.index(b"\xff\xda")], BrokenImageError),
-        "jpeg-truncated": (whole[: len(whole) // 2], BrokenImageError),
-        "jpeg-truncated-at-end": (whole[:-40], BrokenImageError),
-        "jpeg-truncated-by-a-few": (whole[:-6], BrokenImageError),
+        "jpeg-bomb-of-fill-bytes": (b"\xff\xd8" + b"\xff" * 100_000 + intact[2:], BrokenImageError),
+        "jpeg-truncated-in-header": (intact[:100], BrokenImageError),
+        "jpeg-without-scan": (intact[: intact.index(b"\xff\xda")], BrokenImageError),
+        "jpeg-truncated": (intact[: len(intact) // 2], BrokenImageError),
+        "jpeg-truncated-at-end": (intact[:-40], BrokenImageError),
+        "jpeg-truncated-by-a-few": (intact[:-6], BrokenImageError),
         "progressive-without-last-scan": (without_last_scan(), BrokenImageError),
-        "jpeg-truncated-then-ended": (whole[: len(whole) // 2] + b"\xff\xd9", BrokenImageError),
+        "jpeg-truncated-then-ended": (intact[: len(intact) // 2] + b"\xff\xd9", BrokenImageError),
         "progressive-truncated": (jpeg(progressive=True)[:-2000], BrokenImageError),
         "cmyk-truncated": (cmyk[: len(cmyk) // 2], BrokenImageError),
-        "jpeg-taller-than-data": (resized_header(whole, height=2000), BrokenImageError),
-        "jpeg-taller-by-a-block": (resized_header(whole, height=256), BrokenImageError),
-        "jpeg-wider-than-data": (resized_header(whole, width=2000), BrokenImageError),
-        "jpeg-smaller-than-data": (resized_header(whole, 100, 100), BrokenImageError),
+        "jpeg-taller-than-data": (resized_header(intact, height=2000), BrokenImageError),
+        "jpeg-taller-by-a-block": (resized_header(intact, height=256), BrokenImageError),
+        "jpeg-wider-than-data": (resized_header(intact, width=2000), BrokenImageError),
+        "jpeg-smaller-than-data": (resized_header(intact, 100, 100), BrokenImageError),
         "jpeg-restarts-taller": (resized_header(restarts, height=480), BrokenImageError),
         "cmyk-taller-than-data": (resized_header(cmyk, height=300), BrokenImageError),
         "jpeg-restart-marker-lost": (without_restart_marker(restarts), BrokenImageError),
         "jpeg-12-bit": (
-            whole.replace(b"\xff\xc0\0\x11\x08", b"\xff\xc0\0\x11\x0c"),
+            intact.replace(b"\xff\xc0\0\x11\x08", b"\xff\xc0\0\x11\x0c"),
             UnsupportedMediaTypeError,
         ),
-        "jpeg-height-zero": (resized_header(whole, height=0), BrokenImageError),
+        "jpeg-height-zero": (resized_header(intact, height=0), BrokenImageError),
         "jpeg-bomb-of-scans": (many_scans(300), ImageTooCostlyError),
         "jpeg-bomb-of-segments": (
-            b"\xff\xd8" + b"\xff\xfe\0\2" * 5000 + whole[2:],
+            b"\xff\xd8" + b"\xff\xfe\0\2" * 5000 + intact[2:],
             ImageTooCostlyError,
         ),
         "png-truncated": (flat_png[: len(flat_png) // 2], BrokenImageError),
@@ -233,7 +233,7 @@ def _broken() -> dict[str, tuple[bytes, type[ProblemError]]]:
         "png-bomb": (png_bomb(), TooManyPixelsError),
         "png-wide": (png(ihdr(1, 65_501, 1, 0), bytes(8_189)), SideTooLongError),
         "png-high": (png(ihdr(65_501, 1, 1, 0), bytes(131_002)), SideTooLongError),
-        "jpeg-wide": (resized_header(whole, 1, 65_501), SideTooLongError),
+        "jpeg-wide": (resized_header(intact, 1, 65_501), SideTooLongError),
         "webp-truncated": (webp[: len(webp) // 2], BrokenImageError),
         "webp-magic-only": (webp[:12], BrokenImageError),
         "bmp-truncated": (bmp[: len(bmp) // 2], BrokenImageError),
@@ -260,7 +260,7 @@ def _odd_sizes() -> dict[str, tuple[bytes, Pixels]]:
 
 
 def _odd_jpegs() -> dict[str, tuple[bytes, Pixels]]:
-    whole = jpeg()
+    intact = jpeg()
     image = Image.fromarray(photo())
     bodies = {
         "jpeg-progressive": jpeg(progressive=True),
@@ -270,20 +270,20 @@ def _odd_jpegs() -> dict[str, tuple[bytes, Pixels]]:
         "jpeg-444": jpeg(noise(), subsampling="4:4:4"),
         "jpeg-422": jpeg(noise(), subsampling="4:2:2"),
         "jpeg-restarts": jpeg(restart_marker_blocks=4),
-        "jpeg-trailing-bytes": whole + bytes(500),
-        "jpeg-second-image-behind": whole + jpeg(noise()),
-        "jpeg-odd-scan-parameters": odd_scan_parameters(whole),
+        "jpeg-trailing-bytes": intact + bytes(500),
+        "jpeg-second-image-behind": intact + jpeg(noise()),
+        "jpeg-odd-scan-parameters": odd_scan_parameters(intact),
         "jpeg-odd-subsampling": without_subsampling_name(jpeg(image.convert("L"))),
     }
     found = {name: (body, shown(body)) for name, body in bodies.items()}
-    found["jpeg-without-end-marker"] = (whole[:-2], shown(whole))
-    found["jpeg-trailer-for-end-marker"] = (whole[:-2] + b"SEFH" * 300, shown(whole))
+    found["jpeg-without-end-marker"] = (intact[:-2], shown(intact))
+    found["jpeg-trailer-for-end-marker"] = (intact[:-2] + b"SEFH" * 300, shown(intact))
     broken_exif = jpeg(exif=b"Exif\0\0MM\0*\xff\xff\xff\xff")
-    found["jpeg-broken-exif"] = (broken_exif, shown(whole))
-    found["jpeg-stray-bytes-before-scan"] = (before_scan(whole, bytes(3)), shown(whole))
-    found["jpeg-fill-bytes-before-scan"] = (before_scan(whole, b"\xff" * 9), shown(whole))
-    stray = whole[:-2] + bytes(40) + whole[-2:]
-    found["jpeg-stray-bytes-before-end"] = (stray, shown(whole))
+    found["jpeg-broken-exif"] = (broken_exif, shown(intact))
+    found["jpeg-stray-bytes-before-scan"] = (before_scan(intact, bytes(3)), shown(intact))
+    found["jpeg-fill-bytes-before-scan"] = (before_scan(intact, b"\xff" * 9), shown(intact))
+    stray = intact[:-2] + bytes(40) + intact[-2:]
+    found["jpeg-stray-bytes-before-end"] = (stray, shown(intact))
     return found
 
 

@@ -37,14 +37,14 @@ def tiff(  # noqa: PLR0913 - what a TIFF may vary in
     ]
     strips = [zlib.compress(strip) for strip in strips] if deflate else strips
     form = {"u": 1, "i": 2, "f": 3}[grid.dtype.kind]
-    places = [16 + sum(map(len, strips[:i])) for i in range(len(strips))]
+    offsets = [16 + sum(map(len, strips[:i])) for i in range(len(strips))]
     found: dict[int, tuple[int, ...]] = {
         256: (width,),
         257: (height,),
         258: (bits or grid.dtype.itemsize * 8,) * count,
         259: (DEFLATE if deflate else NONE,),
         262: (photometric,),
-        273: tuple(places),
+        273: tuple(offsets),
         277: (count,),
         278: (rows,),
         279: tuple(map(len, strips)),

@@ -1,11 +1,16 @@
-"""A photo's bytes come in; its size, and then its pixels as a viewer shows them, go out.
+"""Photo formats: bytes in; the size, and then the pixels as a viewer shows them, out.
 
 The gateway calls `read_header` and `check_pixels` before it accepts a photo, and `decode` to draw
-an overlay; the worker calls `decode`, `fit` and `reduce`. One piece of code reads every photo, so
-the two cannot disagree about its size or its orientation. No torch here.
+an overlay; the worker calls `decode`, `fit` and `reduce`. Both use the same code, so they cannot
+disagree about a photo's size or orientation. No torch here.
 
-Whatever the bytes, `read_header` and `decode` raise a `ProblemError` or return. A `MemoryError`
-passes through: it speaks of the machine, not of the photo.
+For any bytes, `read_header` and `decode` raise a `ProblemError` or return. A `MemoryError` passes
+through: its cause is the machine, not the photo.
+
+Libraries weighed for headers: imagesize returns sizes only, without orientation; OpenCV decodes to
+find a size; pyvips reports no number of scans, by which a JPEG's cost is predicted; Pillow takes
+unbounded time or memory to open some formats (see `jpeg`, `png`, `webp`, `gif`). So headers are
+read here, in bounded time, and only pixels come from Pillow and simplejpeg.
 """
 
 from handlers.shared.errors import (
@@ -14,9 +19,7 @@ from handlers.shared.errors import (
     SideTooLongError,
     TooManyPixelsError,
 )
-from handlers.shared.photo import pillow as raster
-from handlers.shared.photo import webp
-from handlers.shared.photo.bmp import decode as bmp
+from handlers.shared.photo import bmp, jpeg, pillow, png, tiff, webp
 from handlers.shared.photo.decoder_errors import ignore_decoder_warnings
 from handlers.shared.photo.exif import turn
 from handlers.shared.photo.formats import (
@@ -26,10 +29,7 @@ from handlers.shared.photo.formats import (
     sniff,
 )
 from handlers.shared.photo.header import MAX_SIDE, Header, Orientation, Pixels
-from handlers.shared.photo.jpeg import decode as jpeg
-from handlers.shared.photo.png import header as png
 from handlers.shared.photo.resize import fit, reduce
-from handlers.shared.photo.tiff import decode as tiff
 
 __all__ = [
     "DEFAULT_FORMATS",
@@ -55,7 +55,7 @@ _HEADER_READERS = {
     "bmp": bmp.read_header,
     "tiff": tiff.read_header,
 }
-_DECODERS = {"jpeg": jpeg.decode, "bmp": bmp.decode}
+_DECODERS = {"jpeg": jpeg.decode, "png": png.decode, "bmp": bmp.decode}
 
 
 def read_header(body: bytes | bytearray, formats: frozenset[str] = DEFAULT_FORMATS) -> Header:
@@ -69,7 +69,7 @@ def read_header(body: bytes | bytearray, formats: frozenset[str] = DEFAULT_FORMA
         raise EmptyBodyError(msg)
     name = sniff(body, formats)
     reader = _HEADER_READERS.get(name)
-    header = reader(body) if reader else raster.read_header(body, name)
+    header = reader(body) if reader else pillow.read_header(body, name)
     if min(header.height, header.width) < 1:
         msg = f"{name} header says {header.width}x{header.height} pixels; save the image again"
         raise BrokenImageError(msg)
@@ -103,7 +103,7 @@ def decode(body: bytes | bytearray, header: Header, orientation: Orientation = "
     if header.format == "tiff":
         stored = tiff.decode(body, header)
     else:
-        stored = decoder(body) if decoder else raster.decode(body, header)
+        stored = decoder(body) if decoder else pillow.decode(body, header)
     if stored.shape[:2] != (header.height, header.width):
         msg = (
             f"image data is {stored.shape[1]}x{stored.shape[0]} pixels, but its header says "

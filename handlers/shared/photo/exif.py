@@ -1,9 +1,10 @@
 """EXIF orientation: reading it, turning pixels by it, and turning them back.
 
-What counts as an orientation is what Pillow's `ImageOps.exif_transpose` obeys: the EXIF tag, else
-`tiff:Orientation` in XMP. Metadata never make a photo unreadable: whatever is wrong with them
-counts as orientation 1. Pillow's own reader copies every value of a directory before it is asked
-for one; here the directory is walked for the one tag, so that its size alone costs time.
+The orientation is the one that Pillow's `ImageOps.exif_transpose` obeys: the EXIF tag, else
+`tiff:Orientation` in XMP. Metadata never make a photo unreadable: any error in them counts as
+orientation 1. Pillow's own reader copies every value of a directory to return one; here the
+directory is walked for the one tag, so that only its size costs time. Called by the reader of each
+format, and by `handlers.shared.photo`.
 """
 
 import re
@@ -14,7 +15,7 @@ import numpy as np
 from handlers.shared.photo.header import FIRST_TURNED_BY_A_QUARTER, Pixels
 
 MAX_EXIF_BYTES = 1_000_000
-"""What is looked at of a file's EXIF; a JPEG's segment holds 65,533 bytes, and the directory with
+"""Of a file's EXIF, more is not read; a JPEG's segment holds 65,533 bytes, and the directory with
 the orientation comes first."""
 MAX_XMP_BYTES = 1_000_000
 
@@ -69,7 +70,7 @@ def _in_directory(tiff: bytes) -> int | None:
 
 
 def _first_value(tiff: bytes, at: int, form: str, count: int) -> int | None:
-    """Return the first of `count` values, which stand at `at` or where that points to."""
+    """Return the first of `count` values, which are at `at` or where that points to."""
     size = struct.calcsize(form)
     if size * count > _INLINE_BYTES:
         (at,) = struct.unpack_from(form[0] + "I", tiff, at)
@@ -80,10 +81,10 @@ def _first_value(tiff: bytes, at: int, form: str, count: int) -> int | None:
 
 
 def turn(pixels: Pixels, orientation: int) -> Pixels:
-    """Return (H, W, 3) pixels as `orientation` wants them shown, C-contiguous."""
+    """Return (H, W, 3) pixels turned by `orientation`, C-contiguous."""
     if orientation == UPRIGHT:
         return pixels
-    # Whole pixels of three bytes are moved: 1.8 times as fast as byte by byte.
+    # pixels of three bytes are moved at once: 1.8 times as fast as byte by byte
     grid = pixels.view("V3")[..., 0]  # (H, W)
     if orientation >= FIRST_TURNED_BY_A_QUARTER:
         grid = grid.T  # (W, H)

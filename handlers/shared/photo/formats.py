@@ -1,4 +1,7 @@
-"""Which format a body has: by its first bytes, since a media type is only what a client claims."""
+"""Detects the format of a body by its first bytes: a media type is only a client's claim.
+
+Called by `handlers.shared.photo`.
+"""
 
 import re
 
@@ -22,7 +25,7 @@ MEDIA_TYPES = {
     "image/gif": "gif",
     "image/avif": "avif",
 }
-"""Media type -> format. A server may say 415 by it; what a body is, only `sniff` decides."""
+"""Media type -> format. A server may refuse a media type by it; `sniff` decides by the body."""
 
 _MAGIC = {
     "jpeg": rb"\xff\xd8\xff",
@@ -34,7 +37,7 @@ _MAGIC = {
     "tiff": rb"II[*+]\0|MM\0[*+]",
     "gif": rb"GIF8[79]a",
     "avif": rb".{4}ftyp(?:avi[fs]|(?:mif1|msf1).{4}(?:.{4}){0,16}?avi[fs])",
-    # Never read here, and named so that a caller learns what to convert.
+    # never read here, and named so that the problem can name what to convert
     "heic": rb".{4}ftyp(?:hei[cmsx]|hev[cmsx]|mif1|msf1)",
     "jpeg xl": rb"\xff\x0a|\0\0\0\x0cJXL ",
     "jpeg 2000": rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51",

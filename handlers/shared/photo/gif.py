@@ -1,6 +1,7 @@
-"""What stands before a GIF's first image (GIF89a, section 12 on), bounded.
+"""Limits the blocks before a GIF's first image (GIF89a, section 12 on).
 
-Pillow goes through all of it, sub-block by sub-block, whenever a GIF is opened.
+Pillow reads all of them, sub-block by sub-block, whenever a GIF is opened. Called by
+`handlers.shared.photo.pillow`.
 """
 
 from handlers.shared.errors import BrokenImageError

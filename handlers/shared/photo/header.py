@@ -1,4 +1,4 @@
-"""The types that the readers of all formats share."""
+"""The types that the readers of all formats share: header, orientation, pixels."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -14,17 +14,17 @@ FIRST_TURNED_BY_A_QUARTER = 5
 """EXIF orientations 5 to 8 swap height and width."""
 
 MAX_SIDE = 65_500
-"""Pixels, of any format: what is read in can be written out again, and this is the longest side
-that libjpeg writes (JPEG_MAX_DIMENSION), the least of all writers. The next are OpenCV's reader
-and libpng's (1,000,000), and the network's coordinates."""
+"""Pixels, of any format: what is read can be written again, and libjpeg writes no longer sides
+(JPEG_MAX_DIMENSION), the least of all writers. The next are OpenCV's reader and libpng's
+(1,000,000), and the network's coordinates."""
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a photo says about itself: size as stored, and how it wants to be turned (EXIF).
+    """A photo's metadata: size as stored, and EXIF orientation.
 
-    `scans`: how many times its decoder walks over all pixels; more than one for some JPEGs alone.
-    `work`: how much more a pixel costs than is usual in the format, for what its coding asks.
+    `scans`: how many times its decoder walks over all pixels; more than one for some JPEGs only.
+    `work`: how much more a pixel costs than is usual in the format, by its coding.
     """
 
     format: str

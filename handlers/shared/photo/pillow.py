@@ -1,11 +1,11 @@
-"""Photos that Pillow reads: PNG and WebP, and GIF and AVIF where a setting allows them.
+"""Formats that Pillow reads as they are: WebP, and GIF and AVIF where a setting allows them.
 
 The plugin classes are called directly rather than through `Image.open`. So the file is read as the
-format it was sniffed as and no other, and Pillow's guard on pixels (`Image.MAX_IMAGE_PIXELS`,
+format it was sniffed as and no other, and Pillow's limit of pixels (`Image.MAX_IMAGE_PIXELS`,
 global to the process) need not be changed: `check_pixels` has decided before `decode` is called.
-Only WebP and GIF (and TIFF, in `tiff`) look at that guard again, from 178 megapixels on; then the
+Only WebP and GIF (and TIFF, in `tiff`) check that limit again, from 178 megapixels on; then the
 answer is TooManyPixelsError. Truncated files are errors because
-`ImageFile.LOAD_TRUNCATED_IMAGES` is left as it is, off.
+`ImageFile.LOAD_TRUNCATED_IMAGES` is left as it is, off. Called by `handlers.shared.photo`.
 """
 
 import io
@@ -20,7 +20,6 @@ from handlers.shared.photo.decoder_errors import translated
 from handlers.shared.photo.exif import orientation_in
 from handlers.shared.photo.gif import check_extensions
 from handlers.shared.photo.header import Header, Pixels
-from handlers.shared.photo.png import decode as png_pixels
 from handlers.shared.photo.rgb import as_shown
 
 _PLUGINS: dict[str, type[ImageFile]] = {
@@ -43,8 +42,6 @@ def read_header(body: bytes | bytearray, name: str) -> Header:
 def decode(body: bytes | bytearray, header: Header) -> Pixels:
     """Return the first frame as stored, (H, W, 3) RGB."""
     with translated(header.format):
-        if header.format == "png":
-            return png_pixels.decode(body)
         image = _PLUGINS[header.format](io.BytesIO(body))
         if (image.height, image.width) != (header.height, header.width):
             msg = f"the {header.format} data and its header disagree; save the image again"

@@ -1,4 +1,7 @@
-"""The working size of a photo: a large one is reduced before the network sees it."""
+"""The working size of a photo: large photos are reduced before the network.
+
+Called by `handlers.stages.decode`, and by the gateway to predict a frame.
+"""
 
 import numpy as np
 from PIL import Image

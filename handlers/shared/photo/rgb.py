@@ -1,4 +1,7 @@
-"""Any Pillow image as the RGB that a viewer shows: transparent on white, deep grey as 8 bits."""
+"""Converts any Pillow image to RGB as viewers show it: transparent on white, deep grey as 8 bits.
+
+Called by the reader of each format.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +33,7 @@ def _on_white(image: Image.Image) -> Pixels:
 
 
 def _high_byte(image: Image.Image) -> NDArray[np.uint8]:
-    values = np.asarray(image)  # (H, W), in the file's byte order; numpy knows it
+    values = np.asarray(image)  # (H, W), in the file's byte order, as its dtype
     grey = (values >> 8).astype(np.uint8)
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):
@@ -41,13 +44,13 @@ def _high_byte(image: Image.Image) -> NDArray[np.uint8]:
 def _stretched(values: NDArray[np.int32] | NDArray[np.float32]) -> NDArray[np.uint8]:
     """Map the least value to black and the greatest to white; a flat image is black.
 
-    32-bit samples carry no range to show them by, and scientific viewers do the same.
+    32-bit samples carry no range of values, and scientific viewers do the same.
     """
     finite = values[np.isfinite(values)].astype(np.float64)
     if not finite.size or finite.min() == finite.max():
         return np.zeros(values.shape, np.uint8)
     low, high = finite.min(), finite.max()
-    with np.errstate(invalid="ignore"):  # a signalling NaN says so when it is cast
+    with np.errstate(invalid="ignore"):  # casting a signalling NaN raises it
         known = np.nan_to_num(values.astype(np.float64), nan=low, posinf=high, neginf=low)
     shown: NDArray[np.float64] = np.rint((known - low) * (WHITE / (high - low)))
     return shown.astype(np.uint8)

@@ -1,6 +1,6 @@
-"""The header of a WebP, from its RIFF chunks.
+"""The header of a WebP, from its RIFF chunks; the pixels come from `handlers.shared.photo.pillow`.
 
-Pillow's reader allocates the whole canvas, twice, on opening: too much for a question about size.
+Pillow's reader allocates the full canvas, twice, on opening: too much for reading the size.
 Layout: https://developers.google.com/speed/webp/docs/riff_container
 """
 
@@ -60,10 +60,10 @@ def _size(kind: bytes, payload: bytes) -> tuple[int, int] | None:
 
 
 def _metadata(body: bytes | bytearray, flags: int) -> dict[str, bytes]:
-    """Return the EXIF and XMP blocks that the flags announce; others are not looked at."""
-    found = {"exif": b""}
+    """Return the EXIF and XMP blocks that the flags announce; others are skipped."""
+    blocks = {"exif": b""}
     for kind, start, end in _chunks(body):
         name, flag = _METADATA.get(kind, ("", 0))
-        if flags & flag and not found.get(name):
-            found[name] = bytes(body[start:end])
-    return found
+        if flags & flag and not blocks.get(name):
+            blocks[name] = bytes(body[start:end])
+    return blocks

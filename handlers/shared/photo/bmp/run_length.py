@@ -1,6 +1,7 @@
-"""Run-length coded BMPs (RLE8 and RLE4): codes in, palette indices out, one step a code.
+"""Decodes run-length coded BMPs (RLE8 and RLE4): codes in, palette indices out, one step a code.
 
-Pixels that a file skips have index 0, as in OpenCV and Pillow. Runs do not go on in the next row.
+Pixels that a file skips have index 0, as in OpenCV and Pillow. Runs do not continue in the next
+row. Called by `handlers.shared.photo.bmp.reader`.
 """
 
 import numpy as np
@@ -13,7 +14,7 @@ _PAIRS = [bytes((byte >> 4, byte & 15)) for byte in range(256)]
 _PAIR_RUNS = [pair * 128 for pair in _PAIRS]
 
 
-# A call a code would double the time that hostile files take.
+# one function: a call for each code would double the time of hostile files
 def indices(  # noqa: C901
     coded: bytes, height: int, width: int, *, nibbles: bool
 ) -> Pixels | None:

@@ -1,8 +1,8 @@
-"""JPEGs that are sound and not read: what they are, in words.
+"""Names the kinds of JPEG that are valid and not read.
 
 libjpeg-turbo's 8-bit decoder reads the sequential and the progressive processes of ITU-T T.81,
 Huffman or arithmetic, and the lossless Huffman one, of one, three or four components. Others would
-be called damaged by it.
+look damaged to it. Called by `handlers.shared.photo.jpeg.reader`.
 """
 
 from handlers.shared.errors import UnsupportedMediaTypeError
@@ -19,15 +19,20 @@ _COMPONENTS = frozenset({1, 3, 4})
 _LINE_COUNT = b"\xff\xdc\0\4"  # DNL, with its length
 
 
-def refuse_other_kinds(body: bytes | bytearray, found: Layout) -> None:
+def refuse_other_kinds(body: bytes | bytearray, layout: Layout) -> None:
     """Raise UnsupportedMediaTypeError for a JPEG whose coding is not read."""
-    bits, is_lossless = body[found.frame.data], found.frame.marker == LOSSLESS
-    kind = _PROCESSES.get(found.frame.marker)
+    bits, is_lossless = body[layout.frame.data], layout.frame.marker == LOSSLESS
+    kind = _PROCESSES.get(layout.frame.marker)
     if kind is None and bits != _BITS and bits in (_LOSSLESS_BITS if is_lossless else _BITS_LEFT):
         kind = f"{bits}-bit lossless" if is_lossless else f"{bits}-bit"
-    if kind is None and found.components and found.components not in _COMPONENTS:
-        kind = f"{found.components}-component"
-    if kind is None and not found.height and found.scan and _LINE_COUNT in body[found.scan.end :]:
+    if kind is None and layout.components and layout.components not in _COMPONENTS:
+        kind = f"{layout.components}-component"
+    if (
+        kind is None
+        and not layout.height
+        and layout.scan
+        and _LINE_COUNT in body[layout.scan.end :]
+    ):
         kind = "DNL (its height stands behind its pixels)"
     if kind is not None:
         msg = (

@@ -1,7 +1,7 @@
-"""The scans of a JPEG (ITU-T T.81, annex B.2), found by their markers without decoding.
+"""The scans of a JPEG (ITU-T T.81, annex B.2), layout by their markers without decoding.
 
-All of a body is looked through in numpy, a few milliseconds for 20 MB; then only markers that
-count are visited, and their number is bounded.
+numpy searches the full body, a few milliseconds for 20 MB; then only relevant markers are visited,
+and their number is bounded. Called by `handlers.shared.photo.jpeg.reader`.
 """
 
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ class Component:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """What a scan's header says; `restarts` are the last digits of its restart markers."""
+    """A scan's header; `restarts` are the last digits of its restart markers."""
 
     components: tuple[int, ...]
     first: int  # coefficient
@@ -50,9 +50,9 @@ class Scans:
     ended: bool
 
 
-def find_scans(body: bytes | bytearray, found: Layout, most: int) -> Scans:
+def find_scans(body: bytes | bytearray, layout: Layout, most: int) -> Scans:
     """Walk over the scans, `most` of them at most."""
-    walk = _Walk(body, found)
+    walk = _Walk(body, layout)
     scans = []
     for scan in walk:
         scans.append(scan)
@@ -61,37 +61,37 @@ def find_scans(body: bytes | bytearray, found: Layout, most: int) -> Scans:
     return Scans(scans, walk.end, walk.ended)
 
 
-def components_of(body: bytes | bytearray, found: Layout) -> dict[int, Component]:
+def components_of(body: bytes | bytearray, layout: Layout) -> dict[int, Component]:
     """Return the components of the frame header by their identifiers."""
-    triples = bytes(body[found.frame.data + 6 : found.frame.end])
+    triples = bytes(body[layout.frame.data + 6 : layout.frame.end])
     return {
         number: Component(number, max(1, factors & 15), max(1, factors >> 4))
         for number, factors in zip(triples[::3], triples[1::3], strict=False)
     }
 
 
-def restarts_are_right(body: bytes | bytearray, found: Layout, scans: Scans) -> bool:
-    """Tell whether each scan has all restart markers of its intervals, in their order.
+def restarts_are_right(body: bytes | bytearray, layout: Layout, scans: Scans) -> bool:
+    """Check whether each scan has all restart markers of its intervals, in their order.
 
     One that is lost shifts all that follows by an interval, and a decoder only warns.
     """
-    components = components_of(body, found)
+    components = components_of(body, layout)
     for scan in scans.scans:
-        units = _units(scan, found, components)
+        units = _units(scan, layout, components)
         if not scan.interval or not units:
             continue
-        wanted = -(-units // scan.interval) - 1
+        expected = -(-units // scan.interval) - 1
         order = np.arange(len(scan.restarts)) % 8
         # some writers end the last interval with a marker, too
-        if len(scan.restarts) - wanted not in (0, 1) or not np.array_equal(scan.restarts, order):
+        if len(scan.restarts) - expected not in (0, 1) or not np.array_equal(scan.restarts, order):
             return False
     return True
 
 
-def has_all_bits(body: bytes | bytearray, found: Layout, scans: Scans) -> bool:
-    """Tell whether the scans bring every coefficient of every component, to its last bit."""
+def has_all_bits(body: bytes | bytearray, layout: Layout, scans: Scans) -> bool:
+    """Check whether the scans have every coefficient of every component, to its last bit."""
     missing = {
-        (number, index) for number in components_of(body, found) for index in range(_COEFFICIENTS)
+        (number, index) for number in components_of(body, layout) for index in range(_COEFFICIENTS)
     }
     for scan in scans.scans:
         if not scan.low_bit:
@@ -100,7 +100,7 @@ def has_all_bits(body: bytes | bytearray, found: Layout, scans: Scans) -> bool:
     return not missing
 
 
-def _units(scan: Scan, found: Layout, components: dict[int, Component]) -> int:
+def _units(scan: Scan, layout: Layout, components: dict[int, Component]) -> int:
     """Count the MCUs of a scan (T.81, A.2): blocks of its one component, or groups of blocks; 0 of
     one that names no component, or one that is not there.
     """
@@ -109,31 +109,31 @@ def _units(scan: Scan, found: Layout, components: dict[int, Component]) -> int:
     tallest = max(c.vertical for c in components.values())
     widest = max(c.horizontal for c in components.values())
     if len(scan.components) > 1:
-        return -(-found.height // (_BLOCK * tallest)) * -(-found.width // (_BLOCK * widest))
+        return -(-layout.height // (_BLOCK * tallest)) * -(-layout.width // (_BLOCK * widest))
     component = components[scan.components[0]]
-    height = -(-found.height * component.vertical // tallest)
-    width = -(-found.width * component.horizontal // widest)
+    height = -(-layout.height * component.vertical // tallest)
+    width = -(-layout.width * component.horizontal // widest)
     return -(-height // _BLOCK) * -(-width // _BLOCK)
 
 
 class _Walk:
-    """Iterates over scans; afterwards `end` and `ended` tell how the walk ended."""
+    """Iterates over scans; afterwards `end` and `ended` have how the walk ended."""
 
-    def __init__(self, body: bytes | bytearray, found: Layout) -> None:
-        self.body, self.found = body, found
+    def __init__(self, body: bytes | bytearray, layout: Layout) -> None:
+        self.body, self.layout = body, layout
         self.end, self.ended = len(body), False
-        self.is_simple = not found.has_several_scans(body)
-        start = found.scan.end if found.scan else len(body)
+        self.is_simple = not layout.has_several_scans(body)
+        start = layout.scan.end if layout.scan else len(body)
         self.markers, self.restarts = _markers(body, start)
         self.interval = 0
-        for segment in found.segments:
+        for segment in layout.segments:
             if segment.marker == _RESTART_INTERVAL:
                 self.interval = int.from_bytes(body[segment.data : segment.data + 2], "big")
 
     def __iter__(self) -> Iterator[Scan]:
-        if self.found.scan is None:
+        if self.layout.scan is None:
             return
-        header, at = self.found.scan.data, self.found.scan.end
+        header, at = self.layout.scan.data, self.layout.scan.end
         for _ in range(MAX_VISITS):
             marker_at = self._next(at)
             if header:
@@ -155,7 +155,7 @@ class _Walk:
         return int(self.markers[index]) if index < len(self.markers) else len(self.body)
 
     def _behind(self, marker_at: int) -> int:
-        """Return where the segment ends; 0 for one that is none, as in what follows an image."""
+        """Return where the segment ends; 0 if it is no segment, as in data after an image."""
         marker = self.body[marker_at + 1]
         if marker == _TEMPORARY:
             return marker_at + 2
@@ -174,7 +174,7 @@ class _Walk:
         first, last, bits = (*self.body[header + 1 + 2 * count : header + 4 + 2 * count], 0, 0, 0)[
             :3
         ]
-        if self.found.frame.marker in SEQUENTIAL:
+        if self.layout.frame.marker in SEQUENTIAL:
             first, last, bits = 0, _COEFFICIENTS - 1, 0
         low, high = np.searchsorted(self.restarts, (start, end))
         digits = np.frombuffer(self.body, np.uint8)[self.restarts[low:high] + 1] - 0xD0
@@ -182,7 +182,7 @@ class _Walk:
 
 
 def _markers(body: bytes | bytearray, start: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return where markers stand from `start` on, and where restart markers do."""
+    """Return the positions of markers from `start` on, and those of restart markers."""
     data = np.frombuffer(body, np.uint8)[start:]
     at = np.flatnonzero(data[:-1] == 0xFF)  # noqa: PLR2004 - what every marker begins with
     kind = data[at + 1]

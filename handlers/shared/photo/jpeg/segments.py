@@ -1,7 +1,8 @@
 """A JPEG's segments (ITU-T T.81, annex B), walked without decoding.
 
 The walk skips stray bytes as libjpeg does, at the speed of a search, and its length is bounded:
-Pillow's reader goes byte by byte in Python, seconds for a body of nothing but stray bytes.
+Pillow's reader works byte by byte in Python, seconds for a body of stray bytes only. Called by
+`handlers.shared.photo.jpeg.reader`.
 """
 
 import re
@@ -24,7 +25,7 @@ SEQUENTIAL = frozenset({0xC0, 0xC1, 0xC9})
 LOSSLESS = 0xC3
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}  # JPEG-LS's is the last
 _END, _SCAN, _APP1, _COMMENT = 0xD9, 0xDA, 0xE1, 0xFE
-# Of the APP segments only JFIF's and Adobe's say how the pixels are coded.
+# of the APP segments only JFIF's and Adobe's define how the pixels are coded
 _ONLY_METADATA = frozenset({*range(0xE1, 0xF0), _COMMENT}) - {0xEE}
 _SPECTRAL_BYTES, _ALL_COEFFICIENTS = 3, b"\0\x3f\0"
 _EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
@@ -40,7 +41,7 @@ class Segment(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """What stands before the pixels."""
+    """The segments before the pixels, and their contents."""
 
     height: int
     width: int
@@ -52,13 +53,13 @@ class Layout(NamedTuple):
     scan: Segment | None
 
     def has_several_scans(self, body: bytes | bytearray) -> bool:
-        """Tell whether libjpeg will look for more than one scan: progressive, or by component."""
+        """Check whether libjpeg looks for more than one scan: progressive, or by component."""
         if self.scan is None or self.frame.marker not in SEQUENTIAL:
             return True
         return body[self.scan.data : self.scan.data + 1] != bytes((self.components,))
 
 
-def layout(body: bytes | bytearray) -> Layout:
+def read_layout(body: bytes | bytearray) -> Layout:
     """Walk to the first scan; raises BrokenImageError when no frame header comes before it."""
     segments = list(_segments(body))
     frame = next((s for s in segments if _is_frame_header(s)), None)
@@ -73,23 +74,23 @@ def layout(body: bytes | bytearray) -> Layout:
     return Layout(height, width, components, exif, xmp, frame, segments, scan)
 
 
-def without_stray_bytes(body: bytes | bytearray, found: Layout, end: int) -> bytes:
+def without_stray_bytes(body: bytes | bytearray, layout: Layout, end: int) -> bytes:
     """Return the JPEG up to `end` without metadata or anything between its segments.
 
     A sequential scan's spectral selection has one right value, and phones write others.
     """
-    if found.scan is None:
+    if layout.scan is None:
         return b""
-    coding = [s for s in found.segments[:-1] if s.marker not in _ONLY_METADATA]
+    coding = [s for s in layout.segments[:-1] if s.marker not in _ONLY_METADATA]
     tables = b"".join(bytes(body[s.start : s.end]) for s in coding)
-    header = bytes(body[found.scan.start : found.scan.end])
-    if found.frame.marker in SEQUENTIAL:
+    header = bytes(body[layout.scan.start : layout.scan.end])
+    if layout.frame.marker in SEQUENTIAL:
         header = header[:-_SPECTRAL_BYTES] + _ALL_COEFFICIENTS
-    return b"\xff\xd8" + tables + header + bytes(body[found.scan.end : end])
+    return b"\xff\xd8" + tables + header + bytes(body[layout.scan.end : end])
 
 
 def _segments(body: bytes | bytearray) -> Iterator[Segment]:
-    """Yield the whole segments up to and including the first scan's header."""
+    """Yield the complete segments up to and including the first scan's header."""
     at, stray_bytes = 2, 0
     for _ in range(MAX_SEGMENTS):
         last = min(len(body), at + 2 + MAX_STRAY_BYTES - stray_bytes)

@@ -1,8 +1,8 @@
-"""The header of a PNG, and its chunks: size and orientation, in time that the file cannot stretch.
+"""The header of a PNG, and its chunks: size and orientation, in bounded time.
 
-Pillow's reader takes what a chunk without pixels says as seriously as the pixels: a text that
-inflates to more than 1 MB, or a wrong checksum in it, makes a photo unreadable. So the chunks are
-walked here, and Pillow sees those alone that say how the pixels are coded.
+Pillow's reader checks chunks without pixels as strictly as the pixels: a text that inflates to more
+than 1 MB, or a wrong checksum in it, makes a photo unreadable. So the chunks are walked here, and
+Pillow gets only those that define how the pixels are coded.
 """
 
 import struct
@@ -58,7 +58,7 @@ def read_header(body: bytes | bytearray) -> Header:
 
 
 def chunks(body: bytes | bytearray) -> Iterator[tuple[int, int]]:
-    """Yield (start, end) of each whole chunk, its length and checksum included."""
+    """Yield (start, end) of each complete chunk, its length and checksum included."""
     start = _SIGNATURE_BYTES
     for _ in range(MAX_CHUNKS):
         if start + _FRAME_BYTES > len(body):
@@ -73,24 +73,25 @@ def chunks(body: bytes | bytearray) -> Iterator[tuple[int, int]]:
 
 
 def pixels_only(body: bytes | bytearray) -> tuple[bytes, list[memoryview]]:
-    """Return the PNG with no chunk but those that pixels need, and its packed pixels.
+    """Return the PNG without the chunks that pixels do not need, and its packed pixels.
 
     The chunks of pixels become one. A transparency that is damaged counts as absent, as browsers
     have it.
     """
     before, packed = [bytes(body[:_SIGNATURE_BYTES])], []
     colour = body[_COLOUR_AT]
-    whole = memoryview(body)
+    view = memoryview(body)
     for start, end in chunks(body):
         kind = bytes(body[start + 4 : start + 8])
         if kind == b"IDAT":
-            packed.append(whole[start + 8 : end - 4])
+            packed.append(view[start + 8 : end - 4])
         elif not packed and (
-            kind in (b"IHDR", b"PLTE") or (kind == b"tRNS" and _says(body[start:end], colour))
+            kind in (b"IHDR", b"PLTE")
+            or (kind == b"tRNS" and _is_valid_transparency(body[start:end], colour))
         ):
             before.append(bytes(body[start:end]))
     pixels = b"".join(packed)
-    # the checksum of pixels is their Adler-32; nobody looks at the chunk's
+    # the checksum of pixels is their Adler-32; the chunk's is not checked
     idat = (struct.pack(">I4s", len(pixels), b"IDAT"), pixels, bytes(4))
     return b"".join((*before, *idat, _chunk(b"IEND"))), packed
 
@@ -103,8 +104,8 @@ def _is_intact(chunk: bytes) -> bool:
     return zlib.crc32(chunk[4:-4]) == int.from_bytes(chunk[-4:], "big")
 
 
-def _says(transparency: bytes | bytearray, colour: int) -> bool:
-    """Tell whether a tRNS chunk is whole and has the length that it needs."""
+def _is_valid_transparency(transparency: bytes | bytearray, colour: int) -> bool:
+    """Check whether a tRNS chunk is intact and has the length that it needs."""
     allowed = _TRANSPARENCY_BYTES.get(colour, range(0))
     return len(transparency) - _FRAME_BYTES in allowed and _is_intact(bytes(transparency))
 
@@ -112,7 +113,7 @@ def _says(transparency: bytes | bytearray, colour: int) -> bool:
 def _hints(body: bytes | bytearray, spans: Iterator[tuple[int, int]]) -> tuple[int, bool]:
     """Return the orientation that EXIF or XMP ask for, and whether there is a transparency.
 
-    Of two of a kind the later counts, as in Pillow, and alone is unpacked.
+    Of two of a kind the later counts, as in Pillow, and only that one is inflated.
     """
     last: dict[bytes, tuple[bytes, int, int]] = {}
     is_keyed = False
@@ -135,7 +136,7 @@ def _hints(body: bytes | bytearray, spans: Iterator[tuple[int, int]]) -> tuple[i
 
 
 def _text(kind: bytes, data: bytes) -> bytes:
-    """Return a text chunk's value, inflated as far as it is looked at."""
+    """Return a text chunk's value, inflated up to MAX_XMP_BYTES."""
     value = data.partition(b"\0")[2]
     packed = kind == b"zTXt" or (kind == b"iTXt" and value[:1] == b"\1")
     if kind == b"zTXt":

@@ -1,6 +1,7 @@
-"""The first directory of a TIFF: its whole numbers, read within bounds, and written anew.
+"""The first directory of a TIFF: reads its integers within limits, and writes them again.
 
-Layout: TIFF 6.0, section 2; BigTIFF has wider counts and offsets.
+Layout: TIFF 6.0, section 2; BigTIFF has wider counts and offsets. Library weighed: Pillow reads all
+values of every tag into memory, without a limit. Called by `handlers.shared.photo.tiff.reader`.
 """
 
 import struct
@@ -43,15 +44,15 @@ _TAGS = frozenset(
         *(TILE_OFFSETS, TILE_BYTES, SUB_DIRECTORIES, EXTRA_SAMPLES, SAMPLE_FORMAT, DNG_VERSION),
     }
 )
-_TYPES = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}  # of whole numbers
+_TYPES = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}  # of integers
 _LONG = 4
 
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """How wide a directory's parts are."""
+    """The widths of a directory's parts."""
 
-    first: str  # where the directory stands
+    first: str  # the directory's position
     first_at: int
     count: str  # of entries
     entry: str  # tag, type, count of values
@@ -70,7 +71,7 @@ def byte_order(body: bytes | bytearray) -> str:
 
 
 def read_tags(body: bytes | bytearray) -> Tags:
-    """Return the tags that say how pixels are coded; raises BrokenImageError."""
+    """Return the tags that define how pixels are coded; raises BrokenImageError."""
     order = byte_order(body)
     layout = _BIG if 43 in body[2:4] else _CLASSIC  # noqa: PLR2004 - BigTIFF's version
     try:
@@ -79,15 +80,15 @@ def read_tags(body: bytes | bytearray) -> Tags:
         if entries > MAX_ENTRIES:
             raise _broken(f"its directory has {entries} entries; the limit is {MAX_ENTRIES}")
         at = start + struct.calcsize(order + layout.count)
-        found: dict[int, tuple[int, ...]] = {}
+        tags: dict[int, tuple[int, ...]] = {}
         for _ in range(entries):
             tag, kind, count = struct.unpack_from(order + layout.entry, body, at)
-            if tag in _TAGS and kind in _TYPES and tag not in found:
-                found[tag] = _values(body, at, order + _TYPES[kind], count, layout)
+            if tag in _TAGS and kind in _TYPES and tag not in tags:
+                tags[tag] = _values(body, at, order + _TYPES[kind], count, layout)
             at += layout.entry_bytes
     except (struct.error, OverflowError) as error:
         raise _broken("its directory is cut short") from error
-    return found
+    return tags
 
 
 def _values(
@@ -100,6 +101,17 @@ def _values(
     if struct.calcsize(order + letter) * count > layout.inline_bytes:
         (at,) = struct.unpack_from(order + layout.first, body, at)
     return struct.unpack_from(f"{order}{count}{letter}", body, at)
+
+
+def first_value(tags: Tags, tag: int, absent: int | None = None) -> int:
+    """Return a tag's first value, or `absent`; raises BrokenImageError where neither is there."""
+    values = tags.get(tag, ())
+    if values:
+        return values[0]
+    if absent is None:
+        msg = f"the tiff file lacks its tag {tag}; send the whole file, or save the image again"
+        raise BrokenImageError(msg)
+    return absent
 
 
 def rewritten(body: bytes | bytearray, tags: Tags) -> bytes:

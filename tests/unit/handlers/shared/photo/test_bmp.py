@@ -1,4 +1,4 @@
-"""BMPs of all kinds: run-length codes, alpha that was never set, and what is not read."""
+"""BMPs of all kinds: run-length codes, alpha that was never set, and kinds that are not read."""
 
 import io
 import random
@@ -63,9 +63,9 @@ def test_plain_runs_are_read_as_pillow_and_opencv_do(coding: int, seed: int) -> 
 
 
 @pytest.mark.parametrize(
-    ("codes", "is_whole"),
+    ("codes", "is_complete"),
     [
-        pytest.param(b"\2\5" + END_OF_LINE + b"\2\6" + END, True, id="whole"),
+        pytest.param(b"\2\5" + END_OF_LINE + b"\2\6" + END, True, id="complete"),
         pytest.param(b"\2\5" + END_OF_LINE + b"\2\6", True, id="no-end-behind-the-last-pixel"),
         pytest.param(b"\2\5" + END, True, id="ends-early-by-a-code"),
         pytest.param(b"\2\5" + END_OF_LINE + b"\1\6", False, id="stops-in-a-row"),
@@ -74,9 +74,9 @@ def test_plain_runs_are_read_as_pillow_and_opencv_do(coding: int, seed: int) -> 
         pytest.param(b"", False, id="empty"),
     ],
 )
-def test_codes_that_stop_early_are_damage(codes: bytes, is_whole: bool) -> None:
+def test_codes_that_stop_early_are_damaged(codes: bytes, is_complete: bool) -> None:
     body = runs((2, 2), codes)
-    if is_whole:
+    if is_complete:
         assert read(body).shape == (2, 2, 3)
         return
     with pytest.raises(BrokenImageError):
@@ -90,7 +90,7 @@ def test_codes_that_stop_early_are_damage(codes: bytes, is_whole: bool) -> None:
     [END, b"\xff\7" * 8 + END, b"\0\2\1\0" * 50_000 + END, b"\1\3" * 100_000 + END],
     ids=["nothing", "few-runs", "jumps", "runs-of-one"],
 )
-def test_a_small_file_of_many_pixels_is_soon_read(
+def test_a_small_file_of_many_pixels_is_read_quickly(
     size: tuple[int, int], coding: int, codes: bytes
 ) -> None:
     body = runs(size, codes, coding)
@@ -99,7 +99,7 @@ def test_a_small_file_of_many_pixels_is_soon_read(
     assert time.thread_time() - started < MAX_IMAGE_S
 
 
-def test_the_header_foretells_the_work_of_long_codes() -> None:
+def test_the_header_predicts_the_work_of_long_codes() -> None:
     assert photo.read_header(bmp((4, 4), 24, bytes(48))).work == 1
     few, many = (
         photo.read_header(runs((1000, 1000), b"\1\3" * n + END)).work for n in (10, 500_000)

@@ -1,4 +1,4 @@
-"""What a body is, told by its first bytes: read, not read and named, or no image at all."""
+"""A body's format is detected by its first bytes: read, not read and named, or no image."""
 
 import time
 
@@ -44,7 +44,7 @@ def test_a_format_that_is_not_read_is_named(name: str) -> None:
 
 
 @pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf", b" \n", b"<!DOCTYPE svg PUBLIC '-'>"])
-def test_an_svg_is_known_without_an_xml_declaration(start: bytes) -> None:
+def test_an_svg_is_detected_without_an_xml_declaration(start: bytes) -> None:
     with pytest.raises(UnsupportedMediaTypeError, match="svg"):
         photo.read_header(start + b"<svg viewBox='0 0 1 1'/>")
 
@@ -54,13 +54,13 @@ def test_an_svg_is_known_without_an_xml_declaration(start: bytes) -> None:
     [b"<html><svg></svg></html>", b"Photo", b"P", b"hello", b"{}", bytes(500), b"\xff" * 500],
     ids=repr,
 )
-def test_what_is_no_image_is_said_to_be_none(body: bytes) -> None:
+def test_a_body_that_is_no_image_is_a_broken_image(body: bytes) -> None:
     with pytest.raises(BrokenImageError, match="is not an image"):
         photo.read_header(body)
 
 
 @pytest.mark.parametrize("piece", [b" ", b"<!--", b"<?xml ", b"\0\0\0\x18ftypmif1"], ids=repr)
-def test_a_long_body_is_told_by_its_start_alone(piece: bytes) -> None:
+def test_a_long_body_is_detected_by_its_start_only(piece: bytes) -> None:
     body = piece * (20_000_000 // len(piece))
     started = time.thread_time()
     with pytest.raises((BrokenImageError, UnsupportedMediaTypeError)):

@@ -1,4 +1,4 @@
-"""What stands before a GIF's first image costs its bytes, and no more."""
+"""Blocks before a GIF's first image cost by their bytes, and no more."""
 
 import time
 
@@ -30,7 +30,7 @@ def with_extensions(extra: bytes) -> bytes:
         pytest.param(bytes(19_000_000), id="nothing"),
     ],
 )
-def test_blocks_without_end_are_soon_refused(extra: bytes) -> None:
+def test_too_many_blocks_are_refused_quickly(extra: bytes) -> None:
     body = with_extensions(extra)
     started = time.thread_time()
     with pytest.raises(BrokenImageError, match="65536 blocks"):
@@ -38,7 +38,7 @@ def test_blocks_without_end_are_soon_refused(extra: bytes) -> None:
     assert time.thread_time() - started < MAX_HEADER_S
 
 
-def test_a_long_comment_does_no_harm() -> None:
+def test_a_long_comment_changes_no_pixel() -> None:
     body = with_extensions(b"!\xfe" + (b"\xff" + b"a" * 255) * 1000 + b"\0")
     pixels = photo.decode(body, photo.read_header(body, FORMATS))
     assert (pixels == as_shown_by(IMAGE)).all()

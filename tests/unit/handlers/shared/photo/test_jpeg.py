@@ -25,37 +25,37 @@ def read(body: bytes) -> photo.Pixels:
     return photo.decode(body, photo.read_header(body))
 
 
-def restart_places(body: bytes) -> list[int]:
+def restart_offsets(body: bytes) -> list[int]:
     """Where the restart markers stand; a second scan's, too."""
     at = body.index(b"\xff\xda")
     return [i for i in range(at, len(body) - 1) if body[i] == 0xFF and 0xD0 <= body[i + 1] <= 0xD7]
 
 
 def without_third(body: bytes) -> bytes:
-    at = restart_places(body)[2]
+    at = restart_offsets(body)[2]
     return body[:at] + body[at + 2 :]
 
 
 def with_third_twice(body: bytes) -> bytes:
-    at = restart_places(body)[2]
+    at = restart_offsets(body)[2]
     return body[:at] + body[at : at + 2] + body[at:]
 
 
 def with_third_and_fourth_swapped(body: bytes) -> bytes:
-    third, fourth = restart_places(body)[2:4]
+    third, fourth = restart_offsets(body)[2:4]
     changed = bytearray(body)
     changed[third + 1], changed[fourth + 1] = changed[fourth + 1], changed[third + 1]
     return bytes(changed)
 
 
 def without_eight(body: bytes) -> bytes:
-    """A whole round of intervals: the order stays right, the number does not."""
-    places = restart_places(body)
-    return body[: places[0]] + body[places[8] :]
+    """A complete round of intervals: the order stays right, the number does not."""
+    offsets = restart_offsets(body)
+    return body[: offsets[0]] + body[offsets[8] :]
 
 
 def with_an_interval_emptied(body: bytes) -> bytes:
-    third, fourth = restart_places(body)[2:4]
+    third, fourth = restart_offsets(body)[2:4]
     return body[: third + 2] + body[fourth:]
 
 
@@ -68,7 +68,7 @@ RESTARTED = {
 
 
 @pytest.mark.parametrize("kind", RESTARTED)
-def test_restart_markers_in_their_order_do_no_harm(kind: str) -> None:
+def test_restart_markers_in_their_order_are_read(kind: str) -> None:
     body = RESTARTED[kind]
     np.testing.assert_array_equal(read(body), shown(body))
     np.testing.assert_array_equal(read(body[:-2] + bytes(40) + END), shown(body))
@@ -85,7 +85,7 @@ def test_restart_markers_in_their_order_do_no_harm(kind: str) -> None:
         with_an_interval_emptied,
     ],
 )
-def test_restart_markers_that_are_lost_or_out_of_order_are_damage(
+def test_restart_markers_that_are_lost_or_out_of_order_are_damaged(
     kind: str, change: Change
 ) -> None:
     with pytest.raises(BrokenImageError):
@@ -114,7 +114,7 @@ ENDLESS = {
 @pytest.mark.parametrize("trailer", TRAILERS)
 @pytest.mark.parametrize("kind", ENDLESS)
 @pytest.mark.parametrize("ended", [True, False], ids=["ended", "endless"])
-def test_what_follows_the_pixels_does_no_harm(kind: str, trailer: str, ended: bool) -> None:
+def test_bytes_after_the_pixels_change_no_pixel(kind: str, trailer: str, ended: bool) -> None:
     body = ENDLESS[kind]
     tail = (END if ended else b"") + TRAILERS[trailer]
     np.testing.assert_array_equal(read(body.removesuffix(END) + tail), shown(body))
@@ -123,12 +123,12 @@ def test_what_follows_the_pixels_does_no_harm(kind: str, trailer: str, ended: bo
 @pytest.mark.parametrize("kind", ENDLESS)
 @pytest.mark.parametrize("end", [b"", END], ids=["cut", "cut-and-ended"])
 @pytest.mark.parametrize("lost", [20, 300, 1000])
-def test_a_jpeg_without_its_last_bytes_is_damage(kind: str, end: bytes, lost: int) -> None:
+def test_a_jpeg_without_its_last_bytes_is_damaged(kind: str, end: bytes, lost: int) -> None:
     with pytest.raises(BrokenImageError):
         read(ENDLESS[kind][: -2 - lost] + end)
 
 
-def test_a_progressive_jpeg_that_stops_between_scans_is_damage() -> None:
+def test_a_progressive_jpeg_that_stops_between_scans_is_damaged() -> None:
     body = ENDLESS["progressive"]
     at = len(body)
     for _ in range(photo.read_header(body).scans - 1):
@@ -194,7 +194,7 @@ def many_entries(value_bytes: int) -> bytes:
         ),
     ],
 )
-def test_metadata_cost_no_more_than_their_bytes(extra: bytes) -> None:
+def test_metadata_cost_no_more_time_than_their_bytes(extra: bytes) -> None:
     body = before_scan(jpeg(), extra)
     started = time.thread_time()
     assert photo.read_header(body).exif == 1
@@ -217,12 +217,12 @@ def test_a_scan_of_components_that_are_not_there_is_damaged(components: int) -> 
         photo.decode(body, photo.read_header(body))
 
 
-def test_the_first_part_of_exif_tells_the_orientation_whatever_follows() -> None:
+def test_the_first_part_of_exif_has_the_orientation_for_any_later_part() -> None:
     body = jpeg(exif=exif(6))
     longer = before_scan(body, app1(b"Exif\0\0" + bytes(60_000)) * 40)
     assert photo.read_header(longer).exif == 6
 
 
-def test_exif_is_stronger_than_xmp_also_where_it_is_wrong() -> None:
+def test_exif_overrides_xmp_also_where_it_is_wrong() -> None:
     assert photo.read_header(jpeg(exif=exif(8), xmp=xmp(3))).exif == 8
     assert photo.read_header(jpeg(exif=exif(0), xmp=xmp(3))).exif == 1

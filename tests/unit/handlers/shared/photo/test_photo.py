@@ -1,4 +1,4 @@
-"""Bytes of strangers in, pixels as a viewer shows them, or the right error out."""
+"""Any bytes in, pixels as a viewer shows them, or the right error out."""
 
 import io
 from collections.abc import Iterator
@@ -65,7 +65,7 @@ def test_an_odd_photo_becomes_what_a_viewer_shows(body: bytes, expected: photo.P
 
 
 @pytest.mark.parametrize("name", [n for n in [*ODD, *OPTIONAL] if "-exif-" in n])
-def test_turning_is_exactly_pillows_and_left_out_on_demand(name: str) -> None:
+def test_turning_equals_pillows_and_is_optional(name: str) -> None:
     body = {**ODD, **OPTIONAL}[name][0]
     with Image.open(io.BytesIO(body)) as image:
         shown = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
@@ -97,7 +97,7 @@ def test_a_bytearray_reads_like_bytes() -> None:
         np.testing.assert_array_equal(photo.decode(copy, header), read(body))
 
 
-def test_a_bomb_is_measured_by_its_header_and_refused_with_both_numbers() -> None:
+def test_a_pixel_bomb_is_refused_by_its_header_with_both_numbers() -> None:
     header = photo.read_header(png_bomb())
     assert header.size("exif") == (50_000, 50_000)
     with pytest.raises(TooManyPixelsError, match=r"50000x50000.*4000000.*FCNSERVE_MAX_PIXELS"):
@@ -117,14 +117,12 @@ def test_a_photo_of_just_the_limits_passes() -> None:
         pytest.param({"progressive": True}, 10, id="progressive"),
     ],
 )
-def test_a_jpegs_header_tells_how_many_scans_are_walked(
-    options: dict[str, Any], scans: int
-) -> None:
+def test_a_jpegs_header_counts_the_scans(options: dict[str, Any], scans: int) -> None:
     assert photo.read_header(jpeg(**options)).scans == scans
 
 
 @pytest.mark.parametrize(
-    ("body", "asks_more"),
+    ("body", "has_more_work"),
     [
         pytest.param(jpeg(), False, id="jpeg"),
         pytest.param(jpeg(Image.fromarray(smooth()).convert("CMYK")), True, id="jpeg-cmyk"),
@@ -136,8 +134,8 @@ def test_a_jpegs_header_tells_how_many_scans_are_walked(
         pytest.param(ODD["bmp-run-length-coded"][0], True, id="bmp-run-length-coded"),
     ],
 )
-def test_a_header_tells_what_its_coding_asks_of_a_pixel(body: bytes, asks_more: bool) -> None:
-    assert (photo.read_header(body, ALL_FORMATS).work > 1) == asks_more
+def test_a_header_has_the_work_of_its_coding(body: bytes, has_more_work: bool) -> None:
+    assert (photo.read_header(body, ALL_FORMATS).work > 1) == has_more_work
 
 
 def test_too_many_scans_are_refused_before_any_is_decoded() -> None:
@@ -146,7 +144,7 @@ def test_too_many_scans_are_refused_before_any_is_decoded() -> None:
 
 
 @pytest.mark.parametrize("kind", ["TIFF", "GIF", "AVIF"])
-def test_an_optional_format_is_refused_by_the_name_of_its_setting(kind: str) -> None:
+def test_an_optional_format_is_refused_with_the_name_of_its_setting(kind: str) -> None:
     body = save(smooth(), kind)
     with pytest.raises(UnsupportedMediaTypeError, match=rf"add {kind.lower()} to FCNSERVE_FORMATS"):
         photo.read_header(body)
@@ -205,14 +203,14 @@ def test_reducing_averages_instead_of_skipping_pixels() -> None:
     assert np.abs(reduced.astype(int) - 127).max() <= 3
 
 
-WHOLE = [body for body, _ in [*ODD.values(), *OPTIONAL.values()]]
+VALID = [body for body, _ in [*ODD.values(), *OPTIONAL.values()]]
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 @settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_mutated_bytes_give_a_problem_or_pixels_of_the_headers_size(data: st.DataObject) -> None:
-    body = bytearray(data.draw(st.sampled_from(WHOLE)))
+    body = bytearray(data.draw(st.sampled_from(VALID)))
     early = min(len(body), 400) - 1
     for _ in range(data.draw(st.integers(0, 6))):
         where = data.draw(st.integers(0, early) | st.integers(0, len(body) - 1))
@@ -221,7 +219,7 @@ def test_mutated_bytes_give_a_problem_or_pixels_of_the_headers_size(data: st.Dat
     read_or_problem(bytes(body[:cut]))
 
 
-@given(st.sampled_from([body[:12] for body in WHOLE]), st.binary(max_size=300))
+@given(st.sampled_from([body[:12] for body in VALID]), st.binary(max_size=300))
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 def test_noise_behind_a_magic_number_gives_a_problem_or_pixels(magic: bytes, rest: bytes) -> None:
     read_or_problem(magic + rest)

@@ -68,22 +68,22 @@ ANCILLARY = {
 }
 
 
-@pytest.mark.parametrize("place", ["before", "after"])
+@pytest.mark.parametrize("position", ["before", "after"])
 @pytest.mark.parametrize("name", ANCILLARY)
-def test_a_chunk_without_pixels_does_no_harm(name: str, place: str) -> None:
+def test_a_chunk_without_pixels_changes_no_pixel(name: str, position: str) -> None:
     extra = ANCILLARY[name]
-    parts = {"before": extra + extra, "after": b""} if place == "before" else {"after": extra}
+    parts = {"before": extra + extra, "after": b""} if position == "before" else {"after": extra}
     np.testing.assert_array_equal(read(png(ihdr(61, 83), ROWS, **parts)), PIXELS)
 
 
 @pytest.mark.parametrize("name", ANCILLARY)
-def test_nor_does_its_checksum(name: str) -> None:
+def test_the_checksum_of_a_chunk_without_pixels_is_not_checked(name: str) -> None:
     np.testing.assert_array_equal(
         read(png(ihdr(61, 83), ROWS, before=wrong(ANCILLARY[name]))), PIXELS
     )
 
 
-def test_a_chunk_between_those_of_pixels_does_no_harm() -> None:
+def test_a_chunk_between_those_of_pixels_changes_no_pixel() -> None:
     data = zlib.compress(ROWS)
     parts = [chunk(b"IDAT", data[at : at + 100]) for at in range(0, len(data), 100)]
     body = PNG_SIGNATURE + ihdr(61, 83) + chunk(b"teSt", b"").join(parts) + chunk(b"IEND", b"")
@@ -272,7 +272,7 @@ def bomb(height: int, width: int, data_bytes: int, interlace: int = 0) -> bytes:
         ),
     ],
 )
-def test_what_a_png_unpacks_to_costs_no_more_than_its_pixels(body: bytes) -> None:
+def test_inflating_a_png_costs_no_more_than_its_pixels(body: bytes) -> None:
     started = time.thread_time()
     with suppress(BrokenImageError):
         read(body)

@@ -1,4 +1,4 @@
-"""TIFFs of every kind: shown right, or refused by name; and a cost that no directory stretches."""
+"""TIFFs of every kind are shown right, or refused by name, in time that no directory extends."""
 
 import struct
 import time
@@ -51,7 +51,7 @@ def high_bytes(deep: NDArray[np.generic]) -> NDArray[np.uint8]:
 @pytest.mark.parametrize("rows", [0, 5], ids=["one-strip", "strips"])
 @pytest.mark.parametrize("dtype", ["u1", "u2"])
 @pytest.mark.parametrize("photometric", [WHITE_IS_ZERO, BLACK_IS_ZERO], ids=["white-0", "black-0"])
-def test_grey_is_shown_as_its_photometric_says(
+def test_grey_is_shown_by_its_photometric_tag(
     photometric: int, dtype: str, rows: int, deflate: bool, order: Literal["<", ">"]
 ) -> None:
     grey = samples(dtype)
@@ -101,7 +101,7 @@ def test_cmyk_is_shown_in_pixels_and_in_planes(
 
 
 @pytest.mark.parametrize("photometric", [WHITE_IS_ZERO, BLACK_IS_ZERO], ids=["white-0", "black-0"])
-def test_an_orientation_turns_what_is_handed_on_anew(photometric: int) -> None:
+def test_an_orientation_turns_rewritten_images_too(photometric: int) -> None:
     grey = samples("u2")
     shown = high_bytes(grey)
     shown = WHITE - shown if photometric == WHITE_IS_ZERO else shown
@@ -166,10 +166,10 @@ def test_a_kind_that_is_not_read_is_named(body: bytes, words: str) -> None:
 
 
 @pytest.mark.parametrize("missing", [256, 257])
-def test_a_directory_that_lacks_the_size_is_damage(missing: int) -> None:
-    whole = tiff(samples("u1", 3))
-    entry = whole.index(struct.pack("<HHI", missing, 3, 1))
-    body = whole[:entry] + b"\xff\xff" + whole[entry + 2 :]
+def test_a_directory_that_lacks_the_size_is_damaged(missing: int) -> None:
+    intact = tiff(samples("u1", 3))
+    entry = intact.index(struct.pack("<HHI", missing, 3, 1))
+    body = intact[:entry] + b"\xff\xff" + intact[entry + 2 :]
     with pytest.raises(BrokenImageError):
         photo.read_header(body, FORMATS)
 
@@ -215,7 +215,7 @@ def test_a_directory_that_would_cost_much_is_refused(body: bytes, words: str) ->
 @pytest.mark.parametrize(
     "compression", ["raw", "tiff_lzw", "tiff_adobe_deflate", "packbits", "zstd"]
 )
-def test_a_strip_for_each_row_is_soon_read(compression: str) -> None:
+def test_a_strip_for_each_row_is_read_quickly(compression: str) -> None:
     image = save(np.zeros((65_500, 8, 3), np.uint8), "TIFF", compression=compression, strip_size=24)
     started = time.thread_time()
     assert read(image).shape == (65_500, 8, 3)

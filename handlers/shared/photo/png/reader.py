@@ -1,10 +1,10 @@
-"""The pixels of a PNG, through Pillow, and what Pillow leaves out.
+"""The pixels of a PNG, through Pillow, with the checks that Pillow lacks.
 
-Pillow stops without a word when the compressed data end at the end of a row, and leaves the rest
-black; every viewer says that such a file is broken. Inflating twice would be the price of always
-counting, so that is done only where rows can be missing: when the last row is all zero.
-It keeps a grey or RGB image's transparent colour (tRNS) as the file has it, also where the samples
-have been brought to 8 bits meanwhile.
+Pillow stops silently when the compressed data end at the end of a row, and leaves the rest black;
+every viewer reports such a file as broken. Counting the data means inflating them twice, so that is
+done only where rows can be missing: when the last row is all zero.
+Pillow keeps a grey or RGB image's transparent colour (tRNS) as the file has it, also where the
+samples have been reduced to 8 bits meanwhile.
 (PNG, third edition, section 8: interlacing in seven passes; 11.3.1.1: transparency.)
 """
 
@@ -18,6 +18,7 @@ import numpy as np
 from PIL.PngImagePlugin import PngImageFile
 
 from handlers.shared.errors import BrokenImageError
+from handlers.shared.photo.decoder_errors import translated
 from handlers.shared.photo.header import Pixels
 from handlers.shared.photo.png.header import pixels_only
 from handlers.shared.photo.rgb import WHITE, as_shown
@@ -27,7 +28,7 @@ _PIECE_BYTES = 1 << 16
 _GREY, _RGB = 0, 2  # colour types
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # colour type -> samples of a pixel
 _EIGHT, _DEEP = 8, 16  # bits a sample
-_WHOLE = ((0, 0, 1, 1),)
+_NOT_INTERLACED = ((0, 0, 1, 1),)
 # First row, first column, rows and columns from one pixel to the next.
 _ADAM7 = (
     (0, 0, 8, 8),
@@ -52,7 +53,7 @@ class _Geometry(NamedTuple):
     def data_bytes(self) -> int:
         """Return the length of the data when inflated: each row has a filter byte in front."""
         total = 0
-        for row, column, row_step, column_step in _ADAM7 if self.interlace else _WHOLE:
+        for row, column, row_step, column_step in _ADAM7 if self.interlace else _NOT_INTERLACED:
             rows = -(-(self.height - row) // row_step)
             columns = -(-(self.width - column) // column_step)
             if rows > 0 and columns > 0:
@@ -61,7 +62,12 @@ class _Geometry(NamedTuple):
 
 
 def decode(body: bytes | bytearray) -> Pixels:
-    """Return the pixels, (H, W, 3) RGB; raises what Pillow raises, or BrokenImageError."""
+    """Return the pixels, (H, W, 3) RGB; raises BrokenImageError."""
+    with translated("png"):
+        return _decode(body)
+
+
+def _decode(body: bytes | bytearray) -> Pixels:
     png, packed = pixels_only(body)
     image = PngImageFile(io.BytesIO(png))
     geometry = _Geometry(*struct.unpack_from(">IIBBBBB", png, 16))
@@ -95,27 +101,27 @@ def _low_bytes(png: bytes) -> Pixels:
 
 
 def _keyed(high: Pixels, low: Pixels, key: tuple[int, ...]) -> Pixels:
-    """Make white what has exactly the colour `key` (16 bits a sample)."""
+    """Turn pixels of exactly the colour `key` (16 bits a sample) white."""
     colour = np.array(key, np.uint16)
     hit = ((high == colour >> 8) & (low == (colour & 0xFF))).all(axis=2)  # (H, W)
     return np.where(hit[..., None], np.uint8(WHITE), high)
 
 
 def _has_all_rows(image: PngImageFile, geometry: _Geometry, packed: Iterable[memoryview]) -> bool:
-    """Tell whether the data of a loaded image reach its last row."""
+    """Check whether the data of a loaded image reach its last row."""
     last_row = image.crop((0, image.height - 1, image.width, image.height))
     if not geometry.interlace and np.asarray(last_row).any():
         return True
     return _inflates_to(packed, geometry.data_bytes())
 
 
-def _inflates_to(packed: Iterable[memoryview], wanted_bytes: int) -> bool:
+def _inflates_to(packed: Iterable[memoryview], expected_bytes: int) -> bool:
     inflate = zlib.decompressobj()
-    found_bytes = 0
+    inflated_bytes = 0
     for part in packed:
         for start in range(0, len(part), _PIECE_BYTES):
             data = bytes(part[start : start + _PIECE_BYTES])
-            while data and found_bytes < wanted_bytes:
-                found_bytes += len(inflate.decompress(data, _STEP_BYTES))
+            while data and inflated_bytes < expected_bytes:
+                inflated_bytes += len(inflate.decompress(data, _STEP_BYTES))
                 data = inflate.unconsumed_tail
-    return found_bytes >= wanted_bytes
+    return inflated_bytes >= expected_bytes

@@ -1,7 +1,7 @@
-"""BMP: its kinds told apart, its pixels through Pillow, or run by run where runs are what it has.
+"""BMP: distinguishes its kinds; decodes pixels by Pillow, and run-length coded ones here.
 
-Pillow's own reader of run-length coding goes pixel by pixel in Python, and takes an empty row for
-none; a kilobyte keeps it busy for minutes. OpenCV's misreads skipped pixels. Layout:
+Libraries weighed for run-length coding: Pillow's reader works pixel by pixel in Python and drops
+empty rows, so that a kilobyte takes minutes; OpenCV's misreads skipped pixels. Layout:
 https://learn.microsoft.com/windows/win32/gdi/bitmap-storage
 """
 
@@ -31,11 +31,10 @@ _READ_BITS = frozenset({1, 4, 8, 16, 24, 32})
 _UNREAD_BITS = frozenset({2, 64})
 _UNREAD = {4: "a JPEG inside", 5: "a PNG inside", 11: "CMYK", 12: "CMYK", 13: "CMYK"}
 _UNREAD_OS2 = {3: "1-bit Huffman coding (OS/2)", 4: "24-bit run-length coding (OS/2)"}
-_LONGEST_INFO = 54  # what is read of a header, behind the file's own
 
 
 class _Info(NamedTuple):
-    """What a BMP says of itself; the pixels start at `start`."""
+    """The header fields of a BMP; the pixels start at `start`."""
 
     header_bytes: int
     width: int
@@ -80,7 +79,7 @@ def _info(body: bytes | bytearray) -> _Info:
     if header_bytes not in _HEADERS:
         if header_bytes == 16:  # noqa: PLR2004 - OS/2's header, cut as its specification allows
             raise _unread("a short OS/2 header")
-        raise _broken(f"its header has a length that is none: {header_bytes}")
+        raise _broken(f"its header has an unknown length: {header_bytes}")
     width, height, _, bits, coding = _numbers("<iiHHI", body, 18)
     (colours,) = _numbers("<I", body, 46)
     if width < 0:
@@ -106,7 +105,7 @@ def _refuse_other_kinds(body: bytes | bytearray, info: _Info) -> None:
 
 
 def _is_read(bits: int, masks: tuple[int, ...]) -> bool:
-    """Tell whether these are masks of samples that Pillow takes apart."""
+    """Check whether these are masks of samples that Pillow splits."""
     if bits == 32:  # noqa: PLR2004
         return not any(masks) or all(
             mask in (0xFF << at for at in (0, 8, 16, 24)) for mask in masks
@@ -120,7 +119,7 @@ def _is_read(bits: int, masks: tuple[int, ...]) -> bool:
 def _of_runs(body: bytes | bytearray, info: _Info) -> Pixels:
     at = _FILE_HEADER_BYTES + info.header_bytes
     colours = min(info.colours or 256, 1 << info.bits)
-    # of four bytes: blue, green, red, nothing; what the table lacks is black
+    # of four bytes: blue, green, red, unused; missing entries are black
     table = bytes(body[at : at + 4 * colours]).ljust(1024, b"\0")
     coded = bytes(body[info.start :])
     plane = indices(coded, info.height, info.width, nibbles=info.coding == _RLE4)  # (H, W)
@@ -134,7 +133,7 @@ def _of_runs(body: bytes | bytearray, info: _Info) -> Pixels:
 def _opaque_if_unset(image: Image.Image) -> Image.Image:
     """Return the image without an alpha channel that is 0 everywhere.
 
-    Programs that know no alpha leave its bytes unset, and every viewer shows such a file.
+    Programs without alpha leave its bytes unset, and every viewer shows such a file.
     """
     if image.mode == "RGBA" and image.getchannel("A").getextrema() == (0, 0):
         return image.convert("RGB")

@@ -2,14 +2,15 @@
 
 simplejpeg decodes without holding the interpreter's lock, and its accurate DCT and fancy
 upsampling give Pillow's pixels. It is strict: libjpeg's warnings are errors, so truncated files
-and headers that lie are found. But libjpeg warns also about files that every viewer shows whole:
+and wrong headers are layout. But libjpeg warns also about files that every viewer shows in full:
 cameras write stray bytes before a marker, phones odd scan parameters. A file that fails is
-therefore tried again without its stray bytes, and then by Pillow, which ignores warnings and
-whose answer counts if every pixel came from the file (`jpeg_whole`). Whoever sends a good file
-pays for none of this.
+therefore decoded again without its stray bytes, and then by Pillow, which ignores warnings and
+whose result counts if every pixel came from the file (`handlers.shared.photo.jpeg.truncation`).
+A valid file costs none of this.
 
-CMYK and YCCK get their pixels from Pillow, which undoes Adobe's inversion; whether they are all
-there is checked as with other JPEGs.
+CMYK and YCCK get their pixels from Pillow, which undoes Adobe's inversion; truncation is checked as
+with other JPEGs. Libraries weighed: OpenCV and Pillow return truncated files without an error, or
+refuse the harmless ones as well.
 """
 
 import io
@@ -26,15 +27,15 @@ from handlers.shared.photo.exif import orientation_in
 from handlers.shared.photo.header import Header, Pixels
 from handlers.shared.photo.jpeg.kinds import refuse_other_kinds
 from handlers.shared.photo.jpeg.scans import Scans, find_scans, has_all_bits, restarts_are_right
-from handlers.shared.photo.jpeg.segments import LOSSLESS, Layout, layout, without_stray_bytes
-from handlers.shared.photo.jpeg.truncation import is_whole
+from handlers.shared.photo.jpeg.segments import LOSSLESS, Layout, read_layout, without_stray_bytes
+from handlers.shared.photo.jpeg.truncation import is_complete
 
 MAX_REPAIRED_PIXELS = 64_000_000
-"""In all scans together. What a strict decoder refuses is decoded up to five times more, which no
-header foretells; of larger files it counts as damaged."""
+"""In all scans together. A file that a strict decoder refuses is decoded up to five times more,
+which no header predicts; a larger one counts as damaged."""
 
 MAX_SCANS = 50
-"""Each scan walks all of the image, also one of ten bytes: 65 ms at 16 megapixels. Writers use
+"""Each scan walks over all of the image, also one of ten bytes: 65 ms at 16 megapixels. Writers use
 about ten."""
 
 CMYK_COST = 6.0
@@ -55,29 +56,29 @@ def read_header(body: bytes | bytearray) -> Header:
 
     Raises BrokenImageError when there is none, UnsupportedMediaTypeError for kinds not read.
     """
-    found = layout(body)
-    refuse_other_kinds(body, found)
-    exif = orientation_in(found.exif, found.xmp)
-    work = CMYK_COST if found.components == _CMYK_COMPONENTS else 1.0
-    return Header("jpeg", found.height, found.width, exif, _scans(body, found), work)
+    layout = read_layout(body)
+    refuse_other_kinds(body, layout)
+    exif = orientation_in(layout.exif, layout.xmp)
+    work = CMYK_COST if layout.components == _CMYK_COMPONENTS else 1.0
+    return Header("jpeg", layout.height, layout.width, exif, _scans(body, layout), work)
 
 
 def decode(body: bytes | bytearray) -> Pixels:
     """Return the pixels as stored, (H, W, 3) RGB; raises BrokenImageError."""
-    found = layout(body)
-    refuse_other_kinds(body, found)
-    _scans(body, found)
-    is_cmyk = found.components == _CMYK_COMPONENTS
+    layout = read_layout(body)
+    refuse_other_kinds(body, layout)
+    _scans(body, layout)
+    is_cmyk = layout.components == _CMYK_COMPONENTS
     with suppress(*DECODER_ERRORS):
         pixels = _strictly(body, "CMYK" if is_cmyk else "RGB")
         return _with_pillow(bytes(body)) if is_cmyk else pixels
-    if found.frame.marker == LOSSLESS:
+    if layout.frame.marker == LOSSLESS:
         raise BrokenImageError(_DAMAGED)
-    scans = find_scans(body, found, MAX_SCANS)
-    if found.height * found.width * len(scans.scans) > MAX_REPAIRED_PIXELS:
+    scans = find_scans(body, layout, MAX_SCANS)
+    if layout.height * layout.width * len(scans.scans) > MAX_REPAIRED_PIXELS:
         raise BrokenImageError(_DAMAGED)
-    _check_markers(body, found, scans)
-    clean = without_stray_bytes(body, found, scans.end - 2 * scans.ended) + _END
+    _check_markers(body, layout, scans)
+    clean = without_stray_bytes(body, layout, scans.end - 2 * scans.ended) + _END
     if not scans.ended:
         return _without_surplus(clean, is_cmyk=is_cmyk)
     if not is_cmyk:
@@ -86,23 +87,23 @@ def decode(body: bytes | bytearray) -> Pixels:
     return _leniently(clean)
 
 
-def _scans(body: bytes | bytearray, found: Layout) -> int:
+def _scans(body: bytes | bytearray, layout: Layout) -> int:
     """Count the scans; raises ImageTooCostlyError for more than MAX_SCANS."""
-    if found.scan is None or not found.has_several_scans(body):
+    if layout.scan is None or not layout.has_several_scans(body):
         return 1
-    scans = len(find_scans(body, found, MAX_SCANS + 1).scans)
+    scans = len(find_scans(body, layout, MAX_SCANS + 1).scans)
     if scans > MAX_SCANS:
         msg = f"the jpeg file has more than {MAX_SCANS} scans; save the image again"
         raise ImageTooCostlyError(msg)
     return scans
 
 
-def _check_markers(body: bytes | bytearray, found: Layout, scans: Scans) -> None:
-    """Raise BrokenImageError where the markers alone show that pixels are missing."""
-    if not scans.ended and not has_all_bits(body, found, scans):
+def _check_markers(body: bytes | bytearray, layout: Layout, scans: Scans) -> None:
+    """Raise BrokenImageError where the markers show that pixels are missing."""
+    if not scans.ended and not has_all_bits(body, layout, scans):
         msg = "the jpeg file stops before its last scan; send the whole file"
         raise BrokenImageError(msg)
-    if not restarts_are_right(body, found, scans):
+    if not restarts_are_right(body, layout, scans):
         msg = "the jpeg file lacks some of its restart markers, or they are out of order; "
         raise BrokenImageError(msg + "send the whole file, or save the image again")
 
@@ -115,11 +116,11 @@ def _strictly(body: bytes | bytearray, colours: str = "RGB") -> Pixels:
 
 
 def _without_surplus(body: bytes, *, is_cmyk: bool) -> Pixels:
-    """Decode a JPEG whose end marker was missing, so that anything may stand before it.
+    """Decode a JPEG whose end marker was missing, so that any bytes may precede it.
 
-    libjpeg says how much it has found there, but for a few bytes that it has read ahead. That is a
-    hint where to cut: what counts is that the rest is read without a complaint. Data that are cut
-    short show by that, unless more than they lack follows them and happens to be read as pixels.
+    libjpeg reports how many surplus bytes it has found, but for a few that it has read ahead. That
+    is a hint where to cut: what counts is that the rest is read without a warning. Truncated data
+    fail that, unless more bytes than they lack follow and happen to decode as pixels.
     """
     for _ in range(_CUTS):
         try:
@@ -137,7 +138,7 @@ def _without_surplus(body: bytes, *, is_cmyk: bool) -> Pixels:
 def _leniently(body: bytes) -> Pixels:
     with translated("jpeg"):
         pixels = _with_pillow(body)
-        if is_whole(body, pixels, _with_pillow):
+        if is_complete(body, pixels, _with_pillow):
             return pixels
     raise BrokenImageError(_DAMAGED)
 
