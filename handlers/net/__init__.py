@@ -1,7 +1,7 @@
 """The networks: one file per family of backbones (`lite`, `vgg16`), one for the FCN part that they
-share (`fcn`), and what makes them exact (`exact`).
+share (`fcn`), and the room that makes them exact (`exact`).
 
-`ARCHITECTURES` has them by the names that `model.yaml` uses. Torch is imported by those who build.
+`ARCHITECTURES` has them by the names that `model.yaml` uses. Building one imports torch.
 """
 
 from collections.abc import Mapping
@@ -39,7 +39,7 @@ class Architecture:
         lite: LiteOptions | None = None,
     ) -> "FCN":
         """Build it with random weights: 3.4 million of them on Lite0, 134 million on VGG16 unless
-        options say less. Each backbone looks at its own options alone.
+        its options reduce them. Each backbone reads its own options only.
         """
         from handlers.net.fcn import FCN
 

@@ -1,4 +1,4 @@
-"""What the FCN part asks of a backbone."""
+"""The interface of a backbone, which `handlers.net.fcn` builds on."""
 
 from collections.abc import Iterable
 
@@ -10,9 +10,9 @@ class Backbone(nn.Module):
 
     # of the three features
     channels: tuple[int, int, int]
-    # what the sides of a frame are multiples of; 1: it pads photos by itself, as the paper's does
+    # the sides of a frame are multiples of this; 1: it pads photos by itself, as the paper's does
     frame_stride: int = 32
 
     def early_layers(self) -> Iterable[nn.Module]:
-        """The layers up to stride 4, whose maps are the largest and their features the plainest."""
+        """Return the layers up to stride 4, whose maps are the largest."""
         raise NotImplementedError

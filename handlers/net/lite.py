@@ -50,7 +50,7 @@ STAGES_TO_STRIDE_4, STAGES_TO_STRIDE_8, STAGES_TO_STRIDE_16 = 2, 3, 5
 
 
 class Scaling(NamedTuple):
-    """What a member of the family multiplies Lite0's channels and repeats by."""
+    """The factors of a member of the family for Lite0's channels and repeats."""
 
     width: float
     depth: float
@@ -83,10 +83,10 @@ def stages_of(name: LiteName) -> tuple[Stage, ...]:
 
 def scaled_channels(channels: int, width: float) -> int:
     """Round to the nearest multiple, but never by more than a tenth down."""
-    wanted = channels * width
+    exact = channels * width
     half = CHANNEL_MULTIPLE / 2
-    rounded = max(CHANNEL_MULTIPLE, int(wanted + half) // CHANNEL_MULTIPLE * CHANNEL_MULTIPLE)
-    return rounded if rounded >= 0.9 * wanted else rounded + CHANNEL_MULTIPLE
+    rounded = max(CHANNEL_MULTIPLE, int(exact + half) // CHANNEL_MULTIPLE * CHANNEL_MULTIPLE)
+    return rounded if rounded >= 0.9 * exact else rounded + CHANNEL_MULTIPLE
 
 
 def same_pad(kernel: int, stride: int) -> nn.Module:
@@ -145,7 +145,7 @@ class InvertedBottleneck(nn.Module):
         return wide
 
     def narrow(self, x: Tensor, wide: Tensor) -> Tensor:
-        """Filter and project what `widen` made of `x`: (N, out, H/stride, W/stride)."""
+        """Filter and project the output of `widen`: (N, out, H/stride, W/stride)."""
         y: Tensor = self.relu1(self.bn1(self.dw(self.pad(wide))))
         y = self.bn2(self.project(y))
         return x + y if self.adds_input else y
@@ -154,8 +154,8 @@ class InvertedBottleneck(nn.Module):
 class Lite(Backbone):
     """A member of the family without its classifier, built of plain torch layers only.
 
-    Features of strides 8 and 16 are the last blocks' outputs (`project`), or what the next block
-    makes of them before its stride (`expand`): six times the channels, after an activation.
+    Features of strides 8 and 16 are the last blocks' outputs (`project`), or the next block's
+    expansion of them before its stride (`expand`): six times the channels, after an activation.
     """
 
     def __init__(self, name: LiteName = "lite0", skips: Skips = "project") -> None:
@@ -185,9 +185,9 @@ class Lite(Backbone):
         """Map (N, 3, H, W) to (N, channels, ...) of H/8 x W/8, H/16 x W/16 and H/32 x W/32."""
         x = self.relu0(self.bn0(self.stem(self.pad(x))))  # (N, 32, H/2, W/2)
         skips = []
-        for place, block in enumerate(cast("Iterable[InvertedBottleneck]", self.blocks)):
+        for index, block in enumerate(cast("Iterable[InvertedBottleneck]", self.blocks)):
             wide = block.widen(x)
-            if place in self._next:
+            if index in self._next:
                 skips.append(wide if self._expands else x)
             x = block.narrow(x, wide)
         pool3, pool4 = skips

@@ -1,4 +1,7 @@
-"""What `model.yaml` may say of a network: its name, and what goes beyond it. Knows no torch."""
+"""The options of a network in `model.yaml`: its name, and what goes beyond it. Imports no torch.
+
+Read by `handlers.model_config` and by the tools of `model_store`.
+"""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -7,9 +10,9 @@ from typing import Annotated, Literal, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 LiteName = Literal["lite0", "lite1", "lite2", "lite3", "lite4"]
-LITES: tuple[LiteName, ...] = get_args(LiteName)
+LITE_NAMES: tuple[LiteName, ...] = get_args(LiteName)
 BackboneName = LiteName | Literal["vgg16"]
-BACKBONES: tuple[BackboneName, ...] = (*LITES, "vgg16")
+BACKBONES: tuple[BackboneName, ...] = (*LITE_NAMES, "vgg16")
 # of the finest scores
 Stride = Literal[32, 16, 8]
 STRIDES: tuple[Stride, ...] = get_args(Stride)
@@ -30,7 +33,7 @@ ArchitectureName = Annotated[str, AfterValidator(check_name)]
 
 Channels = Annotated[int, Field(ge=1, le=65536)]
 
-# of a transposed convolution: fixed and bilinear, or in the weights file, by class or mixing them
+# of a transposed convolution: fixed and bilinear, or in the weights file, per class or mixing them
 Kernels = Literal["bilinear", "per_class", "dense"]
 
 
@@ -48,7 +51,7 @@ class VggOptions(BaseModel):
     fc_channels: Channels = 4096
 
 
-# of EfficientNet-Lite: what a block gives, or what the next one makes of it first
+# of EfficientNet-Lite: the output of a block, or of the next block's first layer
 Skips = Literal["project", "expand"]
 
 

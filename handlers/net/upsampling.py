@@ -1,4 +1,4 @@
-"""The way up: transposed convolutions that begin as bilinear interpolation.
+"""Upsampling layers: transposed convolutions that begin as bilinear interpolation.
 
 Source: Long, Shelhamer and Darrell (CVPR 2015), section 3.3: fixed, or learned from there on.
 """
@@ -6,7 +6,7 @@ Source: Long, Shelhamer and Darrell (CVPR 2015), section 3.3: fixed, or learned 
 import torch
 from torch import Tensor, nn
 
-from handlers.net.exact.geometry import Place, Transposed
+from handlers.net.exact.geometry import Placement, Transposed
 from handlers.net.options import Kernels
 
 
@@ -15,8 +15,8 @@ def upsampler(
 ) -> nn.ConvTranspose2d:
     """Make a layer that brings each class up by `factor`, bilinear at first.
 
-    Only `dense` kernels can learn to mix classes; `bilinear` ones learn nothing. Outside the map
-    there is nothing: zeros, not the clamped edge of an image resize.
+    Only `dense` kernels can learn to mix classes; `bilinear` ones are fixed. Outside the map are
+    zeros, not the clamped edge of an image resize.
     """
     groups = 1 if kernels == "dense" else classes
     up = nn.ConvTranspose2d(
@@ -29,7 +29,7 @@ def upsampler(
 
 
 def bilinear_kernels(classes: int, factor: int, kernels: Kernels) -> Tensor:
-    """Draw them: (classes, classes, 2f, 2f) where `dense`, else (classes, 1, 2f, 2f).
+    """Compute them: (classes, classes, 2f, 2f) where `dense`, else (classes, 1, 2f, 2f).
 
     The value at offset t is `1 - |t + 0.5 - f| / f` in each direction.
     """
@@ -43,6 +43,6 @@ def bilinear_kernels(classes: int, factor: int, kernels: Kernels) -> Tensor:
     return dense
 
 
-def upsampled(place: Place, factor: int, padding: int) -> Place:
-    """Say where a map lies after an `upsampler`."""
-    return Transposed(kernel=2 * factor, stride=factor, padding=padding).place(place)
+def upsampled(placement: Placement, factor: int, padding: int) -> Placement:
+    """Return where a map lies after an `upsampler`."""
+    return Transposed(kernel=2 * factor, stride=factor, padding=padding).placement(placement)

@@ -18,7 +18,8 @@ from handlers.pipeline import Pipeline
 from handlers.runtime.cost_rates import measure_rates
 from handlers.runtime.device import choose_device
 from handlers.runtime.model_card import model_card
-from handlers.runtime.network import Network, load_net
+from handlers.runtime.load_network import load_network
+from handlers.runtime.weights import load_net
 from handlers.runtime.warm_up import warm_up
 from handlers.shared.wire import Report
 from handlers.stages.plan import plan
@@ -58,7 +59,7 @@ class Candidates:
         self.device = choose_device(0 if device_kind == "cuda" else None, self._config.precision)
         if self.device.kind != device_kind:
             raise ValueError(f"there is no {device_kind} here; choose another --device")
-        self._network = Network.on(self.device, self._config, folder)
+        self._network = load_network(self.device, self._config, folder)
         self.costs = warm_up(self._network, self._config.batching)
         card = model_card(
             self._config, folder, self.device, measure_rates(self._network, self.costs)

@@ -20,7 +20,7 @@ from torch import nn
 
 from handlers.net import ARCHITECTURES
 from handlers.net.exact.network import ExactNet
-from handlers.net.options import LITES, LiteOptions, Skips
+from handlers.net.options import LITE_NAMES, LiteOptions, Skips
 from handlers.runtime.device import DTYPES, Device, prepare_cpu
 from loadtest.command_line import RESULTS
 from loadtest.report.machine import hardware, versions
@@ -78,7 +78,7 @@ class Candidate:
 @torch.inference_mode()
 def measure(rounds: int) -> list[Cost]:
     skips: tuple[Skips, ...] = get_args(Skips)
-    candidates = [Candidate(f"fcn8s-{lite}", each) for lite in LITES for each in skips]
+    candidates = [Candidate(f"fcn8s-{lite}", each) for lite in LITE_NAMES for each in skips]
     for _ in range(1 + rounds):
         for candidate in candidates:
             candidate.run()

@@ -8,15 +8,16 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, fx, nn
 
-from handlers.net.exact.extents import Edge
+from handlers.net.exact.extents import StripBounds
 from handlers.net.exact.fold import replace_layer
-from handlers.net.exact.network import Blank, ExactNet
+from handlers.net.exact.network import ExactNet
+from handlers.net.exact.strips import BlankStrips
 
 
 class NoBlanking(nn.Module):
     """Blanks nothing, as naive padding does: the time to compare with."""
 
-    def forward(self, maps: Tensor, _edges: Sequence[Sequence[Edge]]) -> Tensor:
+    def forward(self, maps: Tensor, _edges: Sequence[Sequence[StripBounds]]) -> Tensor:
         return maps
 
 
@@ -28,7 +29,7 @@ class MaskedLayer(nn.Module):
         self._strip = strip
         self._mask: Tensor | None = None
 
-    def mask(self, maps: Tensor, edges: Sequence[Sequence[Edge]]) -> Tensor:
+    def mask(self, maps: Tensor, edges: Sequence[Sequence[StripBounds]]) -> Tensor:
         """Return (N, 1, H, W): 1 inside each photo's map, 0 outside."""
         if self._mask is None:
             self._mask = maps.new_zeros(len(maps), 1, *maps.shape[2:])
@@ -41,7 +42,7 @@ class MaskedLayer(nn.Module):
 class MultipliedMask(MaskedLayer):
     """Multiplies by the mask before a layer that reads neighbouring pixels."""
 
-    def forward(self, maps: Tensor, edges: Sequence[Sequence[Edge]]) -> Tensor:
+    def forward(self, maps: Tensor, edges: Sequence[Sequence[StripBounds]]) -> Tensor:
         return maps.mul_(self.mask(maps, edges))
 
 
@@ -53,12 +54,12 @@ class FusedActivation(MaskedLayer):
         self._top = top
         self._zero = torch.zeros(())
 
-    def mask(self, maps: Tensor, edges: Sequence[Sequence[Edge]]) -> Tensor:
+    def mask(self, maps: Tensor, edges: Sequence[Sequence[StripBounds]]) -> Tensor:
         first = self._mask is None
         mask = super().mask(maps, edges)
         return mask.masked_fill_(mask > 0, self._top) if first else mask
 
-    def forward(self, maps: Tensor, edges: Sequence[Sequence[Edge]]) -> Tensor:
+    def forward(self, maps: Tensor, edges: Sequence[Sequence[StripBounds]]) -> Tensor:
         return maps.clamp_(self._zero, self.mask(maps, edges))
 
 
@@ -89,20 +90,20 @@ METHODS: Mapping[str, Callable[[nn.Module], ExactNet]] = {
 
 
 def replace_blanks(
-    net: nn.Module, other: Callable[[fx.Node, Blank, fx.GraphModule], nn.Module]
+    net: nn.Module, other: Callable[[fx.Node, BlankStrips, fx.GraphModule], nn.Module]
 ) -> ExactNet:
-    """Make `net` exact, with another layer instead of each Blank."""
+    """Make `net` exact, with another layer instead of each BlankStrips."""
     exact = ExactNet(net)
     for node in exact.graph.graph.nodes:
         if node.op == "call_module":
             layer = exact.graph.get_submodule(str(node.target))
-            if isinstance(layer, Blank):
+            if isinstance(layer, BlankStrips):
                 replace_layer(exact.graph, node, other(node, layer, exact.graph))
     return exact
 
 
-def fuse(node: fx.Node, blank: Blank, graph: fx.GraphModule) -> nn.Module:
-    """Fuse with the activation before a Blank; where there is none, multiply."""
+def fuse(node: fx.Node, blank: BlankStrips, graph: fx.GraphModule) -> nn.Module:
+    """Fuse with the activation before a BlankStrips; where there is none, multiply."""
     before = node.all_input_nodes[0]
     layer = graph.get_submodule(str(before.target)) if before.op == "call_module" else None
     if len(before.users) > 1 or not isinstance(layer, nn.ReLU | nn.ReLU6):

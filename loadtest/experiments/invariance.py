@@ -21,8 +21,10 @@ from torch.profiler import ProfilerActivity, profile
 from handlers.model_config import BatchSize, ModelConfig, load_config
 from handlers.net.options import ARCHITECTURE_PARTS
 from handlers.runtime.device import choose_device, lacks_memory
-from handlers.runtime.network import BACKBONE, Network, build_net
-from handlers.runtime.warm_up import canvases, pass_ms, passes, photo_of, rounds, trial_frames
+from handlers.runtime.load_network import load_network
+from handlers.runtime.network import Network
+from handlers.runtime.weights import BACKBONE, build_net
+from handlers.runtime.warm_up import canvases, pass_ms, passes, photo_of, rounds, sample_frames
 from handlers.shared.frame import Frame
 from loadtest.command_line import MODEL, RESULTS
 from loadtest.report.machine import environment_facts
@@ -81,11 +83,11 @@ def run_all(
 def network_of(config: ModelConfig, folder: Path, device: str, *, exact: bool) -> Network:
     batching = config.batching.model_copy(update={"exact": exact})
     chosen = choose_device(0 if device == "cuda" else None, config.precision)
-    return Network.on(chosen, config.model_copy(update={"batching": batching}), folder)
+    return load_network(chosen, config.model_copy(update={"batching": batching}), folder)
 
 
 def run_pass(network: Network, canvas: Frame, images: int) -> PassResult:
-    photos = [photo_of(frame) for frame in trial_frames(canvas, network)]
+    photos = [photo_of(frame) for frame in sample_frames(canvas, network)]
     single = [network.scores([photo], network.frame(photo.shape[:2]))[0] for photo in photos]
     network.prepare(images, canvas)
     changes = []

@@ -7,7 +7,7 @@ in, first out, so once the last shared (not exclusive) image that was dispatched
 queue is empty and a worker is idle: an exclusive image that is dispatched then has a batch to
 itself, and the next shared ones follow a moment later. While there are shared images, exclusive
 ones leave them one worker where there are several, and after each one all workers for as long as it
-took. Called by `service.backend.dispatcher`; see also `handlers.stages.share`.
+took. Called by `service.backend.dispatcher`; see also `handlers.stages.defer`.
 """
 
 import asyncio

@@ -3,7 +3,7 @@
 In: TorchServe's address and the models. Out: the seconds since each model's last sign of life. The
 request takes the way of an image, through TorchServe's queue and a worker, at almost no cost. It is
 lost when an image of its batch ends the worker, so the workers also record each batch that they
-answer, and that they have loaded their model (`handlers.shared.flight_recorder`); any of these
+answer, and that they have loaded their model (`handlers.shared.flight_records`); any of these
 signs counts. TorchServe's own `/ping` answers while its workers are dead. Called by
 `service.worker.run`, and read by `service.worker.process_metrics`.
 """
@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from handlers.shared.flight_recorder import last_signs_s
+from handlers.shared.flight_records import last_signs_s
 from handlers.shared.wire import BODY_MEDIA_TYPE, DESCRIBE, MODEL_HEADER, OPTIONS_HEADER
 
 INTERVAL_S = 5.0

@@ -9,7 +9,7 @@ import httpx
 from tests.faults.scenario import Scenario, StartService
 from tests.faults.service import Service
 from tests.integration.server import CAT, MODEL, ROOT
-from tests.support.crashing_images import killer, put_obeying_archive
+from tests.support.crashing_images import crashing_image, put_obeying_archive
 
 CRASHING = 8
 ORDERS = ("SEGFAULT", "ABORT")
@@ -20,7 +20,7 @@ def test_eight_crashing_images_at_a_time_do_not_harm_other_clients(
 ) -> None:
     """The images are distinct, and each is refused; afterwards none of them crashes a worker."""
     cat = CAT.read_bytes()
-    images = [killer(cat, ORDERS[number % 2], number) for number in range(CRASHING)]
+    images = [crashing_image(cat, ORDERS[number % 2], number) for number in range(CRASHING)]
 
     def fault() -> None:
         assert codes(send_at_once(service, images)) == ["image_crashes_worker"] * CRASHING

@@ -11,7 +11,7 @@ import pytest
 
 from tests.integration.quick import QUICK
 from tests.integration.server import CAT, MODEL, Server, wait_until
-from tests.support.crashing_images import killer, put_obeying_archive
+from tests.support.crashing_images import crashing_image, put_obeying_archive
 from tests.support.worker import change_model
 
 WORKER = "model_service_worker.py"
@@ -51,8 +51,8 @@ def post_photo(server: Server, body: bytes) -> httpx.Response:
 def test_crashing_images_are_refused_and_other_images_answered(server: Server) -> None:
     cat = CAT.read_bytes()
     mask = server.segment(cat)
-    crashing = [killer(cat, order, number) for order in ("SEGFAULT", "ABORT") for number in (1, 2)]
-    others = [killer(cat, "", number) for number in range(OTHERS)]
+    crashing = [crashing_image(cat, order, number) for order in ("SEGFAULT", "ABORT") for number in (1, 2)]
+    others = [crashing_image(cat, "", number) for number in range(OTHERS)]
     with ThreadPoolExecutor(len(crashing) + OTHERS) as clients:
         refused = clients.map(lambda body: post_photo(server, body), crashing)
         answered = list(clients.map(lambda body: post_photo(server, body), others))

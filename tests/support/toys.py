@@ -1,6 +1,6 @@
 """Small networks for tests: a backbone of every plain layer there is, and ways to run photos.
 
-None of them has a line about canvases or neighbours.
+None of them has code for canvases or batches.
 """
 
 from collections.abc import Sequence
@@ -80,7 +80,7 @@ def narrow_vgg(options: VggOptions = NARROW_VGG) -> FCN:
 
 
 @dataclass(frozen=True)
-class Crowd:
+class PhotoBatch:
     """Photos of (height, width) `frames` on one canvas, with noise as their content."""
 
     frames: list[Size]
@@ -98,11 +98,11 @@ class Crowd:
 
 
 @st.composite
-def crowds(draw: st.DrawFn, multiple: int, least: int, most: int) -> Crowd:
+def photo_batches(draw: st.DrawFn, multiple: int, least: int, most: int) -> PhotoBatch:
     """Up to four photos with sides from `least` to `most`, rounded up to a multiple."""
     side = st.integers(least, most).map(lambda pixels: -(-pixels // multiple) * multiple)
     spare = st.integers(0, most // 2).map(lambda pixels: pixels // multiple * multiple)
-    return Crowd(
+    return PhotoBatch(
         draw(st.lists(st.tuples(side, side), min_size=1, max_size=4)),
         draw(st.tuples(spare, spare)),
         draw(st.integers(0, 2**32 - 1)),
@@ -112,8 +112,8 @@ def crowds(draw: st.DrawFn, multiple: int, least: int, most: int) -> Crowd:
 def lay_out(photos: Sequence[Tensor], canvas: Size) -> Tensor:
     """Put photos (3, h, w) into the top-left corners of zero canvases: (N, 3, H, W)."""
     canvases = torch.zeros(len(photos), 3, *canvas, dtype=photos[0].dtype)
-    for place, photo in zip(canvases, photos, strict=True):
-        place[:, : photo.shape[1], : photo.shape[2]] = photo
+    for corner, photo in zip(canvases, photos, strict=True):
+        corner[:, : photo.shape[1], : photo.shape[2]] = photo
     return canvases
 
 
@@ -125,5 +125,5 @@ def run(net: ExactNet, photos: Sequence[Tensor], canvas: Size) -> list[Tensor]:
     return [one[:, :height, :width] for one, (height, width) in zip(scores, sizes, strict=True)]
 
 
-def run_alone(net: ExactNet, photo: Tensor) -> Tensor:
+def run_single(net: ExactNet, photo: Tensor) -> Tensor:
     return run(net, [photo], (photo.shape[1], photo.shape[2]))[0]

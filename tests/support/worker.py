@@ -22,6 +22,7 @@ from handlers.net.exact.geometry import Place
 from handlers.pipeline import Pipeline
 from handlers.runtime.device import Device
 from handlers.runtime.network import Network
+from handlers.runtime.network_cpu import CpuNetwork
 from handlers.runtime.pass_costs import PassCosts
 from handlers.shared.cost import CostRates
 from handlers.shared.errors import ProblemError
@@ -103,7 +104,7 @@ def change_model(folder: Path, **keys: Any) -> None:
 
 
 def network(precision: str = "fp32") -> Network:
-    return Network(load_config(MODEL), MODEL, cpu(precision))
+    return CpuNetwork(load_config(MODEL), MODEL, cpu(precision))
 
 
 def pipeline(net: Network, **changes: Any) -> Pipeline:
@@ -131,7 +132,7 @@ class FakeNetwork(Network):
         precision: str = "bf16",
     ) -> None:
         self.device = cpu(precision)
-        self.stride, self.score_place = 32, Place(3.5, 8)
+        self.stride, self.score_placement = 32, Place(3.5, 8)
         self.passes: list[int] = []  # photos of each
         self._fail = fail
 

@@ -1,6 +1,7 @@
-"""How large a lone photo's map is at each place of a network, and what the next layer reads of it.
+"""The size of a single photo's map at each point of a network, and what the next layer reads of it.
 
-The photo's size in, rows and columns out; computed once for each size that comes along.
+The photo's size in, rows and columns out; computed once for each size. Called by
+`handlers.net.exact.rewrite` and `handlers.net.exact.network`.
 """
 
 from dataclasses import dataclass
@@ -12,11 +13,13 @@ Size = tuple[int, int]  # (height, width)
 
 
 class UnfitSizeError(ValueError):
-    """A network cannot compute the scores of a photo of this size, not even alone."""
+    """A network cannot compute the scores of a photo of this size, not even of a single one."""
 
 
-class Edge(NamedTuple):
-    """Where a photo's map ends, and how far beyond that a layer reads: all in rows or columns."""
+class StripBounds(NamedTuple):
+    """The strips beyond a photo's map that a layer reads: rows from `height` to `bottom`, columns
+    from `width` to `right`.
+    """
 
     height: int
     bottom: int
@@ -26,7 +29,7 @@ class Edge(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Extents:
-    """The size that a map has for a lone photo, by the layers between the input and the map."""
+    """The size that a map has for a single photo, by the layers between the input and the map."""
 
     layers: tuple[Geometry, ...] = ()
 
@@ -34,7 +37,9 @@ class Extents:
         return Extents((*self.layers, geometry))
 
     def of(self, size: Size) -> Size:
-        """Raises UnfitSizeError for a photo of which some layer leaves nothing."""
+        """Return (height, width); raises UnfitSizeError for a photo of which a layer leaves
+        nothing.
+        """
         height, width = size
         for layer in self.layers:
             height, width = layer.height.out(height), layer.width.out(width)
@@ -45,14 +50,14 @@ class Extents:
                 )
         return height, width
 
-    def edge(self, size: Size, reader: Geometry) -> Edge:
-        """Say what `reader` reads of this map when a photo of `size` lies on a canvas."""
+    def strip_bounds(self, size: Size, reader: Geometry) -> StripBounds:
+        """Return what `reader` reads beyond this map when a photo of `size` lies on a canvas."""
         height, width = self.of(size)
-        return Edge(height, reader.height.reach(height), width, reader.width.reach(width))
+        return StripBounds(height, reader.height.reach(height), width, reader.width.reach(width))
 
 
-class Joint(NamedTuple):
-    """Two maps that `name` joins point by point, or of which it cuts one like the other."""
+class MapJoin(NamedTuple):
+    """Two maps that `name` joins point by point, or of which it cuts one to the other's size."""
 
     name: str
     map: Extents
@@ -60,7 +65,7 @@ class Joint(NamedTuple):
     crop_offset: int | None = None
 
     def check(self, size: Size) -> None:
-        """Raises UnfitSizeError where a lone photo's maps do not fit each other."""
+        """Raises UnfitSizeError where a single photo's maps do not fit each other."""
         ours, theirs = self.map.of(size), self.like.of(size)
         spare = [
             mine - its - (self.crop_offset or 0) for mine, its in zip(ours, theirs, strict=True)

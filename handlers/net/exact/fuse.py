@@ -1,4 +1,7 @@
-"""Activations computed by the convolution before them: one pass over memory less."""
+"""Fuses activations into the convolution before them: one pass over memory less.
+
+Called by `handlers.net.exact.rewrite`.
+"""
 
 from collections import Counter
 
@@ -8,8 +11,8 @@ from handlers.net.exact.layers import FUSED, OneDnnConv2d
 
 
 def fuse_activations(module: fx.GraphModule) -> None:
-    """Hand each activation to the convolution before it, where nobody else reads that one's map;
-    in place.
+    """Fuse each activation with the convolution before it, where no other layer reads that one's
+    map; in place.
     """
     calls = Counter(node.target for node in module.graph.nodes)
     for node in list(module.graph.nodes):
@@ -25,5 +28,5 @@ def fuse_activations(module: fx.GraphModule) -> None:
 
 
 def layer_of(module: fx.GraphModule, node: fx.Node) -> nn.Module | None:
-    """Find the layer that a node calls, if it calls one."""
+    """Return the layer that a node calls, if it calls one."""
     return module.get_submodule(str(node.target)) if node.op == "call_module" else None

@@ -1,7 +1,8 @@
-"""How far a layer reaches: each layer's own size formula, and the rows that its last output reads.
+"""The geometry of each layer: its own size formula, and the rows that its last output reads.
 
-An image on a larger canvas has an *extent* at every layer: the size that its map would have if it
-were alone. Extents come from these formulas, never from slicing another layer's.
+An image on a larger canvas has an *extent* at every layer: the size that its map has in a single
+pass. Extents come from these formulas, never from slicing another layer's. Called by
+`handlers.net.exact.rewrite` and `handlers.net.placement`.
 """
 
 from collections.abc import Callable
@@ -15,7 +16,7 @@ class UnknownLayerError(TypeError):
     """A network holds a layer whose geometry is not known here."""
 
 
-class Place(NamedTuple):
+class Placement(NamedTuple):
     """Where a map's points lie: point i has its centre at `origin + stride * i`.
 
     In the photo's pixel coordinates, along one axis; the first pixel's centre is 0.
@@ -25,22 +26,22 @@ class Place(NamedTuple):
     stride: float
 
 
-PHOTO = Place(0.0, 1.0)
+PHOTO = Placement(0.0, 1.0)
 
 
 class AxisGeometry(Protocol):
     """One layer along one axis."""
 
-    def place(self, of_input: Place) -> Place:
-        """Say where the output's points lie, if the input's lie there."""
+    def placement(self, of_input: Placement) -> Placement:
+        """Return where the output's points lie, if the input's lie there."""
 
     def out(self, extent: int) -> int:
-        """Give the lone image's output size for an input of `extent`."""
+        """Return a single image's output size for an input of `extent`."""
 
     def reach(self, extent: int) -> int:
-        """Give the number of input rows that the lone image's outputs depend on.
+        """Return the number of input rows that a single image's outputs depend on.
 
-        Rows from `extent` up to it are padding to the lone image; on a canvas they must be blank.
+        Rows from `extent` up to it are padding in a single pass; on a canvas they must be blank.
         """
 
 
@@ -54,9 +55,9 @@ class Window:
     dilation: int
     ceil_mode: bool = False
 
-    def place(self, of_input: Place) -> Place:
+    def placement(self, of_input: Placement) -> Placement:
         shift = self.dilation * (self.kernel - 1) / 2 - self.padding
-        return Place(of_input.origin + shift * of_input.stride, of_input.stride * self.stride)
+        return Placement(of_input.origin + shift * of_input.stride, of_input.stride * self.stride)
 
     def out(self, extent: int) -> int:
         span = extent + 2 * self.padding - self.dilation * (self.kernel - 1) - 1
@@ -80,10 +81,10 @@ class Transposed:
     stride: int
     padding: int
 
-    def place(self, of_input: Place) -> Place:
+    def placement(self, of_input: Placement) -> Placement:
         stride = of_input.stride / self.stride
         shift = (self.kernel - 1) / 2 - self.padding
-        return Place(of_input.origin - shift * stride, stride)
+        return Placement(of_input.origin - shift * stride, stride)
 
     def out(self, extent: int) -> int:
         return (extent - 1) * self.stride - 2 * self.padding + self.kernel
@@ -99,8 +100,8 @@ class Margin:
     before: int
     after: int
 
-    def place(self, of_input: Place) -> Place:
-        return Place(of_input.origin - self.before * of_input.stride, of_input.stride)
+    def placement(self, of_input: Placement) -> Placement:
+        return Placement(of_input.origin - self.before * of_input.stride, of_input.stride)
 
     def out(self, extent: int) -> int:
         return extent + self.before + self.after
@@ -111,7 +112,7 @@ class Margin:
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """A layer along both axes, and what it takes for absent: zero, or less than anything."""
+    """A layer along both axes, and the value that counts as absent: zero, or minus infinity."""
 
     height: AxisGeometry
     width: AxisGeometry
@@ -119,7 +120,7 @@ class Geometry:
 
 
 def geometry_of(layer: nn.Module) -> Geometry | None:
-    """Tell a layer's geometry; None where every output depends on its own place alone.
+    """Return a layer's geometry; None where every output depends on its own point only.
 
     Raises UnknownLayerError.
     """
@@ -128,7 +129,7 @@ def geometry_of(layer: nn.Module) -> Geometry | None:
         raise UnknownLayerError(
             f"no geometry is known for {type(layer).__name__}: build the network of "
             f"{', '.join(kind.__name__ for kind in MEASURES)}, "
-            "or teach handlers/net/exact/geometry.py"
+            "or add it to handlers/net/exact/geometry.py"
         )
     return measure(layer)
 
@@ -175,7 +176,7 @@ def measure_pointwise(_layer: nn.Module) -> None:
 
 
 def pair(setting: Any) -> tuple[int, int]:
-    """Spell out a setting that torch takes as one number for both axes."""
+    """Expand a setting that torch takes as one number for both axes."""
     return (setting, setting) if isinstance(setting, int) else (setting[0], setting[1])
 
 
@@ -187,7 +188,7 @@ MEASURES: dict[type[nn.Module], Measure] = {
     nn.MaxPool2d: measure_pooling,
     nn.ZeroPad2d: measure_margin,
     # SiLU and Sigmoid are not among them: torch computes the last few numbers of an array with
-    # another exponential than the others, so their bits depend on where in memory a number lies
+    # another exponential than the others, so their bits depend on a number's position in memory
     **dict.fromkeys(
         (nn.BatchNorm2d, nn.ReLU, nn.ReLU6, nn.Identity, nn.Dropout, nn.Dropout2d),
         measure_pointwise,

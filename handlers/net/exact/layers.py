@@ -1,8 +1,8 @@
 """Layers that torch lacks, for networks that are exact.
 
 Torch picks a kernel by the shape of the whole batch, and kernels differ in the last bits. These
-layers pick by the layer's own settings: the answer then depends neither on canvas nor on company.
-`docs/exactness.md` lists what was found, shape by shape.
+layers pick by the layer's own settings: the answer then depends neither on the canvas nor on the
+rest of the batch. `docs/exactness.md` lists the measurements, shape by shape.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +27,7 @@ class Settings(NamedTuple):
     groups: int
 
 
-# what oneDNN computes on the way out of a convolution: name, numbers
+# activations that oneDNN fuses with a convolution: name, numbers
 FUSED: Mapping[type[nn.Module], tuple[str, Sequence[float]]] = {
     nn.Identity: ("none", ()),
     nn.ReLU: ("relu", ()),
@@ -38,15 +38,14 @@ FUSED: Mapping[type[nn.Module], tuple[str, Sequence[float]]] = {
 class OneDnnConv2d(nn.Module):
     """A convolution that on a CPU always takes the same of oneDNN's kernels.
 
-    `nn.Conv2d` does not: a lone image whose map has at most 20,480 numbers goes to another matrix
+    `nn.Conv2d` does not: a single image whose map has at most 20,480 numbers goes to another matrix
     kernel (ATen, native/Convolution.cpp, `use_mkldnn`), one of a batch of two does not. And oneDNN
     has others for maps that are not channels_last, for outputs narrower than their left padding,
-    and for padding of more than half a kernel. So maps are channels_last here, what is beyond half
-    a kernel is put around them as zeros, and narrow ones get more zeros on their right, of which
-    the outcome is cut off.
+    and for padding of more than half a kernel. So maps are channels_last here, padding beyond half
+    a kernel is added as zeros around them, and narrow maps get more zeros on their right, whose
+    outputs are cut off.
 
-    An `activation` that follows is computed on the way, which saves a pass over memory and changes
-    no bit.
+    An `activation` that follows is fused, which saves a pass over memory and changes no bit.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None, settings: Settings) -> None:
@@ -108,7 +107,7 @@ class PhasedConvTranspose2d(nn.Module):
     """A transposed convolution as a convolution that computes the outputs between two inputs, its
     *phases*, as channels of their own.
 
-    oneDNN's own for layers that mix channels splits its sums differently for different shapes.
+    oneDNN's kernel for layers that mix channels splits its sums differently for different shapes.
     """
 
     def __init__(self, layer: nn.ConvTranspose2d) -> None:
@@ -143,8 +142,8 @@ def phase_kernels(layer: nn.ConvTranspose2d, taps_down: int, taps_right: int) ->
     """Sort a kernel's numbers by phase: (out x phases, in / groups, taps down, taps right)."""
     (down, right), (height, width) = pair(layer.stride), pair(layer.kernel_size)
     channels_in, group_out = layer.weight.shape[:2]
-    whole = pad(layer.weight.data, (0, taps_right * right - width, 0, taps_down * down - height))
-    by_phase = whole.reshape(
+    padded = pad(layer.weight.data, (0, taps_right * right - width, 0, taps_down * down - height))
+    by_phase = padded.reshape(
         layer.groups, channels_in // layer.groups, group_out, taps_down, down, taps_right, right
     )
     # the last tap reads the first input
@@ -153,7 +152,7 @@ def phase_kernels(layer: nn.ConvTranspose2d, taps_down: int, taps_right: int) ->
 
 
 def onednn_computes(dtype: torch.dtype) -> bool:
-    """Say whether this processor's oneDNN has kernels for `dtype`: bf16 needs AVX-512 or newer."""
+    """Check whether oneDNN has kernels for `dtype` here: bf16 needs AVX-512 or newer."""
     if dtype == torch.bfloat16:
         supported: bool = torch.ops.mkldnn._is_mkldnn_bf16_supported()
         return supported
@@ -161,10 +160,10 @@ def onednn_computes(dtype: torch.dtype) -> bool:
 
 
 def same_kernels(layer: nn.Module) -> nn.Module:
-    """Give the layer that computes as this one does, with kernels that do not look at the batch."""
+    """Return a layer that computes the same, with kernels that do not depend on the batch."""
     if isinstance(layer, nn.Conv2d):
         return OneDnnConv2d.of(layer)
-    # those that keep channels apart were found to be exact as they are
+    # depthwise ones were found to be exact as they are
     if isinstance(layer, nn.ConvTranspose2d) and layer.groups < layer.in_channels:
         return PhasedConvTranspose2d(layer)
     return layer

@@ -1,9 +1,9 @@
-"""Masks in the place of strips: what lies outside a photo is blanked by tensors, so that a pass can
-be recorded once and replayed for photos of other sizes (CUDA graphs).
+"""Blanking on a GPU: tensors blank what lies outside a photo, so that a pass can be recorded once
+and replayed for photos of other sizes (CUDA graphs).
 
-A processor blanks strips (`handlers.net.exact.network`), which costs it less. On a GPU a mask costs
+A processor blanks strips (`handlers.net.exact.strips`), which costs it less. On a GPU a mask costs
 next to nothing where it is computed together with the activation before it: the map is read and
-written once in any case.
+written once in any case. Put into a network by `handlers.net.exact.rewrite`.
 """
 
 from collections import Counter, defaultdict
@@ -22,13 +22,13 @@ TOPS: Mapping[type[nn.Module | None], float] = {nn.ReLU: float("inf"), nn.ReLU6:
 class Mask(nn.Module):
     """Blanks all that is outside of each photo's map."""
 
-    def __init__(self, strip: int, value: float, *, in_place: bool) -> None:
+    def __init__(self, strip: int, value: float, *, inplace: bool) -> None:
         super().__init__()
-        self.strip, self.value, self.in_place = strip, value, in_place
+        self.strip, self.value, self.inplace = strip, value, inplace
 
     def forward(self, maps: Tensor, outsides: Mapping[int, Tensor]) -> Tensor:
         """Blank (N, C, H, W) maps; `outsides` are (N, 1, H, W) bool, by strip."""
-        if self.in_place:
+        if self.inplace:
             return maps.masked_fill_(outsides[self.strip], self.value)
         return maps.masked_fill(outsides[self.strip], self.value)
 
@@ -50,7 +50,7 @@ class Masks:
     """Makes the masks of a pass, few at a time: those of one size together."""
 
     def __init__(self, module: nn.Module, extents: Sequence[Extents]) -> None:
-        """Take a network with masks woven in, and the extents of each strip's map."""
+        """Take a network with masks in it, and the extents of each strip's map."""
         self._extents = extents
         self._tops: dict[int, float | None] = {}  # by strip; None where there is no activation
         for layer in module.modules():
@@ -58,7 +58,7 @@ class Masks:
                 self._tops[layer.strip] = getattr(layer, "top", None)
 
     def of(self, canvas: Tensor, ends: Tensor) -> dict[int, Tensor]:
-        """Make what each strip's layer asks for: where it is outside, or its limits.
+        """Make the tensor of each strip's layer: where it is outside, or its limits.
 
         `ends` (strips, N, 2) int32 has each photo's rows and columns in each strip's map, for
         photos in the top-left corners of `canvas` (N, 3, H, W).
@@ -77,7 +77,7 @@ class Masks:
 
 
 def outside(ends: Tensor, size: Size) -> Tensor:
-    """Say which points of maps of `size` are not a photo's: (strips, N, 1, H, W) bool."""
+    """Mark the points of maps of `size` that are not a photo's: (strips, N, 1, H, W) bool."""
     rows, columns = (torch.arange(side, device=ends.device, dtype=ends.dtype) for side in size)
     below = rows >= ends[..., :1]  # (strips, N, H)
     beside = columns >= ends[..., 1:]  # (strips, N, W)
@@ -85,8 +85,8 @@ def outside(ends: Tensor, size: Size) -> Tensor:
 
 
 def fuse_masks(module: fx.GraphModule) -> None:
-    """Compute each mask together with the activation before it, where there is one of its own, and
-    leave out those of maps that are blank there already; in place.
+    """Merge each mask with the activation before it, where no other layer reads that one's input,
+    and leave out the masks of maps that are blank there already; in place.
     """
     calls = Counter(node.target for node in module.graph.nodes)
     for node in list(module.graph.nodes):
@@ -95,7 +95,7 @@ def fuse_masks(module: fx.GraphModule) -> None:
             continue
         before, outsides = behind(module, node.args[0], nn.Identity), node.args[1]
         top = TOPS.get(type(layer_of(module, before)))
-        if mask.in_place and top is not None and calls[before.target] == 1:
+        if mask.inplace and top is not None and calls[before.target] == 1:
             fused = MaskedActivation(mask.strip, top)
             module.set_submodule(str(before.target), fused)
             before.args = (*before.args, outsides)
@@ -107,14 +107,14 @@ def fuse_masks(module: fx.GraphModule) -> None:
 
 
 def behind(module: fx.GraphModule, node: fx.Node, *passed: type[nn.Module]) -> fx.Node:
-    """Find what made a map, behind layers of the `passed` types."""
+    """Return the node that computes a map, skipping layers of the `passed` types."""
     while isinstance(layer_of(module, node), passed):
         node = node.all_input_nodes[0]
     return node
 
 
 def is_blank(module: fx.GraphModule, node: fx.Node) -> bool:
-    """Say whether a map is zero all around each photo, as canvases are; margins leave it so."""
+    """Check whether a map is zero all around each photo, as canvases are; margins keep it so."""
     source = behind(module, node, nn.Identity, nn.ZeroPad2d)
     layer = layer_of(module, source)
     if source.op == "placeholder":

@@ -1,8 +1,8 @@
 """A convolution's weights in the orders that oneDNN computes in.
 
-oneDNN wants channels in blocks, and other blocks on small maps than on large. Plain weights it
-brings into that order at each call, which takes half of the time of a layer on a small map; ones
-that are in another order than it wants, by code that takes a hundred times as long. Called by
+oneDNN computes with channels in blocks, and with other blocks on small maps than on large. It
+reorders plain weights at each call, which takes half of the time of a layer on a small map; weights
+in another block order are reordered by code that takes a hundred times as long. Called by
 `handlers.net.exact.layers`.
 """
 
@@ -18,7 +18,7 @@ CACHED_SHAPES = 4096
 
 
 class PackedWeights:
-    """One layer's weights, in each order once. The bits of what is computed are the same."""
+    """One layer's weights, in each order once; the results are the same bits."""
 
     def __init__(self, weight: Tensor, settings: Sequence[object]) -> None:
         """Take (out, in / groups, kernel height, kernel width), and the padding, stride, dilation
@@ -30,7 +30,7 @@ class PackedWeights:
         self.for_map = lru_cache(CACHED_SHAPES)(self._for_map)
 
     def _for_map(self, shape: torch.Size) -> Tensor:
-        """Give the weights in the order for maps of `shape` (N, C, H, W)."""
+        """Return the weights in the order for maps of `shape` (N, C, H, W)."""
         packed: Tensor = torch.ops.mkldnn._reorder_convolution_weight(
             self._weight, *self._settings, list(shape)
         )

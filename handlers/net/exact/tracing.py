@@ -1,4 +1,7 @@
-"""Networks as graphs of layers (torch.fx), for those who follow what each layer does to a map."""
+"""Traces networks as graphs of layers (torch.fx).
+
+Called by `handlers.net.exact.network`, which rewrites the graph, and by `handlers.net.placement`.
+"""
 
 from torch import fx, nn
 

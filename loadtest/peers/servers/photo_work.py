@@ -11,7 +11,7 @@ from pathlib import Path
 from handlers.job import Job
 from handlers.model_config import load_config
 from handlers.runtime.device import choose_device
-from handlers.runtime.network import Network
+from handlers.runtime.network_cpu import CpuNetwork
 from loadtest.benchmark.strategies import GROUPINGS, PhotoLoop, networks_of
 from loadtest.peers.servers.plain_work import PlainWork
 from loadtest.peers.servers.setup import PLAIN, Setup
@@ -30,7 +30,7 @@ class PhotoWork:
     def __init__(self, setup: Setup) -> None:
         folder = Path(setup.model)
         config = load_config(folder)
-        network = Network(config, folder, choose_device(None, config.precision))
+        network = CpuNetwork(config, folder, choose_device(None, config.precision))
         grouping = setup.grouping
         self._loop = PhotoLoop(networks_of(network)[grouping], config, GROUPINGS[grouping])
 

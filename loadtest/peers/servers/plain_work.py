@@ -17,7 +17,7 @@ from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from handlers.model_config import load_config
 from handlers.runtime.device import choose_device
-from handlers.runtime.network import load_net
+from handlers.runtime.weights import load_net
 from loadtest.peers.servers.setup import Setup
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from handlers.model_config import MODEL_FILE, ModelConfig
-from handlers.runtime.network import WeightsError, load_net
+from handlers.runtime.weights import WeightsError, load_net
 from model_store.tools.archive.model_folder import ModelFolderError, checked_config
 from model_store.tools.convert.architecture import SCORE
 from model_store.tools.convert.convert import from_config

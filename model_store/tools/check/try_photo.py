@@ -16,7 +16,7 @@ from handlers.pipeline import Pipeline
 from handlers.runtime.cost_rates import measure_rates
 from handlers.runtime.device import choose_device
 from handlers.runtime.model_card import model_card
-from handlers.runtime.network import Network
+from handlers.runtime.load_network import load_network
 from handlers.runtime.warm_up import warm_up
 from handlers.shared.errors import read_problem
 from handlers.shared.wire import PNG_MEDIA_TYPE
@@ -63,7 +63,7 @@ def timed_ms(pipeline: Pipeline, photo: bytes) -> float:
 
 def load(folder: Path, config: ModelConfig) -> Pipeline:
     """Load as `Pipeline.load` does, without warming up batches of several photos."""
-    network = Network.on(choose_device(gpu_id(), config.precision), config, folder)
+    network = load_network(choose_device(gpu_id(), config.precision), config, folder)
     costs = warm_up(network, Batching(ladder=Ladder(cpu=(), cuda=())))
     card = model_card(config, folder, network.device, measure_rates(network, costs))
     return Pipeline(config, network, costs, card)

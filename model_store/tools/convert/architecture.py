@@ -12,7 +12,7 @@ import torch
 from handlers.model_config import Normalisation
 from handlers.net import ARCHITECTURES
 from handlers.net.options import BILINEAR, LiteOptions, Stride, Upsampling, VggOptions
-from handlers.runtime.network import BACKBONE
+from handlers.runtime.weights import BACKBONE
 from model_store.tools.convert.state_dict import CheckpointError, Tensors
 
 Shape = tuple[int, ...]

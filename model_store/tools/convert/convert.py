@@ -13,7 +13,7 @@ import yaml
 from safetensors.torch import save_file
 
 from handlers.model_config import MODEL_FILE, ModelConfig, background_among
-from handlers.runtime.network import load_net
+from handlers.runtime.weights import load_net
 from model_store.tools.archive.atomic_folder import atomic_folder
 from model_store.tools.archive.model_folder import checked_config
 from model_store.tools.convert.architecture import ConvertOptions, SourceNetwork, check_shapes

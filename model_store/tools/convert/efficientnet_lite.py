@@ -8,7 +8,7 @@ of the family have the same names, so their shapes identify the member. Called b
 from collections.abc import Mapping
 from dataclasses import replace
 
-from handlers.net.options import LITES, LiteOptions
+from handlers.net.options import LITE_NAMES, LiteOptions
 from model_store.tools.convert.architecture import (
     SCORE,
     ConvertOptions,
@@ -51,7 +51,7 @@ def candidates(options: ConvertOptions) -> list[SourceNetwork]:
             options.classes,
             lite=lite,
         )
-        for name in LITES
+        for name in LITE_NAMES
     ]
 
 

@@ -5,7 +5,7 @@ Called by `model_store.tools.convert.layouts`.
 
 from dataclasses import dataclass, replace
 
-from handlers.net.options import LITES, BackboneName, LiteOptions, Upsampling, VggOptions
+from handlers.net.options import LITE_NAMES, BackboneName, LiteOptions, Upsampling, VggOptions
 from model_store.tools.convert.architecture import (
     ConvertOptions,
     SourceNetwork,
@@ -35,7 +35,7 @@ def read_own_vgg(state: Tensors, options: ConvertOptions) -> SourceNetwork:
 
 def read_own_lite(state: Tensors, _options: ConvertOptions) -> SourceNetwork:
     """Read an FCN on the member of EfficientNet-Lite that matches best; raises CheckpointError."""
-    each = [Backbone(name, lite=lite) for name in LITES for lite in (None, EXPAND)]
+    each = [Backbone(name, lite=lite) for name in LITE_NAMES for lite in (None, EXPAND)]
     shapes = ((backbone, network_on(backbone, state).shapes()) for backbone in each)
     return read_own(state, closest(state, shapes))
 

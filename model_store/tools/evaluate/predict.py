@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from handlers.model_config import ModelConfig, load_config
-from handlers.runtime.network import Network, WeightsError
-from handlers.runtime.upsample import Wanted
+from handlers.runtime.load_network import load_network
+from handlers.runtime.network import Network
+from handlers.runtime.weights import WeightsError
+from handlers.runtime.labels import OutputRequest
 from handlers.shared import photo
 from model_store.tools.archive.model_folder import ModelFolderError
 from model_store.tools.dataset.labelled import FORMATS, Labels
@@ -22,7 +24,7 @@ def in_process(folder: Path, device: str = "cpu") -> Predictor:
     """Load a model's folder onto a device, by torch's name for it; raises ModelFolderError."""
     config = load_config(folder)
     try:
-        network = Network.on(device_of(device, config.precision), config, folder)
+        network = load_network(device_of(device, config.precision), config, folder)
     except WeightsError as error:
         raise ModelFolderError(str(error)) from error
     return lambda bodies: (predict(network, config, body) for body in bodies)
@@ -36,6 +38,6 @@ def predict(network: Network, config: ModelConfig, body: bytes) -> Labels:
     pixels = photo.decode(body, photo.read_header(body, FORMATS))
     height, width = pixels.shape[:2]
     working = photo.fit(height, width, config.working_max_side)
-    wanted = Wanted((height, width))
+    wanted = OutputRequest((height, width))
     (reading,) = network.label([photo.reduce(pixels, working)], [wanted], network.frame(working))
     return reading().labels

@@ -16,7 +16,7 @@ from torch import nn
 from handlers.model_config import ModelConfig
 from handlers.net.fcn import FCN
 from handlers.net.options import ARCHITECTURE_PARTS, Stride
-from handlers.runtime.network import BACKBONE, backbone_key, build_net
+from handlers.runtime.weights import BACKBONE, backbone_key, build_net
 from model_store.tools.archive.model_folder import checked_config
 from model_store.tools.convert.architecture import COUNTERS, SCORE
 from model_store.tools.convert.convert import config_beside

@@ -11,7 +11,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from handlers.model_config import MODEL_FILE, ModelConfig
-from handlers.runtime.network import BACKBONE
+from handlers.runtime.weights import BACKBONE
 from model_store.tools.convert.architecture import COUNTERS
 from model_store.tools.convert.kernels import BETWEEN
 from model_store.tools.dataset.held_out import copy_lists

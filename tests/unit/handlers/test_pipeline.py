@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from handlers.isolation.guard import Batch, Guard, TimeLimits
+from handlers.isolation.quarantine import Batch, Guard, TimeLimits
 from handlers.job import Job
 from handlers.pipeline import Pipeline
 from handlers.shared.wire import GroupFigures, WorkerOptions
-from handlers.stages.share import Jobs
+from handlers.stages.defer import Jobs
 from tests.support.photos import jpeg, save
 from tests.support.reference import reference_labels
 from tests.support.worker import (
@@ -151,7 +151,7 @@ def test_an_image_without_an_outcome_gets_a_problem_and_not_the_card(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     class Forgetful(Guard):
-        """A guard with a defect: what it is to give back is gone."""
+        """A isolation with a defect: what it is to give back is gone."""
 
         @contextmanager
         def batch(self, images: Jobs, limits: TimeLimits) -> Iterator[Batch]:
@@ -168,12 +168,12 @@ def test_an_image_without_an_outcome_gets_a_problem_and_not_the_card(
 def test_suspects_get_the_same_bytes_after_the_others(tmp_path: Path) -> None:
     net = FakeNetwork()
     made = pipeline(net)
-    guard = Guard.at(tmp_path)
+    isolation = CrashIsolation.at(tmp_path)
     suspect = Job(plain(SMALL, 2), WorkerOptions(suspect=True))
     together = made.run(jobs_of(plain(SMALL, 1), plain(SMALL, 2), plain(SMALL, 3)))
     net.passes.clear()
-    answers = made.run([Job(plain(SMALL, 1)), suspect, Job(plain(SMALL, 3))], guard)
-    guard.close()
+    answers = made.run([Job(plain(SMALL, 1)), suspect, Job(plain(SMALL, 3))], isolation)
+    isolation.close()
     assert [answer.body for answer in answers] == [answer.body for answer in together]
     assert net.passes == [2, 1]
     assert [answer.report.batch_images for answer in answers] == [3, None, None]

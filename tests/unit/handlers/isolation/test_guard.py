@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from handlers.isolation import guard as guard_module
+from handlers.isolation import isolation as guard_module
 from handlers.isolation import suspects as suspects_module
-from handlers.isolation.guard import Guard, RecordingGuard, TimeLimits
+from handlers.isolation.quarantine import Guard, RecordingGuard, TimeLimits
 from handlers.isolation.suspects import Suspects
 from handlers.job import Job
 from handlers.shared.errors import ProblemError
@@ -36,16 +36,17 @@ import json, sys
 from itertools import chain
 from pathlib import Path
 from handlers import photo
-from handlers.isolation.guard import Guard, TimeLimits
+from handlers.isolation.crash_isolation import CrashIsolation
+from handlers.isolation.time_limits import TimeLimits
 from handlers.job import Job
 from handlers.shared.wire import WorkerOptions
 
 def height(job):
     return len(photo.decode(job.body, photo.read_header(job.body)))
 
-guard, limit_s = Guard.at(Path(sys.argv[1])), float(sys.argv[2])
+isolation, limit_s = CrashIsolation.at(Path(sys.argv[1])), float(sys.argv[2])
 limits = TimeLimits(limit_s, spare_cpu_s=2.0)
-guard.catch_crashes()
+isolation.catch_crashes()
 print("ready", flush=True)
 for line in sys.stdin:
     jobs = {
@@ -53,11 +54,11 @@ for line in sys.stdin:
         for place, (body, options) in enumerate(json.loads(line))
     }
     told = {}
-    with guard.batch(jobs, limits) as batch:
+    with isolation.batch(jobs, limits) as batch:
         for images in chain([batch.together], batch.later):
             for place, job in images.items():
                 is_job = isinstance(job, Job)
-                told[place] = guard.run((place,), height, job) if is_job else job.code
+                told[place] = isolation.run((place,), height, job) if is_job else job.code
     print(json.dumps([told[place] for place in range(len(jobs))]), flush=True)
 """
 
@@ -318,14 +319,14 @@ def test_a_living_process_is_not_taken_for_a_dead_one(folder: Path) -> None:
 
 def test_each_answered_batch_is_a_sign_of_life(folder: Path) -> None:
     before = time.monotonic()
-    guard = Guard.at(folder)
+    isolation = CrashIsolation.at(folder)
     loaded_s, answered_s = last_signs_s(folder)
     assert before <= loaded_s <= time.monotonic()
     assert answered_s == 0
-    with guard.batch({}, LIMITS):
+    with isolation.batch({}, LIMITS):
         pass
     assert last_signs_s(folder)[1] >= loaded_s
-    guard.close()
+    isolation.close()
     assert last_signs_s(folder / "nothing") == (0, 0)
 
 
@@ -336,35 +337,35 @@ def test_without_room_for_a_record_everything_is_worked_on(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    guard = Guard.at(folder)
-    assert not isinstance(guard, RecordingGuard)
+    isolation = CrashIsolation.at(folder)
+    assert not isinstance(isolation, RecordingGuard)
     assert list(folder.iterdir()) == []
     jobs = {0: Job(GOOD), 1: Job(GOOD, WorkerOptions(suspect=True))}
-    with guard.batch(jobs, LIMITS) as batch:
+    with isolation.batch(jobs, LIMITS) as batch:
         assert batch.together == jobs
         assert list(batch.later) == []
 
 
 def test_a_folder_that_is_cleared_away_stops_nobody(folder: Path) -> None:
-    guard = Guard.at(folder)
+    isolation = CrashIsolation.at(folder)
     for path in (folder / "suspects", folder):
         for file in path.iterdir():
             file.unlink() if file.is_file() else file.rmdir()
         path.rmdir() if path.exists() else None
-    with guard.batch({0: Job(GOOD), 1: Job(GOOD, WorkerOptions(suspect=True))}, LIMITS) as batch:
+    with isolation.batch({0: Job(GOOD), 1: Job(GOOD, WorkerOptions(suspect=True))}, LIMITS) as batch:
         assert [list(batch.together), *map(list, batch.later)] == [[0], [1]]
-    guard.close()
+    isolation.close()
 
 
 def test_an_image_whose_trials_are_killed_is_refused_though_nothing_can_be_noted(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(guard_module, "decode_apart", lambda images, _: ["killed"] * len(images))
-    guard = Guard.at(folder)
+    isolation = CrashIsolation.at(folder)
     (folder / "suspects").rmdir()
-    with guard.batch({0: Job(GOOD, WorkerOptions(suspect=True))}, LIMITS) as batch:
+    with isolation.batch({0: Job(GOOD, WorkerOptions(suspect=True))}, LIMITS) as batch:
         ((place, refused),) = next(batch.later).items()
-    guard.close()
+    isolation.close()
     assert place == 0
     assert isinstance(refused, ProblemError)
     assert refused.code == CRASHES

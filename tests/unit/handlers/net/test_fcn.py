@@ -1,4 +1,4 @@
-"""The FCN part: the paper's geometry comes out of the formulas, and its networks out of ours."""
+"""The formulas give the paper's geometry, and the FCN part the paper's networks."""
 
 from itertools import pairwise
 
@@ -12,9 +12,9 @@ from handlers.net.exact.layers import CropLike
 from handlers.net.fcn import FCN, LAST_LAYERS
 from handlers.net.lite import Lite
 from handlers.net.options import Kernels, Upsampling
-from handlers.net.placement import crop_offset, places_of
+from handlers.net.placement import crop_offset, placements_of
 from handlers.net.upsampling import upsampled, upsampler
-from handlers.runtime.upsample import Surface
+from handlers.runtime.upsample import ScoreGrid
 from tests.support.paper import bilinear, crop, papers_scores, upscore
 from tests.support.toys import NARROW_PAPER_VGG, NARROW_VGG, narrow_vgg, randomised
 
@@ -39,7 +39,7 @@ def published(net: FCN) -> dict[str, Tensor]:
 
 
 def balanced(net: FCN) -> FCN:
-    """Have what all features share speak for no class, or one would win everywhere."""
+    """Centre the score weights, or one class would win everywhere."""
     for name, weight in net.named_parameters():
         if name.startswith("score_") and name.endswith("weight"):
             weight.data -= weight.mean(dim=1, keepdim=True)
@@ -48,11 +48,11 @@ def balanced(net: FCN) -> FCN:
 
 def at_every_pixel(net: FCN, photo: Tensor) -> Tensor:
     scores: Tensor = net(photo)
-    place = net.score_place
-    if place == PHOTO:
+    placement = net.score_placement
+    if placement == PHOTO:
         return scores
-    factor = int(place.stride)
-    return crop(upscore(scores, factor), crop_offset(PHOTO, upsampled(place, factor, 0)), photo)
+    factor = int(placement.stride)
+    return crop(upscore(scores, factor), crop_offset(PHOTO, upsampled(placement, factor, 0)), photo)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (37, 70), (64, 48)], ids=str)
@@ -78,7 +78,7 @@ def test_labels_are_those_of_the_papers_network(stride: int, kernels: Kernels) -
     photo = torch.randn(1, 3, 45, 67, generator=torch.Generator().manual_seed(4))
     photo[..., 30:] *= 20
     expected = papers_scores(published(net), photo, stride)[0].argmax(0)
-    labels = Surface(net(photo)[0], net.score_place, (45, 67), (45, 67)).labels()
+    labels = ScoreGrid(net(photo)[0], net.score_placement, (45, 67), (45, 67)).labels()
     assert (labels == expected).float().mean() >= 0.999
     assert len(set(expected.flatten().tolist())) > 1
 
@@ -87,9 +87,9 @@ def test_labels_are_those_of_the_papers_network(stride: int, kernels: Kernels) -
 def test_crop_offsets_are_the_papers(stride: int) -> None:
     offsets = [layer.offset for layer in paper_net(stride, "dense").modules() if is_crop(layer)]
     assert offsets == [*BETWEEN_OFFSETS[stride], LAST_OFFSETS[stride]]
-    place = paper_net(stride).score_place
-    assert place.stride == stride
-    assert crop_offset(PHOTO, upsampled(place, stride, 0)) == LAST_OFFSETS[stride]
+    placement = paper_net(stride).score_placement
+    assert placement.stride == stride
+    assert crop_offset(PHOTO, upsampled(placement, stride, 0)) == LAST_OFFSETS[stride]
 
 
 def is_crop(layer: object) -> bool:
@@ -120,13 +120,13 @@ def paper_net_unfrozen(stride: int, kernels: Kernels) -> FCN:
 def test_scores_have_a_fraction_of_a_frame(stride: int, backbone: str) -> None:
     net = ARCHITECTURES[f"fcn{stride}s-{backbone}"](5, NARROW_VGG).eval()
     assert net(torch.zeros(1, 3, 64, 96)).shape == (1, 5, 64 // stride, 96 // stride)
-    assert (net.frame_stride, net.score_place) == (32, ((stride - 1) / 2, stride))
+    assert (net.frame_stride, net.score_placement) == (32, ((stride - 1) / 2, stride))
 
 
 @pytest.mark.parametrize("backbone", ["vgg16", "lite0"])
 @each_stride
 @torch.inference_mode()
-def test_a_last_layer_scores_every_pixel_as_the_short_cut_would(stride: int, backbone: str) -> None:
+def test_a_last_layer_scores_every_pixel_as_interpolation_does(stride: int, backbone: str) -> None:
     short, full = (
         randomised_but_upsampling(ARCHITECTURES[f"fcn{stride}s-{backbone}"](5, NARROW_VGG, up))
         for up in (Upsampling(), Upsampling(between="dense", last="dense"))
@@ -140,8 +140,8 @@ def test_a_last_layer_scores_every_pixel_as_the_short_cut_would(stride: int, bac
     few, every = short(photo)[0], full(photo)[0]
     assert every.shape == (5, 64, 96)
     for asked in (size, own_size):
-        one = Surface(few, short.score_place, size, asked).labels()
-        other = Surface(every, full.score_place, size, asked).labels()
+        one = ScoreGrid(few, short.score_placement, size, asked).labels()
+        other = ScoreGrid(every, full.score_placement, size, asked).labels()
         assert (one == other).float().mean() >= (0.999 if asked == size else 0.99)
 
 
@@ -155,10 +155,10 @@ def randomised_but_upsampling(net: FCN) -> FCN:
 
 def test_the_maps_of_frames_lie_in_the_middle_of_their_cells() -> None:
     for backbone in (narrow_vgg().backbone, Lite()):
-        for place, stride in zip(places_of(backbone), (8, 16, 32), strict=True):
-            assert place.stride == stride
+        for placement, stride in zip(placements_of(backbone), (8, 16, 32), strict=True):
+            assert placement.stride == stride
             # lite0 pads less before than after, as TensorFlow does
-            assert abs(place.origin - (stride - 1) / 2) <= stride / 2
+            assert abs(placement.origin - (stride - 1) / 2) <= stride / 2
 
 
 @each_kind

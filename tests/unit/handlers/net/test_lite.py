@@ -1,4 +1,4 @@
-"""The EfficientNet-Lite family computes what its table says, whichever features it gives."""
+"""The EfficientNet-Lite family computes what its table defines, for either kind of features."""
 
 from collections.abc import Iterator
 
@@ -22,13 +22,13 @@ def blocks(name: str) -> Iterator[tuple[int, bool]]:
     """Stride of each block, and whether it halves a map of stride 8 or 16."""
     repeats, _ = LITE_STAGES[name]
     for stage, (count, stride) in enumerate(zip(repeats, STRIDES, strict=True)):
-        for place in range(count):
-            first = place == 0
+        for repeat in range(count):
+            first = repeat == 0
             yield (stride if first else 1), first and stage in {3, 5}
 
 
 def features(w: Weights, x: Tensor, name: str, skips: Skips) -> list[Tensor]:
-    """Spell out what comes of a photo at strides 8, 16 and 32."""
+    """Compute the features of a photo at strides 8, 16 and 32, step by step."""
     x = relu6(batch_norm(conv(x, w["stem.weight"], 2), w, "bn0"))
     found = []
     for number, (stride, halves) in enumerate(blocks(name)):

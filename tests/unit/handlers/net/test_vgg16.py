@@ -47,7 +47,7 @@ def test_maps_are_exact_fractions_with_same_padding() -> None:
 
 
 @torch.inference_mode()
-def test_even_one_pixel_lies_under_a_whole_window_with_padding_100() -> None:
+def test_even_one_pixel_lies_under_a_full_window_with_padding_100() -> None:
     # a 500x500 photo's top map has 16x16 points in the published model
     top = narrow_vgg(NARROW_PAPER_VGG).backbone(torch.zeros(1, 3, 1, 500))[2]
     assert top.shape == (1, 32, 1, 16)

@@ -7,6 +7,7 @@ import pytest
 from handlers.model_config import load_config
 from handlers.runtime.cost_rates import decode_rate, decode_s, measure_rates, noise, smooth, write
 from handlers.runtime.network import Network
+from handlers.runtime.network_cpu import CpuNetwork
 from handlers.runtime.pass_costs import PassCosts
 from handlers.shared import photo
 from handlers.shared.cost import CostRates, DecodeRate, Work, check_cost
@@ -92,7 +93,7 @@ def test_what_packs_badly_costs_by_its_bytes() -> None:
 
 @pytest.fixture(scope="module")
 def network() -> Network:
-    return Network(load_config(MODEL), MODEL, cpu())
+    return CpuNetwork(load_config(MODEL), MODEL, cpu())
 
 
 def test_a_worker_measures_what_it_needs_to_predict_any_photo(network: Network) -> None:

@@ -11,8 +11,9 @@ from torch import Tensor
 from handlers.model_config import load_config
 from handlers.net.exact.layers import onednn_computes
 from handlers.net.options import Upsampling
-from handlers.runtime.network import Network, WeightsError, load_net
-from handlers.runtime.upsample import Surface
+from handlers.runtime.network import Network
+from handlers.runtime.weights import WeightsError, load_net
+from handlers.runtime.upsample import ScoreGrid
 from tests.support.reference import frame as framed
 from tests.support.reference import reference_labels, reference_scores
 from tests.support.worker import MODEL, WEIGHTS, Pixels, network, noise, sample, write_model
@@ -49,7 +50,7 @@ def score(net: Network, *photos: Pixels) -> list[Tensor]:
 
 def label(net: Network, photo: Pixels) -> Pixels:
     size = (photo.shape[0], photo.shape[1])
-    pixels: Pixels = Surface(score(net, photo)[0], net.score_place, size, size).labels().numpy()
+    pixels: Pixels = ScoreGrid(score(net, photo)[0], net.score_placement, size, size).labels().numpy()
     return pixels
 
 

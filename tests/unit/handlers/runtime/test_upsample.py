@@ -11,7 +11,7 @@ from torch import Tensor
 from handlers.net.exact.geometry import PHOTO, Place
 from handlers.runtime import confidence as confidence_module
 from handlers.runtime import upsample as labels_module
-from handlers.runtime.upsample import Surface
+from handlers.runtime.upsample import ScoreGrid
 from handlers.shared.frame import Frame
 from tests.support.reference import reference_scores, upsample
 from tests.support.worker import CLASSES, WEIGHTS, sample
@@ -62,7 +62,7 @@ def assert_best(labels: Tensor, full: Tensor) -> None:
 @each_size
 def test_labels_are_those_of_the_full_way(size: Size) -> None:
     scores = random_scores(size)
-    labels = Surface(scores, PLACE, size, size).labels()
+    labels = ScoreGrid(scores, PLACE, size, size).labels()
     assert tuple(labels.shape) == size
     assert labels.dtype == torch.uint8
     assert_best(labels, at_own_size(scores, size))
@@ -74,7 +74,7 @@ def test_labels_are_those_of_the_full_way_at_any_size(
     height: int, width: int, classes: int, seed: int
 ) -> None:
     scores = random_scores((height, width), seed, classes)
-    labels = Surface(scores, PLACE, (height, width), (height, width)).labels()
+    labels = ScoreGrid(scores, PLACE, (height, width), (height, width)).labels()
     assert_best(labels, at_own_size(scores, (height, width)))
 
 
@@ -83,7 +83,7 @@ def test_labels_of_a_sample_photo_are_those_of_the_full_way(name: str) -> None:
     photo = sample(name)
     size = (photo.shape[0], photo.shape[1])
     scores = reference_scores(photo, WEIGHTS)
-    labels = Surface(scores, PLACE, size, size).labels()
+    labels = ScoreGrid(scores, PLACE, size, size).labels()
     full = at_own_size(scores, size)
     assert_best(labels, full)
     assert (labels == full.argmax(0)).float().mean().item() >= 0.99999
@@ -100,7 +100,7 @@ def test_a_reduced_photo_is_sampled_at_its_own_pixels(
 ) -> None:
     size = (int(working[0] * zoom[0]), int(working[1] * zoom[1]))
     scores = random_scores(working, seed)
-    assert_best(Surface(scores, PLACE, working, size).labels(), sampled(scores, working, size))
+    assert_best(ScoreGrid(scores, PLACE, working, size).labels(), sampled(scores, working, size))
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_a_reduced_photo_is_sampled_at_its_own_pixels(
 )
 def test_extremely_reduced_photos_are_sampled_too(working: Size, size: Size) -> None:
     scores = random_scores(working)
-    assert_best(Surface(scores, PLACE, working, size).labels(), sampled(scores, working, size))
+    assert_best(ScoreGrid(scores, PLACE, working, size).labels(), sampled(scores, working, size))
 
 
 @pytest.mark.parametrize("stride", [16, 32])
@@ -123,14 +123,14 @@ def test_coarser_scores_are_sampled_too(stride: int) -> None:
     frame = Frame.of(size, 32)
     noise = torch.Generator().manual_seed(1)
     scores = torch.randn(CLASSES, frame.height // stride, frame.width // stride, generator=noise)
-    labels = Surface(scores, Place((stride - 1) / 2, stride), size, size).labels()
+    labels = ScoreGrid(scores, Place((stride - 1) / 2, stride), size, size).labels()
     assert_best(labels, upsample(scores[None], stride)[0, :, : size[0], : size[1]])
 
 
 def test_scores_of_every_pixel_are_taken_as_they_are() -> None:
     size = (61, 83)
     scores = torch.randn(CLASSES, 64, 96, generator=torch.Generator().manual_seed(1))
-    surface = Surface(scores, PHOTO, size, size)
+    surface = ScoreGrid(scores, PHOTO, size, size)
     labels = surface.labels()
     assert torch.equal(labels.long(), scores[:, :61, :83].argmax(0))
     expected = scores[:, :61, :83].softmax(0).amax(0) * 255
@@ -140,7 +140,7 @@ def test_scores_of_every_pixel_are_taken_as_they_are() -> None:
 def test_scores_of_every_pixel_do_not_fade_at_the_edge_of_a_larger_photo() -> None:
     scores = torch.zeros(CLASSES, 30, 30)
     scores[7] = 4
-    surface = Surface(scores, PHOTO, (30, 30), (75, 95))
+    surface = ScoreGrid(scores, PHOTO, (30, 30), (75, 95))
     labels = surface.labels()
     assert set(labels.flatten().tolist()) == {7}
     assert len(set(surface.confidence().flatten().tolist())) == 1
@@ -149,13 +149,13 @@ def test_scores_of_every_pixel_do_not_fade_at_the_edge_of_a_larger_photo() -> No
 def test_scores_that_agree_everywhere_need_no_interpolation() -> None:
     scores = torch.zeros(CLASSES, 4, 4)
     scores[7] = 1
-    assert Surface(scores, PLACE, (30, 30), (30, 30)).labels().numpy().tolist() == 30 * [30 * [7]]
+    assert ScoreGrid(scores, PLACE, (30, 30), (30, 30)).labels().numpy().tolist() == 30 * [30 * [7]]
 
 
 def test_the_first_of_equal_classes_is_taken() -> None:
     scores = torch.zeros(CLASSES, 4, 4)
     scores[5] = scores[9] = 1
-    assert Surface(scores, PLACE, (30, 30), (60, 61)).labels().numpy().tolist() == 60 * [61 * [5]]
+    assert ScoreGrid(scores, PLACE, (30, 30), (60, 61)).labels().numpy().tolist() == 60 * [61 * [5]]
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_the_first_of_equal_classes_is_taken() -> None:
 )
 def test_confidence_is_the_softmax_of_the_interpolated_scores(working: Size, size: Size) -> None:
     scores = random_scores(working)
-    surface = Surface(scores, PLACE, working, size)
+    surface = ScoreGrid(scores, PLACE, working, size)
     labels = surface.labels()
     confidence = surface.confidence()
     assert confidence.dtype == torch.uint8
@@ -184,7 +184,7 @@ def test_confidence_is_the_softmax_of_the_interpolated_scores(working: Size, siz
 def test_confidence_is_right_for_scores_however_far_apart(spread: int) -> None:
     working, size = (40, 30), (160, 121)
     scores = spread * random_scores(working)
-    confidence = Surface(scores, PLACE, working, size).confidence()
+    confidence = ScoreGrid(scores, PLACE, working, size).confidence()
     expected = sampled(scores, working, size).softmax(0).amax(0)
     assert (confidence.double() - expected * 255).abs().max().item() <= CONFIDENCE_LEVELS
 
@@ -193,7 +193,7 @@ def test_confidence_is_right_for_scores_however_far_apart(spread: int) -> None:
 def test_scores_that_are_no_numbers_have_no_confidence(value: float) -> None:
     scores = random_scores((40, 30))
     scores[3] = value
-    confidence = Surface(scores, PLACE, (40, 30), (40, 30)).confidence()
+    confidence = ScoreGrid(scores, PLACE, (40, 30), (40, 30)).confidence()
     assert set(confidence.flatten().tolist()) == {0}
 
 
@@ -201,7 +201,7 @@ def test_scores_that_are_no_numbers_have_no_confidence(value: float) -> None:
 def test_the_sizes_of_chunks_and_strips_change_nothing(
     monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
-    surface = Surface(random_scores((20, 30)), PLACE, (20, 30), (40, 61))
+    surface = ScoreGrid(random_scores((20, 30)), PLACE, (20, 30), (40, 61))
     labels, confidence = surface.labels(), surface.confidence()
     monkeypatch.setattr(labels_module, "CHUNK_PIXELS", size)
     monkeypatch.setattr(confidence_module, "STRIP_TERMS", size)

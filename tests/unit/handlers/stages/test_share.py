@@ -5,7 +5,7 @@ import pytest
 from handlers.job import Job
 from handlers.shared.errors import WorkerFailedError
 from handlers.shared.wire import DEFERRED_MEDIA_TYPE, WorkerOptions
-from handlers.stages.share import MOST_PUT_OFF, share
+from handlers.stages.defer import MOST_PUT_OFF, share
 from tests.support.worker import FakeNetwork, labels_or_codes, pipeline, plain
 
 SHORT = Job(b"")

@@ -15,8 +15,10 @@ from typer.testing import CliRunner
 from handlers.model_config import load_config
 from handlers.net import ARCHITECTURES
 from handlers.net.options import Kernels, LiteOptions, Skips, Stride, Upsampling, VggOptions
-from handlers.runtime.network import Network, load_net
-from handlers.runtime.upsample import Surface
+from handlers.runtime.network import Network
+from handlers.runtime.network_cpu import CpuNetwork
+from handlers.runtime.weights import load_net
+from handlers.runtime.upsample import ScoreGrid
 from model_store.tools.convert.architecture import ConvertOptions, SourceNetwork
 from model_store.tools.convert.convert import convert
 from model_store.tools.convert.layouts import detect
@@ -73,7 +75,7 @@ def published_labels(
 def served_labels(network: Network, photo: Pixels) -> Pixels:
     size = (photo.shape[0], photo.shape[1])
     scores = network.scores([photo], network.frame(size))[0]
-    labels: Pixels = Surface(scores, network.score_place, size, size).labels().numpy()
+    labels: Pixels = ScoreGrid(scores, network.score_placement, size, size).labels().numpy()
     return labels
 
 
@@ -81,7 +83,7 @@ def agreement(
     folder: Path, state: dict[str, Tensor], stride: int, *, at_once: bool = False
 ) -> tuple[float, set[int]]:
     """Compare labels over all sizes: the worst share that agrees, and the classes that occur."""
-    network = Network(load_config(folder), folder, cpu("fp32"))
+    network = CpuNetwork(load_config(folder), folder, cpu("fp32"))
     worst, classes = 1.0, set[int]()
     for photo in crops():
         expected = published_labels(state, photo, stride, at_once=at_once)
@@ -162,7 +164,7 @@ def test_torchvisions_vgg16_becomes_an_fcn32s(tmp_path: Path, same_padding: bool
     assert torch.equal(weights["conv5_3.weight"], state["features.28.weight"])
     assert torch.equal(weights["fc6.weight"].flatten(1), state["classifier.0.weight"])
     assert not weights["score_fr.weight"].any()
-    network = Network(config, folder, cpu("fp32"))
+    network = CpuNetwork(config, folder, cpu("fp32"))
     assert served_labels(network, sample("cat")[:40, :50]).shape == (40, 50)
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, linear, max_pool2d, relu
 
-from handlers.runtime.network import load_net
+from handlers.runtime.weights import load_net
 from model_store.tools.convert.architecture import ConvertOptions
 from model_store.tools.convert.convert import convert
 from model_store.tools.convert.convolutional import as_convolution, convolutional

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from handlers.model_config import load_config
 from handlers.net.options import ARCHITECTURE_PARTS
-from handlers.runtime.network import load_net
+from handlers.runtime.weights import load_net
 from model_store.tools.archive.model_folder import ModelFolderError
 from model_store.tools.convert.state_dict import CheckpointError
 from model_store.tools.create.create import SHIPPED, create_model

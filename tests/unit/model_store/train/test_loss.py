@@ -4,7 +4,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from handlers.net.fcn import FRACTIONS
-from handlers.runtime.upsample import Surface
+from handlers.runtime.upsample import ScoreGrid
 from model_store.tools.dataset.labelled import VOID
 from model_store.tools.train.loss import pixel_loss
 
@@ -36,7 +36,7 @@ def test_a_coarse_map_is_upsampled_as_in_serving() -> None:
     """Away from the edges, the labels of serving have the least loss."""
     torch.manual_seed(0)
     coarse = 100 * torch.randn(1, 3, 6, 6)
-    served = Surface(coarse[0], FRACTIONS[0], (48, 48), (48, 48)).labels()[None]
+    served = ScoreGrid(coarse[0], FRACTIONS[0], (48, 48), (48, 48)).labels()[None]
     inner = torch.full_like(served, VOID)
     inner[:, 4:44, 4:44] = served[:, 4:44, 4:44]
     losses = {

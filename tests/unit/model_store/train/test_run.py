@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from handlers.model_config import ModelConfig
-from handlers.runtime.network import build_net, load_net
+from handlers.runtime.weights import build_net, load_net
 from model_store.tools.cli import model
 from model_store.tools.cli.train import stop_signals
 from model_store.tools.convert.state_dict import CheckpointError

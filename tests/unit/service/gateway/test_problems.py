@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 import service.errors  # noqa: F401 - fills ProblemError's family
-from handlers.isolation.suspects import Suspicion
+from handlers.isolation.suspects import DeathRecord
 from handlers.shared.errors import ProblemError, WorkerFailedError, WorkerOutOfMemoryError
 from tests.support import photos
 from tests.support.fakes import CAT, FakeTorchServe, Gateway, running, until
@@ -64,7 +64,7 @@ async def one_too_many(gateway: Gateway) -> httpx.Response:
 
 def crash_problem(**deaths_alone: int) -> ProblemError:
     """Return the worker's problem for an image at which two processes have died."""
-    found = Suspicion(0.0, deaths=2, allowed_s=4.0, **deaths_alone).verdict
+    found = DeathRecord(0.0, deaths=2, allowed_s=4.0, **deaths_alone).refusal
     assert found
     return found
 

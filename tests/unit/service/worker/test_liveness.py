@@ -3,7 +3,8 @@
 import threading
 from pathlib import Path
 
-from handlers.isolation.guard import Guard, TimeLimits
+from handlers.isolation.crash_isolation import CrashIsolation
+from handlers.isolation.time_limits import TimeLimits
 from service.worker import run as worker
 from service.worker.liveness import LivenessProbe, probing
 from tests.support.silent_torchserve import WITHIN_S, probe_of, silent_torchserve, wait_until
@@ -54,8 +55,8 @@ def test_any_answer_of_a_worker_counts_and_torchserves_own_does_not(port: int) -
 def test_an_answer_to_any_request_is_a_sign_of_life(port: int, tmp_path: Path) -> None:
     """The probe shares its batch, and the end of it, with an image that ends its worker."""
     probe = LivenessProbe("127.0.0.1", port, ["killed"], 5, flight_records=tmp_path)
-    guard = Guard.at(tmp_path / "killed")
-    with guard.batch({}, TimeLimits(WITHIN_S)):
+    isolation = CrashIsolation.at(tmp_path / "killed")
+    with isolation.batch({}, TimeLimits(WITHIN_S)):
         pass
     assert not probe.probe("killed")
     assert probe.has_answered("killed")
@@ -66,7 +67,7 @@ def test_an_answer_to_any_request_is_a_sign_of_life(port: int, tmp_path: Path) -
         def answer_others() -> None:
             for _ in range(10):
                 stopping.wait(0.1)
-                with guard.batch({}, TimeLimits(WITHIN_S)):
+                with isolation.batch({}, TimeLimits(WITHIN_S)):
                     pass
             stopping.set()
 
@@ -75,14 +76,14 @@ def test_an_answer_to_any_request_is_a_sign_of_life(port: int, tmp_path: Path) -
         assert worker.wait_until_ended(server, probe, 0.5, stopping) == 0
         thread.join()
         assert worker.wait_until_ended(server, probe, 0.5, threading.Event()) == 1
-    guard.close()
+    isolation.close()
 
 
 def test_a_worker_that_has_loaded_its_model_is_a_sign_of_life(port: int, tmp_path: Path) -> None:
     probe = LivenessProbe("127.0.0.1", port, ["killed"], 5, flight_records=tmp_path)
     probe._started -= 100
     assert probe.silent_s()["killed"] >= 100
-    guard = Guard.at(tmp_path / "killed")
+    isolation = CrashIsolation.at(tmp_path / "killed")
     assert probe.silent_s()["killed"] < 100
     assert not probe.has_answered("killed")
-    guard.close()
+    isolation.close()

@@ -1,4 +1,4 @@
-"""Layer formulas say what torch's own layers do."""
+"""Layer formulas agree with torch's own layers."""
 
 import pytest
 import torch
@@ -8,12 +8,12 @@ from torch import Tensor, nn
 
 from handlers.net.exact.geometry import (
     Geometry,
-    Place,
+    Placement,
     Transposed,
     UnknownLayerError,
     geometry_of,
 )
-from handlers.net.placement import crop_offset, places_of
+from handlers.net.placement import crop_offset, placements_of
 
 SPARE = 40  # rows of a canvas beyond the photo: more than any layer here reaches
 EXTENTS = st.tuples(st.integers(1, 23), st.integers(1, 23))
@@ -61,7 +61,7 @@ def measured(layer: nn.Module) -> Geometry:
 class PointAxis:
     """A layer that reads each row by itself."""
 
-    def place(self, of_input: Place) -> Place:
+    def placement(self, of_input: Placement) -> Placement:
         return of_input
 
     def out(self, extent: int) -> int:
@@ -134,21 +134,21 @@ def test_the_last_row_in_reach_counts(layer: nn.Module, extent: int) -> None:
 def test_points_lie_in_the_middle_of_what_they_read(
     layer: nn.Module, origin: float, stride: float
 ) -> None:
-    assert measured(layer).height.place(Place(10, 4)) == Place(origin, stride)
+    assert measured(layer).height.placement(Placement(10, 4)) == Placement(origin, stride)
 
 
-def test_places_follow_a_network() -> None:
+def test_placements_follow_a_network() -> None:
     net = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.ReLU(), nn.MaxPool2d(2, 2))
-    assert places_of(net) == [Place(1.0, 4.0)]
+    assert placements_of(net) == [Placement(1.0, 4.0)]
 
 
 def test_a_map_between_the_points_of_another_cannot_be_cut_out() -> None:
     with pytest.raises(ValueError, match="cannot be cut"):
-        crop_offset(Place(0.5, 2.0), Place(0.0, 2.0))
+        crop_offset(Placement(0.5, 2.0), Placement(0.0, 2.0))
     with pytest.raises(ValueError, match="cannot be cut"):
-        crop_offset(Place(0.0, 4.0), Place(0.0, 2.0))
-    assert crop_offset(Place(6.0, 2.0), Place(0.0, 2.0)) == 3
-    assert Transposed(4, 2, 1).place(Place(0.5, 2.0)) == Place(0.0, 1.0)
+        crop_offset(Placement(0.0, 4.0), Placement(0.0, 2.0))
+    assert crop_offset(Placement(6.0, 2.0), Placement(0.0, 2.0)) == 3
+    assert Transposed(4, 2, 1).placement(Placement(0.5, 2.0)) == Placement(0.0, 1.0)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A photo's scores are those that it gets alone, bit for bit, on any canvas and in any company."""
+"""A photo's scores are those of a single pass, bit for bit, on any canvas and in any batch."""
 
 from collections.abc import Callable, Iterator
 from copy import deepcopy
@@ -16,18 +16,18 @@ from handlers.net.exact.layers import onednn_computes
 from handlers.net.exact.masks import Mask, MaskedActivation
 from handlers.net.exact.network import ExactNet
 from handlers.net.options import Kernels, LiteOptions, Upsampling, VggOptions
-from handlers.runtime.network import load_net
+from handlers.runtime.weights import load_net
 from tests.support.toys import (
     NARROW_PAPER_VGG,
     NARROW_VGG,
-    Crowd,
+    PhotoBatch,
     Toy,
-    crowds,
     lay_out,
     narrow_vgg,
+    photo_batches,
     randomised,
     run,
-    run_alone,
+    run_single,
 )
 from tests.support.worker import MODEL, WEIGHTS, sample
 
@@ -87,7 +87,7 @@ each_precision = pytest.mark.parametrize(
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Small maps are computed fastest so."""
+    """Small maps are computed fastest with one thread."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -104,9 +104,9 @@ def exact(name: str, dtype: torch.dtype = torch.float32) -> ExactNet:
     return ExactNet(deepcopy(plain(name))).to(dtype)
 
 
-def crowds_of(name: str) -> st.SearchStrategy[Crowd]:
+def batches_of(name: str) -> st.SearchStrategy[PhotoBatch]:
     multiple, most = FRAMES.get(name, DEFAULT_FRAMES)
-    return crowds(multiple, 8, most)
+    return photo_batches(multiple, 8, most)
 
 
 @lru_cache
@@ -125,24 +125,24 @@ def change(scores: Tensor, expected: Tensor) -> float:
 @settings(derandomize=True, deadline=None, max_examples=15, database=None)
 @given(data=st.data())
 @torch.inference_mode()
-def test_scores_do_not_depend_on_canvas_position_or_company(
+def test_scores_do_not_depend_on_canvas_position_or_batch(
     name: str, dtype: torch.dtype, data: st.DataObject
 ) -> None:
-    crowd = data.draw(crowds_of(name))
+    batch = data.draw(batches_of(name))
     net = exact(name, dtype)
-    photos = [photo.to(dtype) for photo in crowd.photos()]
-    for photo, scores in zip(photos, run(net, photos, crowd.canvas), strict=True):
-        assert torch.equal(scores, run_alone(net, photo))
+    photos = [photo.to(dtype) for photo in batch.photos()]
+    for photo, scores in zip(photos, run(net, photos, batch.canvas), strict=True):
+        assert torch.equal(scores, run_single(net, photo))
 
 
 @each_net
 @settings(derandomize=True, deadline=None, max_examples=4, database=None)
 @given(data=st.data())
 @torch.inference_mode()
-def test_on_a_lone_frame_it_is_the_plain_network(name: str, data: st.DataObject) -> None:
-    photo = data.draw(crowds_of(name)).photos()[0]
+def test_on_a_single_frame_it_is_the_plain_network(name: str, data: st.DataObject) -> None:
+    photo = data.draw(batches_of(name)).photos()[0]
     expected = plain(name)(photo[None])[0]
-    scores = run_alone(exact(name), photo)
+    scores = run_single(exact(name), photo)
     assert scores.shape == expected.shape
     assert (scores - expected).abs().max() <= SAME_FUNCTION * expected.abs().max()
 
@@ -150,29 +150,29 @@ def test_on_a_lone_frame_it_is_the_plain_network(name: str, data: st.DataObject)
 @each_net
 @pytest.mark.parametrize("content", [float("nan"), float("inf"), 1e30, 255.0], ids=str)
 @torch.inference_mode()
-def test_no_neighbour_can_change_scores(name: str, content: float) -> None:
+def test_no_content_of_other_photos_changes_scores(name: str, content: float) -> None:
     net = exact(name)
-    photo = Crowd([(64, 32)], (0, 0), seed=1).photos()[0]
-    neighbours = [torch.full((3, 96, 64), content), torch.full((3, 32, 128), content)]
-    crowd = [neighbours[0], photo, neighbours[1]]
-    assert torch.equal(run(net, crowd, (96, 128))[1], run_alone(net, photo))
+    photo = PhotoBatch([(64, 32)], (0, 0), seed=1).photos()[0]
+    others = [torch.full((3, 96, 64), content), torch.full((3, 32, 128), content)]
+    batch = [others[0], photo, others[1]]
+    assert torch.equal(run(net, batch, (96, 128))[1], run_single(net, photo))
 
 
 @pytest.mark.parametrize("threads", [2, 3])
 @pytest.mark.parametrize("name", ["lite0-trained", "vgg16", "toy"])
 @torch.inference_mode()
-def test_no_other_number_of_threads_breaks_it(name: str, threads: int) -> None:
+def test_scores_are_exact_with_other_numbers_of_threads(name: str, threads: int) -> None:
     torch.set_num_threads(threads)
-    photos = Crowd([(96, 160), (128, 64), (32, 32)], (0, 0), seed=2).photos()
+    photos = PhotoBatch([(96, 160), (128, 64), (32, 32)], (0, 0), seed=2).photos()
     net = exact(name)
     for photo, scores in zip(photos, run(net, photos, (160, 160)), strict=True):
-        assert torch.equal(scores, run_alone(net, photo))
+        assert torch.equal(scores, run_single(net, photo))
 
 
 @pytest.mark.parametrize("name", ["lite0-trained", "vgg16"])
 @torch.inference_mode()
 def test_padding_alone_would_change_scores(name: str) -> None:
-    # what everybody does: put photos on a larger canvas, and run the network as it is
+    # the usual padding: photos on a larger canvas, and the network as it is
     pixels = torch.from_numpy(sample("cat")[:160, :192].copy())
     photo = (pixels.permute(2, 0, 1) - 127) / 128
     net = plain(name)
@@ -180,7 +180,7 @@ def test_padding_alone_would_change_scores(name: str) -> None:
     height, width = expected.shape[1:]
     padded = net(lay_out([photo], (320, 320)))[0, :, :height, :width]
     assert change(padded, expected) > 0.05
-    assert change(run(exact(name), [photo], (320, 320))[0], run_alone(exact(name), photo)) == 0
+    assert change(run(exact(name), [photo], (320, 320))[0], run_single(exact(name), photo)) == 0
 
 
 @each_net
@@ -188,13 +188,13 @@ def test_padding_alone_would_change_scores(name: str) -> None:
 @given(data=st.data())
 def test_masks_blank_what_strips_blank(name: str, data: st.DataObject) -> None:
     """Torch's own kernels, which a GPU takes, differ in the last bits from canvas to canvas."""
-    crowd = data.draw(crowds_of(name))
-    net, photos = masked(name), crowd.photos()
+    batch = data.draw(batches_of(name))
+    net, photos = masked(name), batch.photos()
     with torch.inference_mode():
-        scores = net.masked(lay_out(photos, crowd.canvas), net.ends(crowd.frames))
-        for photo, frame, found in zip(photos, crowd.frames, scores, strict=True):
+        scores = net.masked(lay_out(photos, batch.canvas), net.ends(batch.frames))
+        for photo, frame, found in zip(photos, batch.frames, scores, strict=True):
             height, width = net.score_size(frame)
-            expected = run_alone(exact(name), photo)
+            expected = run_single(exact(name), photo)
             assert change(found[:, :height, :width], expected) < SAME_FUNCTION
 
 

@@ -20,7 +20,7 @@ from handlers.net.exact.layers import PhasedConvTranspose2d
 )
 @pytest.mark.parametrize("size", [(1, 1), (1, 5), (4, 3)], ids=str)
 @torch.inference_mode()
-def test_phases_are_the_whole(
+def test_phases_make_the_transposed_convolution(
     kernel: int, stride: int, padding: int, groups: int, size: tuple[int, int]
 ) -> None:
     torch.manual_seed(0)

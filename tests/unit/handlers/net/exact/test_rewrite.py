@@ -1,4 +1,4 @@
-"""What is woven into a network spoils no map that others read; what cannot be exact is refused."""
+"""A rewritten network changes no map that other layers read; inexact networks are refused."""
 
 from collections.abc import Callable
 
@@ -9,18 +9,19 @@ from torch import Tensor, nn
 from handlers.net.exact.extents import UnfitSizeError
 from handlers.net.exact.geometry import UnknownLayerError
 from handlers.net.exact.layers import CropLike
-from handlers.net.exact.network import Blank, ExactNet
-from tests.support.toys import Crowd, lay_out, randomised, run, run_alone
+from handlers.net.exact.network import ExactNet
+from handlers.net.exact.strips import BlankStrips
+from tests.support.toys import PhotoBatch, lay_out, randomised, run, run_single
 
-CROWD = Crowd([(9, 13), (16, 11), (5, 5)], (3, 6), seed=3)
+BATCH = PhotoBatch([(9, 13), (16, 11), (5, 5)], (3, 6), seed=3)
 
 
 class Net(nn.Module):
-    """Layers by name, and what to do with them."""
+    """Layers by name, and a function that applies them."""
 
-    def __init__(self, way: Callable[..., Tensor], **layers: nn.Module) -> None:
+    def __init__(self, function: Callable[..., Tensor], **layers: nn.Module) -> None:
         super().__init__()
-        self._way = way
+        self._function = function
         for name, layer in layers.items():
             self.add_module(name, layer)
 
@@ -28,7 +29,7 @@ class Net(nn.Module):
         return self.get_submodule(name)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self._way(self, x)
+        return self._function(self, x)
 
 
 def conv(kernel: int = 3, channels_in: int = 4, stride: int = 1) -> nn.Conv2d:
@@ -50,13 +51,13 @@ def pooled_map_read_under_another_name(net: Net, x: Tensor) -> Tensor:
     return net["pool"](y) + net["first"](x)
 
 
-def pooled_map_made_positive_in_place(net: Net, x: Tensor) -> Tensor:
+def pooled_map_made_positive_inplace(net: Net, x: Tensor) -> Tensor:
     x = net["stem"](x)
     y = net["pool"](net["relu"](x))
     return y + net["first"](x)
 
 
-def pooled_map_added_to_in_place(net: Net, x: Tensor) -> Tensor:
+def pooled_map_added_to_inplace(net: Net, x: Tensor) -> Tensor:
     x = net["stem"](x)
     y = net["point"](x)
     y += net["second"](x)
@@ -72,7 +73,7 @@ def pooled_twice(net: Net, x: Tensor) -> Tensor:
     return net["first"](net["pool"](net["pool"](x)))
 
 
-def map_read_whole_and_cropped(net: Net, x: Tensor) -> Tensor:
+def map_read_uncropped_and_cropped(net: Net, x: Tensor) -> Tensor:
     x = net["stem"](x)
     small = net["shrink"](x)
     y = net["first"](net["crop"](x, small)) + small
@@ -86,9 +87,9 @@ def crop_pooled_under_another_name(net: Net, x: Tensor) -> Tensor:
     return y + net["crop"](net["second"](x), small)
 
 
-WAYS = {
-    way.__name__: Net(
-        way,
+NETS = {
+    function.__name__: Net(
+        function,
         stem=conv(channels_in=3),
         first=conv(5),
         second=conv(),
@@ -100,49 +101,49 @@ WAYS = {
         shrink=nn.Conv2d(4, 4, 4),
         crop=CropLike(2),
     )
-    for way in (
+    for function in (
         pooled_map_read_before_and_after,
         pooled_map_read_under_another_name,
-        pooled_map_made_positive_in_place,
-        pooled_map_added_to_in_place,
+        pooled_map_made_positive_inplace,
+        pooled_map_added_to_inplace,
         pooled_input,
         pooled_twice,
-        map_read_whole_and_cropped,
+        map_read_uncropped_and_cropped,
         crop_pooled_under_another_name,
     )
 }
 
 
-@pytest.mark.parametrize("net", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("net", NETS.values(), ids=NETS)
 @torch.inference_mode()
-def test_blanks_reach_no_other_reader(net: Net) -> None:
+def test_blanking_changes_no_map_for_other_layers(net: Net) -> None:
     randomised(net)
     exact = ExactNet(net)
-    photos = CROWD.photos()
-    for photo, scores in zip(photos, run(exact, photos, CROWD.canvas), strict=True):
-        assert torch.equal(scores, run_alone(exact, photo))
+    photos = BATCH.photos()
+    for photo, scores in zip(photos, run(exact, photos, BATCH.canvas), strict=True):
+        assert torch.equal(scores, run_single(exact, photo))
         torch.testing.assert_close(scores, net(photo[None])[0], rtol=1e-5, atol=1e-5)
 
 
 @torch.inference_mode()
-def test_what_pooling_takes_for_absent_stays_out_of_the_callers_canvas() -> None:
+def test_the_callers_canvas_is_not_blanked() -> None:
     exact = ExactNet(randomised(nn.Sequential(pool(), conv(channels_in=3))))
-    canvas = lay_out(CROWD.photos(), CROWD.canvas)
+    canvas = lay_out(BATCH.photos(), BATCH.canvas)
     before = canvas.clone()
-    exact(canvas, CROWD.frames)
+    exact(canvas, BATCH.frames)
     assert torch.equal(canvas, before)
 
 
 def test_a_networks_own_maps_are_blanked_without_a_copy() -> None:
     net = nn.Sequential(conv(channels_in=3), nn.ReLU(inplace=True), nn.MaxPool2d(2), conv()).eval()
-    blanks = [layer for layer in ExactNet(net).modules() if isinstance(layer, Blank)]
-    assert [blank.in_place for blank in blanks] == [True, True]  # a canvas is zero already
+    blanks = [layer for layer in ExactNet(net).modules() if isinstance(layer, BlankStrips)]
+    assert [blank.inplace for blank in blanks] == [True, True]  # a canvas is zero already
     assert [blank.value for blank in blanks] == [float("-inf"), 0]
 
 
-def test_pointwise_layers_are_left_alone() -> None:
+def test_pointwise_layers_get_no_blanking() -> None:
     net = nn.Sequential(conv(1, channels_in=3), nn.BatchNorm2d(4), nn.ReLU6(), conv(1)).eval()
-    assert not any(isinstance(layer, Blank) for layer in ExactNet(net).modules())
+    assert not any(isinstance(layer, BlankStrips) for layer in ExactNet(net).modules())
 
 
 @torch.inference_mode()
@@ -153,9 +154,9 @@ def test_a_convolution_with_two_batch_norms_keeps_both() -> None:
 
     norms = {"norm1": nn.BatchNorm2d(4), "norm2": nn.BatchNorm2d(4)}
     net = randomised(Net(twice, stem=conv(channels_in=3), conv=conv(), **norms))
-    photo = CROWD.photos()[0]
+    photo = BATCH.photos()[0]
     expected = net(photo[None])[0]
-    torch.testing.assert_close(run_alone(ExactNet(net), photo), expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(run_single(ExactNet(net), photo), expected, rtol=1e-5, atol=1e-5)
 
 
 @torch.inference_mode()
@@ -186,9 +187,9 @@ REFUSED: dict[str, tuple[nn.Module, str]] = {
 }
 
 
-@pytest.mark.parametrize(("net", "told"), REFUSED.values(), ids=REFUSED)
-def test_what_cannot_be_exact_is_refused_by_name(net: nn.Module, told: str) -> None:
-    with pytest.raises(UnknownLayerError, match=told):
+@pytest.mark.parametrize(("net", "message"), REFUSED.values(), ids=REFUSED)
+def test_a_network_that_cannot_be_exact_is_refused_by_name(net: nn.Module, message: str) -> None:
+    with pytest.raises(UnknownLayerError, match=message):
         ExactNet(net.eval())
 
 
@@ -202,7 +203,7 @@ def test_maps_of_different_sizes_are_not_joined() -> None:
         ExactNet(net.eval())
 
 
-def test_a_photo_that_the_network_could_not_score_alone_is_refused() -> None:
+def test_a_photo_that_is_too_small_for_the_network_is_refused() -> None:
     exact = ExactNet(nn.Sequential(conv(channels_in=3), nn.MaxPool2d(8)).eval())
     with pytest.raises(UnfitSizeError, match="7x9 is too small"):
         exact(torch.zeros(1, 3, 16, 16), [(7, 9)])
