@@ -5,6 +5,7 @@
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pydantic import ValidationError
@@ -26,6 +27,10 @@ class Job:
         return self.options.request_id
 
 
+# by their index in the batch; an image that cannot be worked on has its problem there
+Jobs = Mapping[int, Job | ProblemError]
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """The bytes for one image: a mask, a model card, or a problem (RFC 9457)."""
@@ -41,7 +46,7 @@ class Answer:
 
 def read_job(body: bytes | bytearray, options_json: str | None) -> Job | ProblemError:
     """Parse the options header; one that no gateway of this version writes is a problem of this
-    image alone.
+    image only.
     """
     try:
         return Job(body, WorkerOptions.model_validate_json(options_json or "{}"))

@@ -1,8 +1,8 @@
 """The worker's log: each record is one line on stderr, the stream of a worker that TorchServe
-shows; readable, or JSON for machines.
+forwards; readable text, or JSON for machines.
 
-TorchServe passes these lines on as they are, by their beginning, and puts the time before readable
-ones: see deploy/torchserve/log4j2.xml and log4j2-json.xml.
+TorchServe forwards these lines unchanged, by their beginning, and puts the time before readable
+ones: see deploy/torchserve/log4j2.xml and log4j2-json.xml. Set up by `handlers.entry`.
 """
 
 import json
@@ -21,8 +21,8 @@ class HumanFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         level = f"[{record.levelname.lower():<9}]"
-        found = (f"{name}={value}" for name, value in fields_of(record).items())
-        return " ".join([level, record.message, f"[{record.name}]", *found])
+        fields = (f"{name}={value}" for name, value in fields_of(record).items())
+        return " ".join([level, record.message, f"[{record.name}]", *fields])
 
     def format(self, record: logging.LogRecord) -> str:
         return " | ".join(super().format(record).splitlines())
@@ -51,13 +51,13 @@ def with_fields(**fields: object) -> dict[str, object]:
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, object]:
-    found: dict[str, object] = getattr(record, "fields", {})
-    return found
+    fields: dict[str, object] = getattr(record, "fields", {})
+    return fields
 
 
 def log_to_stderr() -> None:
-    """Have what `handlers` logs shown, as FCNSERVE_LOG_FORMAT and FCNSERVE_LOG_LEVEL say; a second
-    call changes nothing.
+    """Write the log of `handlers` to stderr, by FCNSERVE_LOG_FORMAT and FCNSERVE_LOG_LEVEL; a
+    second call changes nothing.
     """
     logger = logging.getLogger("handlers")
     if any(isinstance(each.formatter, HumanFormatter | JsonFormatter) for each in logger.handlers):

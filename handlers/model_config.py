@@ -1,4 +1,4 @@
-"""`model.yaml`: all that serving needs to know of a model.
+"""`model.yaml`: the configuration of a model for serving.
 
 Read by the worker and by the tools of `model_store`.
 """
@@ -69,7 +69,7 @@ class BatchSize(PerDevice[Images]):
 
 
 class GroupPixels(PerDevice[Pixels]):
-    """How many padded pixels may share one forward pass; a photo larger than that runs alone."""
+    """How many padded pixels may share one forward pass; a larger photo gets a single pass."""
 
     cpu: Pixels = 800_000
     cuda: Pixels = 16_000_000
@@ -97,7 +97,7 @@ class Batching(Strict):
     batch_size: BatchSize = BatchSize()
     max_delay_ms: int = Field(default=1, ge=1, le=1000)
     response_timeout_s: int = Field(default=30, ge=5, le=600)
-    # false: passes are shared, and a GPU's kernels chosen, without a look at the last bits
+    # false: passes are shared, and a GPU's kernels chosen, without a check of the last bits
     exact: bool = True
     ladder: Ladder = Ladder()
     group_pixels: GroupPixels = GroupPixels()
@@ -113,7 +113,7 @@ class ModelConfig(Strict):
     vgg16: VggOptions | None = None
     upsampling: Upsampling = BILINEAR
     weights: str = Field(default="weights.safetensors", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    # 255 is no class's number: masks have it where a filter took the class of a pixel away
+    # 255 is no class's number: masks have it where a filter has removed the class of a pixel
     classes: tuple[str, ...] = Field(min_length=2, max_length=255)
     # the class that is none of the others; null: there is none. Unless given: one called so
     background: str | None = None
@@ -127,13 +127,13 @@ class ModelConfig(Strict):
     @field_validator("classes")
     @classmethod
     def _can_be_chosen(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        for place, name in enumerate(names):
+        for index, name in enumerate(names):
             if not name or name != name.strip() or "," in name or not name.isprintable():
                 raise ValueError(
                     f"{name!r} is no name that a request can choose with classes=; leave out "
                     "commas, and spaces at the ends"
                 )
-            if name in names[:place]:
+            if name in names[:index]:
                 raise ValueError(f"{name!r} is there twice; give each class a name of its own")
         return names
 
@@ -149,10 +149,10 @@ class ModelConfig(Strict):
                 f"background is {self.background!r}, which is none of `classes`; name one of "
                 "them, or null where every class is something to be seen"
             )
-        foreign = "lite" if self.architecture.endswith("-vgg16") else "vgg16"
-        if getattr(self, foreign) is not None:
+        other = "lite" if self.architecture.endswith("-vgg16") else "vgg16"
+        if getattr(self, other) is not None:
             raise ValueError(
-                f"{foreign}: these options are not for {self.architecture}; leave them out"
+                f"{other}: these options are not for {self.architecture}; leave them out"
             )
         if self.working_max_side > self.max_side_limit:
             raise ValueError(
@@ -175,7 +175,7 @@ class ModelConfig(Strict):
 
 
 def background_among(classes: Sequence[str]) -> str | None:
-    """The class that is called background, however it is spelt."""
+    """Return the class named background, in any case of letters."""
     return next((name for name in classes if name.casefold() == BACKGROUND), None)
 
 

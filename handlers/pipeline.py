@@ -1,53 +1,44 @@
 """The whole worker: one TorchServe batch in, one answer per image out, in the same order.
 
-    share -> sort -> open -> decode -> plan -> forward -> encode -> hold
+    defer -> isolate -> open -> decode -> plan -> forward -> encode -> hold
 
-Decoding and encoding run in threads beside the network: the next photos are decoded and the last
-masks encoded while a group is in its forward pass. What goes wrong with an image becomes that
-image's own answer; what a process has died on before runs after the others, alone
-(`handlers.isolation.guard`).
+An image is in turn a `Job`, a `Photo`, its pixels, `PendingLabels`, a `Mask` and an `Answer`; its
+`Outcome` has the last of these, or the problem that stopped this image and no other. Decoding and
+encoding run in threads beside the network: the next photos are decoded and the last masks encoded
+while a group is in its forward pass. Images that may have ended a process run after the others,
+one at a time (`handlers.isolation`). Made and called by `handlers.entry`.
 """
 
-import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from handlers.isolation.guard import Guard, TimeLimits
-from handlers.job import Answer, Job
-from handlers.log import with_fields
+from handlers.isolation.crash_isolation import CrashIsolation
+from handlers.isolation.time_limits import TimeLimits
+from handlers.job import Answer, Job, Jobs
 from handlers.model_config import ModelConfig, load_config
 from handlers.runtime.cost_rates import measure_rates
 from handlers.runtime.device import choose_device, codec_threads
+from handlers.runtime.labels import PendingLabels
+from handlers.runtime.load_network import load_network
 from handlers.runtime.model_card import model_card
 from handlers.runtime.network import Network
 from handlers.runtime.pass_costs import PassCosts
 from handlers.runtime.warm_up import warm_up
-from handlers.shared.errors import ProblemError, WorkerFailedError
+from handlers.shared.errors import ProblemError
 from handlers.shared.model_card import WorkerModelCard
-from handlers.shared.photo import Pixels
-from handlers.shared.wire import JSON_MEDIA_TYPE, PNG_MEDIA_TYPE, Report
-from handlers.stages.decode import Opened, decode, open_photo
-from handlers.stages.encode import Mask, encode, labelled
+from handlers.shared.wire import JSON_MEDIA_TYPE, Report
+from handlers.stages.decode import Photo, decode, open_photo
+from handlers.stages.defer import defer_long
+from handlers.stages.encode import Mask, encode, wait
 from handlers.stages.forward import forward
-from handlers.stages.outcome import Outcome, attempt
-from handlers.stages.plan import Group, plan
-from handlers.stages.share import Jobs, share
+from handlers.stages.hold import hold, in_order, log_images, with_batch_size
+from handlers.stages.outcome import Outcome
+from handlers.stages.plan import plan
 
-UNGUARDED = Guard()
-
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Track:
-    """An image on its way out: its mask is being encoded, and what has happened to it so far."""
-
-    encoding: Future[Outcome[Mask]]
-    report: Report
+NOT_ISOLATED = CrashIsolation()
 
 
 class Pipeline:
@@ -69,135 +60,81 @@ class Pipeline:
     def load(cls, folder: Path, gpu_id: int | None = None) -> "Pipeline":
         """Load the model in `folder` on TorchServe's GPU, or on the CPU, and warm it up."""
         config = load_config(folder)
-        network = Network.on(choose_device(gpu_id, config.precision), config, folder)
+        network = load_network(choose_device(gpu_id, config.precision), config, folder)
         costs = warm_up(network, config.batching)
         with codec_threads(network.device) as threads:  # where codecs will run
             rates = threads.submit(measure_rates, network, costs).result()
         card = model_card(config, folder, network.device, rates)
         return cls(config, network, costs, card)
 
-    def run(self, jobs: Sequence[Job | ProblemError], guard: Guard = UNGUARDED) -> list[Answer]:
+    def run(
+        self, jobs: Sequence[Job | ProblemError], isolation: CrashIsolation = NOT_ISOLATED
+    ) -> list[Answer]:
         """Answer every job; one image's failure is its own answer and costs the others nothing."""
-        images = {place: job for place, job in enumerate(jobs) if not wants_card(job)}
-        cards = {place: self._describe() for place in range(len(jobs)) if place not in images}
-        now, put_off = share(images)
-        with guard.batch(now, self._limits) as batch:
-            answered = self._segment(batch.together, guard)
+        images = {index: job for index, job in enumerate(jobs) if not is_describe(job)}
+        cards = {index: self._describe() for index in range(len(jobs)) if index not in images}
+        now, deferred = defer_long(images)
+        with isolation.batch(now, self._limits) as batch:
+            answered = self._segment(batch.together, isolation)
             for suspects in batch.later:
-                answered |= self._segment(suspects, guard)
-        answers = in_order(told_of_batch(answered) | put_off | cards, len(jobs))
+                answered |= self._segment(suspects, isolation)
+        answers = in_order(with_batch_size(answered) | deferred | cards, len(jobs))
         log_images(jobs, answers)
         return answers
 
-    def _segment(self, images: Jobs, guard: Guard) -> dict[int, Answer]:
-        opened, stopped = self._open(images, guard)
+    def _segment(self, images: Jobs, isolation: CrashIsolation) -> dict[int, Answer]:
+        """Take images through all stages, group by group."""
+        photos, stopped = self._open(images, isolation)
         decoding = {
-            place: self._threads.submit(guard.run, (place,), attempt, decode, photo)
-            for place, photo in opened.items()
+            index: self._threads.submit(
+                isolation.run, (index,), Outcome(photo, photo.request_id).then, "decode", decode
+            )
+            for index, photo in photos.items()
         }
         started = time.perf_counter()
-        frames = {place: self._network.frame(photo.working_size) for place, photo in opened.items()}
+        frames = {index: self._network.frame(each.working_size) for index, each in photos.items()}
         groups = plan(frames, self._costs)
-        report = Report({"plan": (time.perf_counter() - started) * 1000})
-        tracks: dict[int, Track] = {}
+        plan_ms = (time.perf_counter() - started) * 1000
+        encoding: dict[int, Future[Outcome[Mask]]] = {}
         for group in groups:
-            decoded = {place: decoding.pop(place).result() for place in group.members}
-            tracks |= self._forward(group, opened, decoded, report, guard)
-        return hold(tracks) | {
-            place: Answer.of_problem(problem, report) for place, problem in stopped.items()
+            decoded = {
+                index: decoding.pop(index).result().with_stage("plan", plan_ms)
+                for index in group.members
+            }
+            labelled = isolation.run(group.members, forward, self._network, group, photos, decoded)
+            encoding |= {
+                index: self._threads.submit(isolation.run, (index,), self._finish, outcome)
+                for index, outcome in labelled.items()
+            }
+        report = Report({"plan": plan_ms})
+        return hold(encoding) | {
+            index: Answer.of_problem(problem, report) for index, problem in stopped.items()
         }
 
     def _open(
-        self, images: Jobs, guard: Guard
-    ) -> tuple[dict[int, Opened], dict[int, ProblemError]]:
-        """Read the headers: sizes are known, and hopeless images sorted out, before any work."""
-        opened: dict[int, Opened] = {}
+        self, images: Jobs, isolation: CrashIsolation
+    ) -> tuple[dict[int, Photo], dict[int, ProblemError]]:
+        """Read the headers: sizes are known, and unreadable images stopped, before any work."""
+        photos: dict[int, Photo] = {}
         stopped: dict[int, ProblemError] = {}
-        for place, job in images.items():
-            photo = guard.run((place,), attempt, self._open_photo, job).value
-            if isinstance(photo, ProblemError):
-                stopped[place] = photo
+        for index, job in images.items():
+            request_id = job.request_id if isinstance(job, Job) else ""
+            opened = isolation.run(
+                (index,), Outcome(job, request_id).then, "open", self._open_photo
+            )
+            if isinstance(opened.value, ProblemError):
+                stopped[index] = opened.value
             else:
-                opened[place] = photo
-        return opened, stopped
+                photos[index] = opened.value
+        return photos, stopped
 
-    def _forward(
-        self,
-        group: Group,
-        opened: Mapping[int, Opened],
-        decoded: Mapping[int, Outcome[Pixels]],
-        report: Report,
-        guard: Guard,
-    ) -> dict[int, Track]:
-        """Run one group through the network and start encoding its masks."""
-        started = time.perf_counter()
-        photos = {place: outcome.value for place, outcome in decoded.items()}
-        forwarded = guard.run(group.members, forward, self._network, group, photos, opened)
-        forward_ms = (time.perf_counter() - started) * 1000
-        tracks = {}
-        for place, one in forwarded.items():
-            told = report.with_stages(decode=decoded[place].ms, forward=forward_ms)
-            photo = labelled(one, opened[place])
-            encoding = self._threads.submit(guard.run, (place,), attempt, self._encode, photo)
-            tracks[place] = Track(encoding, replace(told, group=one.figures))
-        return tracks
+    def _finish(self, labelled: Outcome[PendingLabels]) -> Outcome[Mask]:
+        """Wait for the device, and encode, in a codec thread."""
+        return labelled.then("forward", wait).then("encode", self._encode)
 
     def _describe(self) -> Answer:
         return Answer(self.card.model_dump_json().encode(), JSON_MEDIA_TYPE, Report({}))
 
 
-def wants_card(job: Job | ProblemError) -> bool:
+def is_describe(job: Job | ProblemError) -> bool:
     return isinstance(job, Job) and job.options.output == "describe"
-
-
-def in_order(answers: Mapping[int, Answer], count: int) -> list[Answer]:
-    """Give each place its answer; one that has none, by a defect, gets a problem."""
-    lost = [place for place in range(count) if place not in answers]
-    if lost:
-        logger.error("%d of %d images of a batch have no outcome", len(lost), count)
-    problem = WorkerFailedError("the worker lost this image, which is a defect; try again")
-    missing = Answer.of_problem(problem, Report({}))
-    return [answers.get(place, missing) for place in range(count)]
-
-
-def told_of_batch(answers: dict[int, Answer]) -> dict[int, Answer]:
-    """Have the first image's answer tell how many there were, so that each batch is counted
-    once.
-    """
-    if not answers:
-        return answers
-    first = min(answers)
-    report = replace(answers[first].report, batch_images=len(answers))
-    return answers | {first: replace(answers[first], report=report)}
-
-
-def hold(tracks: Mapping[int, Track]) -> dict[int, Answer]:
-    """Wait for the slowest: TorchServe sends all answers of a batch together."""
-    encoded = {place: track.encoding.result() for place, track in tracks.items()}
-    now = time.perf_counter()
-    answers = {}
-    for place, mask in encoded.items():
-        hold_ms = (now - mask.ended) * 1000
-        waited_ms = mask.value.waited_ms if isinstance(mask.value, Mask) else 0.0
-        report = tracks[place].report.with_stages(
-            forward=tracks[place].report.stages_ms["forward"] + waited_ms,
-            encode=mask.ms - waited_ms,
-            hold=hold_ms,
-        )
-        if isinstance(mask.value, ProblemError):
-            answers[place] = Answer.of_problem(mask.value, report)
-        else:
-            told = replace(report, class_pixels=mask.value.class_pixels)
-            answers[place] = Answer(mask.value.png, PNG_MEDIA_TYPE, told)
-    return answers
-
-
-def log_images(jobs: Sequence[Job | ProblemError], answers: Sequence[Answer]) -> None:
-    """Write a line an image, for who looks for one request's; seldom wanted, and only then made."""
-    if not logger.isEnabledFor(logging.DEBUG):
-        return
-    for job, answer in zip(jobs, answers, strict=True):
-        request_id = job.request_id if isinstance(job, Job) else ""
-        stages_ms = {verb: round(ms, 1) for verb, ms in answer.report.stages_ms.items()}
-        fields = with_fields(request_id=request_id, media_type=answer.media_type, **stages_ms)
-        logger.debug("image", extra=fields)

@@ -1,12 +1,13 @@
-"""The images that worker processes have died on: which are suspects, and which are refused.
+"""The registry of suspects: images that were in work when worker processes ended.
 
-A process that has died leaves a record of what it was working on
-(`handlers.shared.flight_recorder`); whichever process sees it first makes these images suspects. A
-suspect is worked on alone (`handlers.isolation.guard`), so if a process dies on it again, that
-image is the cause, whatever was sent beside it. A process that was killed from outside says nothing
-of why, so that has to happen twice.
+A process that has ended leaves a record of what it was working on
+(`handlers.shared.flight_records`); the first process that reads it registers these images. A
+suspect then runs in isolation, so if a process ends on it again, that image is the cause, whatever
+was sent with it, and it is refused. A process that was killed from outside shows nothing of the
+cause, so that has to happen twice.
 
-One small file an image, by its digest, in a folder that all processes of a model share.
+One small file an image, by its digest, in a folder that all processes of a model share. Called by
+`handlers.isolation.quarantine`.
 """
 
 import fcntl
@@ -21,19 +22,19 @@ from pathlib import Path
 
 from handlers.log import with_fields
 from handlers.shared.errors import ImageCrashesWorkerError, ImageTakesTooLongError, ProblemError
-from handlers.shared.flight_recorder import Active, Ending, Flight, take_ended
+from handlers.shared.flight_records import ActiveImage, EndedProcess, Ending, take_ended
 
 EXPIRES_S = 3600.0
 MOST_SUSPECTS = 1000
-# deaths with nothing else in work after which an image is refused
-CONVICTING: Mapping[Ending, int] = {"crashed": 1, "killed": 2, "out_of_time": 1, "stalled": 2}
+# deaths of processes that had nothing else in work
+REFUSED_AFTER: Mapping[Ending, int] = {"crashed": 1, "killed": 2, "out_of_time": 1, "stalled": 2}
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Suspicion:
-    """What is held against an image: deaths while it was worked on, and those with it alone."""
+class DeathRecord:
+    """How often processes ended with an image in work, and how those ended that had no other."""
 
     noted_s: float  # CLOCK_MONOTONIC
     deaths: int = 0
@@ -44,12 +45,8 @@ class Suspicion:
     allowed_s: float = 0.0
 
     @property
-    def deaths_alone(self) -> int:
-        return self.crashed + self.killed + self.out_of_time + self.stalled
-
-    @property
-    def verdict(self) -> ProblemError | None:
-        """Tell why the image is refused; None while there is no proof."""
+    def refusal(self) -> ProblemError | None:
+        """The problem with which the image is refused; None while there is no proof."""
         if self._proves("crashed") or self._proves("killed"):
             return ImageCrashesWorkerError(
                 f"processes that worked on this image ended ({self.deaths} so far), the last one "
@@ -65,64 +62,66 @@ class Suspicion:
 
     def _proves(self, ending: Ending) -> bool:
         count: int = getattr(self, ending)
-        return count >= CONVICTING[ending]
+        return count >= REFUSED_AFTER[ending]
 
 
-class Suspects:
-    """The registry of a model's worker processes."""
+class SuspectRegistry:
+    """The suspects of all worker processes of a model."""
 
-    def __init__(self, flights: Path) -> None:
-        """Take the folder of the processes' records; the registry lies in it."""
-        self._flights = flights
-        self._folder = flights / "suspects"
+    def __init__(self, records: Path) -> None:
+        """Take the folder of the processes' records; the registry is a folder in it."""
+        self._records = records
+        self._folder = records / "suspects"
         self._folder.mkdir(exist_ok=True)
-        self._lock = flights / "suspects.lock"
-        self._lock.touch()  # here, where there may be no room for it
+        self._lock = records / "suspects.lock"
+        self._lock.touch()  # now: a full disk is found at the start
 
     def collect(self, own: Path) -> None:
-        """Make suspects of the images that processes have died on since the last look; `own`
-        is this process's record.
+        """Register the images that processes have ended on since the last call; `own` is this
+        process's record.
         """
-        for flight in take_ended(self._flights, str(own)):
-            log_death(flight)
-            for active in flight.active:
-                self.note(active, flight.ending)
+        for ended in take_ended(self._records, str(own)):
+            log_death(ended)
+            for active in ended.active:
+                self.note(active, ended.ending)
 
-    def known(self) -> frozenset[str]:
-        """Name the digests that anything is held against."""
+    def digests(self) -> frozenset[str]:
+        """List the digests of all suspects, in hexadecimal."""
         try:
             with os.scandir(self._folder) as entries:
                 return frozenset(entry.name for entry in entries)
         except OSError:
             return frozenset()  # a cleaner of temporary folders has removed it
 
-    def find(self, digest: bytes) -> Suspicion | None:
-        """Tell what is held against an image; it is forgotten in time."""
+    def find(self, digest: bytes) -> DeathRecord | None:
+        """Return the record of a suspect; it expires in time."""
         try:
-            found = Suspicion(**json.loads((self._folder / digest.hex()).read_text()))
+            record = DeathRecord(**json.loads((self._folder / digest.hex()).read_text()))
         except (OSError, ValueError, TypeError):
             return None
-        return found if time.monotonic() - found.noted_s < EXPIRES_S else None
+        return record if time.monotonic() - record.noted_s < EXPIRES_S else None
 
-    def note(self, active: Active, ending: Ending) -> Suspicion:
-        """Hold a death against an image that was being worked on; alone, if it had its time."""
+    def note(self, active: ActiveImage, ending: Ending) -> DeathRecord:
+        """Count a death of a process with an image in work; as proof, where it had no other work
+        and the image had its time.
+        """
         digest = active.entry.digest
-        counts = active.entry.alone and (ending in {"crashed", "killed"} or active.allowed_s > 0)
+        had_its_time = ending in {"crashed", "killed"} or active.allowed_s > 0
         with self._locked():
-            before = self.find(digest) or Suspicion(0.0)
+            before = self.find(digest) or DeathRecord(0.0)
             after = replace(
                 before,
                 noted_s=time.monotonic(),
                 deaths=before.deaths + 1,
                 allowed_s=active.allowed_s,
-                **{ending: getattr(before, ending) + counts},
+                **{ending: getattr(before, ending) + (active.entry.isolated and had_its_time)},
             )
             self._write(digest, after)
             self._forget_the_oldest()
         return after
 
     def clear(self, digest: bytes) -> None:
-        """Forget an image that has been through, alone, without harm."""
+        """Remove an image that has run in isolation without harm."""
         with self._locked():
             (self._folder / digest.hex()).unlink(missing_ok=True)
 
@@ -133,33 +132,35 @@ class Suspects:
                 fcntl.flock(stack.enter_context(self._lock.open("w")), fcntl.LOCK_EX)
             yield
 
-    def _write(self, digest: bytes, suspicion: Suspicion) -> None:
-        """Write whole or not at all; on a full disk the image stays a suspect by hearsay only."""
-        new = self._flights / f"{digest.hex()}.{os.getpid()}"
+    def _write(self, digest: bytes, record: DeathRecord) -> None:
+        """Write atomically; on a full disk the image stays a suspect only where the gateway marks
+        it as one.
+        """
+        new = self._records / f"{digest.hex()}.{os.getpid()}"
         with suppress(OSError):
-            new.write_text(json.dumps(asdict(suspicion)))
+            new.write_text(json.dumps(asdict(record)))
             new.rename(self._folder / digest.hex())
 
     def _forget_the_oldest(self) -> None:
-        known = [self._folder / name for name in self.known()]
+        paths = [self._folder / name for name in self.digests()]
         with suppress(OSError):
-            for path in sorted(known, key=lambda path: path.stat().st_mtime_ns)[:-MOST_SUSPECTS]:
+            for path in sorted(paths, key=lambda path: path.stat().st_mtime_ns)[:-MOST_SUSPECTS]:
                 path.unlink(missing_ok=True)
 
 
-def log_death(flight: Flight) -> None:
-    """Tell the operator what a process died of, and on whose requests."""
+def log_death(ended: EndedProcess) -> None:
+    """Log how a process ended, and the requests that it was working on."""
     how = {
         "crashed": "crashed",
         "killed": "was killed",
         "out_of_time": "took more CPU time than its batch may and ended",
         "stalled": "took more time than TorchServe gives a batch and ended itself",
-    }[flight.ending]
-    ids = [active.entry.request_id for active in flight.active]
-    trace = " | ".join(flight.trace.splitlines())
+    }[ended.ending]
+    ids = [active.entry.request_id for active in ended.active]
+    trace = " | ".join(ended.trace.splitlines())
     logger.error(
         "a worker process %s while it worked on %d images",
         how,
         len(ids),
-        extra=with_fields(process=flight.pid, request_ids=ids, trace=trace[:2000]),
+        extra=with_fields(process=ended.pid, request_ids=ids, trace=trace[:2000]),
     )

@@ -1,4 +1,4 @@
-"""How sure the network is of each pixel's label: scores in, softmax probabilities out.
+"""The confidence of each pixel's label on a processor: scores in, softmax probabilities out.
 
 Between two columns of the score grid a row's scores are straight lines
 (`handlers.runtime.upsample`), so the terms of their softmax, exp(score), are geometric series: one
@@ -31,13 +31,13 @@ class Axis:
     step: float  # from a pixel to the next, but where an axis ends
 
     def positions(self) -> Tensor:
-        """Give the pixels' places on the grid: (pixels,) float64."""
+        """Return the pixels' positions on the grid: (pixels,) float64."""
         return self.before + self.weight.double()
 
 
 class Cells:
     """The pixels of a row, split where they cross a column of the grid: each cell has as many
-    places as the widest needs.
+    slots as the widest needs.
     """
 
     def __init__(self, columns: Axis) -> None:
@@ -47,11 +47,11 @@ class Cells:
         begins[1:] = (columns.before.diff() != 0) | jumps
         firsts = begins.nonzero()[:, 0]  # (cells,)
         cell = begins.cumsum(0) - 1  # (W,)
-        place = torch.arange(len(cell)) - firsts[cell]
+        slot = torch.arange(len(cell)) - firsts[cell]
         self.step = columns.step
         self.before, self.weight = columns.before[firsts], columns.weight[firsts]  # of the firsts
-        self.width = int(place.max()) + 1
-        self.places = cell * self.width + place  # (W,) of a row's pixels among all places
+        self.width = int(slot.max()) + 1
+        self.slots = cell * self.width + slot  # (W,) of a row's pixels among the slots of all cells
 
     def __len__(self) -> int:
         return len(self.before)
@@ -64,14 +64,14 @@ class Cells:
         slope = rows.index_select(2, self.before + 1).sub_(near)
         first = near.addcmul_(slope, self.weight)
         ratio = (step := slope.mul_(self.step)).exp()
-        made = torch.empty((*near.shape[1:], self.width), dtype=torch.uint8)
+        levels = torch.empty((*near.shape[1:], self.width), dtype=torch.uint8)
         for start in range(0, self.width, SERIES):
-            places = made[..., start : start + SERIES]
-            series(first.add(step, alpha=start), step, ratio, places)
-        return made.flatten(1).index_select(1, self.places)
+            part = levels[..., start : start + SERIES]
+            fill_series(first.add(step, alpha=start), step, ratio, part)
+        return levels.flatten(1).index_select(1, self.slots)
 
 
-def series(scores: Tensor, step: Tensor, ratio: Tensor, made: Tensor) -> None:
+def fill_series(scores: Tensor, step: Tensor, ratio: Tensor, levels: Tensor) -> None:
     """Fill in the levels (rows, cells, pixels) of pixels whose scores (classes, rows, cells) grow
     by `step`.
 
@@ -79,16 +79,16 @@ def series(scores: Tensor, step: Tensor, ratio: Tensor, made: Tensor) -> None:
     Scores so far below that their terms would vanish, and could not come back, are computed one by
     one.
     """
-    pixels = made.shape[-1]
+    pixels = levels.shape[-1]
     last = scores.add(step, alpha=pixels - 1)
     largest = torch.maximum(scores.amax(0), last.amax(0))
     if not min((scores - largest).amin(), (last - largest).amin()) > LEAST_EXPONENT:
-        for place in range(pixels):
-            made[..., place] = levels_of(softmax_terms(scores.add(step, alpha=place)))
+        for pixel in range(pixels):
+            levels[..., pixel] = levels_of(softmax_terms(scores.add(step, alpha=pixel)))
         return
     terms = scores.sub_(largest).exp_()
-    for place in range(pixels):
-        made[..., place] = levels_of(terms)
+    for pixel in range(pixels):
+        levels[..., pixel] = levels_of(terms)
         terms.mul_(ratio)
 
 
@@ -97,7 +97,7 @@ def softmax_terms(scores: Tensor) -> Tensor:
 
 
 def levels_of(terms: Tensor) -> Tensor:
-    """Give the largest term's share in steps: (rows, cells); 0 where a score is not a number."""
+    """Return the largest term's share in steps: (rows, cells); 0 where a score is not a number."""
     return terms.amax(0).div_(terms.sum(0)).mul_(LEVELS).round_().nan_to_num_(0)
 
 
@@ -107,10 +107,10 @@ def confidence(ringed: Tensor, rows: Axis, columns: Axis) -> Tensor:
     `ringed` are scores (classes, h + 2, w + 2) in fp32, a ring of zeros around them.
     """
     cells = Cells(columns)
-    made = torch.empty((len(rows.before), len(columns.before)), dtype=torch.uint8)
+    levels = torch.empty((len(rows.before), len(columns.before)), dtype=torch.uint8)
     strip = max(1, STRIP_TERMS // (len(ringed) * len(cells)))
-    parts = (torch.split(each, strip) for each in (made, rows.before, rows.weight))
-    for into, before, weight in zip(*parts, strict=True):
+    parts = (torch.split(each, strip) for each in (levels, rows.before, rows.weight))
+    for part, before, weight in zip(*parts, strict=True):
         between = torch.lerp(ringed[:, before], ringed[:, before + 1], weight[:, None])
-        into.copy_(cells.levels(between))
-    return made
+        part.copy_(cells.levels(between))
+    return levels

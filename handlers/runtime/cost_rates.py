@@ -1,9 +1,10 @@
-"""How fast a worker decodes, labels and encodes: measured at warm-up, for `handlers.shared.cost`.
+"""Measures at warm-up how fast a worker decodes, labels and encodes, for `handlers.shared.cost`.
 
-Each format's decoder is timed on a smooth picture and on noise: of their pixels alike, and of their
-bytes not, which tells what either takes. Forward passes have been measured by
-`handlers.runtime.warm_up`. All is measured as CPU time of one thread, as codecs run beside the
-network: what else the machine does meanwhile counts little.
+Each format's decoder is timed on a smooth picture and on noise. They have the same number of pixels
+and different numbers of bytes, so the two times give the cost of a pixel and of a byte. Forward
+passes have been measured by `handlers.runtime.warm_up`. All times are CPU time of one thread, as
+codecs run beside the network: what else the machine does meanwhile counts little. Called by
+`handlers.pipeline`.
 """
 
 import io
@@ -14,27 +15,27 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from handlers.runtime.labels import OutputRequest
 from handlers.runtime.network import Network
 from handlers.runtime.pass_costs import PassCosts
-from handlers.runtime.upsample import Wanted
 from handlers.shared import photo
 from handlers.shared.cost import MEGA, CostRates, DecodeRate
 from handlers.shared.photo import Pixels
 from handlers.shared.png import write_grey_alpha, write_indexed
 
 SIDE = 256
-# a photo is seldom smaller than what the network sees of it, and a large one costs by its own size
+# a photo is seldom smaller than its working size, and a large one costs by its own size
 ENLARGED = 3
 REPEATS = 3
 SEED = 0
-# AVIF's writer takes a hundred times what its reader does, unless told to hurry
+# AVIF's writer takes a hundred times what its reader does, unless set to its fastest
 WRITER_OPTIONS: dict[str, dict[str, Any]] = {"avif": {"speed": 10}, "jpeg": {"quality": 90}}
 
 
 def measure_rates(network: Network, passes: PassCosts) -> CostRates:
-    """Time every decoder, and the way from scores to a PNG."""
+    """Time every decoder, and everything from scores to a PNG."""
     formats = sorted(photo.DEFAULT_FORMATS | photo.OPTIONAL_FORMATS)
-    labels_s, confidence_s = (labels_rate(network, confidence=sure) for sure in (False, True))
+    labels_s, confidence_s = (labels_rate(network, confidence=each) for each in (False, True))
     return CostRates(
         decode={name: decode_rate(name) for name in formats},
         pass_s=rounded(passes.launch_ms / 1000),
@@ -58,14 +59,17 @@ def decode_rate(name: str) -> DecodeRate:
 
 
 def labels_rate(network: Network, *, confidence: bool) -> float:
-    """Time the way from scores to a PNG: seconds per megapixel. A GPU's worker only waits."""
+    """Time everything from scores to a PNG: seconds per megapixel. A GPU's worker only waits."""
     pixels, size = noise(), (ENLARGED * SIDE, ENLARGED * SIDE)
     frame = network.frame(pixels.shape[:2])
-    (reading,) = network.label([pixels], [Wanted(size, confidence=confidence)], frame)
+    request = OutputRequest(size, confidence=confidence)
+    (pending,) = network.label([pixels], [request], frame)
 
     def encode() -> bytes:
-        labels, sure, _ = reading()
-        return write_indexed(labels, bytes(3)) if sure is None else write_grey_alpha(labels, sure)
+        labels, levels = pending.read()
+        if levels is None:
+            return write_indexed(labels, bytes(3))
+        return write_grey_alpha(labels, levels)
 
     return least_s(encode) / (megapixels() * ENLARGED**2)
 
@@ -77,7 +81,7 @@ def decode_s(body: bytes) -> float:
 
 
 def least_s(work: Callable[[], object]) -> float:
-    """Take the CPU seconds of this thread in the quickest of a few runs."""
+    """Return the CPU seconds of this thread in the quickest of a few runs."""
     times = []
     for _ in range(REPEATS):
         started = time.thread_time()
@@ -87,7 +91,7 @@ def least_s(work: Callable[[], object]) -> float:
 
 
 def rounded(seconds: float) -> float:
-    """Take microseconds, and no noise below nothing."""
+    """Round to microseconds; noise below zero becomes zero."""
     return round(max(0.0, seconds), 6)
 
 
@@ -96,19 +100,19 @@ def megapixels() -> float:
 
 
 def write(pixels: Pixels, name: str) -> bytes:
-    into = io.BytesIO()
-    # a GIF is grey here: choosing colours for one takes longer than all the rest
+    file = io.BytesIO()
+    # a GIF is grey here: choosing its colours takes longer than all the rest
     image = Image.fromarray(pixels[..., 0] if name == "gif" else pixels)
-    image.save(into, name, **WRITER_OPTIONS.get(name, {}))
-    return into.getvalue()
+    image.save(file, name, **WRITER_OPTIONS.get(name, {}))
+    return file.getvalue()
 
 
 def smooth() -> Pixels:
-    """A picture that packs well: (SIDE, SIDE, 3)."""
+    """Make a picture that compresses well: (SIDE, SIDE, 3)."""
     rows, columns = np.mgrid[0:SIDE, 0:SIDE] * 255 // SIDE
     return np.dstack((rows, columns, (rows + columns) // 2)).astype(np.uint8)
 
 
 def noise() -> Pixels:
-    """A picture that does not pack: (SIDE, SIDE, 3)."""
+    """Make a picture that does not compress: (SIDE, SIDE, 3)."""
     return np.random.default_rng(SEED).integers(0, 256, (SIDE, SIDE, 3), np.uint8)

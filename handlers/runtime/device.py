@@ -1,4 +1,7 @@
-"""Where the network runs and in which arithmetic; chosen once, when the worker starts."""
+"""The device that the network runs on, and its arithmetic; chosen once, when the worker starts.
+
+Called by `handlers.pipeline`, which loads the network for the device.
+"""
 
 import ctypes
 import os
@@ -10,20 +13,20 @@ import torch
 from handlers.model_config import Precision
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-# what torch.cpu.get_capabilities() calls arithmetic in bf16: x86 (two kinds), then Arm
+# names that torch.cpu.get_capabilities() has for arithmetic in bf16: x86 (two kinds), then Arm
 CPU_BF16_CAPABILITIES = ("avx512_bf16", "amx_bf16", "bf16")
 # glibc's malloc.h, and the largest value that mallopt() takes
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 LARGEST = 2**31 - 1
-# cudaErrorMemoryAllocation; and what cuBLAS and cuDNN say of it
+# cudaErrorMemoryAllocation; cuBLAS and cuDNN report it only in their messages
 CUDA_OUT_OF_MEMORY = 2
-OUT_OF_MEMORY_WORDS = ("CUBLAS_STATUS_ALLOC_FAILED", "unable to find an engine")
+OUT_OF_MEMORY_MESSAGES = ("CUBLAS_STATUS_ALLOC_FAILED", "unable to find an engine")
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A device with its precision, and the threads that the processor has for it: for passes, or,
-    beside a GPU, for codecs.
+    """A device with its precision, and its share of the processor's threads: for passes, or, beside
+    a GPU, for codecs.
     """
 
     torch_device: torch.device
@@ -50,7 +53,7 @@ class Device:
 
 
 def choose_device(gpu_id: int | None, precision: Precision) -> Device:
-    """Take the GPU that TorchServe assigned to this worker, or else the CPU."""
+    """Return the GPU that TorchServe assigned to this worker, or else the CPU."""
     if gpu_id is not None and torch.cuda.is_available():
         return Device(torch.device("cuda", gpu_id), precision.cuda, cpu_threads())
     name = precision.cpu
@@ -65,13 +68,13 @@ def cpu_computes_bf16() -> bool:
 
 
 def cpu_threads() -> int:
-    """Take FCNSERVE_THREADS, or this worker's share of the processors that the process may use."""
+    """Return FCNSERVE_THREADS, or this worker's share of the processors that it may use."""
     threads, workers = from_environment("FCNSERVE_THREADS"), from_environment("FCNSERVE_WORKERS")
     return threads or max(1, len(os.sched_getaffinity(0)) // max(1, workers))
 
 
 def prepare_cpu(threads: int) -> None:
-    """Set up this process for passes on the CPU: its threads, and memory that it keeps.
+    """Prepare this process for passes on the CPU: its threads, and memory that it keeps.
 
     glibc hands blocks above 32 MB back to the kernel as soon as they are freed, and each next pass
     takes page faults on all of them: half its time, once photos share a pass.
@@ -83,15 +86,15 @@ def prepare_cpu(threads: int) -> None:
 
 
 def prepare_gpu(device: Device, *, exact: bool) -> None:
-    """Set up this thread for passes on a GPU: kernels are chosen by rule, in full precision; or by
-    timing them, in whatever is fast.
+    """Prepare this thread for passes on a GPU: kernels are chosen by rule, in full precision; or by
+    timing them, in any precision.
 
     Timing chooses anew in each process, so two workers could give different bits.
     """
     torch.cuda.set_device(device.torch_device)
     torch.set_num_threads(1)  # nothing that is computed beside it is worth a team of threads
     torch.backends.cudnn.benchmark = (
-        False  # but while passes are recorded: `handlers.runtime.network_cuda`
+        False  # except while passes are recorded: `handlers.runtime.network_cuda`
     )
     torch.backends.cudnn.deterministic = exact
     torch.backends.cudnn.allow_tf32 = not exact
@@ -102,19 +105,19 @@ def prepare_gpu(device: Device, *, exact: bool) -> None:
 
 
 def lacks_memory(error: Exception) -> bool:
-    """Say whether an error is a lack of memory, in the forms that it comes in.
+    """Check whether an error is a lack of memory.
 
     The allocator of maps has its own error; pinned memory, recordings and libraries do not.
     """
     return (
         isinstance(error, (MemoryError, torch.OutOfMemoryError))
         or getattr(error, "error_code", None) == CUDA_OUT_OF_MEMORY
-        or any(words in str(error) for words in OUT_OF_MEMORY_WORDS)
+        or any(text in str(error) for text in OUT_OF_MEMORY_MESSAGES)
     )
 
 
 def is_lost(error: Exception) -> bool:
-    """Say whether a device's error leaves this process without it: all but a lack of memory do."""
+    """Check whether the process has lost its device: every device error but a lack of memory."""
     if lacks_memory(error):
         return False
     if isinstance(error, torch.AcceleratorError) or "CUDA error" in str(error):
@@ -143,7 +146,7 @@ def codec_threads(device: Device) -> ThreadPoolExecutor:
 
 
 def from_environment(name: str) -> int:
-    """Read a count that whoever started TorchServe passes on; 0 where it is not set."""
+    """Read a count from the environment that TorchServe was started with; 0 where it is not set."""
     value = os.environ.get(name, "")
     if not (value.isascii() and value.isdigit()) and value:
         raise ValueError(f"{name} is {value!r}; set it to a whole number, or to 0 for automatic")

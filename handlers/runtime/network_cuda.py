@@ -2,20 +2,18 @@
 
     pinned pixels --up--> uint8 on the device --through--> labels --down--> pinned labels
 
-Photos go up as they are decoded, half the bytes of what the network reads; they are
-normalised, scored, brought to their own sizes and labelled there, and only labels come down.
-Nobody waits before a label map is read, so one group's copies run beside another's pass.
+Photos go up as they are decoded, half the bytes of what the network reads; they are normalised,
+scored, brought to their own sizes and labelled there, and only labels come down. Nothing waits
+before labels are read, so one group's copies run beside another's pass.
 
 A pass that photos may share has its kernels recorded once (a CUDA graph) and is replayed in one
-launch: where its photos end is data (`handlers.net.exact.masks`). All passes follow each other on
-one stream, so they may share the memory of their maps. Everything but the recording runs on a
-processor, too, for tests.
+launch: where its photos end is data (`handlers.net.exact.masks`), so one recording serves photos of
+any sizes on its canvas. All passes follow each other on one stream, so they may share the memory of
+their maps. Everything but the recording runs on a processor, too, for tests.
 """
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,19 +22,20 @@ from torch import Tensor
 
 from handlers.model_config import ModelConfig
 from handlers.net.exact.masks import outside
-from handlers.runtime.device import Device, prepare_gpu
-from handlers.runtime.network import Network, Reading
-from handlers.runtime.upsample import LabelMap, Wanted
-from handlers.runtime.upsample_cuda import dense_labels, packed_axes, unpacked_axes
+from handlers.net.exact.rewrite import Blanking
+from handlers.runtime.device import Device, prepare_cpu, prepare_gpu
+from handlers.runtime.labels import LabelArray, OutputRequest, PendingLabels
+from handlers.runtime.network import Network
+from handlers.runtime.upsample_cuda import packed_axes, unpacked_axes, upsampled_labels
 from handlers.shared.frame import Frame, Size
 from handlers.shared.photo import Pixels
 
-# lone photos that no recorded pass is for lie on canvases of multiples of this: a library takes up
-# to a second to choose the kernels of a shape that it has not seen
-LONE_STRIDE = 128
+# single photos that no recorded pass is for lie on canvases of multiples of this: a library takes
+# up to a second to choose the kernels of a shape that it has not seen
+SINGLE_STRIDE = 128
 
 
-class Staged(NamedTuple):
+class StagedPhotos(NamedTuple):
     """A group's photos on the device: pixels (N, H, W, 3) uint8, and where each ends, (1 + strips,
     N, 2) int32: in the canvas, and in the map of each strip.
     """
@@ -46,34 +45,55 @@ class Staged(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
-    """A pass that can be replayed for what is written into `staged`; its `scores` are rewritten."""
+class RecordedPass:
+    """A pass that reads what is written into `staged`, and writes its `scores`."""
 
     graph: torch.cuda.CUDAGraph
-    staged: Staged
+    staged: StagedPhotos
     scores: Tensor
 
-    def replay(self, staged: Staged) -> Tensor:
+    def replay(self, staged: StagedPhotos) -> Tensor:
+        """Queue the pass; its scores hold until the next replay."""
         self.staged.pixels.copy_(staged.pixels)
         self.staged.ends.copy_(staged.ends)
         self.graph.replay()
         return self.scores
 
 
-class GpuNetwork(Network):
+@dataclass(frozen=True, slots=True)
+class CopiedLabels(PendingLabels):
+    """Labels that the device computes, and copies into pinned memory (1 or 2, H, W)."""
+
+    copied: Any  # the event after the copy
+    memory: Tensor
+
+    def wait(self) -> None:
+        """Wait until the device has copied them, without holding the GIL."""
+        self.copied.synchronize()
+
+    def read(self) -> tuple[LabelArray, LabelArray | None]:
+        """Return classes (H, W), and confidence (H, W) where the request asks for it."""
+        self.wait()
+        labels, *confidence = self.memory.numpy()
+        return labels, confidence[0] if confidence else None
+
+
+class CudaNetwork(Network):
     """One model on one GPU."""
 
-    blanking = "masks"
-    # a lone photo's recorded pass is faster on a larger canvas than another's kernel by kernel
+    blanking: Blanking = "masks"
+    # a single photo's recorded pass is faster on a larger canvas than one launched kernel by kernel
     fewest_shared = 1
 
     def __init__(self, config: ModelConfig, folder: Path, device: Device) -> None:
         if device.kind == "cuda":
             prepare_gpu(device, exact=config.batching.exact)
+        else:
+            prepare_cpu(device.threads)
         super().__init__(config, folder, device)
         self._streams = torch.get_device_module(device.torch_device)
         self._up, self._through, self._down = (self._streams.Stream() for _ in range(3))
-        self._recorded: dict[tuple[Frame, int], Recorded] = {}
+        self._recorded: dict[tuple[Frame, int], RecordedPass] = {}
         self._pool: Any = None
         self._exact = config.batching.exact
         # of every recorded pass: there is one at a time
@@ -88,26 +108,26 @@ class GpuNetwork(Network):
         with self._streams.stream(self._through):
             scores = scores.clone()  # the next replay writes over a recorded pass's own
         self._streams.current_stream().wait_stream(self._through)
-        return self._own(scores, photos)
+        return self._crop_scores(scores, photos)
 
     @torch.inference_mode()
     def label(
-        self, photos: Sequence[Pixels], wanted: Sequence[Wanted], canvas: Frame
-    ) -> list[Reading]:
-        """Queue all that makes the photos' label maps, and say how to wait for each."""
+        self, photos: Sequence[Pixels], requests: Sequence[OutputRequest], canvas: Frame
+    ) -> list[PendingLabels]:
+        """Queue all that makes the photos' labels, and return at once."""
         staged = self._stage(photos, canvas)
         workings = [photo.shape[:2] for photo in photos]
-        axes = self._bring_up(packed_axes(workings, wanted, self.score_place))
-        scores = self._own(self._pass(staged), photos)
+        axes = self._bring_up(packed_axes(workings, requests, self.score_placement))
+        scores = self._crop_scores(self._pass(staged), photos)
         with self._streams.stream(self._through):
-            maps = [
-                dense_labels(one, rows, columns, confidence=want.confidence)
-                for one, (rows, columns), want in zip(
-                    scores, unpacked_axes(axes, wanted), wanted, strict=True
+            labels = [
+                upsampled_labels(one, rows, columns, confidence=request.confidence)
+                for one, (rows, columns), request in zip(
+                    scores, unpacked_axes(axes, requests), requests, strict=True
                 )
             ]
-            flat = torch.cat([each.flatten() for each in maps])
-        return self._bring_down(flat, [each.shape for each in maps])
+            flat = torch.cat([each.flatten() for each in labels])
+        return self._bring_down(flat, [each.shape for each in labels])
 
     @torch.inference_mode()
     def prepare(self, images: int, canvas: Frame) -> None:
@@ -129,7 +149,7 @@ class GpuNetwork(Network):
         recording = torch.cuda.graph(graph, self._pool, self._through, "thread_local")
         with self._streams.stream(self._through), recording:
             scores = self._score(staged)
-        self._recorded[canvas, images] = Recorded(graph, staged, scores)
+        self._recorded[canvas, images] = RecordedPass(graph, staged, scores)
 
     def forget(self, images: int, canvas: Frame) -> None:
         self._recorded.pop((canvas, images), None)
@@ -137,24 +157,24 @@ class GpuNetwork(Network):
     def synchronise(self) -> None:
         self._streams.synchronize()
 
-    def _static(self, images: int, canvas: Frame) -> Staged:
-        """Give the inputs of a recorded pass; those of all share their memory."""
+    def _static(self, images: int, canvas: Frame) -> StagedPhotos:
+        """Return the inputs of a recorded pass; those of all passes share their memory."""
         pixels = self._pixels[: images * canvas.pixels * 3].view(images, *canvas, 3)
         ends = self._ends([canvas] * images, [canvas] * images)
-        return Staged(pixels, ends.to(self.device.torch_device))
+        return StagedPhotos(pixels, ends.to(self.device.torch_device))
 
-    def _stage(self, photos: Sequence[Pixels], canvas: Frame) -> Staged:
-        """Lay photos (h, w, 3) out in pinned memory and send them up; what lies around them there
-        is anything.
+    def _stage(self, photos: Sequence[Pixels], canvas: Frame) -> StagedPhotos:
+        """Lay photos (h, w, 3) out in pinned memory and send them up; the memory around them is
+        not initialised.
         """
         if len(photos) == 1 and (canvas, 1) not in self._recorded:
-            canvas = Frame.of(canvas, LONE_STRIDE)
+            canvas = Frame.of(canvas, SINGLE_STRIDE)
         pinned = self.device.kind == "cuda"
         pixels = torch.empty((len(photos), *canvas, 3), dtype=torch.uint8, pin_memory=pinned)
-        for place, photo in zip(pixels.numpy(), photos, strict=True):
-            place[: photo.shape[0], : photo.shape[1]] = photo
+        for corner, photo in zip(pixels.numpy(), photos, strict=True):
+            corner[: photo.shape[0], : photo.shape[1]] = photo
         ends = self._ends([photo.shape[:2] for photo in photos], self.frames(photos, canvas))
-        return Staged(self._bring_up(pixels), self._bring_up(ends))
+        return StagedPhotos(self._bring_up(pixels), self._bring_up(ends))
 
     def _ends(self, sizes: Sequence[Size], frames: Sequence[Size]) -> Tensor:
         return torch.cat((torch.tensor([sizes], dtype=torch.int32), self._net.ends(frames)))
@@ -164,15 +184,15 @@ class GpuNetwork(Network):
             host = host.pin_memory()
         with self._streams.stream(self._up):
             there = host.to(self.device.torch_device, non_blocking=True)
-        return self._lent(there, self._through)
+        return self._keep_until(there, self._through)
 
-    def _lent(self, tensor: Tensor, stream: Any) -> Tensor:
-        """Keep a tensor's memory from being used again until another stream is done with it."""
+    def _keep_until(self, tensor: Tensor, stream: Any) -> Tensor:
+        """Keep a tensor's memory from being used again until `stream` is done with it."""
         if tensor.is_cuda:
             tensor.record_stream(stream)
         return tensor
 
-    def _pass(self, staged: Staged) -> Tensor:
+    def _pass(self, staged: StagedPhotos) -> Tensor:
         """Queue the pass, recorded or not: scores (N, classes, h, w) fp32, until the next one."""
         self._through.wait_stream(self._up)
         images, height, width = staged.pixels.shape[:3]
@@ -180,7 +200,7 @@ class GpuNetwork(Network):
         with self._streams.stream(self._through):
             return recorded.replay(staged) if recorded else self._score(staged)
 
-    def _score(self, staged: Staged) -> Tensor:
+    def _score(self, staged: StagedPhotos) -> Tensor:
         canvas = self._normalise(staged.pixels, staged.ends[0])
         return self._net.masked(canvas, staged.ends[1:]).float()
 
@@ -190,26 +210,17 @@ class GpuNetwork(Network):
         canvas.masked_fill_(outside(sizes[None], (pixels.shape[1], pixels.shape[2]))[0], 0)
         return canvas.to(self.device.dtype)
 
-    def _bring_down(self, flat: Tensor, shapes: Sequence[torch.Size]) -> list[Reading]:
-        """Queue the copy of label maps, which lie in `flat` one after the other."""
+    def _bring_down(self, flat: Tensor, shapes: Sequence[torch.Size]) -> list[PendingLabels]:
+        """Queue the copy of labels, which lie in `flat` one photo after the other."""
         cuda = self.device.kind == "cuda"
         self._down.wait_stream(self._through)
         with self._streams.stream(self._down):
             host = torch.empty(flat.shape, dtype=torch.uint8, pin_memory=cuda)
-            host.copy_(self._lent(flat, self._down), non_blocking=True)
-            done = self._streams.Event(**({"blocking": True} if cuda else {}))
-            done.record(self._down)
+            host.copy_(self._keep_until(flat, self._down), non_blocking=True)
+            copied = self._streams.Event(**({"blocking": True} if cuda else {}))
+            copied.record(self._down)
         parts = torch.split(host, [shape.numel() for shape in shapes])
         return [
-            partial(read_when, done, part.view(shape))
+            CopiedLabels(copied, part.view(shape))
             for part, shape in zip(parts, shapes, strict=True)
         ]
-
-
-def read_when(done: Any, maps: Tensor) -> LabelMap:
-    """Wait for an event, without the GIL, and give a photo's map of (1 or 2, H, W)."""
-    started = time.perf_counter()
-    done.synchronize()
-    waited_ms = (time.perf_counter() - started) * 1000
-    labels, *confidence = maps.numpy()
-    return LabelMap(labels, confidence[0] if confidence else None, waited_ms)

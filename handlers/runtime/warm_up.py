@@ -1,9 +1,9 @@
-"""Before the first request: what do forward passes cost here, and which may photos share?
+"""Warm-up before the first request: measures forward passes, and finds those that photos may share.
 
-A pass that several photos share is admitted only if it is faster than lone passes and its scores
-equal theirs bit for bit: kernels differ between shapes and machines, so the promise is kept by
-test, not by hope. The same photos always make the same answers; only which passes are used may
-differ between two starts, since times do.
+A pass that several photos share is admitted only if it is faster than single passes and its scores
+equal theirs bit for bit: kernels differ between shapes and machines, so a comparison keeps the
+promise. The same photos always make the same answers; only which passes are used may differ between
+two starts, since times do. Called by `handlers.pipeline`.
 """
 
 import logging
@@ -27,15 +27,15 @@ logger = logging.getLogger(__name__)
 
 # two frames far apart, for the line through their times
 SMALL, LARGE = Frame(128, 128), Frame(384, 512)
-# everything is weighed against lone passes, so these are timed most carefully
-LONE_REPEATS, SHARED_REPEATS = 8, {"cpu": 1, "cuda": 3}
+# all passes are compared with single ones, so these are timed most carefully
+SINGLE_REPEATS, SHARED_REPEATS = 8, {"cpu": 1, "cuda": 3}
 # passes that take longer together need no repeating: what disturbs them is small beside them
 LONG_ENOUGH_S = 1.0
 # photos are seldom longer than this, in widths or heights
 LONGEST_ASPECT = 2
-# of `trial_frames`
-TRIAL_FRAMES = 3
-# a worker that restarts must answer soon; what could not be tried by then is not shared. On a
+# of `sample_frames`
+SAMPLE_FRAMES = 3
+# a worker that restarts must answer soon; a pass not measured by then is not shared. On a
 # processor large canvases, which come last, gain nothing that could be measured. A GPU's library
 # takes a second or so to choose the kernels of a canvas, and without shared passes it idles
 LONGEST_S = {"cpu": 5.0, "cuda": 40.0}
@@ -43,41 +43,53 @@ SEED = 0
 
 
 def warm_up(network: Network, batching: Batching) -> PassCosts:
-    """Measure lone passes, then try every shared pass that the ladder and the budget allow."""
+    """Measure single passes, then every shared pass that the ladder and the budget allow."""
     started = time.perf_counter()
-    small_ms, large_ms = (lone_ms(network, frame) for frame in (SMALL, LARGE))
-    ms_per_pixel = max(0.0, large_ms - small_ms) / (LARGE.pixels - SMALL.pixels)
-    lone = PassCosts(max(0.0, small_ms - ms_per_pixel * SMALL.pixels), ms_per_pixel)
+    single = single_costs(network)
     kind = network.device.kind
-    trial = Trial(network, lone, exact=batching.exact)
+    measurement = SharedPassMeasurement(network, single, exact=batching.exact)
     shared_ms: dict[tuple[Frame, int], float] = {}
     for canvas, images in passes(network, batching):
-        trial_s = lone.single_ms(canvas) * trial.photos(images) / 1000
-        if time.perf_counter() - started + trial_s > LONGEST_S[kind]:
-            logger.info("no more time for it: photos on %dx%d and on stay unshared", *canvas)
+        measurement_s = single.single_ms(canvas) * measurement.photos(images) / 1000
+        if time.perf_counter() - started + measurement_s > LONGEST_S[kind]:
+            logger.info("no more time to warm up: photos on %dx%d and on stay unshared", *canvas)
             break
-        if ms := trial.ms(canvas, images):
+        if ms := measurement.ms(canvas, images):
             shared_ms[canvas, images] = ms
         else:
             network.forget(images, canvas)
     logger.info(
-        "warmed up in %.1f s: lone passes take %.1f ms + %.0f ns a pixel, %d shared ones admitted",
+        "warmed up in %.1f s: single passes take %.1f ms + %.0f ns a pixel, %d shared ones "
+        "admitted",
         time.perf_counter() - started,
-        lone.launch_ms,
-        lone.ms_per_pixel * 1e6,
+        single.launch_ms,
+        single.ms_per_pixel * 1e6,
         len(shared_ms),
     )
-    return PassCosts(lone.launch_ms, lone.ms_per_pixel, batching.ladder.on(kind), shared_ms)
+    return PassCosts(single.launch_ms, single.ms_per_pixel, batching.ladder.on(kind), shared_ms)
+
+
+def single_costs(network: Network) -> PassCosts:
+    """Measure passes of a single photo."""
+    small_ms, large_ms = (single_pass_ms(network, frame) for frame in (SMALL, LARGE))
+    ms_per_pixel = max(0.0, large_ms - small_ms) / (LARGE.pixels - SMALL.pixels)
+    return PassCosts(max(0.0, small_ms - ms_per_pixel * SMALL.pixels), ms_per_pixel)
+
+
+def single_pass_ms(network: Network, frame: Frame) -> float:
+    photo = photo_of(frame)
+    network.scores([photo], frame)  # prepares the kernels of this shape
+    return pass_ms(network, [photo], frame, SINGLE_REPEATS)
 
 
 def passes(network: Network, batching: Batching) -> list[tuple[Frame, int]]:
-    """List the passes of 1, 2, 4 ... photos to try, on small canvases first: they gain most.
+    """List the passes of 1, 2, 4 ... photos to measure, on small canvases first: they gain most.
 
     A GPU's come from the largest down: each recorded one then fits into memory of those before.
     """
     kind = network.device.kind
     budget = batching.group_pixels.on(kind)
-    found = [
+    candidates = [
         (canvas, images)
         for canvas in canvases(batching.ladder.on(kind))
         for images in powers_of_two(
@@ -85,39 +97,33 @@ def passes(network: Network, batching: Batching) -> list[tuple[Frame, int]]:
         )
     ]
     if kind == "cuda":
-        found.sort(key=lambda each: each[0].pixels * each[1], reverse=True)
-    return found
+        candidates.sort(key=lambda each: each[0].pixels * each[1], reverse=True)
+    return candidates
 
 
 def canvases(ladder: Sequence[int]) -> list[Frame]:
-    """List the canvases that are worth trying, small ones first: they gain most."""
+    """List the canvases that are worth measuring, small ones first: they gain most."""
     pairs = (Frame(*sides) for sides in product(ladder, repeat=2))
     usual = (each for each in pairs if max(each) <= LONGEST_ASPECT * min(each))
     return sorted(usual, key=lambda canvas: canvas.pixels)
 
 
-def lone_ms(network: Network, frame: Frame) -> float:
-    photo = photo_of(frame)
-    network.scores([photo], frame)  # prepares the kernels of this shape
-    return pass_ms(network, [photo], frame, LONE_REPEATS)
+class SharedPassMeasurement:
+    """Measures shared passes; the single passes to compare with run once a canvas."""
 
-
-class Trial:
-    """Tries passes that photos may share; lone passes to compare with are made once a canvas."""
-
-    def __init__(self, network: Network, lone: PassCosts, *, exact: bool) -> None:
-        self._network, self._lone, self._exact = network, lone, exact
+    def __init__(self, network: Network, single: PassCosts, *, exact: bool) -> None:
+        self._network, self._single, self._exact = network, single, exact
         self._repeats = SHARED_REPEATS[network.device.kind]
-        self._alone = lru_cache(None)(self._score_alone)
+        self._references = lru_cache(None)(self._score_references)
 
     def ms(self, canvas: Frame, images: int) -> float | None:
         """Time a pass; None where it is not exact, no faster, or too large for the memory."""
-        photos, _ = self._alone(canvas)
+        photos, _ = self._references(canvas)
         try:
             self._network.prepare(images, canvas)
-            same = all(self._is_same(canvas, places) for places in rounds(images))
-            company = [photos[place] for place in rounds(images)[0]]
-            ms = pass_ms(self._network, company, canvas, self._repeats)
+            same = all(self._is_same(canvas, samples) for samples in rounds(images))
+            batch = [photos[sample] for sample in rounds(images)[0]]
+            ms = pass_ms(self._network, batch, canvas, self._repeats)
         except RuntimeError as error:
             if not lacks_memory(error):
                 raise
@@ -126,19 +132,19 @@ class Trial:
         if self._exact and not same:
             logger.warning("not exact, so not used: %d photos on %dx%d", images, *canvas)
             return None
-        return ms if ms < images * self._lone.single_ms(canvas) else None
+        return ms if ms < images * self._single.single_ms(canvas) else None
 
     def photos(self, images: int) -> int:
-        """Count the photos that a trial puts through the network, alone and together."""
-        return TRIAL_FRAMES + images * (len(rounds(images)) + self._repeats)
+        """Count the photos that a measurement puts through the network."""
+        return SAMPLE_FRAMES + images * (len(rounds(images)) + self._repeats)
 
-    def _is_same(self, canvas: Frame, places: Sequence[int]) -> bool:
-        photos, alone = self._alone(canvas)
-        scores = self._network.scores([photos[place] for place in places], canvas)
-        return all(map(torch.equal, scores, (alone[place] for place in places)))
+    def _is_same(self, canvas: Frame, samples: Sequence[int]) -> bool:
+        photos, references = self._references(canvas)
+        scores = self._network.scores([photos[sample] for sample in samples], canvas)
+        return all(map(torch.equal, scores, (references[sample] for sample in samples)))
 
-    def _score_alone(self, canvas: Frame) -> tuple[list[Pixels], list[Tensor]]:
-        photos = [photo_of(frame) for frame in trial_frames(canvas, self._network)]
+    def _score_references(self, canvas: Frame) -> tuple[list[Pixels], list[Tensor]]:
+        photos = [photo_of(frame) for frame in sample_frames(canvas, self._network)]
         frames = [self._network.frame(photo.shape[:2]) for photo in photos]
         scores = [
             self._network.scores([photo], frame)[0]
@@ -148,22 +154,22 @@ class Trial:
 
 
 def rounds(images: int) -> list[list[int]]:
-    """Have every trial frame in some company of so many: places of `trial_frames`."""
+    """Put every sample frame into some batch of so many: indices of `sample_frames`."""
     return [
-        [(first + place) % TRIAL_FRAMES for place in range(images)]
-        for first in range(0, TRIAL_FRAMES, images)
+        [(first + index) % SAMPLE_FRAMES for index in range(images)]
+        for first in range(0, SAMPLE_FRAMES, images)
     ]
 
 
 def powers_of_two(fewest: int, most: int) -> list[int]:
-    """Count 1, 2, 4, 8 ... from `fewest` up to `most`: few passes to try, and any number is a sum
-    of them.
+    """Count 1, 2, 4, 8 ... from `fewest` up to `most`: few passes to measure, and any number is a
+    sum of them.
     """
     return [count for power in range(most.bit_length()) if (count := 1 << power) >= fewest]
 
 
-def trial_frames(canvas: Frame, network: Network) -> list[Frame]:
-    """Frames that fill the canvas, leave a strip of it, and leave a good part of it."""
+def sample_frames(canvas: Frame, network: Network) -> list[Frame]:
+    """Return frames that fill the canvas, leave a strip of it, and leave a good part of it."""
     height, width = canvas
     strip = network.stride
     sizes = (
@@ -175,12 +181,12 @@ def trial_frames(canvas: Frame, network: Network) -> list[Frame]:
 
 
 def photo_of(frame: Frame) -> Pixels:
-    """Noise: no two pixels alike, so that nothing hides a difference."""
+    """Make noise: no two pixels alike, so that nothing hides a difference."""
     return np.random.default_rng(SEED).integers(0, 256, (*frame, 3), np.uint8)
 
 
 def pass_ms(network: Network, photos: Sequence[Pixels], canvas: Frame, repeats: int) -> float:
-    """Take the fastest of a few passes of a shape that has run before.
+    """Return the time of the fastest of a few passes of a shape that has run before.
 
     On a processor the CPU time of this thread, which works or spins all through a pass: what other
     programs take meanwhile does not count.

@@ -1,9 +1,10 @@
-"""What an image costs: one currency, predicted CPU seconds, for every bound.
+"""The cost of an image: predicted CPU seconds, the one unit of every limit.
 
 Images differ by a factor of 100,000: a thumbnail, and the confidence of a phone photo. Header and
-options tell how much there is to do (`Work`), the worker measures at warm-up how fast it does it
-(`CostRates`, part of its model card), and their product decides who is refused, what is handed to
-TorchServe at a time, and how long a batch may take. No torch here: the gateway predicts, too.
+options define the amount of work (`Work`), the worker measures its speed at warm-up (`CostRates`,
+part of its model card), and their product decides which images are refused, how many are sent to
+TorchServe at a time, and how long a batch may take. No torch here: the gateway predicts with it
+(`service.pipeline`).
 """
 
 import math
@@ -19,23 +20,23 @@ MEGA = 1e6
 # of what a JPEG's pixels take, for each scan but the first: one that refines earlier ones looks at
 # all coefficients, however few bytes it has
 SCAN_SHARE = 0.4
-# an image is long where those in its batch would wait this much longer for it than for usual ones;
-# on a fast machine that may be many times a usual one's, and still nobody notices
+# an image is long where the others of its batch would wait this much longer than for usual images;
+# below LEAST_LONG_S no client notices, also on a fast machine
 LONG = 2.0
 LEAST_LONG_S = 0.25
 # what an image may take, in usual ones
 MOST = 10.0
 LEAST_MOST_S = 5.0
-# what is added up and taken away again comes back to zero: a power of two, exact in binary
+# seconds that are added and subtracted again sum to zero: a power of two, exact in binary
 STEPS_PER_S = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What there is to do for one image: its file, and what is asked for.
+    """The amount of work for one image: its file, and the options.
 
-    `pixels` are the photo's own, `frame_pixels` those that the network sees; `per_pixel` is how
-    much more than usual in its format decoding one takes.
+    `pixels` are the photo's own, `frame_pixels` those of the network; `per_pixel` is how much more
+    than usual in its format decoding a pixel takes.
     """
 
     format: str
@@ -48,7 +49,7 @@ class Work:
 
     @classmethod
     def of(cls, header: Header, body_bytes: int, frame_pixels: int, *, confidence: bool) -> "Work":
-        """Read the work off a photo's header; `frame_pixels` is what the network will see of it."""
+        """Compute the work from a photo's header and the pixels of its frame."""
         pixels = header.height * header.width
         return cls(
             header.format,
@@ -62,7 +63,7 @@ class Work:
 
 
 class DecodeRate(BaseModel):
-    """What a format's decoder takes: it has all pixels to make, of all bytes."""
+    """The time that a format's decoder takes, by pixels and by bytes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -91,11 +92,11 @@ class CostRates(BaseModel):
         return max(LEAST_LONG_S, LONG * self.usual_s(working_max_side))
 
     def most_s(self, working_max_side: int) -> float:
-        """Seconds that an image may take, unless the operator says otherwise."""
+        """Seconds that an image may take, unless the operator sets another limit."""
         return max(LEAST_MOST_S, MOST * self.usual_s(working_max_side))
 
     def usual_s(self, working_max_side: int) -> float:
-        """Predict a JPEG of 4:3 that the network sees as it is, of one byte for four pixels."""
+        """Predict a JPEG of 4:3 at the working size, of one byte for four pixels."""
         pixels = working_max_side**2 * 3 // 4
         return self.predicted_s(Work("jpeg", pixels, 1, pixels // 4, pixels, confidence=False))
 

@@ -1,6 +1,6 @@
-"""The problems a photo can meet on its way to a mask, as RFC 9457 describes them.
+"""The problems of an image, as RFC 9457 describes them.
 
-The gateway and the worker both raise these, so that a caller sees one shape and one set of codes.
+The gateway and the worker both raise these, so that clients get one format and one set of codes.
 
     ProblemError
     +-- EmptyBodyError             400  empty_body
@@ -50,7 +50,7 @@ class EmptyBodyError(ProblemError):
 
 
 class BrokenImageError(ProblemError):
-    """The bytes are no image, or not all of the image that their header promises."""
+    """The bytes are no image, or not all of the image that their header announces."""
 
     status = 400
     code = "broken_image"
@@ -66,7 +66,7 @@ class UnsupportedMediaTypeError(ProblemError):
 
 
 class TooManyPixelsError(ProblemError):
-    """The image is sound, and larger than the limit."""
+    """The image is valid, and larger than the limit."""
 
     status = 413
     code = "too_many_pixels"
@@ -74,7 +74,7 @@ class TooManyPixelsError(ProblemError):
 
 
 class SideTooLongError(ProblemError):
-    """The image is sound, and one of its sides is longer than its answers can be written."""
+    """The image is valid, and one of its sides is longer than output formats allow."""
 
     status = 413
     code = "side_too_long"
@@ -82,7 +82,7 @@ class SideTooLongError(ProblemError):
 
 
 class ImageTooCostlyError(ProblemError):
-    """The image is sound, and takes more computing time than one image may."""
+    """The image is valid, and takes more computing time than one image may."""
 
     status = 413
     code = "too_costly"
@@ -98,7 +98,7 @@ class WorkerOutOfMemoryError(ProblemError):
 
 
 class ImageCrashesWorkerError(ProblemError):
-    """Processes have died on this image, the last one with nothing else in work."""
+    """Processes ended on this image, the last one with nothing else in work."""
 
     status = 422
     code = "image_crashes_worker"
@@ -106,7 +106,7 @@ class ImageCrashesWorkerError(ProblemError):
 
 
 class ImageTakesTooLongError(ProblemError):
-    """This image alone takes longer than a batch may."""
+    """This image by itself takes longer than a batch may."""
 
     status = 422
     code = "image_takes_too_long"
@@ -114,7 +114,7 @@ class ImageTakesTooLongError(ProblemError):
 
 
 class WorkerFailedError(ProblemError):
-    """The worker met a fault of its own; the photo is not to blame."""
+    """The worker failed for a cause of its own, not of the photo's."""
 
     status = 500
     code = "worker_failed"
@@ -122,8 +122,8 @@ class WorkerFailedError(ProblemError):
 
 
 def read_problem(body: bytes) -> ProblemError:
-    """Make the error of a problem document that the worker wrote; an unknown code is its
-    failure.
+    """Make the error of a problem document that the worker wrote; an unknown code becomes
+    WorkerFailedError.
     """
     document = json.loads(body)
     kinds = {kind.code: kind for kind in ProblemError.__subclasses__()}

@@ -23,7 +23,7 @@ BODY_MEDIA_TYPE = "application/octet-stream"
 # of answers, beside PROBLEM_MEDIA_TYPE of `handlers.shared.errors`
 JSON_MEDIA_TYPE = "application/json"
 PNG_MEDIA_TYPE = "image/png"
-# an image that is to be sent again: see handlers/stages/share.py
+# an image that is to be sent again: see handlers/stages/defer.py
 DEFERRED_MEDIA_TYPE = "application/x-put-off"
 
 
@@ -79,8 +79,9 @@ class Report:
     group: GroupFigures | None = None
     class_pixels: Mapping[int, int] = field(default_factory=dict)
 
-    def with_stages(self, **stages_ms: float) -> "Report":
-        return replace(self, stages_ms={**self.stages_ms, **stages_ms})
+    def with_stage(self, verb: str, ms: float) -> "Report":
+        """Add milliseconds to a verb's."""
+        return replace(self, stages_ms={**self.stages_ms, verb: self.stages_ms.get(verb, 0.0) + ms})
 
     def to_json(self) -> str:
         """Write one ASCII line, fit for a header."""

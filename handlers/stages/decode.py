@@ -1,18 +1,18 @@
-"""The first verb: an image's bytes in, RGB pixels of the network's working size out.
+"""The first stage: an image's bytes in, RGB pixels of the network's working size out.
 
-Runs in threads, without the GIL.
+Runs in threads, without the GIL. Called by `handlers.pipeline`.
 """
 
 from dataclasses import dataclass
 
 from handlers.job import Job
-from handlers.runtime.upsample import Wanted
+from handlers.runtime.labels import OutputRequest
 from handlers.shared import photo
 from handlers.shared.frame import Size
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class Photo:
     """An image whose header is read: its sizes are known, no pixel is decoded yet."""
 
     job: Job
@@ -25,23 +25,23 @@ class Opened:
         return self.job.request_id
 
     @property
-    def wanted(self) -> Wanted:
+    def output_request(self) -> OutputRequest:
         """What its answer asks of its scores."""
-        return Wanted(self.size, confidence=self.job.options.output == "confidence")
+        return OutputRequest(self.size, confidence=self.job.options.output == "confidence")
 
 
-def open_photo(job: Job, working_max_side: int) -> Opened:
+def open_photo(job: Job, working_max_side: int) -> Photo:
     """Read the header; raises ProblemError.
 
-    Formats and pixel limits are the gateway's to check.
+    The gateway has checked formats and pixel limits.
     """
     header = photo.read_header(job.body, photo.DEFAULT_FORMATS | photo.OPTIONAL_FORMATS)
     size = header.size(job.options.orientation)
     working_size = photo.fit(*size, job.options.max_side or working_max_side)
-    return Opened(job, header, size, working_size)
+    return Photo(job, header, size, working_size)
 
 
-def decode(opened: Opened) -> photo.Pixels:
+def decode(opened: Photo) -> photo.Pixels:
     """Decode to (h, w, 3) RGB at the working size; raises ProblemError."""
     pixels = photo.decode(opened.job.body, opened.header, opened.job.options.orientation)
     return photo.reduce(pixels, opened.working_size)

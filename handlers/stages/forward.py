@@ -1,94 +1,109 @@
-"""The network's verb: a group's pixels in, label maps out; no photo pays for another's failure."""
+"""The network's stage: a group's pixels in, labels out; a failure stops one photo only.
+
+Called by `handlers.pipeline`, group after group.
+"""
 
 import logging
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 
 from handlers.log import with_fields
-from handlers.runtime.network import Network, Reading
+from handlers.runtime.labels import PendingLabels
+from handlers.runtime.network import Network
 from handlers.shared.errors import ProblemError
 from handlers.shared.frame import Frame
 from handlers.shared.photo import Pixels
-from handlers.shared.wire import GroupFigures
-from handlers.stages.decode import Opened
-from handlers.stages.outcome import translate
+from handlers.shared.wire import GroupFigures, Report
+from handlers.stages.decode import Photo
+from handlers.stages.outcome import Outcome, translate
 from handlers.stages.plan import Group
 
 logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class Forwarded:
-    """How to read a photo's label map, or what stopped it.
-
-    The first photo of each pass that was run carries the pass's figures.
-    """
-
-    reading: Reading | ProblemError
-    figures: GroupFigures | None = None
+Outcomes = dict[int, Outcome[PendingLabels]]  # by the index of the photo in its batch
 
 
 def forward(
     network: Network,
     group: Group,
-    photos: Mapping[int, Pixels | ProblemError],
-    opened: Mapping[int, Opened],
-) -> dict[int, Forwarded]:
-    """Label a group's photos, by their place in the batch.
+    photos: Mapping[int, Photo],
+    decoded: Mapping[int, Outcome[Pixels]],
+) -> Outcomes:
+    """Label a group's photos; each report gets the time of the whole group.
 
-    A pass is known to be exact for the number of photos that it was planned for: where one of them
-    was stopped in decoding, the others run alone.
+    A pass is known to be exact for the number of photos that it was planned for: where decoding has
+    stopped one of them, the others run in single passes.
     """
-    forwarded: dict[int, Forwarded] = {}
-    sound: dict[int, Pixels] = {}
-    for place, photo in photos.items():
-        if isinstance(photo, ProblemError):
-            forwarded[place] = Forwarded(photo)
+    started = time.perf_counter()
+    outcomes: Outcomes = {}
+    pixels: dict[int, Pixels] = {}
+    for index, one in decoded.items():
+        if isinstance(one.value, ProblemError):
+            outcomes[index] = Outcome(one.value)
         else:
-            sound[place] = photo
-    if forwarded:
-        return forwarded | one_by_one(network, sound, opened)
-    return run_pass(network, group.canvas, sound, opened)
+            pixels[index] = one.value
+    if outcomes:
+        outcomes |= run_single_passes(network, photos, pixels)
+    else:
+        outcomes = run_pass(network, group.canvas, photos, pixels)
+    ended = time.perf_counter()
+    return {
+        index: after(decoded[index], one, (ended - started) * 1000)
+        for index, one in outcomes.items()
+    }
 
 
 def run_pass(
-    network: Network, canvas: Frame, photos: Mapping[int, Pixels], opened: Mapping[int, Opened]
-) -> dict[int, Forwarded]:
-    """Run one pass; where it fails for several photos, each is tried alone."""
+    network: Network, canvas: Frame, photos: Mapping[int, Photo], pixels: Mapping[int, Pixels]
+) -> Outcomes:
+    """Run one pass; where it fails for several photos, each gets a pass of its own.
+
+    The figures of a pass that was run are in its first photo's report.
+    """
+    requests = [photos[index].output_request for index in pixels]
     try:
-        wanted = [opened[place].wanted for place in photos]
-        readings = network.label(list(photos.values()), wanted, canvas)
+        labels = network.label(list(pixels.values()), requests, canvas)
     except Exception as error:  # noqa: BLE001 - translated, and logged where unforeseen
-        ids = [opened[place].request_id for place in photos]
-        if len(photos) == 1:
-            return dict.fromkeys(photos, Forwarded(translate(error, ids[0])))
+        ids = [photos[index].request_id for index in pixels]
+        if len(pixels) == 1:
+            return dict.fromkeys(pixels, Outcome(translate(error, ids[0])))
         logger.warning(
-            "%s in a pass over %d photos on %dx%d; each is tried alone",
+            "%s in a pass over %d photos on %dx%d; each is tried in a single pass",
             type(error).__name__,
-            len(photos),
+            len(pixels),
             canvas.width,
             canvas.height,
             extra=with_fields(request_ids=ids),
         )
     else:
-        forwarded = {place: Forwarded(one) for place, one in zip(photos, readings, strict=True)}
-        first = next(iter(photos))
-        return forwarded | {first: Forwarded(readings[0], pass_figures(canvas, photos))}
-    # out of the handler: until its end the traceback keeps the failed pass's memory
-    return one_by_one(network, photos, opened)
+        first, *others = zip(pixels, labels, strict=True)
+        report = Report({}, group=pass_figures(canvas, pixels))
+        return {first[0]: Outcome(first[1], report=report)} | {
+            index: Outcome(pending) for index, pending in others
+        }
+    # outside of the handler: until its end the traceback keeps the failed pass's memory
+    return run_single_passes(network, photos, pixels)
 
 
-def one_by_one(
-    network: Network, photos: Mapping[int, Pixels], opened: Mapping[int, Opened]
-) -> dict[int, Forwarded]:
-    forwarded: dict[int, Forwarded] = {}
-    for place, photo in photos.items():
-        frame = network.frame(photo.shape[:2])
-        forwarded |= run_pass(network, frame, {place: photo}, opened)
-    return forwarded
+def run_single_passes(
+    network: Network, photos: Mapping[int, Photo], pixels: Mapping[int, Pixels]
+) -> Outcomes:
+    outcomes: Outcomes = {}
+    for index, one in pixels.items():
+        outcomes |= run_pass(network, network.frame(one.shape[:2]), photos, {index: one})
+    return outcomes
 
 
-def pass_figures(canvas: Frame, photos: Mapping[int, Pixels]) -> GroupFigures:
-    """Count a pass's pixels: the photos' own, and those of the canvases that they lay on."""
-    valid_pixels = sum(photo.shape[0] * photo.shape[1] for photo in photos.values())
-    return GroupFigures(len(photos), valid_pixels, canvas.pixels * len(photos))
+def pass_figures(canvas: Frame, pixels: Mapping[int, Pixels]) -> GroupFigures:
+    """Count a pass's pixels: the photos' own, and those of all their canvases."""
+    valid_pixels = sum(one.shape[0] * one.shape[1] for one in pixels.values())
+    return GroupFigures(len(pixels), valid_pixels, canvas.pixels * len(pixels))
+
+
+def after(
+    decoded: Outcome[Pixels], labelled: Outcome[PendingLabels], ms: float
+) -> Outcome[PendingLabels]:
+    """Continue a photo's report with its forward pass."""
+    report = replace(decoded.report.with_stage("forward", ms), group=labelled.report.group)
+    return replace(labelled, request_id=decoded.request_id, report=report)

@@ -1,60 +1,62 @@
-"""One outcome per image: a stage's value, or the problem that stopped this image and no other."""
+"""One outcome per image: a stage's value, or the problem that stopped this image and no other.
+
+`handlers.pipeline` chains the stages of an image with `Outcome.then`.
+"""
 
 import logging
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Generic, TypeVar
 
 from handlers.log import with_fields
 from handlers.runtime.device import is_lost, lacks_memory
 from handlers.shared.errors import ProblemError, WorkerFailedError, WorkerOutOfMemoryError
+from handlers.shared.wire import Report
 
 logger = logging.getLogger(__name__)
 
 # what sysexits.h calls an internal error
 EX_SOFTWARE = 70
 
-
-class OfRequest(Protocol):
-    """What comes from a request, and can be told from others in the log."""
-
-    @property
-    def request_id(self) -> str: ...
-
-
 T = TypeVar("T")
 R = TypeVar("R")
-V = TypeVar("V", bound=OfRequest)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[T]):
-    """What a stage made of one value, how long it took, and when (perf_counter) it was done."""
+    """The last stage's value or problem, the report so far, and when it ended (perf_counter)."""
 
     value: T | ProblemError
-    ms: float
-    ended: float
+    request_id: str = ""
+    report: Report = field(default_factory=lambda: Report({}))
+    ended: float = 0.0
 
+    def then(self, verb: str, stage: Callable[[T], R]) -> "Outcome[R]":
+        """Run the next stage, unless an earlier one has stopped this image; its time counts as
+        `verb`.
+        """
+        started = time.perf_counter()
+        result: R | ProblemError
+        if isinstance(self.value, ProblemError):
+            result = self.value
+        else:
+            try:
+                result = stage(self.value)
+            except Exception as error:  # noqa: BLE001 - translated, and logged where unforeseen
+                result = translate(error, self.request_id)
+        ended = time.perf_counter()
+        report = self.report.with_stage(verb, (ended - started) * 1000)
+        return Outcome(result, self.request_id, report, ended)
 
-def attempt(stage: Callable[[V], R], value: V | ProblemError) -> Outcome[R]:
-    """Run `stage` on `value`, unless an earlier stage has stopped this image already."""
-    started = time.perf_counter()
-    result: R | ProblemError
-    if isinstance(value, ProblemError):
-        result = value
-    else:
-        try:
-            result = stage(value)
-        except Exception as error:  # noqa: BLE001 - translated, and logged where unforeseen
-            result = translate(error, value.request_id)
-    ended = time.perf_counter()
-    return Outcome(result, (ended - started) * 1000, ended)
+    def with_stage(self, verb: str, ms: float) -> "Outcome[T]":
+        """Count milliseconds that a whole group took."""
+        return replace(self, report=self.report.with_stage(verb, ms))
 
 
 def translate(error: Exception, request_id: str) -> ProblemError:
-    """Name a failure for the client; what nobody foresaw is logged with its traceback."""
+    """Turn a failure into the client's problem; an unforeseen one is logged with its traceback."""
     if isinstance(error, ProblemError):
         return error
     if lacks_memory(error):
@@ -74,7 +76,7 @@ def translate(error: Exception, request_id: str) -> ProblemError:
 
 def end_worker(error: Exception, request_id: str) -> None:
     """End this process: no pass can succeed in it any more. TorchServe starts another, and the
-    gateway sends what it had in hand to those that are there.
+    gateway sends the images in work to the workers that are there.
     """
     fields = with_fields(request_id=request_id)
     logger.critical("the device is lost to this worker, which ends", exc_info=error, extra=fields)

@@ -7,6 +7,7 @@ the servers of `loadtest.peers`.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from copy import copy
 from dataclasses import replace
 from functools import partial
@@ -15,16 +16,17 @@ from torch import Tensor
 
 from handlers.job import Answer, Job
 from handlers.model_config import ModelConfig
-from handlers.pipeline import Track, hold
 from handlers.runtime.device import codec_threads
+from handlers.runtime.labels import PendingLabels
 from handlers.runtime.network import Network
 from handlers.shared.frame import Frame
 from handlers.shared.photo import Pixels
 from handlers.shared.wire import Report
 from handlers.stages.decode import decode, open_photo
-from handlers.stages.encode import encode, labelled
+from handlers.stages.encode import Mask, encode, wait
 from handlers.stages.forward import forward, pass_figures
-from handlers.stages.outcome import attempt
+from handlers.stages.hold import hold
+from handlers.stages.outcome import Outcome
 from handlers.stages.plan import Group
 
 Grouping = Callable[[Mapping[int, Frame]], list[Group]]
@@ -125,21 +127,22 @@ class PhotoLoop:
 
     def run(self, jobs: Sequence[Job]) -> list[Answer]:
         """Answer a batch, in order."""
-        opened = [self._open_photo(job) for job in jobs]
-        decoding = [self._threads.submit(attempt, decode, photo) for photo in opened]
-        frames = {
-            index: self._network.frame(photo.working_size) for index, photo in enumerate(opened)
+        photos = dict(enumerate(self._open_photo(job) for job in jobs))
+        decoding = {
+            index: self._threads.submit(Outcome(photo).then, "decode", decode)
+            for index, photo in photos.items()
         }
-        tracks: dict[int, Track] = {}
+        frames = {index: self._network.frame(photo.working_size) for index, photo in photos.items()}
+        encoding: dict[int, Future[Outcome[Mask]]] = {}
         for group in self._grouping(frames):
             decoded = {index: decoding[index].result() for index in group.members}
-            started = time.perf_counter()
-            photos = {index: one.value for index, one in decoded.items()}
-            forwarded = forward(self._network, group, photos, dict(enumerate(opened)))
-            forward_ms = (time.perf_counter() - started) * 1000
-            for index, one in forwarded.items():
-                stages_ms = {"decode": decoded[index].ms, "forward": forward_ms}
-                encoding = self._threads.submit(attempt, self._encode, labelled(one, opened[index]))
-                tracks[index] = Track(encoding, Report(stages_ms, group=one.figures))
-        answers = hold(tracks)
+            labelled = forward(self._network, group, photos, decoded)
+            encoding |= {
+                index: self._threads.submit(self._finish, outcome)
+                for index, outcome in labelled.items()
+            }
+        answers = hold(encoding)
         return [answers[index] for index in range(len(jobs))]
+
+    def _finish(self, labelled: Outcome[PendingLabels]) -> Outcome[Mask]:
+        return labelled.then("forward", wait).then("encode", self._encode)

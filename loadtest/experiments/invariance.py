@@ -23,8 +23,8 @@ from handlers.net.options import ARCHITECTURE_PARTS
 from handlers.runtime.device import choose_device, lacks_memory
 from handlers.runtime.load_network import load_network
 from handlers.runtime.network import Network
-from handlers.runtime.weights import BACKBONE, build_net
 from handlers.runtime.warm_up import canvases, pass_ms, passes, photo_of, rounds, sample_frames
+from handlers.runtime.weights import BACKBONE, build_net
 from handlers.shared.frame import Frame
 from loadtest.command_line import MODEL, RESULTS
 from loadtest.report.machine import environment_facts

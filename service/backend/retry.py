@@ -3,8 +3,8 @@ expected.
 
 A worker restarts within seconds, and segmenting a photo twice is harmless. So a request survives a
 restart, and a model is exchanged by restarting its worker. The gateway cannot determine which of
-many images in flight crashed a worker: the workers do (`handlers.isolation.quarantine`), and answer that
-image with a problem. An attempt comes in, its result goes out. Called by
+many images in flight crashed a worker: the workers do (`handlers.isolation.quarantine`), and answer
+that image with a problem. An attempt comes in, its result goes out. Called by
 `service.pipeline.dispatch` for each image; deadlines are the caller's.
 """
 

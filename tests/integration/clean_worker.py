@@ -1,4 +1,4 @@
-"""Runs an unzipped archive the way TorchServe does, in a Python that knows nothing else of ours.
+"""Runs an unzipped archive as TorchServe does, in a Python without this project's other code.
 
     python clean_worker.py PHOTO    with PYTHONPATH and cwd the unzipped folder
 
@@ -13,20 +13,20 @@ from types import SimpleNamespace
 
 
 class Context:
-    """What TorchServe hands to a handler, as far as ours looks."""
+    """The part of TorchServe's context that the handler uses."""
 
     def __init__(self, folder: Path) -> None:
         self.manifest = json.loads((folder / "MAR-INF" / "MANIFEST.json").read_text())
         self.system_properties = {"model_dir": str(folder), "gpu_id": None}
         self.headers: dict[str, str] = {}
 
-    def get_request_header(self, place: int, name: str) -> str | None:
+    def get_request_header(self, index: int, name: str) -> str | None:
         return None
 
-    def set_response_content_type(self, place: int, value: str) -> None:
+    def set_response_content_type(self, index: int, value: str) -> None:
         self.headers["Content-Type"] = value
 
-    def set_response_header(self, place: int, name: str, value: str) -> None:
+    def set_response_header(self, index: int, name: str, value: str) -> None:
         self.headers[name] = value
 
 
@@ -44,9 +44,9 @@ def main() -> None:
         for name, module in sys.modules.items()
         if getattr(module, "__file__", None)
     }
-    told = SimpleNamespace(headers=context.headers, classes=len(ours), modules=modules)
+    report = SimpleNamespace(headers=context.headers, classes=len(ours), modules=modules)
     sys.stdout.buffer.write(body)
-    sys.stderr.write(json.dumps(vars(told)))
+    sys.stderr.write(json.dumps(vars(report)))
 
 
 if __name__ == "__main__":

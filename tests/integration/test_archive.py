@@ -1,4 +1,4 @@
-"""The packed archive: it runs alone, and is made anew exactly when its contents change."""
+"""The packed archive runs by itself, and is packed again exactly when its contents change."""
 
 import json
 import shutil
@@ -44,7 +44,7 @@ def pack(checkout: Path) -> Path:
     return Path(said.strip())
 
 
-def test_the_archive_runs_in_an_interpreter_that_has_nothing_else_of_ours(
+def test_the_archive_runs_in_an_interpreter_without_the_checkout(
     server: Server, cat: bytes, cat_mask: bytes, tmp_path: Path
 ) -> None:
     unzipped = tmp_path / "unzipped"
@@ -60,18 +60,18 @@ def test_the_archive_runs_in_an_interpreter_that_has_nothing_else_of_ours(
         check=False,
     )
     assert run.returncode == 0, run.stderr.decode()
-    told = json.loads(run.stderr.splitlines()[-1])  # after what the worker logs
-    assert told["classes"] == 1
-    assert told["headers"]["Content-Type"] == "image/png"
-    assert told["headers"]["X-Fcnserve-Model"] == server.post_photo(cat).headers["X-Model"]
+    report = json.loads(run.stderr.splitlines()[-1])  # after what the worker logs
+    assert report["classes"] == 1
+    assert report["headers"]["Content-Type"] == "image/png"
+    assert report["headers"]["X-Fcnserve-Model"] == server.post_photo(cat).headers["X-Model"]
     assert run.stdout == cat_mask
-    files = [Path(file) for file in told["modules"].values()]
+    files = [Path(file) for file in report["modules"].values()]
     ours = [file for file in files if file.is_relative_to(ROOT)]
     assert {file for file in ours if not file.is_relative_to(sys.prefix)} == {CLEAN_WORKER}
-    assert not {"service", "model_store", "ts"} & set(told["modules"])
+    assert not {"service", "model_store", "ts"} & set(report["modules"])
 
 
-def test_packing_again_leaves_the_archive_untouched(tmp_path: Path) -> None:
+def test_packing_again_leaves_the_archive_as_it_is(tmp_path: Path) -> None:
     before = package(FOLDER, tmp_path).stat()
     after = package(FOLDER, tmp_path).stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
@@ -95,7 +95,7 @@ def test_a_changed_handler_is_packed(checkout: Path) -> None:
         assert packed.read("handlers/stages/plan.py") == changed.read_bytes()
 
 
-def test_two_at_once_leave_one_whole_archive(checkout: Path) -> None:
+def test_two_at_once_leave_one_complete_archive(checkout: Path) -> None:
     packers = [start_packing(checkout) for _ in range(3)]
     said = {packer.communicate(timeout=60)[0] for packer in packers}
     assert [packer.returncode for packer in packers] == [0] * len(packers)
@@ -106,11 +106,11 @@ def test_two_at_once_leave_one_whole_archive(checkout: Path) -> None:
     assert {name for name in left if name.startswith(".")} == set()
 
 
-def test_an_archive_that_was_cut_short_is_made_anew(tmp_path: Path) -> None:
+def test_a_truncated_archive_is_packed_again(tmp_path: Path) -> None:
     archive = package(FOLDER, tmp_path)
-    whole = archive.read_bytes()
-    archive.write_bytes(whole[:-100_000])
-    assert package(FOLDER, tmp_path).read_bytes() == whole
+    complete = archive.read_bytes()
+    archive.write_bytes(complete[:-100_000])
+    assert package(FOLDER, tmp_path).read_bytes() == complete
 
 
 def test_a_store_that_cannot_be_written_serves_what_is_packed(tmp_path: Path) -> None:

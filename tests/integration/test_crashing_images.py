@@ -51,7 +51,9 @@ def post_photo(server: Server, body: bytes) -> httpx.Response:
 def test_crashing_images_are_refused_and_other_images_answered(server: Server) -> None:
     cat = CAT.read_bytes()
     mask = server.segment(cat)
-    crashing = [crashing_image(cat, order, number) for order in ("SEGFAULT", "ABORT") for number in (1, 2)]
+    crashing = [
+        crashing_image(cat, order, number) for order in ("SEGFAULT", "ABORT") for number in (1, 2)
+    ]
     others = [crashing_image(cat, "", number) for number in range(OTHERS)]
     with ThreadPoolExecutor(len(crashing) + OTHERS) as clients:
         refused = clients.map(lambda body: post_photo(server, body), crashing)

@@ -1,7 +1,7 @@
-"""Photos that end whoever decodes them, and code of the worker's that does so.
+"""Photos that end the process that decodes them, and a copy of the worker with such a decoder.
 
-No decoder of ours is known to crash: a copy of `handlers` gets one that obeys the last bytes of a
-photo. Each killer is another image; to a sound decoder it is the photo that it was made of.
+None of the decoders is known to crash: a copy of `handlers` gets one that obeys the last bytes of a
+photo. Each crashing image is another image; other decoders read the photo that it was made of.
 """
 
 import shutil
@@ -18,7 +18,7 @@ _sound_decode = decode
 
 
 def decode(body, header, orientation="exif"):
-    """Do what the photo's last bytes say, and decode it if that is possible any more."""
+    """Obey the photo's last bytes, and decode it if that is still possible."""
     import ctypes, os, signal, time
 
     order = bytes(body[-16:]).strip(b"\\0").rstrip(b"0123456789")
@@ -39,13 +39,13 @@ def decode(body, header, orientation="exif"):
 '''
 
 
-def killer(photo: bytes, order: str, number: int = 0) -> bytes:
-    """Make a photo that ends its decoder as `order` says; JPEG decoders skip what follows."""
+def crashing_image(photo: bytes, order: str, number: int = 0) -> bytes:
+    """Make a photo that ends its decoder by `order`; JPEG decoders skip trailing bytes."""
     return photo + f"{order}{number}".encode().rjust(16, b"\0")
 
 
 def copy_of_worker(folder: Path) -> Path:
-    """Copy `handlers` to a folder, with a decoder that obeys; returns what to import it from."""
+    """Copy `handlers` to a folder, with a decoder that obeys; return that folder."""
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "handlers", folder / "handlers", ignore=ignored)
     with (folder / DECODERS).open("ab") as decoders:

@@ -1,4 +1,4 @@
-"""The paper's networks with the numbers that stand in them: the judge of ours, and of conversions.
+"""The paper's networks with its published numbers: the reference of networks and conversions.
 
 Weights by the published names and a photo in, scores of every pixel out; each step is spelt out.
 Source: the paper's published `voc-fcn8s/net.py`, `voc-fcn16s/net.py` and `voc-fcn32s/net.py`.

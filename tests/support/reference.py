@@ -1,4 +1,4 @@
-"""The network as its definition's text has it: the judge of what the worker computes.
+"""The network as its definition's text has it: the reference of what the worker computes.
 
 A photo comes in; its scores of stride 8, or its labels, go out: fp32, one photo at a time, every
 step spelt out with functional torch. Nothing is shared with `handlers`, so that an error there
@@ -50,7 +50,7 @@ def reference_scores(photo: NDArray[np.uint8], weights: Path) -> Tensor:
 
 def feature(x: Tensor, w: Weights, block: str, scored_by: str) -> Tensor:
     """What a score layer reads: the map before `block`, or the block's expansion of it (`skips:
-    expand`), which its channels tell.
+    expand`), by the number of its channels.
     """
     wide = w[f"{scored_by}.weight"].shape[1] != x.shape[1]
     return expanded(x, w, block) if wide else x

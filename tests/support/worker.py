@@ -1,6 +1,6 @@
-"""A worker in small: the model of the repo on the CPU, and a network whose scores a test can tell.
+"""A small worker: the model of the repo on the CPU, and a network with predictable scores.
 
-`FakeNetwork` labels a photo by its first pixel and fails when it is told to.
+`FakeNetwork` labels a photo by its first pixel and fails on demand.
 """
 
 import io
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from handlers.job import Answer, Job
 from handlers.model_config import MODEL_FILE, ModelConfig, load_config
-from handlers.net.exact.geometry import Place
+from handlers.net.exact.geometry import Placement
 from handlers.pipeline import Pipeline
 from handlers.runtime.device import Device
 from handlers.runtime.network import Network
@@ -123,7 +123,7 @@ def card_of(config: ModelConfig) -> WorkerModelCard:
     )
 
 
-class FakeNetwork(Network):
+class FakeNetwork(CpuNetwork):
     """Scores a photo's first red value highest, everywhere; `fail` may raise instead."""
 
     def __init__(
@@ -132,7 +132,7 @@ class FakeNetwork(Network):
         precision: str = "bf16",
     ) -> None:
         self.device = cpu(precision)
-        self.stride, self.score_placement = 32, Place(3.5, 8)
+        self.stride, self.score_placement = 32, Placement(3.5, 8)
         self.passes: list[int] = []  # photos of each
         self._fail = fail
 
@@ -164,7 +164,7 @@ def code_of(answer: Answer) -> str:
 
 
 def labels_or_codes(answers: list[Answer]) -> list[object]:
-    """Tell each answer by its only label, or by its problem's code."""
+    """Name each answer by its only label, or by its problem's code."""
     return [
         int(labels_of(answer).max()) if answer.media_type == "image/png" else code_of(answer)
         for answer in answers

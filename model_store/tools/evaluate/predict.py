@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from handlers.model_config import ModelConfig, load_config
+from handlers.runtime.labels import OutputRequest
 from handlers.runtime.load_network import load_network
 from handlers.runtime.network import Network
 from handlers.runtime.weights import WeightsError
-from handlers.runtime.labels import OutputRequest
 from handlers.shared import photo
 from model_store.tools.archive.model_folder import ModelFolderError
 from model_store.tools.dataset.labelled import FORMATS, Labels
@@ -38,6 +38,7 @@ def predict(network: Network, config: ModelConfig, body: bytes) -> Labels:
     pixels = photo.decode(body, photo.read_header(body, FORMATS))
     height, width = pixels.shape[:2]
     working = photo.fit(height, width, config.working_max_side)
-    wanted = OutputRequest((height, width))
-    (reading,) = network.label([photo.reduce(pixels, working)], [wanted], network.frame(working))
-    return reading().labels
+    request = OutputRequest((height, width))
+    (pending,) = network.label([photo.reduce(pixels, working)], [request], network.frame(working))
+    labels, _ = pending.read()
+    return labels

@@ -19,7 +19,7 @@ from tests.support.worker import plain, write_model
 
 
 class FakeContext:
-    """What the worker uses of `ts.context.Context`; its headers, too, are case-sensitive."""
+    """The part of `ts.context.Context` that the worker uses; headers are case-sensitive, too."""
 
     def __init__(self, folder: Path, *options: str | None) -> None:
         self.system_properties = {"model_dir": str(folder), "gpu_id": None}
@@ -65,7 +65,7 @@ def bodies(*photos: bytes) -> Sequence[dict[str, bytearray]]:
     return [{"body": bytearray(photo)} for photo in photos]
 
 
-def test_the_module_has_the_one_class_that_torchserves_loader_wants() -> None:
+def test_the_module_has_the_one_class_that_torchserves_loader_requires() -> None:
     # as ts.utils.util.list_classes_from_module looks for it
     found = inspect.getmembers(
         entry, lambda it: inspect.isclass(it) and it.__module__ == entry.__name__
@@ -94,7 +94,7 @@ def test_every_item_gets_its_body_media_type_and_headers(handler: FcnHandler, fo
     with Image.open(io.BytesIO(answers[0])) as mask:
         assert mask.size == (30, 20)
     assert answers[3] == answers[0]
-    assert [json.loads(answers[place])["code"] for place in (2, 4)] == [
+    assert [json.loads(answers[index])["code"] for index in (2, 4)] == [
         "broken_image",
         "worker_failed",
     ]

@@ -32,7 +32,7 @@ def test_in_json_each_record_is_one_object_that_begins_with_its_event(
 ) -> None:
     monkeypatch.setenv("FCNSERVE_LOG_FORMAT", "json")
     log_to_stderr()
-    own_logger.getChild("outcome").error(
+    own_logger.getChild("stages.outcome").error(
         'a "quoted"\n%s',
         "é",
         exc_info=ZeroDivisionError("by zero"),
@@ -41,9 +41,11 @@ def test_in_json_each_record_is_one_object_that_begins_with_its_event(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith('{"event": "')
     assert line.isascii()
-    told = json.loads(line)
-    assert datetime.now(UTC) - datetime.fromisoformat(told.pop("timestamp")) < timedelta(minutes=1)
-    assert told == {
+    fields = json.loads(line)
+    assert datetime.now(UTC) - datetime.fromisoformat(fields.pop("timestamp")) < timedelta(
+        minutes=1
+    )
+    assert fields == {
         "event": 'a "quoted"\né',
         "level": "error",
         "logger": "handlers.stages.outcome",
@@ -97,7 +99,7 @@ def test_each_image_has_a_line_with_its_request_and_stages_when_debugging(
     assert (bad["request_id"], bad["media_type"]) == ("b", "application/problem+json")
 
 
-def test_images_that_went_well_are_not_told_of_otherwise(
+def test_answered_images_are_logged_at_debug_only(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     log_to_stderr()

@@ -1,4 +1,4 @@
-"""`model.yaml` is checked whole, and a message names the key to correct."""
+"""`model.yaml` is checked completely, and a message names the key to correct."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from tests.support.worker import CLASSES, MODEL, document, write_model
 GREYS = [[level, level, level] for level in range(CLASSES)]
 
 
-def test_the_repos_model_is_sound() -> None:
+def test_the_repos_model_is_valid() -> None:
     config = load_config(MODEL)
     assert config.name == MODEL.name
     assert len(config.classes) == CLASSES
@@ -61,7 +61,7 @@ def test_the_repos_model_is_sound() -> None:
         pytest.param({"weights": "../other/weights"}, ["weights"], id="weights-elsewhere"),
     ],
 )
-def test_what_is_wrong_is_named(changes: dict[str, Any], named: list[str]) -> None:
+def test_an_error_names_its_key(changes: dict[str, Any], named: list[str]) -> None:
     with pytest.raises(ValidationError) as caught:
         ModelConfig.model_validate(document(**changes))
     assert all(name in str(caught.value) for name in named)
@@ -98,7 +98,7 @@ def test_the_budget_is_the_devices(tmp_path: Path) -> None:
         pytest.param({"background": None}, None, id="none"),
     ],
 )
-def test_a_model_says_which_class_is_background(
+def test_a_model_names_its_background_class(
     changes: dict[str, Any], background_id: int | None
 ) -> None:
     assert ModelConfig.model_validate(document(**changes)).background_id == background_id
@@ -108,10 +108,10 @@ def test_a_model_says_which_class_is_background(
     ("first", "background_id"),
     [("background", 0), ("Background", 0), ("road", None), ("back", None)],
 )
-def test_a_file_that_does_not_say_it_means_the_class_of_that_name(
+def test_without_a_background_the_class_of_that_name_is_taken(
     first: str, background_id: int | None
 ) -> None:
-    silent = document()
-    silent.pop("background")
-    silent["classes"] = [first, *silent["classes"][1:]]
-    assert ModelConfig.model_validate(silent).background_id == background_id
+    contents = document()
+    contents.pop("background")
+    contents["classes"] = [first, *contents["classes"][1:]]
+    assert ModelConfig.model_validate(contents).background_id == background_id

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from handlers.isolation.quarantine import Batch, Guard, TimeLimits
-from handlers.job import Job
+from handlers.isolation.crash_isolation import CrashIsolation, IsolatedBatch
+from handlers.isolation.time_limits import TimeLimits
+from handlers.job import Job, Jobs
 from handlers.pipeline import Pipeline
 from handlers.shared.wire import GroupFigures, WorkerOptions
-from handlers.stages.defer import Jobs
 from tests.support.photos import jpeg, save
 from tests.support.reference import reference_labels
 from tests.support.worker import (
@@ -59,22 +59,22 @@ def test_groups_do_not_mix_up_their_photos() -> None:
     assert net.passes == [5]
 
 
-def test_one_image_gives_the_same_bytes_again_in_company_and_from_another_pipeline(
+def test_one_image_gives_the_same_bytes_again_in_a_batch_and_from_another_pipeline(
     real: Pipeline,
 ) -> None:
     photo = save(noise((90, 70)), "PNG")
-    company = jobs_of(save(noise((80, 72), 1), "PNG"), photo, save(noise((96, 96), 2), "PNG"))
-    alone = real.run(jobs_of(photo))[0].body
-    assert real.run(jobs_of(photo))[0].body == alone
-    assert real.run(company)[1].body == alone
-    assert pipeline(network("fp32")).run(jobs_of(photo))[0].body == alone
+    batch = jobs_of(save(noise((80, 72), 1), "PNG"), photo, save(noise((96, 96), 2), "PNG"))
+    single = real.run(jobs_of(photo))[0].body
+    assert real.run(jobs_of(photo))[0].body == single
+    assert real.run(batch)[1].body == single
+    assert pipeline(network("fp32")).run(jobs_of(photo))[0].body == single
 
 
 def test_an_empty_batch_has_no_answers(real: Pipeline) -> None:
     assert real.run([]) == []
 
 
-def test_the_card_is_told_beside_photos_and_needs_no_image(real: Pipeline) -> None:
+def test_the_card_is_answered_in_a_batch_with_photos_and_needs_no_image(real: Pipeline) -> None:
     describe = Job(b"", WorkerOptions(output="describe"))
     card, mask, last = real.run([describe, Job(plain(SMALL, 0)), describe])
     assert card.media_type == last.media_type == "application/json"
@@ -143,23 +143,24 @@ def test_figures_count_only_photos_that_went_through_the_network() -> None:
     answers = pipeline(FakeNetwork()).run(jobs_of(truncated, plain(SMALL, 2), truncated))
     assert labels_or_codes(answers) == ["broken_image", 2, "broken_image"]
     assert [answer.report.group for answer in answers] == [None, GroupFigures(1, 600, 1024), None]
-    (lone,) = pipeline(FakeNetwork()).run(jobs_of(truncated))
-    assert lone.report.group is None
+    (single,) = pipeline(FakeNetwork()).run(jobs_of(truncated))
+    assert single.report.group is None
 
 
 def test_an_image_without_an_outcome_gets_a_problem_and_not_the_card(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    class Forgetful(Guard):
-        """A isolation with a defect: what it is to give back is gone."""
+    class Defective(CrashIsolation):
+        """Loses the second image of a batch."""
 
         @contextmanager
-        def batch(self, images: Jobs, limits: TimeLimits) -> Iterator[Batch]:
-            yield Batch({place: job for place, job in images.items() if place != 1}, iter(()))
+        def batch(self, images: Jobs, limits: TimeLimits) -> Iterator[IsolatedBatch]:
+            kept = {index: job for index, job in images.items() if index != 1}
+            yield IsolatedBatch(kept, iter(()))
 
     describe = Job(b"", WorkerOptions(output="describe"))
     jobs = [Job(plain(SMALL, 1)), Job(plain(SMALL, 2)), describe, Job(plain(SMALL, 3))]
-    answers = pipeline(FakeNetwork()).run(jobs, Forgetful())
+    answers = pipeline(FakeNetwork()).run(jobs, Defective())
     assert labels_or_codes([answers[0], answers[1], answers[3]]) == [1, "worker_failed", 3]
     assert answers[2].media_type == "application/json"
     assert "1 of 4 images of a batch have no outcome" in caplog.text
@@ -167,12 +168,12 @@ def test_an_image_without_an_outcome_gets_a_problem_and_not_the_card(
 
 def test_suspects_get_the_same_bytes_after_the_others(tmp_path: Path) -> None:
     net = FakeNetwork()
-    made = pipeline(net)
+    worker = pipeline(net)
     isolation = CrashIsolation.at(tmp_path)
     suspect = Job(plain(SMALL, 2), WorkerOptions(suspect=True))
-    together = made.run(jobs_of(plain(SMALL, 1), plain(SMALL, 2), plain(SMALL, 3)))
+    together = worker.run(jobs_of(plain(SMALL, 1), plain(SMALL, 2), plain(SMALL, 3)))
     net.passes.clear()
-    answers = made.run([Job(plain(SMALL, 1)), suspect, Job(plain(SMALL, 3))], isolation)
+    answers = worker.run([Job(plain(SMALL, 1)), suspect, Job(plain(SMALL, 3))], isolation)
     isolation.close()
     assert [answer.body for answer in answers] == [answer.body for answer in together]
     assert net.passes == [2, 1]

@@ -1,4 +1,4 @@
-"""What an image costs is told by its header, and what costs too much is refused by it."""
+"""An image's cost is predicted from its header, and one that costs too much is refused."""
 
 import asyncio
 
@@ -39,7 +39,7 @@ def work(**changes: object) -> Work:
     [
         pytest.param({}, 0.25 + 0.125 + 0.5, id="pixels"),
         pytest.param({"body_bytes": MILLION}, 0.875 + 0.5, id="bytes"),
-        pytest.param({"frame_pixels": MILLION}, 0.875 + 2, id="what-the-network-sees"),
+        pytest.param({"frame_pixels": MILLION}, 0.875 + 2, id="frame-pixels"),
         pytest.param({"confidence": True}, 0.875 + 1, id="confidence"),
         pytest.param({"scans": 5}, 0.875 + 4 * 0.1, id="scans"),
         pytest.param({"pixels": 32 * MILLION}, 32 * 0.75 + 0.125, id="large"),
@@ -51,7 +51,7 @@ def test_seconds_are_those_of_pixels_bytes_scans_and_outputs(
     assert RATES.predicted_s(work(**changes)) == pytest.approx(seconds, abs=1 / 4096)
 
 
-def test_a_coding_that_asks_more_of_each_pixel_costs_more() -> None:
+def test_a_coding_with_more_work_for_each_pixel_costs_more() -> None:
     codes = bmp((9, 100), 8, b"\x64\1" * 9 + bytes((0, 1)), coding=RLE8)
     header = photo.read_header(codes)
     assert header.work > 1
@@ -60,7 +60,7 @@ def test_a_coding_that_asks_more_of_each_pixel_costs_more() -> None:
     assert RATES.predicted_s(work(per_pixel=3.0)) == RATES.predicted_s(work()) + 2 * 0.25
 
 
-def test_predicted_seconds_that_come_and_go_leave_nothing() -> None:
+def test_predicted_seconds_that_are_added_and_subtracted_sum_to_zero() -> None:
     costs = [RATES.predicted_s(work(pixels=pixels)) for pixels in range(1, 3000, 7)]
     held = 0.0
     for cost in costs:
@@ -70,7 +70,7 @@ def test_predicted_seconds_that_come_and_go_leave_nothing() -> None:
     assert held == 0
 
 
-def test_a_costly_image_is_refused_and_told_what_to_do() -> None:
+def test_a_costly_image_is_refused_with_advice() -> None:
     assert check_cost(work(), RATES, 0.875) == pytest.approx(0.875)
     with pytest.raises(ImageTooCostlyError) as caught:
         check_cost(work(scans=9, confidence=True), RATES, 2.0)
@@ -86,7 +86,7 @@ def test_each_format_is_timed_by_its_own_decoder(name: str) -> None:
     assert decode_rate(name).s_per_megapixel > 0
 
 
-def test_what_packs_badly_costs_by_its_bytes() -> None:
+def test_a_picture_that_compresses_badly_costs_by_its_bytes() -> None:
     assert decode_rate("jpeg").s_per_megabyte > 0
     assert len(write(noise(), "jpeg")) > 3 * len(write(smooth(), "jpeg"))
 
@@ -96,7 +96,7 @@ def network() -> Network:
     return CpuNetwork(load_config(MODEL), MODEL, cpu())
 
 
-def test_a_worker_measures_what_it_needs_to_predict_any_photo(network: Network) -> None:
+def test_a_worker_measures_the_rates_of_all_formats(network: Network) -> None:
     rates = measure_rates(network, PassCosts(10.0, 1e-4))
     assert sorted(rates.decode) == ALL_FORMATS
     assert (rates.pass_s, rates.forward_s_per_megapixel) == (0.01, 0.1)
@@ -104,7 +104,7 @@ def test_a_worker_measures_what_it_needs_to_predict_any_photo(network: Network) 
     assert CostRates.model_validate_json(rates.model_dump_json()) == rates
 
 
-def test_a_prediction_is_of_the_size_of_what_is_measured(network: Network) -> None:
+def test_a_prediction_is_of_the_size_of_the_measured_time(network: Network) -> None:
     """Of a photo ten times as large as those that are timed; other programs may double a time."""
     rates = measure_rates(network, PassCosts(0.0, 0.0))
     body = save(noise_of((1000, 1400)), "JPEG", quality=80)

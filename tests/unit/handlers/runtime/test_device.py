@@ -62,10 +62,10 @@ def test_with_cuda_the_worker_takes_the_gpu_that_it_was_given(
 @pytest.mark.parametrize(
     ("environment", "threads"),
     [
-        pytest.param({}, 8, id="alone"),
+        pytest.param({}, 8, id="one-worker"),
         pytest.param({"FCNSERVE_WORKERS": "3"}, 2, id="a-share"),
         pytest.param({"FCNSERVE_WORKERS": "20"}, 1, id="more-workers-than-processors"),
-        pytest.param({"FCNSERVE_THREADS": "5", "FCNSERVE_WORKERS": "3"}, 5, id="as-told"),
+        pytest.param({"FCNSERVE_THREADS": "5", "FCNSERVE_WORKERS": "3"}, 5, id="as-configured"),
         pytest.param({"FCNSERVE_THREADS": "0", "FCNSERVE_WORKERS": "2"}, 4, id="automatic"),
         pytest.param({"FCNSERVE_THREADS": "", "FCNSERVE_WORKERS": ""}, 8, id="empty"),
     ],
@@ -79,7 +79,7 @@ def test_threads_are_the_operators_or_a_share(
 
 
 @pytest.mark.parametrize("value", ["-1", "two", "1.5"])
-def test_a_count_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+def test_an_invalid_count_is_named(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("FCNSERVE_THREADS", value)
     with pytest.raises(ValueError, match=f"FCNSERVE_THREADS is '{value}'"):
         choose_device(None, Precision())

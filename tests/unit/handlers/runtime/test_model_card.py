@@ -1,4 +1,4 @@
-"""A card says how to read the masks, and its digest changes with all that their bytes depend on."""
+"""A card describes how to read masks; its digest changes with all that their bytes depend on."""
 
 import json
 from pathlib import Path
@@ -22,16 +22,18 @@ def digest(folder: Path, device: Device | None = None) -> str:
     return model_digest(load_config(folder), folder, device or cpu())
 
 
-def test_a_card_tells_a_client_how_to_read_a_mask(folder: Path) -> None:
-    told = json.loads(model_card(load_config(folder), folder, cpu(), FAKE_COSTS).model_dump_json())
-    assert told["name"] == "fcn8s-lite0"
-    assert told["digest"] == digest(folder)
-    assert len(told["classes"]) == len(told["palette"]) == CLASSES
-    assert (told["device"], told["precision"]) == ("cpu", "fp32")
-    assert told["working_max_side"] <= told["max_side_limit"]
+def test_a_card_describes_how_to_read_a_mask(folder: Path) -> None:
+    card_json = json.loads(
+        model_card(load_config(folder), folder, cpu(), FAKE_COSTS).model_dump_json()
+    )
+    assert card_json["name"] == "fcn8s-lite0"
+    assert card_json["digest"] == digest(folder)
+    assert len(card_json["classes"]) == len(card_json["palette"]) == CLASSES
+    assert (card_json["device"], card_json["precision"]) == ("cpu", "fp32")
+    assert card_json["working_max_side"] <= card_json["max_side_limit"]
 
 
-def test_a_digest_is_hexadecimal_and_lasts(folder: Path) -> None:
+def test_a_digest_is_hexadecimal_and_stable(folder: Path) -> None:
     assert digest(folder) == digest(folder)
     assert len(digest(folder)) == len(bytes.fromhex(digest(folder))) * 2 == 16
 

@@ -1,4 +1,4 @@
-"""The network computes what its definition says: `tests.support.reference` is the judge."""
+"""The network computes what its definition says: `tests.support.reference` has the definition."""
 
 from pathlib import Path
 
@@ -12,8 +12,8 @@ from handlers.model_config import load_config
 from handlers.net.exact.layers import onednn_computes
 from handlers.net.options import Upsampling
 from handlers.runtime.network import Network
-from handlers.runtime.weights import WeightsError, load_net
 from handlers.runtime.upsample import ScoreGrid
+from handlers.runtime.weights import WeightsError, load_net
 from tests.support.reference import frame as framed
 from tests.support.reference import reference_labels, reference_scores
 from tests.support.worker import MODEL, WEIGHTS, Pixels, network, noise, sample, write_model
@@ -50,7 +50,8 @@ def score(net: Network, *photos: Pixels) -> list[Tensor]:
 
 def label(net: Network, photo: Pixels) -> Pixels:
     size = (photo.shape[0], photo.shape[1])
-    pixels: Pixels = ScoreGrid(score(net, photo)[0], net.score_placement, size, size).labels().numpy()
+    grid = ScoreGrid(score(net, photo)[0], net.score_placement, size, size)
+    pixels: Pixels = grid.labels().numpy()
     return pixels
 
 
@@ -84,16 +85,16 @@ def test_bf16_labels_agree_with_the_references_on_a_real_photo(bf16: Network) ->
 
 @pytest.mark.parametrize("size", [(1, 1), (61, 83), (96, 128), (256, 256)], ids=str)
 @pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=needs_fast_bf16)])
-def test_a_photo_scores_the_same_bits_alone_and_in_a_group(
+def test_a_photo_scores_the_same_bits_in_a_single_pass_and_in_a_group(
     request: pytest.FixtureRequest, precision: str, size: tuple[int, int]
 ) -> None:
     net: Network = request.getfixturevalue(precision)
     photos = [noise(size, seed) for seed in range(4)]
-    for place, scores in enumerate(score(net, *photos)):
-        assert torch.equal(scores, score(net, photos[place])[0])
+    for photo, scores in zip(photos, score(net, *photos), strict=True):
+        assert torch.equal(scores, score(net, photo)[0])
 
 
-def test_a_photo_is_not_touched_and_may_be_read_only(fp32: Network) -> None:
+def test_a_photo_is_not_changed_and_may_be_read_only(fp32: Network) -> None:
     photo = noise((40, 50))
     kept = photo.copy()
     photo.setflags(write=False)
@@ -103,8 +104,8 @@ def test_a_photo_is_not_touched_and_may_be_read_only(fp32: Network) -> None:
 
 def test_photos_of_one_frame_may_differ_in_size(fp32: Network) -> None:
     photos = [noise((33, 40)), noise((64, 64))]
-    for place, scores in enumerate(score(fp32, *photos)):
-        assert_close(scores, reference_scores(photos[place], WEIGHTS))
+    for photo, scores in zip(photos, score(fp32, *photos), strict=True):
+        assert_close(scores, reference_scores(photo, WEIGHTS))
 
 
 def changed_weights(folder: Path, change: str) -> Path:

@@ -1,4 +1,4 @@
-"""Labels by cells are the labels of the whole way up: upsampling by 8, argmax of every pixel."""
+"""Labels by cells equal the labels of full upsampling: by 8, then argmax of every pixel."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from handlers.net.exact.geometry import PHOTO, Place
+from handlers.net.exact.geometry import PHOTO, Placement
 from handlers.runtime import confidence as confidence_module
 from handlers.runtime import upsample as labels_module
 from handlers.runtime.upsample import ScoreGrid
@@ -16,7 +16,7 @@ from handlers.shared.frame import Frame
 from tests.support.reference import reference_scores, upsample
 from tests.support.worker import CLASSES, WEIGHTS, sample
 
-PLACE = Place(3.5, 8)  # of the scores, in a frame of the SAME networks
+PLACEMENT = Placement(3.5, 8)  # of the scores, in a frame of the SAME networks
 
 Size = tuple[int, int]
 
@@ -36,12 +36,12 @@ def random_scores(working: Size, seed: int = 0, classes: int = CLASSES) -> Tenso
 
 
 def at_own_size(scores: Tensor, size: Size) -> Tensor:
-    """Take the paper's way: (classes, H, W)."""
+    """Upsample as the paper does: (classes, H, W)."""
     return upsample(scores[None], 8)[0, :, : size[0], : size[1]]
 
 
 def sampled(scores: Tensor, working: Size, size: Size) -> Tensor:
-    """Sample the surface at each pixel of `size`, in float64: (classes, H, W)."""
+    """Interpolate at each pixel of `size`, in float64: (classes, H, W)."""
     rows = hats(scores.shape[1], working[0], size[0])
     columns = hats(scores.shape[2], working[1], size[1])
     return torch.from_numpy(rows @ scores.double().numpy() @ columns.T)
@@ -60,9 +60,9 @@ def assert_best(labels: Tensor, full: Tensor) -> None:
 
 
 @each_size
-def test_labels_are_those_of_the_full_way(size: Size) -> None:
+def test_labels_are_those_of_full_upsampling(size: Size) -> None:
     scores = random_scores(size)
-    labels = ScoreGrid(scores, PLACE, size, size).labels()
+    labels = ScoreGrid(scores, PLACEMENT, size, size).labels()
     assert tuple(labels.shape) == size
     assert labels.dtype == torch.uint8
     assert_best(labels, at_own_size(scores, size))
@@ -70,20 +70,20 @@ def test_labels_are_those_of_the_full_way(size: Size) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 130), st.integers(1, 130), st.integers(2, 40), st.integers(0, 1000))
-def test_labels_are_those_of_the_full_way_at_any_size(
+def test_labels_are_those_of_full_upsampling_at_any_size(
     height: int, width: int, classes: int, seed: int
 ) -> None:
     scores = random_scores((height, width), seed, classes)
-    labels = ScoreGrid(scores, PLACE, (height, width), (height, width)).labels()
+    labels = ScoreGrid(scores, PLACEMENT, (height, width), (height, width)).labels()
     assert_best(labels, at_own_size(scores, (height, width)))
 
 
 @pytest.mark.parametrize("name", ["cat", "astronaut"])
-def test_labels_of_a_sample_photo_are_those_of_the_full_way(name: str) -> None:
+def test_labels_of_a_sample_photo_are_those_of_full_upsampling(name: str) -> None:
     photo = sample(name)
     size = (photo.shape[0], photo.shape[1])
     scores = reference_scores(photo, WEIGHTS)
-    labels = ScoreGrid(scores, PLACE, size, size).labels()
+    labels = ScoreGrid(scores, PLACEMENT, size, size).labels()
     full = at_own_size(scores, size)
     assert_best(labels, full)
     assert (labels == full.argmax(0)).float().mean().item() >= 0.99999
@@ -100,7 +100,9 @@ def test_a_reduced_photo_is_sampled_at_its_own_pixels(
 ) -> None:
     size = (int(working[0] * zoom[0]), int(working[1] * zoom[1]))
     scores = random_scores(working, seed)
-    assert_best(ScoreGrid(scores, PLACE, working, size).labels(), sampled(scores, working, size))
+    assert_best(
+        ScoreGrid(scores, PLACEMENT, working, size).labels(), sampled(scores, working, size)
+    )
 
 
 @pytest.mark.parametrize(
@@ -114,7 +116,9 @@ def test_a_reduced_photo_is_sampled_at_its_own_pixels(
 )
 def test_extremely_reduced_photos_are_sampled_too(working: Size, size: Size) -> None:
     scores = random_scores(working)
-    assert_best(ScoreGrid(scores, PLACE, working, size).labels(), sampled(scores, working, size))
+    assert_best(
+        ScoreGrid(scores, PLACEMENT, working, size).labels(), sampled(scores, working, size)
+    )
 
 
 @pytest.mark.parametrize("stride", [16, 32])
@@ -123,39 +127,43 @@ def test_coarser_scores_are_sampled_too(stride: int) -> None:
     frame = Frame.of(size, 32)
     noise = torch.Generator().manual_seed(1)
     scores = torch.randn(CLASSES, frame.height // stride, frame.width // stride, generator=noise)
-    labels = ScoreGrid(scores, Place((stride - 1) / 2, stride), size, size).labels()
+    labels = ScoreGrid(scores, Placement((stride - 1) / 2, stride), size, size).labels()
     assert_best(labels, upsample(scores[None], stride)[0, :, : size[0], : size[1]])
 
 
-def test_scores_of_every_pixel_are_taken_as_they_are() -> None:
+def test_scores_of_every_pixel_are_not_interpolated() -> None:
     size = (61, 83)
     scores = torch.randn(CLASSES, 64, 96, generator=torch.Generator().manual_seed(1))
-    surface = ScoreGrid(scores, PHOTO, size, size)
-    labels = surface.labels()
+    grid = ScoreGrid(scores, PHOTO, size, size)
+    labels = grid.labels()
     assert torch.equal(labels.long(), scores[:, :61, :83].argmax(0))
     expected = scores[:, :61, :83].softmax(0).amax(0) * 255
-    assert (surface.confidence().float() - expected).abs().max().item() <= CONFIDENCE_LEVELS
+    assert (grid.confidence().float() - expected).abs().max().item() <= CONFIDENCE_LEVELS
 
 
 def test_scores_of_every_pixel_do_not_fade_at_the_edge_of_a_larger_photo() -> None:
     scores = torch.zeros(CLASSES, 30, 30)
     scores[7] = 4
-    surface = ScoreGrid(scores, PHOTO, (30, 30), (75, 95))
-    labels = surface.labels()
+    grid = ScoreGrid(scores, PHOTO, (30, 30), (75, 95))
+    labels = grid.labels()
     assert set(labels.flatten().tolist()) == {7}
-    assert len(set(surface.confidence().flatten().tolist())) == 1
+    assert len(set(grid.confidence().flatten().tolist())) == 1
 
 
 def test_scores_that_agree_everywhere_need_no_interpolation() -> None:
     scores = torch.zeros(CLASSES, 4, 4)
     scores[7] = 1
-    assert ScoreGrid(scores, PLACE, (30, 30), (30, 30)).labels().numpy().tolist() == 30 * [30 * [7]]
+    assert ScoreGrid(scores, PLACEMENT, (30, 30), (30, 30)).labels().numpy().tolist() == 30 * [
+        30 * [7]
+    ]
 
 
 def test_the_first_of_equal_classes_is_taken() -> None:
     scores = torch.zeros(CLASSES, 4, 4)
     scores[5] = scores[9] = 1
-    assert ScoreGrid(scores, PLACE, (30, 30), (60, 61)).labels().numpy().tolist() == 60 * [61 * [5]]
+    assert ScoreGrid(scores, PLACEMENT, (30, 30), (60, 61)).labels().numpy().tolist() == 60 * [
+        61 * [5]
+    ]
 
 
 @pytest.mark.parametrize(
@@ -171,9 +179,9 @@ def test_the_first_of_equal_classes_is_taken() -> None:
 )
 def test_confidence_is_the_softmax_of_the_interpolated_scores(working: Size, size: Size) -> None:
     scores = random_scores(working)
-    surface = ScoreGrid(scores, PLACE, working, size)
-    labels = surface.labels()
-    confidence = surface.confidence()
+    grid = ScoreGrid(scores, PLACEMENT, working, size)
+    labels = grid.labels()
+    confidence = grid.confidence()
     assert confidence.dtype == torch.uint8
     expected = sampled(scores, working, size).softmax(0).gather(0, labels[None].long())[0]
     difference = (confidence.double() - expected * 255).abs().max().item()
@@ -181,10 +189,10 @@ def test_confidence_is_the_softmax_of_the_interpolated_scores(working: Size, siz
 
 
 @pytest.mark.parametrize("spread", [1, 40, 1000], ids=str)
-def test_confidence_is_right_for_scores_however_far_apart(spread: int) -> None:
+def test_confidence_is_right_for_scores_at_any_distance(spread: int) -> None:
     working, size = (40, 30), (160, 121)
     scores = spread * random_scores(working)
-    confidence = ScoreGrid(scores, PLACE, working, size).confidence()
+    confidence = ScoreGrid(scores, PLACEMENT, working, size).confidence()
     expected = sampled(scores, working, size).softmax(0).amax(0)
     assert (confidence.double() - expected * 255).abs().max().item() <= CONFIDENCE_LEVELS
 
@@ -193,7 +201,7 @@ def test_confidence_is_right_for_scores_however_far_apart(spread: int) -> None:
 def test_scores_that_are_no_numbers_have_no_confidence(value: float) -> None:
     scores = random_scores((40, 30))
     scores[3] = value
-    confidence = ScoreGrid(scores, PLACE, (40, 30), (40, 30)).confidence()
+    confidence = ScoreGrid(scores, PLACEMENT, (40, 30), (40, 30)).confidence()
     assert set(confidence.flatten().tolist()) == {0}
 
 
@@ -201,9 +209,9 @@ def test_scores_that_are_no_numbers_have_no_confidence(value: float) -> None:
 def test_the_sizes_of_chunks_and_strips_change_nothing(
     monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
-    surface = ScoreGrid(random_scores((20, 30)), PLACE, (20, 30), (40, 61))
-    labels, confidence = surface.labels(), surface.confidence()
+    grid = ScoreGrid(random_scores((20, 30)), PLACEMENT, (20, 30), (40, 61))
+    labels, confidence = grid.labels(), grid.confidence()
     monkeypatch.setattr(labels_module, "CHUNK_PIXELS", size)
     monkeypatch.setattr(confidence_module, "STRIP_TERMS", size)
-    assert torch.equal(surface.labels(), labels)
-    assert torch.equal(surface.confidence(), confidence)
+    assert torch.equal(grid.labels(), labels)
+    assert torch.equal(grid.confidence(), confidence)

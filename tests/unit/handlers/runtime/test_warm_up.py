@@ -1,4 +1,4 @@
-"""Warm-up admits the passes that are exact and faster than lone ones, and no others."""
+"""Warm-up admits the passes that are exact and faster than single ones, and no others."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -36,7 +36,7 @@ def batching(sides: tuple[int, ...] = (64,), pixels: int = 10**6) -> Batching:
     return Batching(ladder=Ladder(cpu=sides), group_pixels=GroupPixels(cpu=pixels))
 
 
-def test_passes_that_cost_no_more_than_a_lone_one_are_admitted() -> None:
+def test_passes_that_cost_no_more_than_a_single_one_are_admitted() -> None:
     costs = warm_up(TimedNetwork(lambda photos: PASS_S), batching())
     assert set(costs.shared_ms) == {(Frame(64, 64), photos) for photos in (2, 4, 8)}
     assert costs.ladder == (64,)
@@ -51,13 +51,13 @@ def test_a_pass_that_differs_in_the_last_bits_is_not_admitted(
     assert "not exact, so not used: 2 photos on 64x64" in caplog.text
 
 
-def test_where_bits_do_not_count_it_is() -> None:
-    careless = batching().model_copy(update={"exact": False})
-    costs = warm_up(TimedNetwork(lambda photos: PASS_S, error=1e-12), careless)
+def test_where_bits_do_not_count_that_pass_is_admitted() -> None:
+    inexact = batching().model_copy(update={"exact": False})
+    costs = warm_up(TimedNetwork(lambda photos: PASS_S, error=1e-12), inexact)
     assert set(costs.shared_ms) == {(Frame(64, 64), photos) for photos in (2, 4, 8)}
 
 
-def test_a_pass_that_memory_does_not_suffice_for_is_not_admitted(
+def test_a_pass_that_exceeds_the_memory_is_not_admitted(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     def pass_s(photos: int) -> float:
@@ -70,12 +70,12 @@ def test_a_pass_that_memory_does_not_suffice_for_is_not_admitted(
     assert "no memory for it, so not used: 4 photos on 64x64" in caplog.text
 
 
-def test_a_pass_that_takes_longer_than_lone_ones_is_not_admitted() -> None:
+def test_a_pass_that_takes_longer_than_single_ones_is_not_admitted() -> None:
     costs = warm_up(TimedNetwork(lambda photos: PASS_S * photos**2), batching())
     assert costs.shared_ms == {}
 
 
-def test_a_pass_above_the_budget_is_not_even_tried() -> None:
+def test_a_pass_above_the_budget_is_not_measured() -> None:
     network = TimedNetwork(lambda photos: PASS_S)
     costs = warm_up(network, batching(pixels=4 * 64 * 64))
     assert set(costs.shared_ms) == {(Frame(64, 64), 2), (Frame(64, 64), 4)}
@@ -89,7 +89,7 @@ def test_passes_that_take_long_are_not_repeated(monkeypatch: pytest.MonkeyPatch)
     assert network.passes.count(1) == 2 * 2  # a kernel's first pass and a timed one
 
 
-def test_a_warm_up_that_takes_too_long_shares_what_it_has_found(
+def test_a_warm_up_that_takes_too_long_keeps_the_passes_that_it_has_admitted(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
@@ -99,12 +99,13 @@ def test_a_warm_up_that_takes_too_long_shares_what_it_has_found(
     assert "photos on 64x64 and on stay unshared" in caplog.text
 
 
-def test_a_trial_that_would_take_too_long_is_not_begun(
+def test_a_measurement_that_would_take_too_long_is_not_begun(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    trials_s = 25 * PASS_S  # three lone photos, and 2, 4 and 8 together, twice: more than that
+    # three single photos, and 2, 4 and 8 together, twice: more than that
+    measurements_s = 25 * PASS_S
     caplog.set_level("INFO")
-    monkeypatch.setitem(warm_up_module.LONGEST_S, "cpu", trials_s)
+    monkeypatch.setitem(warm_up_module.LONGEST_S, "cpu", measurements_s)
     network = TimedNetwork(lambda photos: PASS_S)
     assert warm_up(network, batching()).shared_ms == {}
     assert max(network.passes) == 1

@@ -1,4 +1,4 @@
-"""No image pays for another's failure, and none learns more of it than is its business."""
+"""An image's failure changes no other answer, and no answer shows another image's failure."""
 
 import gc
 import logging
@@ -26,7 +26,7 @@ from tests.support.worker import (
     plain,
 )
 
-GUILTY = 13  # the label of the photo that a network fails on
+FAILING = 13  # the label of the photo that a network fails on
 SMALL = (30, 20)
 
 # the gateway keeps large photos, and formats that its settings do not allow, from the worker
@@ -44,7 +44,7 @@ def real() -> Pipeline:
     return pipeline(network("fp32"))
 
 
-def only_in_company(error: Exception) -> Fault:
+def on_several_photos(error: Exception) -> Fault:
     def fail(photos: Sequence[Pixels]) -> None:
         if len(photos) > 1:
             raise error
@@ -52,25 +52,27 @@ def only_in_company(error: Exception) -> Fault:
     return fail
 
 
-def on_the_guilty(error: Exception) -> Fault:
+def on_the_failing_photo(error: Exception) -> Fault:
     def fail(photos: Sequence[Pixels]) -> None:
-        if any(photo[0, 0, 0] == GUILTY for photo in photos):
+        if any(photo[0, 0, 0] == FAILING for photo in photos):
             raise error
 
     return fail
 
 
 @pytest.mark.parametrize("name", REACHING)
-def test_a_broken_image_leaves_its_neighbours_bytes_unchanged(real: Pipeline, name: str) -> None:
+def test_a_broken_image_leaves_the_other_masks_of_its_batch_unchanged(
+    real: Pipeline, name: str
+) -> None:
     body, _ = BROKEN[name]
     good = [save(noise((61, 83), seed), "PNG") for seed in range(2)]
-    alone = [real.run(jobs_of(photo))[0].body for photo in good]
+    single = [real.run(jobs_of(photo))[0].body for photo in good]
     first, stopped, last = real.run(jobs_of(good[0], body, good[1]))
-    assert [first.body, last.body] == alone
+    assert [first.body, last.body] == single
     assert code_of(stopped)
 
 
-def test_a_problem_with_the_options_is_that_jobs_alone(real: Pipeline) -> None:
+def test_a_problem_with_the_options_stops_that_job_only(real: Pipeline) -> None:
     photo = plain(SMALL, 0)
     answers = real.run([Job(photo), read_job(photo, '{"output": "poem"}'), Job(photo)])
     assert [answer.media_type.split("/")[1] for answer in answers] == [
@@ -86,10 +88,10 @@ def test_a_problem_with_the_options_is_that_jobs_alone(real: Pipeline) -> None:
     [RuntimeError("boom"), MemoryError(), torch.OutOfMemoryError("CUDA out of memory")],
     ids=lambda error: type(error).__name__,
 )
-def test_a_group_that_fails_is_tried_one_by_one(
+def test_the_photos_of_a_group_that_fails_get_single_passes(
     error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
-    net = FakeNetwork(only_in_company(error))
+    net = FakeNetwork(on_several_photos(error))
     answers = pipeline(net).run(jobs_of(*(plain(SMALL, label) for label in range(3))))
     assert labels_or_codes(answers) == [0, 1, 2]
     assert net.passes == [3, 1, 1, 1]
@@ -106,13 +108,13 @@ def test_a_group_that_fails_is_tried_one_by_one(
         pytest.param(WorkerFailedError("known"), "worker_failed", id="ProblemError"),
     ],
 )
-def test_only_the_guilty_photo_gets_the_problem(error: Exception, code: str) -> None:
-    net = FakeNetwork(on_the_guilty(error))
-    answers = pipeline(net).run(jobs_of(*(plain(SMALL, label) for label in (4, GUILTY, 6))))
+def test_only_the_failing_photo_gets_the_problem(error: Exception, code: str) -> None:
+    net = FakeNetwork(on_the_failing_photo(error))
+    answers = pipeline(net).run(jobs_of(*(plain(SMALL, label) for label in (4, FAILING, 6))))
     assert labels_or_codes(answers) == [4, code, 6]
 
 
-def test_a_failed_pass_holds_no_memory_while_its_photos_are_tried_alone() -> None:
+def test_a_failed_pass_holds_no_memory_during_the_single_passes_after_it() -> None:
     class Activation:
         pass
 
@@ -130,14 +132,16 @@ def test_a_failed_pass_holds_no_memory_while_its_photos_are_tried_alone() -> Non
     assert labels_or_codes(answers) == [1, 2]
 
 
-def test_what_nobody_foresaw_is_logged_and_not_told(caplog: pytest.LogCaptureFixture) -> None:
-    net = FakeNetwork(on_the_guilty(RuntimeError("secret weights")))
+def test_an_unforeseen_error_is_logged_and_not_in_the_answer(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    net = FakeNetwork(on_the_failing_photo(RuntimeError("secret weights")))
     with caplog.at_level(logging.ERROR, "handlers"):
         jobs = [
             Job(plain(SMALL, label), WorkerOptions(request_id=f"id-{label}"))
-            for label in (1, GUILTY)
+            for label in (1, FAILING)
         ]
         answer = pipeline(net).run(jobs)[1]
     assert b"secret" not in answer.body
     assert "secret weights" in caplog.text
-    assert [fields_of(record) for record in caplog.records] == [{"request_id": f"id-{GUILTY}"}]
+    assert [fields_of(record) for record in caplog.records] == [{"request_id": f"id-{FAILING}"}]

@@ -23,7 +23,7 @@ batches = st.dictionaries(st.integers(0, 63), frames, max_size=24)
 
 @st.composite
 def costs(draw: st.DrawFn) -> PassCosts:
-    """Any measured device: some passes are cheap, some dear, some were not admitted."""
+    """Any measured device: some passes are cheap, some costly, some were not admitted."""
     ladder = tuple(sorted(draw(st.sets(st.sampled_from([64, 128, 192, 256, 384]), max_size=4))))
     passes = st.sampled_from(
         [
@@ -61,22 +61,22 @@ def test_a_frame_is_the_smallest_canvas_of_stride_multiples(size: Size, frame: F
 
 @given(batches, costs())
 def test_every_photo_is_in_exactly_one_group(batch: dict[int, Frame], costs: PassCosts) -> None:
-    members = [place for group in plan(batch, costs) for place in group.members]
+    members = [index for group in plan(batch, costs) for index in group.members]
     assert sorted(members) == sorted(batch)
 
 
 @given(batches, costs())
-def test_a_group_is_a_lone_frame_or_an_admitted_pass_that_holds_it(
+def test_a_group_is_a_single_frame_or_an_admitted_pass_that_holds_it(
     batch: dict[int, Frame], costs: PassCosts
 ) -> None:
     for group in plan(batch, costs):
         if len(group.members) == 1:
-            (frame,) = (batch[place] for place in group.members)
+            (frame,) = (batch[index] for index in group.members)
             assert group.canvas == frame or (group.canvas, 1) in costs.shared_ms
         else:
             assert (group.canvas, len(group.members)) in costs.shared_ms
-        assert all(batch[place].height <= group.canvas.height for place in group.members)
-        assert all(batch[place].width <= group.canvas.width for place in group.members)
+        assert all(batch[index].height <= group.canvas.height for index in group.members)
+        assert all(batch[index].width <= group.canvas.width for index in group.members)
 
 
 @given(batches, costs())
@@ -106,13 +106,13 @@ def test_groups_and_their_members_keep_the_order_of_the_batch(
     assert all(list(group.members) == sorted(group.members) for group in groups)
 
 
-def test_a_lone_photo_takes_a_larger_canvas_where_that_is_faster() -> None:
+def test_a_single_photo_takes_a_larger_canvas_where_that_is_faster() -> None:
     costs = PassCosts(10, 1e-4, (64, 128), {(Frame(128, 128), 1): 1.0})
     batch = {0: Frame(96, 128), 1: Frame(160, 64)}
     assert plan(batch, costs) == [Group(Frame(128, 128), (0,)), Group(Frame(160, 64), (1,))]
 
 
-def test_a_photo_above_the_ladder_runs_alone() -> None:
+def test_a_photo_above_the_ladder_gets_a_single_pass() -> None:
     costs = PassCosts(10, 1e-4, (64, 128), {(Frame(128, 128), 2): 1.0})
     batch = {0: Frame(160, 64), 1: Frame(64, 64), 2: Frame(96, 128)}
     assert plan(batch, costs) == [
@@ -146,7 +146,7 @@ def test_sixty_four_photos_are_planned_without_trying_every_split() -> None:
     passes = {
         (Frame(*sides), n): 5.0 * n for sides in itertools.product(ladder, repeat=2) for n in (2, 8)
     }
-    batch = {place: Frame(32 * (1 + place % 8), 32 * (1 + place % 7)) for place in range(64)}
+    batch = {index: Frame(32 * (1 + index % 8), 32 * (1 + index % 7)) for index in range(64)}
     started = time.process_time()
     plan(batch, PassCosts(10, 1e-4, ladder, passes))
     assert time.process_time() - started < 1  # 2^63 splits would never end

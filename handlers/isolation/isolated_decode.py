@@ -1,12 +1,12 @@
-"""Decodes images that a worker may have died on, in a process of its own, one after the other.
+"""Decodes suspects in a process of their own, one after the other.
 
-    python -P -m handlers.isolation.trial_decode
+    python -P -m handlers.isolation.isolated_decode
 
 Images come on standard input, and a dot for each goes to standard output.
 
-A decoder that crashes, or that takes more CPU time for an image than it may, ends this
-process by a signal, and no other; the images after it get another process. What is wrong with an
-image is no matter here. Run by `handlers.isolation.guard`.
+A decoder that crashes, or that takes more CPU time for an image than it may, ends this process by a
+signal, and no other; the images after it get another process. Decoding errors do not matter here.
+Called by `handlers.isolation.quarantine`.
 """
 
 import os
@@ -20,41 +20,41 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from handlers.shared.flight_recorder import Ending
+from handlers.shared.flight_records import Ending
 
-# for a process whose parent is gone
+# for a process whose parent has ended
 LONGEST_S = 60.0
 # proc_pid_oom_score_adj(5): the kernel ends this process before any other
 OOM_FIRST = "1000"
-# told from outside to end, which says nothing of the image
-FOREIGN_SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-# looked at so long, a process that hangs neither has a processor nor waits for one
-LOOK_S = 0.2
+# sent from outside, which shows nothing of the image
+OUTSIDE_SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+# observed for so long, a process that hangs neither has a processor nor waits for one
+OBSERVED_S = 0.2
 HANGING_SHARE = 0.1
 ORIENTATIONS: tuple[Literal["exif", "stored"], ...] = ("exif", "stored")
-# before each image: its bytes, the place of its orientation, and the CPU seconds that it may take
-FRAME = struct.Struct("=QBd")
+# before each image: its bytes, the index of its orientation, and the CPU seconds that it may take
+TASK_HEADER = struct.Struct("=QBd")
 DONE = b"."
 
 
-class Tried(NamedTuple):
-    """An image to be decoded."""
+class DecodeTask(NamedTuple):
+    """An image to decode, and the CPU seconds that it may take."""
 
     body: bytes | bytearray
     orientation: Literal["exif", "stored"]
     cpu_s: float
 
-    def framed(self) -> bytes:
+    def message(self) -> bytes:
         orientation = ORIENTATIONS.index(self.orientation)
-        return FRAME.pack(len(self.body), orientation, self.cpu_s) + self.body
+        return TASK_HEADER.pack(len(self.body), orientation, self.cpu_s) + self.body
 
 
-def decode_apart(images: Sequence[Tried], clock_s: float) -> Iterator[Ending | None]:
-    """Decode in processes of their own, in `clock_s` seconds together; tell for each image, as soon
-    as it is known, how its process died, None where it did not, or where there was no time.
+def decode_isolated(tasks: Sequence[DecodeTask], clock_s: float) -> Iterator[Ending | None]:
+    """Decode in other processes, in `clock_s` seconds together; yield for each image, as soon as it
+    is known, how its process ended; None where it did not end, or where there was no time.
     """
     deadline = time.monotonic() + clock_s
-    left = list(images)
+    left = list(tasks)
     while left and (left_s := deadline - time.monotonic()) > 0:
         done, ending = decode_until_an_end(left, left_s)
         yield from [None] * done
@@ -67,34 +67,34 @@ def decode_apart(images: Sequence[Tried], clock_s: float) -> Iterator[Ending | N
     yield from [None] * len(left)
 
 
-def decode_until_an_end(images: Sequence[Tried], clock_s: float) -> tuple[int, Ending | None]:
-    """Run one process: how many images it was through with, and how it died on the next."""
-    framed = b"".join(image.framed() for image in images)
+def decode_until_an_end(tasks: Sequence[DecodeTask], clock_s: float) -> tuple[int, Ending | None]:
+    """Run one process; return how many images it has decoded, and how it ended on the next."""
+    messages = b"".join(task.message() for task in tasks)
     with subprocess.Popen(
-        [sys.executable, "-P", "-m", "handlers.isolation.trial_decode"],
+        [sys.executable, "-P", "-m", "handlers.isolation.isolated_decode"],
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     ) as process:
         try:
-            told, _ = process.communicate(framed, timeout=clock_s)
+            dots, _ = process.communicate(messages, timeout=clock_s)
         except subprocess.TimeoutExpired:
             hangs = is_hanging(process.pid)
             process.kill()
-            told, _ = process.communicate()
-            return told.count(DONE), "stalled" if hangs else None
-    return told.count(DONE), ending_by(-process.returncode)
+            dots, _ = process.communicate()
+            return dots.count(DONE), "stalled" if hangs else None
+    return dots.count(DONE), ending_by(-process.returncode)
 
 
 def is_hanging(pid: int) -> bool:
-    """Tell whether a process waits for something else than a processor: one that a busy machine
-    keeps from its work proves nothing.
+    """Check whether a process waits for something else than a processor: a process that gets none
+    on a busy machine proves nothing.
     """
     try:
         before_s = scheduled_s(pid)
-        time.sleep(LOOK_S)
-        return scheduled_s(pid) - before_s < HANGING_SHARE * LOOK_S
+        time.sleep(OBSERVED_S)
+        return scheduled_s(pid) - before_s < HANGING_SHARE * OBSERVED_S
     except (OSError, ValueError):
         return False
 
@@ -106,14 +106,14 @@ def scheduled_s(pid: int) -> float:
 
 
 def ending_by(signum: int) -> Ending | None:
-    if signum in FOREIGN_SIGNALS:
+    if signum in OUTSIDE_SIGNALS:
         return "killed"
     if signum == signal.SIGPROF:
         return "out_of_time"
     return "crashed" if signum > 0 and signum != signal.SIGALRM else None
 
 
-def bound() -> None:
+def limit_this_process() -> None:
     """Have the kernel end this process in time, and first where memory runs out."""
     signal.setitimer(signal.ITIMER_REAL, LONGEST_S)
     with suppress(OSError):
@@ -121,17 +121,17 @@ def bound() -> None:
 
 
 def main() -> None:
-    bound()
+    limit_this_process()
     from handlers.shared import photo
 
     images = sys.stdin.buffer
-    while frame := images.read(FRAME.size):
-        size, place, cpu_s = FRAME.unpack(frame)
+    while header := images.read(TASK_HEADER.size):
+        size, orientation, cpu_s = TASK_HEADER.unpack(header)
         body = images.read(size)
         signal.setitimer(signal.ITIMER_PROF, cpu_s)
         with suppress(Exception):
-            header = photo.read_header(body, photo.DEFAULT_FORMATS | photo.OPTIONAL_FORMATS)
-            photo.decode(body, header, ORIENTATIONS[place])
+            opened = photo.read_header(body, photo.DEFAULT_FORMATS | photo.OPTIONAL_FORMATS)
+            photo.decode(body, opened, ORIENTATIONS[orientation])
         os.write(sys.stdout.fileno(), DONE)
 
 
