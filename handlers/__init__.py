@@ -1,3 +1,3 @@
-"""Everything that runs inside TorchServe's worker; it goes whole into the model archive and runs
-alone.
+"""The code that runs inside TorchServe's worker. The model archive contains all of it, so that it
+runs without the rest of the project.
 """

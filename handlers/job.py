@@ -16,7 +16,7 @@ from handlers.shared.wire import OPTIONS_HEADER, Report, WorkerOptions
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One image's bytes, not yet looked at, and the options of its request."""
+    """One image's bytes, not yet parsed, and the options of its request."""
 
     body: bytes | bytearray
     options: WorkerOptions = field(default_factory=WorkerOptions)

@@ -1,1 +1,1 @@
-"""The network on its device, and what is measured when a worker starts."""
+"""The network on its device, the measurements when a worker starts, and the model card."""

@@ -96,7 +96,7 @@ class ScoreGrid:
         return confidence(self.ringed, self.rows, self.columns)
 
     def _spread(self, cells: Tensor) -> Tensor:
-        """Give every pixel the value of its cell: (h + 1, w + 1) to (H, W)."""
+        """Return for every pixel the value of its cell: (h + 1, w + 1) to (H, W)."""
         return cells.index_select(0, self.rows.before).index_select(1, self.columns.before)
 
     def _interpolate(self, pixels: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from handlers.shared.errors import ImageTooCostlyError
 from handlers.shared.photo import Header
 
 MEGA = 1e6
-# of what a JPEG's pixels take, for each scan but the first: one that refines earlier ones looks at
+# of what a JPEG's pixels take, for each scan but the first: one that refines earlier ones visits
 # all coefficients, however few bytes it has
 SCAN_SHARE = 0.4
 # an image is long where the others of its batch would wait this much longer than for usual images;

@@ -1,1 +1,1 @@
-"""The verbs of the worker, one file each: decode, plan, forward, encode."""
+"""The stages of the worker, one file each: defer, decode, plan, forward, encode, hold."""
