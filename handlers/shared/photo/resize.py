@@ -1,6 +1,6 @@
 """The working size of a photo: large photos are reduced before the network.
 
-Called by `handlers.stages.decode`, and by the gateway to predict a frame.
+Exported by `handlers.shared.photo`; the gateway predicts frames with it.
 """
 
 import numpy as np

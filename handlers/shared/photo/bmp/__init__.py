@@ -1,4 +1,4 @@
-"""BMP (Windows and OS/2 bitmaps): `read_header` and `decode`, called by `handlers.shared.photo`."""
+"""BMP (Windows and OS/2 bitmaps): `read_header` and `decode` for `handlers.shared.photo`."""
 
 from handlers.shared.photo.bmp.reader import decode, read_header
 

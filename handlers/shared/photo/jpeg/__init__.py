@@ -1,4 +1,4 @@
-"""JPEG (ITU-T T.81): `read_header` and `decode`, called by `handlers.shared.photo`."""
+"""JPEG (ITU-T T.81): `read_header` and `decode` for `handlers.shared.photo`."""
 
 from handlers.shared.photo.jpeg.reader import MAX_SCANS, decode, read_header
 

@@ -1,4 +1,4 @@
-"""TIFF 6.0 and BigTIFF: `read_header` and `decode`, called by `handlers.shared.photo`."""
+"""TIFF 6.0 and BigTIFF: `read_header` and `decode` for `handlers.shared.photo`."""
 
 from handlers.shared.photo.tiff.reader import decode, read_header
 
