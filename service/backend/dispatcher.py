@@ -76,7 +76,7 @@ class Dispatcher:
         return task.result()
 
     async def close(self) -> None:
-        """Cancel the jobs that still run: all their callers are gone."""
+        """Cancel the jobs that still run, for which no caller waits any more."""
         jobs = list(self._jobs)
         for task in jobs:
             task.cancel()

@@ -71,7 +71,7 @@ class QueueEntry:
         return self.is_exclusive or self.cost_s > self.limits.seconds
 
 
-class Waiter(Protocol):
+class QueuedImage(Protocol):
     """An entry, how often it has been overtaken, and whether its caller has been cancelled."""
 
     entry: QueueEntry
@@ -81,44 +81,44 @@ class Waiter(Protocol):
     def is_cancelled(self) -> bool: ...
 
 
-W = TypeVar("W", bound=Waiter)
+Q = TypeVar("Q", bound=QueuedImage)
 
 
-class ImageQueue(Generic[W]):
+class ImageQueue(Generic[Q]):
     """The waiting images, sorted by their sequence numbers."""
 
     def __init__(self) -> None:
-        self._waiters: list[W] = []
+        self._queued: list[Q] = []
         self._last_frame = Frame(0, 0)
 
-    def add(self, waiter: W) -> None:
+    def add(self, queued: Q) -> None:
         """Insert by sequence number: an image that is sent again goes before those that arrived
         after it.
         """
-        insort(self._waiters, waiter, key=lambda each: each.entry.sequence)
+        insort(self._queued, queued, key=lambda each: each.entry.sequence)
 
     def take(
         self, has_room: Callable[[QueueEntry], bool], is_held_back: Callable[[QueueEntry], bool]
-    ) -> W | None:
+    ) -> Q | None:
         """Remove and return the next one; None while there is no room for the first that is not
         held back.
         """
-        self._waiters = [each for each in self._waiters if not each.is_cancelled]
-        ready = [each for each in self._waiters if not is_held_back(each.entry)]
+        self._queued = [each for each in self._queued if not each.is_cancelled]
+        ready = [each for each in self._queued if not is_held_back(each.entry)]
         if not ready or not has_room(ready[0].entry):
             return None
         chosen = self._best(ready, has_room)
         for overtaken in ready[: ready.index(chosen)]:
             overtaken.overtaken += 1
-        self._waiters.remove(chosen)
+        self._queued.remove(chosen)
         self._last_frame = chosen.entry.frame
         return chosen
 
     def has_shared(self) -> bool:
         """Return whether an image waits that is not exclusive."""
-        return any(not each.entry.is_exclusive for each in self._waiters if not each.is_cancelled)
+        return any(not each.entry.is_exclusive for each in self._queued if not each.is_cancelled)
 
-    def _best(self, ready: list[W], has_room: Callable[[QueueEntry], bool]) -> W:
+    def _best(self, ready: list[Q], has_room: Callable[[QueueEntry], bool]) -> Q:
         """Return the one of the first few that pads least beside the last one."""
         first = ready[0]
         if first.entry.is_never_overtaken or first.overtaken >= MAX_OVERTAKEN:

@@ -43,7 +43,7 @@ async def settle(turns: int = TURNS) -> None:
 
 
 @dataclass
-class Scene:
+class Simulation:
     """Images that arrive, are answered or cancelled, and what the dispatcher does with them."""
 
     images: int
@@ -118,122 +118,122 @@ def test_the_limits_hold_and_each_image_gets_its_turn(
     steps: list[tuple[str, int, int]], images: int, seconds: int
 ) -> None:
     with patch.object(queue_module, "MAX_OVERTAKEN", MAX_OVERTAKEN):
-        asyncio.run(play(Scene(images, seconds), steps))
+        asyncio.run(simulate(Simulation(images, seconds), steps))
 
 
-async def play(scene: Scene, steps: list[tuple[str, int, int]]) -> None:
+async def simulate(simulation: Simulation, steps: list[tuple[str, int, int]]) -> None:
     for step, number, turns in steps:
         if step == "arrive":
-            scene.arrive(number)
-        elif step == "end" and scene.in_flight:
-            scene.ends[scene.in_flight[number % len(scene.in_flight)]].set()
-        elif step == "cancel" and scene.callers:
-            scene.callers[number % len(scene.callers)].cancel()
+            simulation.arrive(number)
+        elif step == "end" and simulation.in_flight:
+            simulation.ends[simulation.in_flight[number % len(simulation.in_flight)]].set()
+        elif step == "cancel" and simulation.callers:
+            simulation.callers[number % len(simulation.callers)].cancel()
         await settle(turns)
         if turns == TURNS:
-            scene.check()
-    for end in scene.ends.values():
+            simulation.check()
+    for end in simulation.ends.values():
         end.set()
     with suppress(TimeoutError):
-        await asyncio.wait_for(asyncio.gather(*scene.callers, return_exceptions=True), 5)
+        await asyncio.wait_for(asyncio.gather(*simulation.callers, return_exceptions=True), 5)
     await settle()
-    assert all(caller.done() for caller in scene.callers)
-    for number, caller in enumerate(scene.callers):
+    assert all(caller.done() for caller in simulation.callers)
+    for number, caller in enumerate(simulation.callers):
         assert caller.cancelled() or caller.result() == number
-    scene.check()
-    assert gauges(scene.dispatcher) == (0, 0, 0, 0)
+    simulation.check()
+    assert gauges(simulation.dispatcher) == (0, 0, 0, 0)
 
 
 async def test_a_costly_image_waits_for_room_and_is_not_overtaken() -> None:
-    scene = Scene(4, 10)
+    simulation = Simulation(4, 10)
     for seconds in (3, 3, 99, 1):
-        scene.arrive(seconds)
+        simulation.arrive(seconds)
     await settle()
-    assert scene.in_flight == [0, 1]  # the last would fit
-    scene.ends[0].set()
+    assert simulation.in_flight == [0, 1]  # the last would fit
+    simulation.ends[0].set()
     await settle()
-    assert scene.in_flight == [1]
-    scene.ends[1].set()
+    assert simulation.in_flight == [1]
+    simulation.ends[1].set()
     await settle()
-    assert scene.in_flight == [2]
-    scene.ends[2].set()
+    assert simulation.in_flight == [2]
+    simulation.ends[2].set()
     await settle()
-    assert scene.in_flight == [3]
-    scene.ends[3].set()
-    assert await asyncio.gather(*scene.callers) == [0, 1, 2, 3]
+    assert simulation.in_flight == [3]
+    simulation.ends[3].set()
+    assert await asyncio.gather(*simulation.callers) == [0, 1, 2, 3]
 
 
 async def test_a_retried_image_keeps_its_position() -> None:
-    scene = Scene(1, 10)
-    entry = scene.dispatcher.entry(Frame(1, 1), 1, scene.limits)
+    simulation = Simulation(1, 10)
+    entry = simulation.dispatcher.entry(Frame(1, 1), 1, simulation.limits)
     for _ in range(3):
-        scene.arrive(1)
+        simulation.arrive(1)
     await settle()
     was_next: list[bool] = []
 
     async def job() -> None:
-        was_next.append(scene.started == [0])
+        was_next.append(simulation.started == [0])
 
-    again = asyncio.create_task(scene.dispatcher.run(entry, job))
+    again = asyncio.create_task(simulation.dispatcher.run(entry, job))
     await settle()
-    scene.ends[0].set()
+    simulation.ends[0].set()
     await again
     assert was_next == [True]
 
 
 async def test_images_of_similar_sizes_are_dispatched_together() -> None:
-    scene = Scene(2, 1000)
+    simulation = Simulation(2, 1000)
     sizes = [100, 10, 90, 11, 95, 12]
     for size in [1, *sizes]:
-        scene.arrive(size)
+        simulation.arrive(size)
     await settle()
     for number in range(len(sizes) + 1):
-        scene.ends[scene.started[number]].set()
+        simulation.ends[simulation.started[number]].set()
         await settle()
-    order = [scene.seconds[number] for number in scene.started]
+    order = [simulation.seconds[number] for number in simulation.started]
     assert order == [1, 100, 95, 90, 12, 11, 10]
 
 
 async def test_a_cancelled_first_image_lets_the_next_one_be_dispatched() -> None:
-    scene = Scene(2, 10)
+    simulation = Simulation(2, 10)
     for seconds in (9, 5, 1):
-        scene.arrive(seconds)
+        simulation.arrive(seconds)
     await settle()
-    assert (scene.in_flight, scene.waiting) == ([0], [1, 2])
-    scene.callers[1].cancel()
+    assert (simulation.in_flight, simulation.waiting) == ([0], [1, 2])
+    simulation.callers[1].cancel()
     await settle()
-    assert scene.in_flight == [0, 2]
+    assert simulation.in_flight == [0, 2]
 
 
 @pytest.mark.parametrize("turns", range(TURNS))
 async def test_a_caller_may_be_cancelled_at_the_very_moment_of_its_turn(turns: int) -> None:
-    scene = Scene(1, 10)
-    scene.arrive(1)
-    scene.arrive(1)
+    simulation = Simulation(1, 10)
+    simulation.arrive(1)
+    simulation.arrive(1)
     await settle()
-    scene.ends[0].set()
+    simulation.ends[0].set()
     await settle(turns)
-    scene.callers[1].cancel()
-    scene.ends[1].set()
+    simulation.callers[1].cancel()
+    simulation.ends[1].set()
     await settle()
-    assert (scene.dispatcher.images, scene.dispatcher.seconds) == (0, 0)
-    scene.arrive(1)
+    assert (simulation.dispatcher.images, simulation.dispatcher.seconds) == (0, 0)
+    simulation.arrive(1)
     await settle()
-    assert scene.in_flight == [2]
+    assert simulation.in_flight == [2]
 
 
 async def test_a_job_keeps_its_room_until_its_end_after_its_caller_is_cancelled() -> None:
-    scene = Scene(1, 10)
-    scene.arrive(1)
-    scene.arrive(1)
+    simulation = Simulation(1, 10)
+    simulation.arrive(1)
+    simulation.arrive(1)
     await settle()
-    scene.callers[0].cancel()
+    simulation.callers[0].cancel()
     await settle()
-    assert scene.callers[0].cancelled()
-    assert (scene.in_flight, scene.waiting) == ([0], [1])
-    scene.ends[0].set()
+    assert simulation.callers[0].cancelled()
+    assert (simulation.in_flight, simulation.waiting) == ([0], [1])
+    simulation.ends[0].set()
     await settle()
-    assert scene.in_flight == [1]
+    assert simulation.in_flight == [1]
 
 
 @pytest.mark.parametrize("is_cancelled", [True, False])
@@ -257,13 +257,13 @@ async def test_a_job_that_fails_gives_its_room_back(is_cancelled: bool) -> None:
 
 
 async def test_closing_cancels_the_jobs_of_cancelled_callers() -> None:
-    scene = Scene(3, 10)
-    scene.arrive(1)
+    simulation = Simulation(3, 10)
+    simulation.arrive(1)
     await settle()
-    scene.callers[0].cancel()
+    simulation.callers[0].cancel()
     await settle()
-    await scene.dispatcher.close()
-    assert (scene.dispatcher.images, scene.dispatcher.seconds) == (0, 0)
+    await simulation.dispatcher.close()
+    assert (simulation.dispatcher.images, simulation.dispatcher.seconds) == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -379,8 +379,8 @@ async def test_an_image_of_a_disconnected_client_leaves_the_queue_at_once() -> N
         writer.close()
         await until(becomes(gateway, 0, 2))
         assert gateway.in_flight == 2
-        gone = {"route": "/v1/segment", "status": "499", "code": ""}
-        assert gateway.value("fcnserve_requests_total", **gone) == 1
+        disconnected = {"route": "/v1/segment", "status": "499", "code": ""}
+        assert gateway.value("fcnserve_requests_total", **disconnected) == 1
         assert [line for line in gateway.logs if line["log_level"] == "error"] == []
         gateway.torchserve.released.set()
 

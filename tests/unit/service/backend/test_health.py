@@ -38,7 +38,7 @@ async def test_livez_answers_whatever_the_worker_does() -> None:
         assert (answer.status_code, answer.json()) == (200, {"status": "alive"})
 
 
-@pytest.mark.parametrize("fault", ["says-503", "says-507", "hangs", "hangs_up"])
+@pytest.mark.parametrize("fault", ["status-503", "status-507", "hangs", "hangs_up"])
 async def test_the_gateway_is_not_ready_until_a_liveness_probe_is_answered(fault: str) -> None:
     torchserve = FakeTorchServe()
     name, _, code = fault.partition("-")

@@ -26,23 +26,23 @@ async def test_a_disconnected_client_gives_its_permit_back() -> None:
         assert (await gateway.segment()).status_code == 200
 
 
-async def disconnect_after(gone: asyncio.Event) -> AsyncIterator[Message]:
+async def disconnect_after(disconnected: asyncio.Event) -> AsyncIterator[Message]:
     """The messages of an ASGI server: the rest of a body, then the disconnect."""
     yield {"type": "http.request", "body": b""}
-    await gone.wait()
+    await disconnected.wait()
     yield {"type": "http.disconnect"}
 
 
-def request_until(gone: asyncio.Event) -> Request:
-    return Request({"type": "http"}, disconnect_after(gone).__anext__)
+def request_until(disconnected: asyncio.Event) -> Request:
+    return Request({"type": "http"}, disconnect_after(disconnected).__anext__)
 
 
 async def test_a_disconnect_ends_the_work_for_the_client() -> None:
-    gone = asyncio.Event()
+    disconnected = asyncio.Event()
 
     async def serve() -> None:
-        async with while_connected(request_until(gone)):
-            gone.set()
+        async with while_connected(request_until(disconnected)):
+            disconnected.set()
             await asyncio.sleep(10)
 
     with pytest.raises(ClientDisconnect):
@@ -50,24 +50,24 @@ async def test_a_disconnect_ends_the_work_for_the_client() -> None:
 
 
 async def test_a_disconnect_after_the_work_ends_nothing() -> None:
-    gone = asyncio.Event()
-    async with while_connected(request_until(gone)):
+    disconnected = asyncio.Event()
+    async with while_connected(request_until(disconnected)):
         await asyncio.sleep(0)
-    gone.set()
+    disconnected.set()
     for _ in range(5):
         await asyncio.sleep(0)
 
 
 async def test_a_task_that_is_cancelled_elsewhere_too_stays_cancelled() -> None:
-    gone = asyncio.Event()
+    disconnected = asyncio.Event()
 
     async def serve() -> None:
-        async with while_connected(request_until(gone)):
+        async with while_connected(request_until(disconnected)):
             await asyncio.Event().wait()
 
     task = asyncio.create_task(serve())
     await asyncio.sleep(0)
-    gone.set()
+    disconnected.set()
     for _ in range(9):  # until it has been cancelled once, and before it has ended
         if not task.cancelling():
             await asyncio.sleep(0)

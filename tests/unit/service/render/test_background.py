@@ -88,19 +88,19 @@ def test_without_classes_all_but_background_is_shown_which_the_summary_counts_to
 
 
 @each_background
-@pytest.mark.parametrize("asked", [{0}, {1}, {2}, {0, 2}, {0, 1, 2}], ids=str)
+@pytest.mark.parametrize("chosen", [{0}, {1}, {2}, {0, 2}, {0, 1, 2}], ids=str)
 def test_with_classes_exactly_these_are_shown_by_every_output(
-    background: int | None, asked: set[int]
+    background: int | None, chosen: set[int]
 ) -> None:
     kept = np.where(
-        np.isin(LABELS, list(asked)), LABELS, VOID if background is None else background
+        np.isin(LABELS, list(chosen)), LABELS, VOID if background is None else background
     )
-    expected = {class_id: int((kept == class_id).sum()) for class_id in asked}
+    expected = {class_id: int((kept == class_id).sum()) for class_id in chosen}
     for output in LISTS:
-        assert listed(output, background, classes=frozenset(asked)) == expected
-    assert painted(background, classes=frozenset(asked)) == asked
+        assert listed(output, background, classes=frozenset(chosen)) == expected
+    assert painted(background, classes=frozenset(chosen)) == chosen
     for output in (Output.mask, Output.labels):
-        np.testing.assert_array_equal(image(output, background, classes=frozenset(asked)), kept)
+        np.testing.assert_array_equal(image(output, background, classes=frozenset(chosen)), kept)
 
 
 @each_background
