@@ -197,7 +197,7 @@ def threshold_colour(steps: Sequence[dict[str, Any]], value: float) -> str:
 
 
 def mapped(mappings: Sequence[dict[str, Any]], value: float) -> str:
-    """Write what a value stands for, where the panel says so."""
+    """Return the text that the panel maps a value to; empty without one."""
     for mapping in mappings:
         if found := mapping["options"].get(f"{value:g}"):
             return str(found["text"])

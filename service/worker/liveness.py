@@ -92,7 +92,7 @@ class LivenessProbe:
 @contextmanager
 def probing(probe: LivenessProbe) -> Iterator[None]:
     """Probe every model at an interval, each in its own thread, so that one that hangs does not
-    delay the others. On exit the threads are told to end, and not joined.
+    delay the others. On exit the threads get a signal to end, and are not joined.
     """
     stopping = threading.Event()
 
