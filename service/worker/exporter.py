@@ -1,7 +1,7 @@
 """The worker's own HTTP server: `/metrics` for Prometheus, `/healthz` for container runtimes.
 
 In: a registry and a health check. Out: two routes, which answer even while TorchServe does not.
-`prometheus_client.start_http_server` was considered: it has no second route, and collects at every
+prometheus_client's own HTTP server was considered: it has no second route, and collects at every
 scrape. Called by `service.worker.run`.
 """
 

@@ -1,6 +1,6 @@
 """Counts the GPUs: none means TorchServe's CPU settings, and torch's CPU build.
 
-Called by `service.worker.torchserve` and, before anything is installed, by `deploy/install.py`:
+Called by `service.worker.torchserve` and, before anything is installed, by `deploy/environment.py`:
 hence the standard library alone.
 """
 
