@@ -40,8 +40,8 @@ def start_packing(checkout: Path) -> "subprocess.Popen[str]":
 
 
 def pack(checkout: Path) -> Path:
-    said, _ = start_packing(checkout).communicate(timeout=60)
-    return Path(said.strip())
+    output, _ = start_packing(checkout).communicate(timeout=60)
+    return Path(output.strip())
 
 
 def test_the_archive_runs_in_an_interpreter_without_the_checkout(
@@ -97,9 +97,9 @@ def test_a_changed_handler_is_packed(checkout: Path) -> None:
 
 def test_two_at_once_leave_one_complete_archive(checkout: Path) -> None:
     packers = [start_packing(checkout) for _ in range(3)]
-    said = {packer.communicate(timeout=60)[0] for packer in packers}
+    outputs = {packer.communicate(timeout=60)[0] for packer in packers}
     assert [packer.returncode for packer in packers] == [0] * len(packers)
-    (archive,) = (Path(line.strip()) for line in said)
+    (archive,) = (Path(line.strip()) for line in outputs)
     with ZipFile(archive) as packed:
         assert packed.testzip() is None
     left = {path.name for path in (checkout / "model_store").iterdir()}

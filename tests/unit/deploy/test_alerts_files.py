@@ -51,9 +51,9 @@ def test_every_5xx_but_a_refusal_counts_as_a_failure() -> None:
 @pytest.mark.parametrize("name", ALERTS)
 def test_an_alert_has_a_severity_and_says_what_was_seen_and_what_to_do(name: str) -> None:
     assert ALERTS[name]["labels"]["severity"] in {"page", "ticket"}
-    said = ALERTS[name]["annotations"]
-    assert len(said["summary"]) < 80
-    assert len(said["description"].split(".")) > 2, "one sentence for each"
+    annotations = ALERTS[name]["annotations"]
+    assert len(annotations["summary"]) < 80
+    assert len(annotations["description"].split(".")) > 2, "one sentence for each"
 
 
 @pytest.mark.parametrize("name", ALERTS)

@@ -35,7 +35,14 @@ CALLER_LIST = re.compile(
 # names in other programs, which no code here uses
 FOREIGN = {
     *("LOAD_TRUNCATED_IMAGES", "Z_RLE", "chelsea", "fast_queue", "max_queue_delay"),
-    *("run_in_threadpool", "skimage", "surgery", "torch_handler", "use_mkldnn"),
+    *(
+        "run_in_threadpool",
+        "skimage",
+        "start_http_server",
+        "surgery",
+        "torch_handler",
+        "use_mkldnn",
+    ),
     "on_NAME",  # a pattern of names
 }
 # written by the commands that the pages show

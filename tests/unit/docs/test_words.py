@@ -55,6 +55,7 @@ IDENTIFIERS = {
     "judged": "remote predictor",
     "place": "permit, index",
     "recognised": "architecture",
+    "said": "output, text",
     "strike": "scenario",
     "ticket": "sequence",
     "told": "with_..., report",

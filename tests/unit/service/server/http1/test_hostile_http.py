@@ -29,10 +29,10 @@ def found() -> dict[str, tuple[tuple[int, ...], bool, bytes]]:
 def test_odd_http_is_answered_once_and_at_once(
     found: dict[str, tuple[tuple[int, ...], bool, bytes]], abuse: Abuse
 ) -> None:
-    statuses, closed, said = found[abuse.name]
+    statuses, closed, received = found[abuse.name]
     assert statuses == abuse.statuses + (200,) * abuse.keeps_open
     assert closed is not abuse.keeps_open
-    assert b"smuggled" not in said
+    assert b"smuggled" not in received
 
 
 def test_names_in_the_corpus_are_unique() -> None:
