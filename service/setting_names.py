@@ -42,7 +42,7 @@ def wrong_names(environ: Mapping[str, str], settings: Iterable[str]) -> Iterator
                 yield service_link_conflict(name)
         elif not (_SERVICE_URL.match(environ[name]) or name in NOT_SETTINGS):
             hint = suggestion(name.upper(), known)
-            yield f"{name} is no setting; {hint}; see the settings in README.md"
+            yield f"{name} is no setting; {hint}; see docs/settings.md"
 
 
 def service_link_conflict(name: str) -> str:

@@ -74,7 +74,7 @@ PROBLEM_SCHEMA: dict[str, Any] = {
         "type": {"type": "string"},
         "title": {"type": "string"},
         "status": {"type": "integer"},
-        "code": {"type": "string", "description": "stable; the README lists them"},
+        "code": {"type": "string", "description": "stable; docs/api.md lists them"},
         "detail": {"type": "string"},
     },
 }

@@ -131,7 +131,7 @@ def wrong_settings(error: ValueError) -> list[str]:
         return []
     return [
         f"FCNSERVE_{'.'.join(map(str, each['loc'])).upper()}={each['input']}: "
-        f"{each['msg']}; see the settings in README.md"
+        f"{each['msg']}; see docs/settings.md"
         if each["loc"]
         else each["msg"].removeprefix("Value error, ")  # of several together, or of a name
         for each in error.errors()

@@ -79,7 +79,7 @@ def test_every_command_that_serves_ends_with_one_line_a_variable(
     run = Command(tmp_path / "log", command, environment=wrong)
     assert run.wait(60) == 2
     assert run.output().splitlines() == [
-        f"{name} is no setting; did you mean {name}S?; see the settings in README.md"
+        f"{name} is no setting; did you mean {name}S?; see docs/settings.md"
         for name in sorted(wrong)
     ]
 
