@@ -87,7 +87,7 @@ def test_two_folders_with_the_same_contents_give_the_same_bytes(
 def test_a_changed_handler_is_packed(checkout: Path) -> None:
     archive = pack(checkout)
     before = archive.stat().st_ino
-    changed = checkout / "handlers" / "plan.py"
+    changed = checkout / "handlers" / "stages" / "plan.py"
     changed.write_text(changed.read_text() + "\n# changed\n")
     assert pack(checkout) == archive
     assert archive.stat().st_ino != before
