@@ -97,6 +97,7 @@ def test_a_new_model_takes_over_and_no_request_is_lost(
     old = stack.post_photo(cat).headers["X-Model"]
     clients = ConcurrentClients(stack, cat)
     try:
+        wait_until(lambda: bool(clients.models()), CHANGE_S, lambda: stack.logs("gateway"))
         change(stack, new_model)
         wait_until(
             lambda: bool(set(clients.models()) - {old}) or bool(failed(clients)),
