@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from loadtest.measure.sampler_thread import sampler_thread
 from loadtest.measure.service import RunningService
 from loadtest.measure.usage import resident_bytes
 from service.all_in_one.readiness import is_ready
@@ -29,10 +30,9 @@ class MemorySamples:
 def sample_memory(service: RunningService) -> Iterator[MemorySamples]:
     """Take samples in a thread until the block is left."""
     samples = MemorySamples()
-    stopping = threading.Event()
     started = time.monotonic()
 
-    def take_samples() -> None:
+    def take_samples(stopping: threading.Event) -> None:
         while True:
             samples.seconds.append(time.monotonic() - started)
             for name, pids in service.pids.items():
@@ -42,10 +42,5 @@ def sample_memory(service: RunningService) -> Iterator[MemorySamples]:
             if stopping.wait(INTERVAL_S):
                 return
 
-    thread = threading.Thread(target=take_samples, name="memory-sampler")
-    thread.start()
-    try:
+    with sampler_thread("memory-sampler", take_samples):
         yield samples
-    finally:
-        stopping.set()
-        thread.join()

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from urllib.error import URLError
 
 from loadtest.measure.counters import read_counters
+from loadtest.measure.sampler_thread import sampler_thread
 from loadtest.measure.usage import cpu_s, machine_cpu_s, resident_bytes
 
 INTERVAL_S = 1.0
@@ -44,19 +45,13 @@ class ProcessSamples:
 def sample_processes(url: str, pids: Mapping[str, Sequence[int]]) -> Iterator[ProcessSamples]:
     """Take samples in a thread until the block is left."""
     samples = ProcessSamples()
-    stopping = threading.Event()
 
-    def take_samples() -> None:
+    def take_samples(stopping: threading.Event) -> None:
         while not stopping.wait(INTERVAL_S):
             samples.samples.append(take_sample(url, pids))
 
-    thread = threading.Thread(target=take_samples, name="process-sampler")
-    thread.start()
-    try:
+    with sampler_thread("process-sampler", take_samples):
         yield samples
-    finally:
-        stopping.set()
-        thread.join()
 
 
 def take_sample(url: str, pids: Mapping[str, Sequence[int]]) -> ProcessSample:
