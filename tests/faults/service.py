@@ -22,10 +22,10 @@ from tests.integration.server import (
     POLL_S,
     ROOT,
     clean_environment,
-    free_port,
     marked_processes,
     wait_until,
 )
+from tests.support.ports import free_port
 
 RESTART_S = 1.0  # a container runtime's first pause
 GRACE_S = 15.0

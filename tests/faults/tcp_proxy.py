@@ -9,7 +9,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
-from tests.integration.server import free_port
+from tests.support.ports import free_port
 
 CHUNK_BYTES = 65536
 CALL_S = 10.0

@@ -10,11 +10,12 @@ from typing import Self
 import httpx
 import numpy as np
 
+from loadtest.measure.usage import resident_bytes
 from tests.faults.clients import ConcurrentClients, photos_with_answers
 from tests.faults.counts import Counts, documented_code
 from tests.faults.hostile_images import hostile_images
 from tests.faults.scenario import StartService
-from tests.fuzz.memory import growth_bytes, quarters_text, resident_bytes
+from tests.fuzz.memory import growth_bytes, quarters_text
 
 SENDERS = 8
 QUIET_ANSWERS, ANSWERS, STEPS = 600, 1600, 80

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import httpx
 
-from tests.fuzz.memory import resident_bytes
+from loadtest.measure.usage import resident_bytes
 from tests.integration.server import Command
-from tests.support.fakes import CAT, NO_TLS, FakeTorchServe, free_port, listening, until
+from tests.support.fakes import CAT, NO_TLS, FakeTorchServe, listening, until
+from tests.support.ports import free_port
 
 START_S = 60.0
 

@@ -6,6 +6,7 @@ output is JSON with the counts of all outcomes. Run by `test_decode.py`.
 
 import faulthandler
 import json
+import os
 import sys
 import time
 import traceback
@@ -14,8 +15,8 @@ from pathlib import Path
 
 from handlers.shared import photo
 from handlers.shared.errors import ProblemError
+from loadtest.measure.usage import resident_bytes
 from tests.fuzz.costly import MAX_PIXELS, costly
-from tests.fuzz.memory import resident_bytes
 from tests.fuzz.mutate import FORMATS, mutant, seeds
 
 COSTLY_EVERY = 500
@@ -46,7 +47,7 @@ def main(seed: int, images: int, progress: Path) -> None:
             seconds = time.process_time() - started  # CPU time: independent of other programs
             slowest[kind] = max(slowest[kind], (seconds, number))
             if number % READ_EVERY == 0:
-                readings.append(resident_bytes())
+                readings.append(resident_bytes(os.getpid()))
             if len(failures) > MAX_FAILURES:
                 break
     answer = {"found": found, "failures": failures, "readings": readings}

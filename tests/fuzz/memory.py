@@ -4,14 +4,6 @@ Used by the tests of this room and of `tests.faults`.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
-
-
-def resident_bytes(pid: int | str = "self") -> int:
-    """Memory that a process has in use now."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    (line,) = (line for line in status.splitlines() if line.startswith("VmRSS:"))
-    return int(line.split()[1]) * 1024
 
 
 def quarters(readings: Sequence[int]) -> list[int]:

@@ -13,8 +13,9 @@ import httpx
 import pytest
 
 from handlers.shared.errors import PROBLEM_MEDIA_TYPE
+from loadtest.measure.usage import resident_bytes
 from service.errors import InternalError  # defines subclasses of ProblemError
-from tests.fuzz.memory import growth_bytes, quarters_text, resident_bytes
+from tests.fuzz.memory import growth_bytes, quarters_text
 from tests.fuzz.mutate import mutant
 from tests.integration.server import CAT, Server
 

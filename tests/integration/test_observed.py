@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from tests.integration.reading import indices
-from tests.integration.server import CAT, MODEL, START_S, Command, Server, free_port, wait_until
+from tests.integration.server import CAT, MODEL, START_S, Command, Server, wait_until
 from tests.support.pages import rows
+from tests.support.ports import free_port
 
 CAT_PIXELS = 300 * 451
 PREDICTED = f'fcnserve_predicted_pixels_total{{{{class="{{}}",model="{MODEL}"}}}}'

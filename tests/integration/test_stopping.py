@@ -18,10 +18,10 @@ from tests.integration.server import (
     STOP_S,
     Command,
     Server,
-    free_port,
     is_listening,
     wait_until,
 )
+from tests.support.ports import free_port
 
 JAVA = "org.pytorch.serve.ModelServer"
 PROCESSES = 5  # serve, worker, gateway, Java, Python worker

@@ -20,9 +20,9 @@ from tests.integration.server import (
     START_S,
     STOP_S,
     clean_environment,
-    free_port,
     wait_until,
 )
+from tests.support.ports import free_port
 
 # what pip reads to build the wheel: a copy, since setuptools leaves folders in it
 SOURCES = ("service", "handlers", "model_store", "deploy")

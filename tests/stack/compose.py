@@ -16,7 +16,8 @@ import httpx
 import yaml
 
 from deploy.pins import read_pins
-from tests.integration.server import ROOT, free_port, wait_until
+from tests.integration.server import ROOT, wait_until
+from tests.support.ports import free_port
 
 BUILD_S = 1800.0
 COMMAND_S = 240.0

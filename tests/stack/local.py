@@ -18,7 +18,8 @@ from pathlib import Path
 import httpx
 import yaml
 
-from tests.integration.server import START_S, Command, free_port, wait_until
+from tests.integration.server import START_S, Command, wait_until
+from tests.support.ports import free_port
 from tests.support.promql import RULES
 
 STOP_S = 20

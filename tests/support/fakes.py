@@ -9,7 +9,6 @@ failure's docstring has an exception.
 import asyncio
 import inspect
 import json
-import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
@@ -390,10 +389,3 @@ async def until(holds: Callable[[], object], within_s: float = 10.0) -> None:
             if await found if inspect.isawaitable(found) else found:
                 return
             await asyncio.sleep(0.005)
-
-
-def free_port() -> int:
-    """A port on which nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port

@@ -17,7 +17,8 @@ from service.errors import (
     WorkerCrashedError,
     WorkerSilentError,
 )
-from tests.support.fakes import free_port, running
+from tests.support.fakes import running
+from tests.support.ports import free_port
 
 
 async def test_connections_to_the_worker_are_kept_open() -> None:

@@ -13,7 +13,8 @@ import pytest
 
 from handlers.shared.errors import BrokenImageError
 from service.metrics.stage_times import VERBS
-from tests.support.fakes import CAT, NO_TLS, ROOT, Gateway, free_port, running, until
+from tests.support.fakes import CAT, NO_TLS, ROOT, Gateway, running, until
+from tests.support.ports import free_port
 
 ORIGIN = "https://photos.example"
 
