@@ -1,8 +1,9 @@
 """The data of one request beside its HTTP: one typed record.
 
 The first `context_of` makes it, when the request's head is complete. Written by `service.server`
-(draining, refusal), `service.auth` (the key), `service.errors` and `service.api.telemetry` (the
-problem) and `service.pipeline` (stage times, images); read by these and by the access log.
+(draining, refusal, disconnect), `service.auth` (the key), `service.errors` and
+`service.api.telemetry` (the problem) and `service.pipeline` (stage times, images); read by these
+and by the access log.
 """
 
 import asyncio
@@ -37,6 +38,15 @@ class RequestContext:
     problem_code: str = ""  # of the answer
     refusal: ProblemError | None = None  # the answer, instead of a route's
     is_draining: bool = False  # when the request arrived, the gateway was about to stop
+    reports_disconnect: bool = False  # the server calls `disconnect`, beside `http.disconnect`
+    is_disconnected: bool = False
+    on_disconnect: Callable[[], None] | None = None  # called once, by `disconnect`
+
+    def disconnect(self) -> None:
+        """Note that the client has disconnected before the end of its answer."""
+        self.is_disconnected = True
+        if self.on_disconnect is not None:
+            self.on_disconnect()
 
 
 def context_of(request: HTTPConnection | Scope) -> RequestContext:

@@ -53,5 +53,7 @@ class ScopeBuilder:
             "headers": head.headers if head else [],
             "state": self._app_state.copy(),
         }
-        context_of(scope).is_draining = self._server_state.is_draining
+        context = context_of(scope)
+        context.is_draining = self._server_state.is_draining
+        context.reports_disconnect = True
         return scope

@@ -89,8 +89,7 @@ class Connection(asyncio.Protocol):
         self._read_timer.close()
         self._write_timer.stop()
         if self._cycle is not None:
-            self._cycle.disconnected = not self._cycle.response_complete
-            self._cycle.message_event.set()
+            self._cycle.disconnect()
         self.flow.resume_writing()
         self._requests.take_pending()
         if exc is None:

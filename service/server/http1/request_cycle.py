@@ -71,6 +71,13 @@ class RequestCycle(RequestResponseCycle):
         self.more_body = False
         self.message_event.set()
 
+    def disconnect(self) -> None:
+        """Tell the application that the client has disconnected, unless it has its answer."""
+        if not self.response_complete:
+            self.disconnected = True
+            self._context.disconnect()
+        self.message_event.set()
+
     def fail(self, problem: ProblemError) -> None:
         """Have the request answered with a problem: when the application starts on it, or when it
         next reads.
