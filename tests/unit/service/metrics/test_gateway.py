@@ -10,6 +10,7 @@ from aiohttp import web
 from handlers.shared.errors import BrokenImageError
 from handlers.shared.photo import read_header
 from service.render import Output
+from tests.support.clock import Clock
 from tests.support.fakes import (
     CAT,
     CLASSES,
@@ -179,15 +180,19 @@ async def test_a_served_model_is_shown_with_its_card(gateway: Gateway) -> None:
     assert shown == {label: card[label] for label in labels}
 
 
-async def test_an_exchanged_model_replaces_the_one_before() -> None:
+async def test_an_exchanged_model_replaces_the_one_before(clock: Clock) -> None:
     async with running(ready_window_s=1) as gateway:
         await gateway.ready()
         gateway.torchserve.digest = NEW
+        clock.advance(0.5)  # time for a liveness probe
         await until(lambda: [shown["digest"] for shown in models_shown(gateway)] == [NEW])
 
 
-async def test_pixels_of_a_model_just_exchanged_have_its_own_class_names() -> None:
-    """They arrive with the first answer, before the new card has been read."""
+async def test_pixels_of_a_model_just_exchanged_have_its_own_class_names(clock: Clock) -> None:
+    """They arrive with the first answer, before the new card has been read.
+
+    The clock stands still: no liveness probe is answered before the photo.
+    """
     torchserve = FakeTorchServe()
 
     async def renamed(request: web.Request) -> web.StreamResponse:
@@ -200,6 +205,7 @@ async def test_pixels_of_a_model_just_exchanged_have_its_own_class_names() -> No
         torchserve.fault = renamed
         torchserve.classes = [f"new {name}" for name in CLASSES]
         await gateway.segment(CAT)
+        clock.advance(0.5)  # time for a liveness probe, which reads the card
         cats = class_pixels_of(labels_of(CAT))[CLASSES.index("cat")]
         await until(lambda: gateway.value(PREDICTED, **{"class": "new cat"}) == cats)
         assert gateway.value(PREDICTED, **{"class": "cat"}) == 0

@@ -10,9 +10,10 @@ from aiohttp import web
 
 from handlers.shared.wire import OPTIONS_HEADER
 from service.pipeline.limits import AdmissionLimits
+from tests.support.clock import Clock
 from tests.support.fakes import CAT, CLASSES, FakeTorchServe, Fault, Gateway, running, until
 
-WINDOW_S = 0.8
+WINDOW_S = 0.75  # exact in sums
 
 
 class FakeModels(FakeTorchServe):
@@ -37,6 +38,12 @@ async def several_models(**settings: object) -> AsyncIterator[Gateway]:
         yield gateway
 
 
+async def half_a_window_passes(gateway: Gateway, clock: Clock) -> None:
+    """Model `a` is probed, and has answered."""
+    silent_s = gateway.components.health.silent_s
+    await clock.advance_until_probed(WINDOW_S / 2, silent_s, "a")
+
+
 async def ready(gateway: Gateway, model: str = "") -> int:
     query = f"?model={model}" if model else ""
     return (await gateway.http.get(f"/readyz{query}")).status_code
@@ -58,18 +65,16 @@ async def test_the_first_model_is_the_default_and_any_can_be_chosen() -> None:
 
 
 @pytest.mark.parametrize("fault", ["404", "503", "hangs"])
-async def test_a_model_without_workers_leaves_the_others_ready(fault: str) -> None:
-    async with several_models(restart_wait_s=1) as gateway:
+async def test_a_model_without_workers_leaves_the_others_ready(fault: str, clock: Clock) -> None:
+    async with several_models() as gateway:
         torchserve = gateway.torchserve
         assert isinstance(torchserve, FakeModels)
         await gateway.ready()
         torchserve.fail(fault)
-
-        async def falls_silent() -> bool:
+        for code in (200, 200, 503):
+            await half_a_window_passes(gateway, clock)
             assert await ready(gateway) == 200
-            return await ready(gateway, "b") == 503
-
-        await until(falls_silent)
+            assert await ready(gateway, "b") == code
         assert (await gateway.http.get("/readyz")).json() == {"status": "ready", "silent": ["b"]}
         assert gateway.value("fcnserve_model_ready", model="a") == 1
         assert gateway.value("fcnserve_model_ready", model="b") == 0
@@ -78,7 +83,7 @@ async def test_a_model_without_workers_leaves_the_others_ready(fault: str) -> No
         torchserve.released.set()
 
 
-async def test_a_gateway_is_not_ready_while_one_is_still_starting() -> None:
+async def test_a_gateway_is_not_ready_while_one_is_still_starting(clock: Clock) -> None:
     torchserve = FakeModels()
     torchserve.fail("503")
     async with running(torchserve, models="a,b", ready_window_s=WINDOW_S) as gateway:
@@ -90,13 +95,20 @@ async def test_a_gateway_is_not_ready_while_one_is_still_starting() -> None:
 
 
 @pytest.mark.parametrize("fault", ["404", "503"])
-async def test_a_model_that_never_starts_is_not_waited_for_forever(fault: str) -> None:
+async def test_a_model_that_never_starts_is_not_waited_for_forever(
+    fault: str, clock: Clock
+) -> None:
     """For a restart's time at most; not at all for one that TorchServe was not given."""
     torchserve = FakeModels()
     torchserve.fail(fault)
-    wait_s = 60 if fault == "404" else 1
-    settings = {"ready_window_s": WINDOW_S, "restart_wait_s": wait_s}
+    settings = {"ready_window_s": WINDOW_S, "restart_wait_s": 2 * WINDOW_S}
     async with running(torchserve, models="a,b", **settings) as gateway:
+        await until(lambda: gateway.components.health.is_alive("a"))
+        if fault == "503":
+            for _ in range(3):
+                assert not gateway.components.health.is_ready()
+                await half_a_window_passes(gateway, clock)
+            await half_a_window_passes(gateway, clock)
         await gateway.ready()
         assert await listed(gateway) == ["a"]
         answer = await gateway.segment(model="b")
@@ -138,7 +150,7 @@ async def test_a_model_that_hangs_leaves_permits_for_the_others() -> None:
             torchserve.released.set()
 
 
-async def test_a_busy_model_does_not_stop_the_liveness_probes_of_others() -> None:
+async def test_a_busy_model_does_not_stop_the_liveness_probes_of_others(clock: Clock) -> None:
     async with several_models() as gateway:
         torchserve = gateway.torchserve
         assert isinstance(torchserve, FakeModels)
@@ -146,15 +158,9 @@ async def test_a_busy_model_does_not_stop_the_liveness_probes_of_others() -> Non
         torchserve.fail("hangs")
         answer = asyncio.create_task(gateway.segment(model="b"))
         await until(lambda: gateway.in_flight == 1)
-        seen = len([call for call in torchserve.liveness_probes if call.model == "a"])
-
-        async def three_more() -> bool:  # takes longer than the window
+        for _ in range(3):
+            await half_a_window_passes(gateway, clock)
             assert await ready(gateway, "a") == 200
-            return (
-                len([call for call in torchserve.liveness_probes if call.model == "a"]) >= seen + 3
-            )
-
-        await until(three_more)
         torchserve.released.set()
         assert (await answer).status_code == 200
 
