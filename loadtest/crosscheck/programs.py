@@ -1,4 +1,4 @@
-"""Three load generators, Locust, aiohttp and wrk: a service and photos in, turns out.
+"""Three load generators, Locust, asyncio and wrk: a service and photos in, turns out.
 
 All run a closed loop with the same number of clients. Called by `loadtest.crosscheck.run`.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from loadtest.capacity.figures import CLIENT
 from loadtest.capacity.locust_run import Target, run_locust
-from loadtest.crosscheck.turns import AIOHTTP, LOCUST, WRK, Turn
+from loadtest.crosscheck.turns import ASYNCIO, LOCUST, WRK, Turn
 from loadtest.measure.service import GATEWAY, RunningService
 from loadtest.measure.statistics import percentile
 from loadtest.measure.usage import ended_children_cpu_s
@@ -40,7 +40,7 @@ def locust_turn(
     )
 
 
-def aiohttp_turn(
+def asyncio_turn(
     service: RunningService,
     client_process: Executor,
     photos: Sequence[AlbumPhoto],
@@ -53,7 +53,7 @@ def aiohttp_turn(
     results = client_process.submit(run_clients, endpoint, bodies, clients, seconds).result()
     latencies_ms = sorted(ms for _, ms in results.latencies_ms)
     yield Turn(
-        AIOHTTP,
+        ASYNCIO,
         masks_per_s=len(latencies_ms) / results.seconds,
         p50_ms=percentile(latencies_ms, 50) or 0.0,
         p99_ms=percentile(latencies_ms, 99) or 0.0,

@@ -1,6 +1,6 @@
 """`python -m loadtest.crosscheck.run`: is the capacity that Locust measures the service's own?
 
-Three programs which share no code, Locust (gevent), `loadtest.traffic.concurrent_clients` (aiohttp)
+Three programs which share no code, Locust (gevent), `loadtest.traffic.concurrent_clients` (asyncio)
 and wrk (C), take turns against one service: the same photos, plain masks, the same number of
 clients in a closed loop. Where they agree the figure is the service's; where they differ, a client
 is the limit. Wiring and options.
@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from loadtest.command_line import MODEL, RESULTS, prepare_environment, print_progress
-from loadtest.crosscheck.programs import aiohttp_turn, locust_turn, wrk_turn
+from loadtest.crosscheck.programs import asyncio_turn, locust_turn, wrk_turn
 from loadtest.crosscheck.turns import Turn
 from loadtest.measure.process_sampler import cpu_or_zero
 from loadtest.measure.service import start_service
@@ -45,13 +45,13 @@ def crosscheck(
         make_album(None, album)
     photos = read_album(album)
     with start_service(MODEL, {}) as service, start_client_process() as client_process:
-        list(aiohttp_turn(service, client_process, photos, clients, WARM_UP_S))
+        list(asyncio_turn(service, client_process, photos, clients, WARM_UP_S))
         turns: list[Turn] = []
         for number in range(rounds):
             print_progress(f"round {number + 1} of {rounds} ...")
             for take_turn in (
                 lambda: locust_turn(service, album, clients, seconds),
-                lambda: aiohttp_turn(service, client_process, photos, clients, seconds),
+                lambda: asyncio_turn(service, client_process, photos, clients, seconds),
                 lambda: wrk_turn(service, photos, clients, seconds),
             ):
                 turns += measure_other_programs(take_turn)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
 
-LOCUST, AIOHTTP, WRK = "Locust", "aiohttp", "wrk"
+LOCUST, ASYNCIO, WRK = "Locust", "asyncio", "wrk"
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ import aiohttp
 import uvloop
 
 from handlers.shared.errors import PROBLEM_MEDIA_TYPE
-from loadtest.traffic.concurrent_clients import PNG, TIMEOUT, Endpoint
+from loadtest.traffic.concurrent_clients import PNG, TIMEOUT_S, Endpoint
 
 NICENESS = -10  # so that the process which measures does not wait for a core
 
@@ -72,7 +72,9 @@ async def send_all(endpoint: Endpoint, arrivals: Arrivals, results: ArrivalResul
     count = round(arrivals.per_s * arrivals.seconds)
     pairs = cycle(zip(arrivals.photos, arrivals.reference_answers, strict=True))
     async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0), timeout=TIMEOUT, headers=endpoint.headers
+        connector=aiohttp.TCPConnector(limit=0),
+        timeout=aiohttp.ClientTimeout(TIMEOUT_S),
+        headers=endpoint.headers,
     ) as session:
         started = time.perf_counter()
         async with asyncio.TaskGroup() as tasks:

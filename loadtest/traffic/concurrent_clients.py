@@ -1,30 +1,31 @@
 """Concurrent clients in one process (a closed loop): photos in, answers and latencies out.
 
 Each client keeps its connection and sends its next photo as soon as it has the answer to the last.
-`loadtest.measure.service_load`, `loadtest.overload.run`, `loadtest.crosscheck.programs` and
-`loadtest.peers.server` run it in a process of its own; TorchServe, the gateway and other servers
-differ in their `Endpoint` alone.
+`loadtest.measure.service_load`, `loadtest.overload.run`, `loadtest.crosscheck.programs`,
+`loadtest.peers.server` and `loadtest.front.turns` run it in a process of its own; TorchServe, the
+gateway and other servers differ in their `Endpoint` alone.
 """
 
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
-import aiohttp
 import uvloop
 
-PNG = "image/png"
-TIMEOUT = aiohttp.ClientTimeout(total=120)
+from loadtest.traffic.connection import Connection, ConnectionLostError, HttpAnswer, request_bytes
 
-ReadMask = Callable[[Mapping[str, str], bytes], bytes | None]  # headers, body
+PNG = "image/png"
+TIMEOUT_S = 120  # of the last answers
+
+ReadMask = Callable[[Mapping[str, str], bytes], bytes | None]  # headers by lower case, body
 
 
 def read_png(headers: Mapping[str, str], body: bytes) -> bytes | None:
     """Return the body of a PNG answer; None for any other answer."""
-    return body if headers.get("Content-Type") == PNG else None
+    return body if headers.get("content-type") == PNG else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Endpoint:
 
 @dataclass(slots=True)
 class ClientResults:
-    """The answers that all clients got; every field but `failed` covers masks alone."""
+    """The answers that all clients got; every field but the last two covers masks alone."""
 
     seconds: float = 0.0
     cpu_s: float = 0.0
@@ -49,6 +50,19 @@ class ClientResults:
     reports: list[str] = field(default_factory=list)
     answers: dict[int, Counter[bytes]] = field(default_factory=dict)  # by photo index
     failed: int = 0
+    statuses: Counter[int] = field(default_factory=Counter)  # of all answers
+
+    def add(self, index: int, ms: float, answer: HttpAnswer, endpoint: Endpoint) -> None:
+        """Record an answer."""
+        self.statuses[answer.status] += 1
+        is_ok = answer.status == HTTPStatus.OK
+        mask = endpoint.read_mask(answer.headers, answer.body) if is_ok else None
+        if mask:
+            self.latencies_ms.append((index, ms))
+            self.answers.setdefault(index, Counter())[mask] += 1
+            self.reports.append(answer.headers.get(endpoint.report_header.lower(), ""))
+        else:
+            self.failed += 1
 
 
 def run_clients(
@@ -64,16 +78,17 @@ def run_clients(
 async def send_all(
     endpoint: Endpoint, photos: list[bytes], clients: int, seconds: float
 ) -> ClientResults:
+    """Raises TimeoutError where answers are missing long after the end, and OSError where the
+    server cannot be connected to.
+    """
     results = ClientResults()
+    requests = [request_bytes(endpoint.url, endpoint.headers, photo) for photo in photos]
     indices = complete_rounds(len(photos), seconds)
-    async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=clients), timeout=TIMEOUT, headers=endpoint.headers
-    ) as session:
-        started = time.perf_counter()
-        async with asyncio.TaskGroup() as tasks:
-            for _ in range(clients):
-                tasks.create_task(run_client(session, endpoint, photos, indices, results))
-        results.seconds = time.perf_counter() - started
+    started = time.perf_counter()
+    async with asyncio.timeout(seconds + TIMEOUT_S), asyncio.TaskGroup() as tasks:
+        for _ in range(clients):
+            tasks.create_task(run_client(endpoint, requests, indices, results))
+    results.seconds = time.perf_counter() - started
     return results
 
 
@@ -87,22 +102,19 @@ def complete_rounds(photos: int, seconds: float) -> Iterator[int]:
 
 
 async def run_client(
-    session: aiohttp.ClientSession,
-    endpoint: Endpoint,
-    photos: list[bytes],
-    indices: Iterator[int],
-    results: ClientResults,
+    endpoint: Endpoint, requests: Sequence[bytes], indices: Iterator[int], results: ClientResults
 ) -> None:
+    connection = await Connection.to(endpoint.url)
     for index in indices:
         started = time.perf_counter()
-        async with session.post(endpoint.url, data=photos[index]) as response:
-            body = await response.read()
-        ms = (time.perf_counter() - started) * 1000
-        is_ok = response.status == HTTPStatus.OK
-        mask = endpoint.read_mask(response.headers, body) if is_ok else None
-        if mask:
-            results.latencies_ms.append((index, ms))
-            results.answers.setdefault(index, Counter())[mask] += 1
-            results.reports.append(response.headers.get(endpoint.report_header, ""))
-        else:
+        try:
+            answer = await connection.send(requests[index])
+        except ConnectionLostError:
             results.failed += 1
+            connection = await Connection.to(endpoint.url)
+            continue
+        results.add(index, (time.perf_counter() - started) * 1000, answer, endpoint)
+        if answer.is_last:
+            connection.close()
+            connection = await Connection.to(endpoint.url)
+    connection.close()

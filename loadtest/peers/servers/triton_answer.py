@@ -14,7 +14,7 @@ RAW_REQUEST = {JSON_BYTES: "0"}
 
 def read_element(headers: Mapping[str, str], body: bytes) -> bytes | None:
     """Return the element of an answer."""
-    json_bytes = int(headers[JSON_BYTES])
+    json_bytes = int(headers[JSON_BYTES.lower()])
     (size,) = struct.unpack_from("<I", body, json_bytes)
     start = json_bytes + struct.calcsize("<I")
     return body[start : start + size]

@@ -3,7 +3,7 @@
 import dataclasses
 
 from loadtest.crosscheck.report import markdown
-from loadtest.crosscheck.turns import AIOHTTP, LOCUST, WRK, Turn
+from loadtest.crosscheck.turns import ASYNCIO, LOCUST, WRK, Turn
 
 
 def turn(program: str, masks_per_s: float, other_answers: int = 0) -> Turn:
@@ -11,8 +11,8 @@ def turn(program: str, masks_per_s: float, other_answers: int = 0) -> Turn:
 
 
 def test_the_page_states_how_far_the_programs_differ() -> None:
-    page = markdown([turn(LOCUST, 50), turn(AIOHTTP, 51), turn(WRK, 46)], {"clients": 16})
-    assert "**Locust measures 50.0 masks/s; aiohttp, wrk differ from that by at most 8%.**" in page
+    page = markdown([turn(LOCUST, 50), turn(ASYNCIO, 51), turn(WRK, 46)], {"clients": 16})
+    assert "**Locust measures 50.0 masks/s; asyncio, wrk differ from that by at most 8%.**" in page
     assert "| wrk     |    46.0 |       0.920 |" in page
 
 
