@@ -11,7 +11,7 @@ PYTHON ?= $(or $(shell for python in python3.11 python3.12 python3; do \
 # The commands that run long are `exec`ed, one a line: a signal to make reaches the program itself.
 INSTALL = @exec $(PYTHON) deploy/install.py
 
-.PHONY: help serve test test-stack test-fuzz test-faults lint format bench overload loadtest peers wheel lock lock-images clean
+.PHONY: help serve test test-stack test-fuzz test-faults lint format bench bench-front overload loadtest peers wheel lock lock-images clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
@@ -50,6 +50,10 @@ format: ## let ruff format the code and fix what it can
 bench: ## measure ways to batch, and the service around ours: a quarter of an hour (ARGS)
 	$(INSTALL) worker bench
 	@exec .venv/bin/python -m loadtest.benchmark.run $(ARGS)
+
+bench-front: ## measure gateway, TorchServe and other servers around a network that costs nothing
+	$(INSTALL) worker
+	@exec .venv/bin/python -m loadtest.front.run $(ARGS)
 
 overload: ## send ten times what the service can do, and measure (options in ARGS)
 	$(INSTALL) worker test

@@ -2,7 +2,7 @@
 
 A model folder and settings in, a `RunningService` out: its addresses and the ids of its processes.
 The two are the subservices that `fcnserve serve` starts. Called by the `run` modules of the
-benchmark, capacity, crosscheck and overload rooms.
+benchmark, capacity, crosscheck, front and overload rooms.
 """
 
 import time
@@ -62,14 +62,23 @@ class RunningService:
 @contextmanager
 def start_service(folder: Path, settings: Mapping[str, str]) -> Iterator[RunningService]:
     """Serve a model folder until the block is left; raises NotReadyError."""
+    with TemporaryDirectory(prefix="fcnserve-bench-") as store:
+        Path(store, folder.name).symlink_to(folder.absolute())
+        with start_store(Path(store), folder.name, settings) as service:
+            yield service
+
+
+@contextmanager
+def start_store(store: Path, model: str, settings: Mapping[str, str]) -> Iterator[RunningService]:
+    """Serve a model of a store until the block is left; the log goes there. Raises
+    NotReadyError.
+    """
     with ExitStack() as stack:
-        store = Path(stack.enter_context(TemporaryDirectory(prefix="fcnserve-bench-")))
-        (store / folder.name).symlink_to(folder.absolute())
         (port,) = free_ports(1)
         environment = subservice_environment(Settings(model_store=store), port)
         environment["FCNSERVE_THREADS"] = "0"  # this process's own value is for its loops
         environment |= {f"FCNSERVE_{name.upper()}": value for name, value in settings.items()}
-        environment |= {"FCNSERVE_MODELS": folder.name}
+        environment |= {"FCNSERVE_MODELS": model}
         log = store / "log"
         subservices = {
             name: stack.enter_context(running(log_to_file(log, name), environment, ROOT, GRACE_S))
@@ -80,7 +89,7 @@ def start_service(folder: Path, settings: Mapping[str, str]) -> Iterator[Running
             TORCHSERVE: environment["FCNSERVE_TORCHSERVE_URL"],
         }
         wait_until_ready(urls[GATEWAY], subservices, log)
-        yield RunningService(folder.name, urls, subservices)
+        yield RunningService(model, urls, subservices)
 
 
 def log_to_file(log: Path, name: str) -> list[str]:

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, fields
 PREFIX = "PEER_"
 # one by one, by PyTorch and Pillow as they are: `loadtest.peers.servers.plain_work`
 PLAIN = "one by one, plain PyTorch"
+# ready-made label maps: `loadtest.peers.servers.null_work`
+NULL = "no network"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +21,8 @@ class Setup:
 
     model: str  # folder
     port: int
-    grouping: (
-        str  # see `loadtest.benchmark.strategies`: which photos of a batch share a pass; or PLAIN
-    )
+    # see `loadtest.benchmark.strategies`: which photos of a batch share a pass; or PLAIN, or NULL
+    grouping: str
     processes: int
     batch: int
     wait_ms: int
