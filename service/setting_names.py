@@ -18,7 +18,7 @@ NOT_SETTINGS = frozenset(
         "FCNSERVE_KEY",  # fcnserve segment, loadtest/locustfile.py
         "FCNSERVE_LOAD_REPORTS",  # handlers/entry.py, from service/worker/torchserve.py
         "FCNSERVE_TAG",  # docker-compose.yml
-        "FCNSERVE_TEST_MARK",  # tests/integration/server.py
+        "FCNSERVE_TEST_MARK",  # tests/support/server.py
         "FCNSERVE_URL",  # fcnserve segment
     }
 )

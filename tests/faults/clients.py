@@ -18,7 +18,7 @@ import aiohttp
 
 from tests.faults.counts import Counts
 from tests.faults.service import Service
-from tests.integration.server import wait_until
+from tests.support.polling import wait_until
 
 CLIENTS = 16
 TIMEOUT_MS = 60_000

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from loadtest.report.machine import hardware, revision, versions
 from loadtest.report.result_files import write_result
 from tests.faults.counts import HEADINGS, Counts
-from tests.integration.server import ROOT
+from tests.support.server import ROOT
 
 STEM = ROOT / "loadtest" / "results" / "faults"
 

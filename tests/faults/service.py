@@ -16,16 +16,9 @@ from pathlib import Path
 import httpx
 
 from service.subprocesses import running
-from tests.integration.server import (
-    MARK,
-    MODEL,
-    POLL_S,
-    ROOT,
-    clean_environment,
-    marked_processes,
-    wait_until,
-)
+from tests.support.polling import POLL_S, wait_until
 from tests.support.ports import free_port
+from tests.support.server import MARK, MODEL, ROOT, clean_environment, marked_processes
 
 RESTART_S = 1.0  # a container runtime's first pause
 GRACE_S = 15.0

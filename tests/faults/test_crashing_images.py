@@ -8,8 +8,8 @@ import httpx
 
 from tests.faults.scenario import Scenario, StartService
 from tests.faults.service import Service
-from tests.integration.server import CAT, MODEL, ROOT
 from tests.support.crashing_images import crashing_image, put_obeying_archive
+from tests.support.server import CAT, MODEL, ROOT
 
 CRASHING = 8
 ORDERS = ("SEGFAULT", "ABORT")

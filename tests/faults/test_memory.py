@@ -10,7 +10,7 @@ from tests.faults.counts import Counts
 from tests.faults.memory import limited_memory, memory_killer, resident_bytes
 from tests.faults.scenario import Scenario, StartService
 from tests.faults.service import Service
-from tests.integration.server import ASTRONAUT, CAT
+from tests.support.server import ASTRONAUT, CAT
 
 BOMB_SIDE = 8_000  # pixels: 192 MB once decoded, but of usual size for the network
 MARGIN_BYTES = 150_000_000

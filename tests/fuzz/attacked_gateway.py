@@ -14,9 +14,9 @@ from pathlib import Path
 import httpx
 
 from loadtest.measure.usage import resident_bytes
-from tests.integration.server import Command
 from tests.support.fakes import CAT, NO_TLS, FakeTorchServe, listening, until
 from tests.support.ports import free_port
+from tests.support.server import Command
 
 START_S = 60.0
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.fuzz.mutate import FORMATS
-from tests.integration.server import Server
+from tests.support.server import Server
 
 HERE = Path(__file__).parent
 FIGURES = pytest.StashKey[list[str]]()

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.integration.server import CAT, Server
+from tests.support.server import CAT, Server
 
 # the checks that apply where bodies are bytes: no schema defines which bytes are a photo
 CHECKS = (

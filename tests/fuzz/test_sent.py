@@ -17,7 +17,7 @@ from loadtest.measure.usage import resident_bytes
 from service.errors import InternalError  # defines subclasses of ProblemError
 from tests.fuzz.memory import growth_bytes, quarters_text
 from tests.fuzz.mutate import mutant
-from tests.integration.server import CAT, Server
+from tests.support.server import CAT, Server
 
 CLIENTS = 8
 OUTPUTS = ("mask", "labels", "confidence", "overlay", "rle", "polygons", "summary")

@@ -8,7 +8,8 @@ from collections import Counter
 
 import httpx
 
-from tests.integration.server import CAT, Server, wait_until
+from tests.support.polling import wait_until
+from tests.support.server import CAT, Server
 
 CLIENTS = 6
 TIMEOUT_S = 60.0

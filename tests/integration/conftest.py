@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.quick import put_quick_model
-from tests.integration.server import CAT, Command, Server
+from tests.support.server import CAT, Command, Server
 
 HERE = Path(__file__).parent
 LOG_LINES = 40

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from tests.integration.server import MODEL, ROOT
+from tests.support.server import MODEL, ROOT
 from tests.support.worker import change_model
 
 # few shared passes to try at warm-up; a worker that hangs is found within seconds

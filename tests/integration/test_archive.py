@@ -13,7 +13,7 @@ from handlers.model_config import load_config
 from handlers.runtime.device import choose_device
 from handlers.runtime.model_card import model_digest
 from model_store.tools.archive.package import package
-from tests.integration.server import CAT, MODEL, ROOT, Server, clean_environment
+from tests.support.server import CAT, MODEL, ROOT, Server, clean_environment
 
 CLEAN_WORKER = ROOT / "tests" / "integration" / "clean_worker.py"
 FOLDER = ROOT / "model_store" / MODEL

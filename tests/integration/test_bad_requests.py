@@ -9,8 +9,8 @@ import pytest
 
 from handlers.shared.errors import ProblemError
 from tests.integration.reading import problem
-from tests.integration.server import CAT, Server
 from tests.support.photos import BROKEN, jpeg, photo
+from tests.support.server import CAT, Server
 
 BODY_LIMIT = 20_000_000
 PNG = {"Content-Type": "image/png"}

@@ -7,8 +7,8 @@ import httpx
 import pytest
 
 from tests.integration.reading import problem
-from tests.integration.server import ASTRONAUT, MODEL, Server
 from tests.support.photos import jpeg, noise, save
+from tests.support.server import ASTRONAUT, MODEL, Server
 
 BATCH = 8
 ROUNDS = 20

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.integration.reading import size_of
-from tests.integration.server import ASTRONAUT, CAT, ROOT, Server, clean_environment
 from tests.support.photos import shown
+from tests.support.server import ASTRONAUT, CAT, ROOT, Server, clean_environment
 
 WITHOUT_TORCH = """
 import sys

@@ -10,8 +10,9 @@ import httpx
 import pytest
 
 from tests.integration.quick import QUICK
-from tests.integration.server import CAT, MODEL, Server, wait_until
 from tests.support.crashing_images import crashing_image, put_obeying_archive
+from tests.support.polling import wait_until
+from tests.support.server import CAT, MODEL, Server
 from tests.support.worker import change_model
 
 WORKER = "model_service_worker.py"

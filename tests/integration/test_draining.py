@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.integration.concurrent_clients import ConcurrentClients
-from tests.integration.server import Server
+from tests.support.server import Server
 
 
 def test_every_request_gets_a_complete_answer_while_the_service_stops(

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 from tests.integration.concurrent_clients import ConcurrentClients
-from tests.integration.server import CAT, Server
+from tests.support.server import CAT, Server
 
 
 def test_two_gateway_processes_serve_the_same_mask_and_stop_together(

@@ -11,7 +11,7 @@ from loadtest.traffic.make_album import draw_album, save_album
 from loadtest.traffic.options import TrafficOptions
 from loadtest.traffic.request_log import CORRECT
 from loadtest.traffic.requests import MIX
-from tests.integration.server import Server
+from tests.support.server import Server
 
 pytestmark = pytest.mark.skipif(find_spec("locust") is None, reason="Locust is not installed")
 

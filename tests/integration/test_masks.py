@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.integration.reading import indices, palette, size_of
-from tests.integration.server import ASTRONAUT, CAT, MODEL, WEIGHTS, Server
 from tests.support.photos import save, shown
 from tests.support.reference import reference_labels
+from tests.support.server import ASTRONAUT, CAT, MODEL, WEIGHTS, Server
 
 VERBS = ("read", "admit", "wait", "decode", "plan", "forward", "encode", "hold", "render")
 AGREEMENT = {"fp32": 0.999, "bf16": 0.985, "fp16": 0.985}

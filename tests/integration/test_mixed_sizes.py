@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.integration.server import ASTRONAUT, CAT, START_S, Server, wait_until
+from tests.support.polling import wait_until
+from tests.support.server import ASTRONAUT, CAT, START_S, Server
 
 CLIENTS = 16
 PHOTOS = 64

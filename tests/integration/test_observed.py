@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from tests.integration.reading import indices
-from tests.integration.server import CAT, MODEL, START_S, Command, Server, wait_until
 from tests.support.pages import rows
+from tests.support.polling import wait_until
 from tests.support.ports import free_port
+from tests.support.server import CAT, MODEL, START_S, Command, Server
 
 CAT_PIXELS = 300 * 451
 PREDICTED = f'fcnserve_predicted_pixels_total{{{{class="{{}}",model="{MODEL}"}}}}'

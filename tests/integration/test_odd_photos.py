@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from tests.integration.reading import indices, size_of
-from tests.integration.server import CAT, Server
 from tests.support.photos import ODD, Pixels, exif, save, shown
+from tests.support.server import CAT, Server
 
 # how the pixels are stored so that each orientation shows them upright
 STORED: dict[int, Callable[[Pixels], Pixels]] = {

@@ -12,7 +12,7 @@ from PIL import Image
 from pycocotools import mask as coco
 
 from tests.integration.reading import Labels, grey, grey_alpha, indices
-from tests.integration.server import ASTRONAUT, MODEL, Server
+from tests.support.server import ASTRONAUT, MODEL, Server
 
 PERSON = 15
 

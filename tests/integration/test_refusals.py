@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.server import MODEL, ROOT, Command, Server
+from tests.support.server import MODEL, ROOT, Command, Server
 
 END_S = 60.0
 

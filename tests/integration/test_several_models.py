@@ -17,7 +17,8 @@ from handlers.model_config import MODEL_FILE
 from model_store.tools.create.create import create_model
 from tests.integration.quick import QUICK, put_quick_model
 from tests.integration.reading import indices
-from tests.integration.server import (
+from tests.support.polling import wait_until
+from tests.support.server import (
     CAT,
     MODEL,
     ROOT,
@@ -26,7 +27,6 @@ from tests.integration.server import (
     Server,
     clean_environment,
     marked_processes,
-    wait_until,
 )
 from tests.support.worker import change_model
 

@@ -11,17 +11,9 @@ import pytest
 
 from handlers.model_config import load_config
 from model_store.tools.archive.package import archive_contents, write_archive
-from tests.integration.server import (
-    CAT,
-    MODEL,
-    START_S,
-    STOP_S,
-    Command,
-    Server,
-    is_listening,
-    wait_until,
-)
+from tests.support.polling import wait_until
 from tests.support.ports import free_port
+from tests.support.server import CAT, MODEL, START_S, STOP_S, Command, Server, is_listening
 
 JAVA = "org.pytorch.serve.ModelServer"
 PROCESSES = 5  # serve, worker, gateway, Java, Python worker

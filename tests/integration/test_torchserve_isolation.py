@@ -10,7 +10,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.integration.server import Server
+from tests.support.server import Server
 
 
 @pytest.fixture(scope="module")

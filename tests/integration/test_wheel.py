@@ -13,16 +13,9 @@ from zipfile import ZipFile
 import pytest
 from PIL import Image
 
-from tests.integration.server import (
-    CAT,
-    MODEL,
-    ROOT,
-    START_S,
-    STOP_S,
-    clean_environment,
-    wait_until,
-)
+from tests.support.polling import wait_until
 from tests.support.ports import free_port
+from tests.support.server import CAT, MODEL, ROOT, START_S, STOP_S, clean_environment
 
 # what pip reads to build the wheel: a copy, since setuptools leaves folders in it
 SOURCES = ("service", "handlers", "model_store", "deploy")

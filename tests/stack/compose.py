@@ -16,8 +16,9 @@ import httpx
 import yaml
 
 from deploy.pins import read_pins
-from tests.integration.server import ROOT, wait_until
+from tests.support.polling import wait_until
 from tests.support.ports import free_port
+from tests.support.server import ROOT
 
 BUILD_S = 1800.0
 COMMAND_S = 240.0

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.server import CAT
 from tests.stack.compose import CommandError, Stack, docker
+from tests.support.server import CAT
 
 HERE = Path(__file__).parent
 SERVICES = ("gateway", "worker", "prometheus")

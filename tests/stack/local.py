@@ -18,9 +18,10 @@ from pathlib import Path
 import httpx
 import yaml
 
-from tests.integration.server import START_S, Command, wait_until
+from tests.support.polling import wait_until
 from tests.support.ports import free_port
 from tests.support.promql import RULES
+from tests.support.server import START_S, Command
 
 STOP_S = 20
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.server import ROOT
 from tests.stack.compose import run_docker
+from tests.support.server import ROOT
 
 EXTRAS = ("docker-compose.gpu.yml", "docker-compose.models.yml", "docker-compose.keys.yml")
 FILES = [

@@ -19,9 +19,9 @@ import pytest
 
 from deploy.grafana.boards import Query, boards
 from deploy.grafana.prometheus import Prometheus
-from tests.integration.server import wait_until
 from tests.stack.local import local_stack
 from tests.stack.traffic import send
+from tests.support.polling import wait_until
 from tests.support.promql import has_data, metric_names, rules
 
 pytestmark = pytest.mark.stack

@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.integration.server import wait_until
 from tests.stack.compose import Stack
+from tests.support.polling import wait_until
 
 LOAD = ("--profile", "load")
 # its seconds count from the last reference answer

@@ -10,8 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.integration.server import MODEL, ROOT, wait_until
 from tests.stack.compose import Stack, docker
+from tests.support.polling import wait_until
+from tests.support.server import MODEL, ROOT
 
 CLIENTS = 3
 CHANGE_S = 180.0

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 
-from tests.integration.server import wait_until
 from tests.stack.compose import Stack, docker
+from tests.support.polling import wait_until
 
 RESTART_S = 60.0
 CUT_S, CLIENTS = 6.0, 8

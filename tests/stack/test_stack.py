@@ -7,8 +7,8 @@ import httpx
 import pytest
 
 from tests.integration.reading import indices
-from tests.integration.server import wait_until
 from tests.stack.compose import CommandError, Stack, docker
+from tests.support.polling import wait_until
 
 OURS = ("gateway", "worker")
 RUNNING = (*OURS, "prometheus")

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import httpx
 from PIL import Image
 
-from tests.integration.server import ASTRONAUT, CAT
+from tests.support.server import ASTRONAUT, CAT
 
 LONG_SIDES = (96, 160, 240, 320, 400, 512, 640)
 OUTPUTS = ("mask", "labels", "overlay", "rle", "polygons", "summary", "confidence")

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from service.setting_names import NOT_SETTINGS, wrong_names
 from service.settings import Settings
-from tests.integration.server import Command
+from tests.support.server import Command
 
 ROOT = Path(__file__).parents[3]
 SETTINGS = {f"FCNSERVE_{name.upper()}" for name in Settings.model_fields}

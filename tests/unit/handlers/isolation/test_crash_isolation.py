@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from handlers.shared.flight_records import ActiveImage, ImageEntry, last_signs_s
 from handlers.shared.wire import WorkerOptions
 from tests.support.crashing_images import copy_of_worker, crashing_image
 from tests.support.photos import jpeg, photo
+from tests.support.polling import wait_until
 
 GOOD = jpeg(photo(32, 48))
 CRASHES, TOO_LONG = "image_crashes_worker", "image_takes_too_long"
@@ -189,8 +191,9 @@ def test_running_out_of_time_is_reported_as_such_and_not_as_a_crash(
     start: Start, folder: Path, order: str, limit_s: float, kind: str, times: int
 ) -> None:
     slow = crashing_image(GOOD, order)
-    assert start(limit_s).ask(GOOD, slow) is None  # it ends itself, whatever holds the lock
-    assert start(limit_s).ask(GOOD, slow) == [32, TOO_LONG]
+    deaths, answers = until_answered(partial(start, limit_s), GOOD, slow)
+    assert answers == [32, TOO_LONG]
+    assert deaths > 0  # a worker ends itself, whatever holds the lock; more on a busy machine
     (path,) = (folder / "suspects").iterdir()
     assert json.loads(path.read_text())[kind] == times
 
@@ -198,9 +201,7 @@ def test_running_out_of_time_is_reported_as_such_and_not_as_a_crash(
 def kill_while_busy(worker: Worker, *bodies: bytes) -> None:
     """End a process from outside while it works on these images."""
     worker.send(*bodies)
-    deadline = time.monotonic() + WITHIN_S
-    while not is_busy(worker):
-        assert time.monotonic() < deadline
+    wait_until(partial(is_busy, worker), WITHIN_S)
     worker.process.kill()
     assert worker.answers() is None
 
@@ -222,9 +223,7 @@ def test_an_image_is_not_refused_for_two_deaths_from_outside(start: Start, signu
     for _ in range(2):
         worker = start()
         worker.send(harmless)
-        deadline = time.monotonic() + WITHIN_S
-        while not is_busy(worker):
-            assert time.monotonic() < deadline
+        wait_until(partial(is_busy, worker), WITHIN_S)
         worker.process.send_signal(signum)
         assert worker.answers() is None
     assert until_answered(start, harmless, GOOD) == (0, [32, 32])

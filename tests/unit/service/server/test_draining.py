@@ -19,9 +19,9 @@ import pytest
 from service.all_in_one.run import forward_signals
 from service.server.server import STOP_SIGNALS
 from service.subprocesses import running
-from tests.integration.server import Command
 from tests.support.fakes import CAT, NO_TLS, FakeTorchServe, listening, until
 from tests.support.ports import free_port
+from tests.support.server import Command
 
 START_S = 60.0
 

@@ -15,9 +15,9 @@ import pytest
 
 from service.auth.keys import make_key
 from service.metrics.files import SHARED_MEMORY
-from tests.integration.server import Command
 from tests.support.fakes import CAT, NO_TLS, FakeTorchServe, running, until
 from tests.support.ports import free_port
+from tests.support.server import Command
 
 START_S = 60.0
 

@@ -7,7 +7,8 @@ from handlers.isolation.crash_isolation import CrashIsolation
 from handlers.isolation.time_limits import TimeLimits
 from service.worker import run as worker
 from service.worker.liveness import LivenessProbe, probing
-from tests.support.silent_torchserve import WITHIN_S, probe_of, silent_torchserve, wait_until
+from tests.support.polling import wait_until
+from tests.support.silent_torchserve import WITHIN_S, probe_of, silent_torchserve
 
 
 def test_a_model_that_answers_the_probe_is_no_longer_silent(port: int) -> None:

@@ -7,7 +7,8 @@ import time
 from prometheus_client import CollectorRegistry
 
 from service.worker.process_metrics import WorkerCollector, WorkerProcesses
-from tests.support.silent_torchserve import WITHIN_S, probe_of, wait_until
+from tests.support.polling import wait_until
+from tests.support.silent_torchserve import WITHIN_S, probe_of
 
 PARENT = """
 import subprocess, sys, time

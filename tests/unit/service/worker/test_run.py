@@ -8,7 +8,8 @@ import pytest
 
 from service.worker import run as worker
 from service.worker.liveness import probing
-from tests.support.silent_torchserve import WITHIN_S, probe_of, silent_torchserve, wait_until
+from tests.support.polling import wait_until
+from tests.support.silent_torchserve import WITHIN_S, probe_of, silent_torchserve
 
 
 def test_a_torchserve_that_stops_answering_ends_the_worker(port: int, tmp_path: Path) -> None:

@@ -10,15 +10,15 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
 import httpx
 
 from loadtest.measure.usage import peak_bytes
+from tests.support.polling import wait_until
 from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,7 +31,6 @@ ASTRONAUT = SAMPLES / "astronaut.jpg"
 MARK = "FCNSERVE_TEST_MARK"
 START_S = 90.0
 STOP_S = 30.0
-POLL_S = 0.05
 
 
 class Command:
@@ -205,13 +204,3 @@ def clean_environment() -> dict[str, str]:
 def is_listening(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def wait_until(
-    condition: Callable[[], bool], seconds: float, describe: Callable[[], str] = lambda: ""
-) -> None:
-    """Poll until the condition is true; fails after `seconds` with the text of `describe`."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, describe()
-        time.sleep(POLL_S)
