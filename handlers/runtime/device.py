@@ -15,23 +15,26 @@ from handlers.model_config import Precision
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # names that torch.cpu.get_capabilities() has for arithmetic in bf16: x86 (two kinds), then Arm
 CPU_BF16_CAPABILITIES = ("avx512_bf16", "amx_bf16", "bf16")
+# Ampere, the first architecture of NVIDIA's with arithmetic in bf16; cuDNN has no kernels for older
+CUDA_BF16_CAPABILITY = (8, 0)
 # glibc's malloc.h, and the largest value that mallopt() takes
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 LARGEST = 2**31 - 1
-# cudaErrorMemoryAllocation; cuBLAS and cuDNN report it only in their messages
-CUDA_OUT_OF_MEMORY = 2
-OUT_OF_MEMORY_MESSAGES = ("CUBLAS_STATUS_ALLOC_FAILED", "unable to find an engine")
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
     """A device with its precision, and its share of the processor's threads: for passes, or, beside
-    a GPU, for codecs.
+    a GPU, for codecs. A GPU has a number.
     """
 
     torch_device: torch.device
     precision: str
     threads: int
+
+    def __post_init__(self) -> None:
+        if self.kind == "cuda" and self.torch_device.index is None:  # torch.cuda.set_device() fails
+            raise ValueError("a GPU without a number; give torch.device('cuda', 0)")
 
     @property
     def dtype(self) -> torch.dtype:
@@ -52,14 +55,46 @@ class Device:
         return f"{self.kind}, {hardware}, {self.precision}, torch {torch.__version__}"
 
 
+class DeviceError(ValueError):
+    """A device that is to be used and cannot be."""
+
+
 def choose_device(gpu_id: int | None, precision: Precision) -> Device:
-    """Return the GPU that TorchServe assigned to this worker, or else the CPU."""
-    if gpu_id is not None and torch.cuda.is_available():
+    """Return the GPU that TorchServe assigned to this worker, or else the CPU.
+
+    Raises DeviceError for a GPU that torch cannot use: on the CPU it would be fifty times slower,
+    and the operator would not know why.
+    """
+    if gpu_id is not None:
+        check_gpu(gpu_id, precision.cuda)
         return Device(torch.device("cuda", gpu_id), precision.cuda, cpu_threads())
     name = precision.cpu
     if name == "auto":
         name = "bf16" if cpu_computes_bf16() else "fp32"
     return Device(torch.device("cpu"), name, cpu_threads())
+
+
+def check_gpu(gpu_id: int, precision: str) -> None:
+    """Raise DeviceError unless torch can compute on this GPU, in this precision."""
+    if torch.version.cuda is None:
+        raise DeviceError(
+            f"GPU {gpu_id} is to be used, but torch {torch.__version__} is a build without CUDA; "
+            "install with TORCH_BUILD=cuda, or hide the GPU with CUDA_VISIBLE_DEVICES="
+        )
+    try:
+        torch.cuda.init()  # type: ignore[no-untyped-call]  # in torch
+        name = torch.cuda.get_device_name(gpu_id)
+        computes_bf16 = torch.cuda.get_device_capability(gpu_id) >= CUDA_BF16_CAPABILITY
+    except (RuntimeError, AssertionError) as error:  # torch asserts that an index is in range
+        raise DeviceError(
+            f"GPU {gpu_id} is to be used, but CUDA cannot: {error}; check the driver with "
+            "nvidia-smi, or hide the GPU with CUDA_VISIBLE_DEVICES="
+        ) from error
+    if precision == "bf16" and not computes_bf16:
+        raise DeviceError(
+            f"{name} does not compute in bf16; set precision: {{cuda: fp16}}, or fp32, in the "
+            "model's model.yaml"
+        )
 
 
 def cpu_computes_bf16() -> bool:
@@ -102,32 +137,6 @@ def prepare_gpu(device: Device, *, exact: bool) -> None:
     # else sums of bf16 products may be rounded on their way, in an order that depends on the shape
     torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = not exact
     torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = not exact
-
-
-def lacks_memory(error: Exception) -> bool:
-    """Check whether an error is a lack of memory.
-
-    The allocator of maps has its own error; pinned memory, recordings and libraries do not.
-    """
-    return (
-        isinstance(error, (MemoryError, torch.OutOfMemoryError))
-        or getattr(error, "error_code", None) == CUDA_OUT_OF_MEMORY
-        or any(text in str(error) for text in OUT_OF_MEMORY_MESSAGES)
-    )
-
-
-def is_lost(error: Exception) -> bool:
-    """Check whether the process has lost its device: every device error but a lack of memory."""
-    if lacks_memory(error):
-        return False
-    if isinstance(error, torch.AcceleratorError) or "CUDA error" in str(error):
-        return True
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]  # in torch
-        try:  # such an error shows at each call, whatever library met it first
-            torch.cuda.synchronize()
-        except RuntimeError:
-            return True
-    return False
 
 
 def codec_threads(device: Device) -> ThreadPoolExecutor:

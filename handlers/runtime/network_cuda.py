@@ -12,6 +12,7 @@ any sizes on its canvas. All passes follow each other on one stream, so they may
 their maps. Everything but the recording runs on a processor, too, for tests.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,11 +25,14 @@ from handlers.model_config import ModelConfig
 from handlers.net.exact.masks import outside
 from handlers.net.exact.rewrite import Blanking
 from handlers.runtime.device import Device, prepare_cpu, prepare_gpu
+from handlers.runtime.device_errors import Failure, diagnose
 from handlers.runtime.labels import LabelArray, OutputRequest, PendingLabels
 from handlers.runtime.network import Network
 from handlers.runtime.upsample_cuda import packed_axes, unpacked_axes, upsampled_labels
 from handlers.shared.frame import Frame, Size
 from handlers.shared.photo import Pixels
+
+logger = logging.getLogger(__name__)
 
 # single photos that no recorded pass is for lie on canvases of multiples of this: a library takes
 # up to a second to choose the kernels of a shape that it has not seen
@@ -100,6 +104,7 @@ class CudaNetwork(Network):
         most = 3 * config.batching.group_pixels.on(device.kind)
         self._pixels = torch.empty(most, dtype=torch.uint8, device=device.torch_device)
         self._streams.synchronize()  # weights moved on a stream that the others do not wait for
+        self._can_record = self._try_to_record()
 
     @torch.inference_mode()
     def scores(self, photos: Sequence[Pixels], canvas: Frame) -> list[Tensor]:
@@ -131,9 +136,24 @@ class CudaNetwork(Network):
 
     @torch.inference_mode()
     def prepare(self, images: int, canvas: Frame) -> None:
-        """Record the pass of so many photos on `canvas`."""
+        """Record the pass of so many photos on `canvas`, where the device can."""
+        if self._can_record:
+            self._recorded[canvas, images] = self._record(images, canvas)
+
+    def _try_to_record(self) -> bool:
+        """Record a small pass, and return whether the device can."""
         if self.device.kind != "cuda":
-            return
+            return False
+        try:
+            self._record(1, Frame.of((1, 1), self.stride))
+        except RuntimeError as error:
+            if diagnose(error) is Failure.device_lost:
+                raise
+            logger.warning("passes cannot be recorded, and run kernel by kernel: %s", error)
+            return False
+        return True
+
+    def _record(self, images: int, canvas: Frame) -> RecordedPass:
         staged = self._static(images, canvas)
         # chooses the kernels, which must not happen in the recording
         torch.backends.cudnn.benchmark = not self._exact
@@ -149,7 +169,7 @@ class CudaNetwork(Network):
         recording = torch.cuda.graph(graph, self._pool, self._through, "thread_local")
         with self._streams.stream(self._through), recording:
             scores = self._score(staged)
-        self._recorded[canvas, images] = RecordedPass(graph, staged, scores)
+        return RecordedPass(graph, staged, scores)
 
     def forget(self, images: int, canvas: Frame) -> None:
         self._recorded.pop((canvas, images), None)

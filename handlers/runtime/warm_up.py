@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from handlers.model_config import Batching
-from handlers.runtime.device import lacks_memory
+from handlers.runtime.device_errors import Failure, diagnose
 from handlers.runtime.network import Network
 from handlers.runtime.pass_costs import PassCosts
 from handlers.shared.frame import Frame
@@ -117,7 +117,7 @@ class SharedPassMeasurement:
         self._references = lru_cache(None)(self._score_references)
 
     def ms(self, canvas: Frame, images: int) -> float | None:
-        """Time a pass; None where it is not exact, no faster, or too large for the memory."""
+        """Time a pass; None where it fails, is not exact, or no faster than single ones."""
         photos, _ = self._references(canvas)
         try:
             self._network.prepare(images, canvas)
@@ -125,9 +125,11 @@ class SharedPassMeasurement:
             batch = [photos[sample] for sample in rounds(images)[0]]
             ms = pass_ms(self._network, batch, canvas, self._repeats)
         except RuntimeError as error:
-            if not lacks_memory(error):
+            failure = diagnose(error)
+            if failure is Failure.device_lost:
                 raise
-            logger.warning("no memory for it, so not used: %d photos on %dx%d", images, *canvas)
+            why = "no memory for it" if failure is Failure.no_memory else error
+            logger.warning("%s, so not used: %d photos on %dx%d", why, images, *canvas)
             return None
         if self._exact and not same:
             logger.warning("not exact, so not used: %d photos on %dx%d", images, *canvas)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 from handlers.log import with_fields
-from handlers.runtime.device import is_lost, lacks_memory
+from handlers.runtime.device_errors import Failure, diagnose
 from handlers.shared.errors import ProblemError, WorkerFailedError, WorkerOutOfMemoryError
 from handlers.shared.wire import Report
 
@@ -59,12 +59,13 @@ def translate(error: Exception, request_id: str) -> ProblemError:
     """Turn a failure into the client's problem; an unforeseen one is logged with its traceback."""
     if isinstance(error, ProblemError):
         return error
-    if lacks_memory(error):
+    failure = diagnose(error)
+    if failure is Failure.no_memory:
         return WorkerOutOfMemoryError(
             "the worker ran out of memory on this image; "
             "send it smaller, or with a smaller max_side"
         )
-    if is_lost(error):
+    if failure is Failure.device_lost:
         end_worker(error, request_id)
     logger.error(
         "a stage failed on an image", exc_info=error, extra=with_fields(request_id=request_id)

@@ -20,7 +20,8 @@ from torch.profiler import ProfilerActivity, profile
 
 from handlers.model_config import BatchSize, ModelConfig, load_config
 from handlers.net.options import ARCHITECTURE_PARTS
-from handlers.runtime.device import choose_device, lacks_memory
+from handlers.runtime.device import choose_device
+from handlers.runtime.device_errors import Failure, diagnose
 from handlers.runtime.load_network import load_network
 from handlers.runtime.network import Network
 from handlers.runtime.warm_up import canvases, pass_ms, passes, photo_of, rounds, sample_frames
@@ -75,7 +76,7 @@ def run_all(
         try:
             found[canvas, images] = run_pass(network, canvas, images)
         except RuntimeError as error:
-            if not lacks_memory(error):
+            if diagnose(error) is not Failure.no_memory:
                 raise
     return found
 

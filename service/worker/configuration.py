@@ -18,9 +18,11 @@ MAX_INT = 2**31 - 1  # of Java
 
 
 def configuration_of(
-    settings: Settings, models: Mapping[str, object], workers: int
+    settings: Settings, models: Mapping[str, object], workers: int, gpus: int
 ) -> dict[str, object]:
-    """Return the properties; `models` has those of each model, `workers` their number a model."""
+    """Return the properties; `models` has those of each model, `workers` their number a model,
+    which TorchServe spreads over the `gpus`.
+    """
     host = settings.worker_host
     largest_answer = 2 * settings.max_pixels + 1_000_000  # grey+alpha, incompressible
     management, metrics, grpc_inference, grpc_management = free_ports(4)
@@ -34,6 +36,7 @@ def configuration_of(
         "load_models": ",".join(f"{name}.mar" for name in models),
         "models": json.dumps(models),
         "default_workers_per_model": workers,
+        "number_of_gpu": gpus,
         "job_queue_size": settings.job_queue_size,
         "max_request_size": settings.max_body_bytes,
         "max_response_size": min(largest_answer, MAX_INT),

@@ -55,8 +55,13 @@ class GpuCollector(Collector):
         self._nvml = nvml
 
     def collect(self) -> Iterator[Metric]:
-        """Give each gauge of each GPU; one that a GPU does not support is left out."""
-        count = self._nvml.nvmlDeviceGetCount()
+        """Give each gauge of each GPU; one that a GPU does not support is left out, and all where
+        the driver has lost its GPUs: the other metrics are needed then.
+        """
+        try:
+            count = self._nvml.nvmlDeviceGetCount()
+        except self._nvml.NVMLError:
+            count = 0
         for gauge in GPU_GAUGES:
             family = GaugeMetricFamily(gauge.name, gauge.documentation, labels=["gpu"])
             for index in range(count):

@@ -18,7 +18,7 @@ from service.subprocesses import Subprocess, running
 from service.temporary_folders import temporary_folder
 from service.worker.command import command, environment
 from service.worker.configuration import batch_sizes, configuration_of, properties_text
-from service.worker.gpus import gpu_count
+from service.worker.gpus import worker_gpus
 from service.worker.worker_count import worker_count
 
 # TorchServe closes its channels and leaves its workers two seconds
@@ -60,10 +60,10 @@ def torchserve(settings: Settings, models: Sequence[str]) -> Iterator[TorchServe
     # a short path, whatever TMPDIR is: it holds sockets
     with temporary_folder("fcns-", Path("/tmp")) as folder:  # noqa: S108 - locked, of this user
         configuration = folder.path / "config.properties"
-        gpus = gpu_count()
+        gpus = worker_gpus()
         workers = worker_count(settings, gpus)
         sizes = batch_sizes(settings.model_store, models, gpus)
-        configuration.write_text(properties_text(configuration_of(settings, sizes, workers)))
+        configuration.write_text(properties_text(configuration_of(settings, sizes, workers, gpus)))
         load_reports, flight_records = folder.path / "loads", folder.path / "flights"
         load_reports.mkdir()
         flight_records.mkdir()

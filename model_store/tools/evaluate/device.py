@@ -6,11 +6,9 @@ Called by `fcnserve model train` and `evaluate`.
 import torch
 
 from handlers.model_config import Precision
-from handlers.runtime.device import Device, choose_device
+from handlers.runtime.device import Device, DeviceError, choose_device
 
-
-class DeviceError(ValueError):
-    """No such device, or not on this machine."""
+__all__ = ["DeviceError", "check_device", "device_of"]
 
 
 def check_device(name: str) -> None:

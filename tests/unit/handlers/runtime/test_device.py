@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from handlers.model_config import Precision
-from handlers.runtime.device import choose_device
+from handlers.runtime.device import Device, DeviceError, choose_device
 from tests.support.worker import cpu
 
 
@@ -42,21 +42,59 @@ def test_a_named_precision_is_taken(precision: str) -> None:
     assert device.dtype == {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
 
 
-@pytest.mark.parametrize("gpu_id", [None, 0, 3])
-def test_without_cuda_the_worker_takes_the_cpu(
-    monkeypatch: pytest.MonkeyPatch, gpu_id: int | None
-) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert choose_device(gpu_id, Precision()).kind == "cpu"
-
-
-def test_with_cuda_the_worker_takes_the_gpu_that_it_was_given(
+def fake_cuda(
     monkeypatch: pytest.MonkeyPatch,
+    build: str | None = "13.0",
+    capability: tuple[int, int] = (9, 0),
 ) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.version, "cuda", build)
+    monkeypatch.setattr(torch.cuda, "init", lambda: None)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _gpu: "Fake GPU")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _gpu: capability)
+
+
+def test_the_worker_takes_the_gpu_that_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_cuda(monkeypatch)
     device = choose_device(3, Precision(cuda="fp16"))
     assert (device.torch_device, device.precision) == (torch.device("cuda", 3), "fp16")
     assert choose_device(None, Precision()).kind == "cpu"
+
+
+def test_a_gpu_is_not_replaced_by_the_cpu_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_cuda(monkeypatch, build=None)
+    with pytest.raises(DeviceError, match="a build without CUDA; install with TORCH_BUILD=cuda"):
+        choose_device(0, Precision())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("The NVIDIA driver on your system is too old"),
+        AssertionError("Invalid device id"),
+    ],
+)
+def test_a_gpu_that_the_driver_does_not_give_is_named(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fails() -> None:
+        raise error
+
+    fake_cuda(monkeypatch)
+    monkeypatch.setattr(torch.cuda, "init", fails)
+    with pytest.raises(DeviceError, match=f"GPU 2 is to be used, but CUDA cannot: {error}"):
+        choose_device(2, Precision())
+
+
+def test_a_gpu_without_bf16_is_refused_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_cuda(monkeypatch, capability=(7, 5))
+    with pytest.raises(DeviceError, match="Fake GPU does not compute in bf16; set precision"):
+        choose_device(0, Precision())
+    assert choose_device(0, Precision(cuda="fp16")).precision == "fp16"
+
+
+def test_a_gpu_has_a_number() -> None:
+    with pytest.raises(ValueError, match="a GPU without a number"):
+        Device(torch.device("cuda"), "bf16", 1)
 
 
 @pytest.mark.parametrize(

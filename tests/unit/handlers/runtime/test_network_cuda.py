@@ -12,7 +12,7 @@ import torch
 
 from handlers.model_config import Batching, BatchSize, GroupPixels, Ladder, load_config
 from handlers.net.exact.geometry import PHOTO, Placement
-from handlers.runtime.device import Device, is_lost
+from handlers.runtime.device import Device
 from handlers.runtime.labels import LabelArray, OutputRequest
 from handlers.runtime.network import Network
 from handlers.runtime.network_cuda import CudaNetwork
@@ -20,7 +20,6 @@ from handlers.runtime.upsample import ScoreGrid
 from handlers.runtime.upsample_cuda import packed_axes, unpacked_axes, upsampled_labels
 from handlers.runtime.warm_up import warm_up
 from handlers.shared.frame import Frame
-from handlers.stages.outcome import EX_SOFTWARE, translate
 from tests.support.photos import save
 from tests.support.worker import (
     CLASSES,
@@ -56,7 +55,7 @@ Labels = tuple[LabelArray, LabelArray | None]
 
 @pytest.fixture(scope="module", params=["cpu", cuda])
 def device(request: pytest.FixtureRequest) -> Device:
-    return dataclasses.replace(cpu(), torch_device=torch.device(request.param))
+    return dataclasses.replace(cpu(), torch_device=torch.device(request.param, 0))
 
 
 @pytest.fixture(scope="module")
@@ -169,32 +168,24 @@ def test_warm_up_measures_single_photos_on_the_ladder_too(net: CudaNetwork) -> N
     assert costs.single_ms(Frame(64, 64)) > 0
 
 
-@pytest.mark.parametrize(
-    ("error", "lost"),
-    [
-        pytest.param(torch.AcceleratorError("CUDA error: an illegal access"), True, id="access"),
-        pytest.param(RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED"), True, id="cublas"),
-        pytest.param(torch.OutOfMemoryError("CUDA out of memory"), False, id="memory"),
-        pytest.param(RuntimeError("GET was unable to find an engine"), False, id="workspace"),
-        pytest.param(RuntimeError("shape mismatch"), False, id="other"),
-    ],
-)
-def test_a_worker_that_has_lost_its_device_ends(
-    error: Exception, lost: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_a_gpu_that_cannot_record_runs_kernel_by_kernel(
+    net: CudaNetwork, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    ended: list[int] = []
-    monkeypatch.setattr("os._exit", ended.append)
-    monkeypatch.setattr("logging.shutdown", lambda: None)
-    translate(error, "a-request")
-    assert is_lost(error) is lost
-    assert ended == ([EX_SOFTWARE] if lost else [])
-    assert ("the device is lost" in caplog.text) is lost
+    def fails(_images: int, _canvas: Frame) -> None:
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    kind = property(lambda _device: "cuda")
+    with monkeypatch.context() as patched:
+        patched.setattr(Device, "kind", kind)
+        patched.setattr(net, "_record", fails)
+        assert not net._try_to_record()
+    assert "cannot be recorded, and run kernel by kernel: operation not permitted" in caplog.text
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no NVIDIA GPU here")
 def test_a_recorded_pass_gives_the_same_bits_as_an_unrecorded_one(photos: list[Pixels]) -> None:
-    on_gpu = dataclasses.replace(cpu("bf16"), torch_device=torch.device("cuda"))
+    on_gpu = dataclasses.replace(cpu("bf16"), torch_device=torch.device("cuda", 0))
     plain, recorded = (CudaNetwork(load_config(MODEL), MODEL, on_gpu) for _ in range(2))
     recorded.prepare(len(photos), CANVAS)
     for turn in (photos, photos[::-1], photos):

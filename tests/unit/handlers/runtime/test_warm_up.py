@@ -70,6 +70,19 @@ def test_a_pass_that_exceeds_the_memory_is_not_admitted(
     assert "no memory for it, so not used: 4 photos on 64x64" in caplog.text
 
 
+def test_a_pass_that_fails_is_not_admitted_and_ends_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def pass_s(photos: int) -> float:
+        if photos == 4:
+            raise RuntimeError("no kernel image is available")
+        return PASS_S
+
+    costs = warm_up(TimedNetwork(pass_s), batching())
+    assert set(costs.shared_ms) == {(Frame(64, 64), 2), (Frame(64, 64), 8)}
+    assert "no kernel image is available, so not used: 4 photos on 64x64" in caplog.text
+
+
 def test_a_pass_that_takes_longer_than_single_ones_is_not_admitted() -> None:
     costs = warm_up(TimedNetwork(lambda photos: PASS_S * photos**2), batching())
     assert costs.shared_ms == {}

@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from service.worker.gpu_metrics import GPU_GAUGES, GpuCollector
 
@@ -45,3 +45,15 @@ def test_every_gauge_that_a_gpu_supports_is_collected() -> None:
     assert list(first.values()) == [0.87, 10, 80, 350, 61]
     assert registry.get_sample_value("fcnserve_gpu_power_watts", {"gpu": "1"}) is None
     assert registry.get_sample_value("fcnserve_gpu_utilization_ratio", {"gpu": "1"}) == 0.87
+
+
+def test_a_lost_driver_leaves_the_other_metrics() -> None:
+    class LostNvml(FakeNvml):
+        def nvmlDeviceGetCount(self) -> int:  # noqa: N802
+            raise self.NVMLError
+
+    registry = CollectorRegistry()
+    registry.register(GpuCollector(LostNvml()))
+    Gauge("other", "of the same page", registry=registry).set(3)
+    assert "other 3.0" in generate_latest(registry).decode()
+    assert registry.get_sample_value("fcnserve_gpu_power_watts", {"gpu": "0"}) is None

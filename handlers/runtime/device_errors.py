@@ -1,0 +1,67 @@
+"""Errors of a device: an exception in; whether memory was lacking, or the device is lost, out.
+
+Called by `handlers.runtime.warm_up`, `handlers.runtime.network_cuda` and `handlers.stages.outcome`.
+"""
+
+from enum import Enum
+
+import torch
+
+# cudaErrorMemoryAllocation
+CUDA_OUT_OF_MEMORY = 2
+# of errors without a class or code of their own: pinned memory, recordings, libraries' handles
+OUT_OF_MEMORY_MESSAGES = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC")
+# cuDNN's, for a layer that none of its kernels computes: the GPU has none for its precision, or
+# there is no memory for any kernel's workspace
+NO_KERNEL_MESSAGE = "unable to find an engine"
+
+
+class Failure(Enum):
+    """What an exception of a stage or a forward pass means."""
+
+    no_memory = "lack of memory"
+    device_lost = "lost device"
+    other = "other"
+
+
+class FailedAllocations:
+    """How often torch's allocator has found no memory on the current GPU: cuDNN hides the error."""
+
+    def __init__(self) -> None:
+        self._seen = 0
+
+    def has_grown(self) -> bool:
+        """Return whether an allocation has failed since the last call."""
+        before, self._seen = self._seen, torch.cuda.memory_stats().get("num_ooms", 0)
+        return self._seen > before
+
+
+failed_allocations = FailedAllocations()
+
+
+def diagnose(error: Exception) -> Failure:
+    """Find out what an exception means, by using the GPU where the exception does not tell: after
+    an invalid argument all goes on, after an illegal access each later call fails.
+    """
+    if says_no_memory(error):
+        return Failure.no_memory
+    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]  # in torch
+        return Failure.other
+    try:
+        torch.cuda.synchronize()
+        torch.ones(1, device="cuda").add_(1).item()
+        memory_was_lacking = failed_allocations.has_grown() and NO_KERNEL_MESSAGE in str(error)
+    except RuntimeError as probe_error:
+        return Failure.no_memory if says_no_memory(probe_error) else Failure.device_lost
+    return Failure.no_memory if memory_was_lacking else Failure.other
+
+
+def says_no_memory(error: Exception) -> bool:
+    """Check whether an error's class, code or message names a lack of memory, of the processor or
+    of a GPU.
+    """
+    return (
+        isinstance(error, (MemoryError, torch.OutOfMemoryError))
+        or getattr(error, "error_code", None) == CUDA_OUT_OF_MEMORY
+        or any(text in str(error) for text in OUT_OF_MEMORY_MESSAGES)
+    )
