@@ -12,7 +12,7 @@ from handlers.net.exact.rewrite import Blanking
 from handlers.runtime.device import Device, prepare_cpu
 from handlers.runtime.labels import OutputRequest, PendingLabels
 from handlers.runtime.network import Network
-from handlers.runtime.upsample import InterpolatedLabels
+from handlers.runtime.upsample.processor import InterpolatedLabels
 from handlers.shared.frame import Frame
 from handlers.shared.photo import Pixels
 

@@ -28,7 +28,7 @@ from handlers.runtime.device import Device, prepare_cpu, prepare_gpu
 from handlers.runtime.device_errors import Failure, diagnose
 from handlers.runtime.labels import LabelArray, OutputRequest, PendingLabels
 from handlers.runtime.network import Network
-from handlers.runtime.upsample_cuda import packed_axes, unpacked_axes, upsampled_labels
+from handlers.runtime.upsample.gpu import packed_axes, unpacked_axes, upsampled_labels
 from handlers.shared.frame import Frame, Size
 from handlers.shared.photo import Pixels
 

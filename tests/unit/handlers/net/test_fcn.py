@@ -14,7 +14,7 @@ from handlers.net.lite import Lite
 from handlers.net.options import Kernels, Upsampling
 from handlers.net.placement import crop_offset, placements_of
 from handlers.net.upsampling import upsampled, upsampler
-from handlers.runtime.upsample import ScoreGrid
+from handlers.runtime.upsample.processor import ScoreGrid
 from tests.support.paper import bilinear, crop, papers_scores, upscore
 from tests.support.toys import NARROW_PAPER_VGG, NARROW_VGG, narrow_vgg, randomised
 

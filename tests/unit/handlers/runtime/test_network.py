@@ -12,7 +12,7 @@ from handlers.model_config import load_config
 from handlers.net.exact.layers import onednn_computes
 from handlers.net.options import Upsampling
 from handlers.runtime.network import Network
-from handlers.runtime.upsample import ScoreGrid
+from handlers.runtime.upsample.processor import ScoreGrid
 from handlers.runtime.weights import WeightsError, load_net
 from tests.support.reference import frame as framed
 from tests.support.reference import reference_labels, reference_scores

@@ -16,8 +16,8 @@ from handlers.runtime.device import Device
 from handlers.runtime.labels import LabelArray, OutputRequest
 from handlers.runtime.network import Network
 from handlers.runtime.network_cuda import CudaNetwork
-from handlers.runtime.upsample import ScoreGrid
-from handlers.runtime.upsample_cuda import packed_axes, unpacked_axes, upsampled_labels
+from handlers.runtime.upsample.gpu import packed_axes, unpacked_axes, upsampled_labels
+from handlers.runtime.upsample.processor import ScoreGrid
 from handlers.runtime.warm_up import warm_up
 from handlers.shared.frame import Frame
 from tests.support.photos import save
@@ -130,7 +130,7 @@ def test_every_pixel_is_interpolated_as_on_a_processor(
     device: Device, placement: Placement, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "handlers.runtime.upsample_cuda.STRIP_SCORES", CLASSES * 90 * 7
+        "handlers.runtime.upsample.gpu.STRIP_SCORES", CLASSES * 90 * 7
     )  # seven rows at a time
     working, request = (40, 60), OutputRequest((75, 90), confidence=True)
     height, width = (5, 8) if placement.stride > 1 else working

@@ -9,7 +9,7 @@ from PIL import Image
 
 from handlers.job import Job
 from handlers.net.exact.geometry import Placement
-from handlers.runtime.upsample import InterpolatedLabels
+from handlers.runtime.upsample.processor import InterpolatedLabels
 from handlers.shared.wire import WorkerOptions
 from handlers.stages.decode import open_photo
 from handlers.stages.encode import count_classes, encode

@@ -17,7 +17,7 @@ from handlers.net import ARCHITECTURES
 from handlers.net.options import Kernels, LiteOptions, Skips, Stride, Upsampling, VggOptions
 from handlers.runtime.network import Network
 from handlers.runtime.network_cpu import CpuNetwork
-from handlers.runtime.upsample import ScoreGrid
+from handlers.runtime.upsample.processor import ScoreGrid
 from handlers.runtime.weights import load_net
 from model_store.tools.convert.architecture import ConvertOptions, SourceNetwork
 from model_store.tools.convert.convert import convert

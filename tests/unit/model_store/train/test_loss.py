@@ -4,7 +4,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from handlers.net.fcn import FRACTIONS
-from handlers.runtime.upsample import ScoreGrid
+from handlers.runtime.upsample.processor import ScoreGrid
 from model_store.tools.dataset.labelled import VOID
 from model_store.tools.train.loss import pixel_loss
 

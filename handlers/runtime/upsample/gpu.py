@@ -1,7 +1,7 @@
 """The last step up on a GPU: every pixel is interpolated, a strip of rows at a time.
 
-The same function as `handlers.runtime.upsample`, without waiting for the device to find the pixels
-that need interpolation. Full scores of a strip are all that is ever written. Called by
+The same function as `handlers.runtime.upsample.processor`, without waiting for the device to find
+the pixels that need interpolation. Full scores of a strip are all that is ever written. Called by
 `handlers.runtime.network_cuda`.
 """
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from handlers.net.exact.geometry import Placement
 from handlers.runtime.labels import OutputRequest
-from handlers.runtime.upsample import axis
+from handlers.runtime.upsample.processor import axis
 from handlers.shared.frame import Size
 
 # of a strip: 4 MB in fp32, a few times over, fit the cache of a large GPU

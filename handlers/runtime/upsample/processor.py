@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag, pad
 
 from handlers.net.exact.geometry import PHOTO, Placement
-from handlers.runtime.confidence import Axis, confidence
 from handlers.runtime.labels import LabelArray, OutputRequest, PendingLabels
+from handlers.runtime.upsample.confidence import Axis, confidence
 from handlers.shared.frame import Size
 
 # pixels interpolated at a time: bounds memory to 64 Ki x classes x 4 bytes (5.5 MB for 21 classes)

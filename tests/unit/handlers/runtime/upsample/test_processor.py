@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from handlers.net.exact.geometry import PHOTO, Placement
-from handlers.runtime import confidence as confidence_module
-from handlers.runtime import upsample as labels_module
-from handlers.runtime.upsample import ScoreGrid
+from handlers.runtime.upsample import confidence as confidence_module
+from handlers.runtime.upsample import processor as labels_module
+from handlers.runtime.upsample.processor import ScoreGrid
 from handlers.shared.frame import Frame
 from tests.support.reference import reference_scores, upsample
 from tests.support.worker import CLASSES, WEIGHTS, sample
