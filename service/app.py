@@ -7,9 +7,10 @@
        ├─ Telemetry                         problems, one log line, metrics
        ├─ HeadRequests                      HEAD as GET
        ├─ OverloadMiddleware ── Admission   429 while the gateway is at capacity
-       │   add_routes
-       ├─ Authenticator                     401, or 429 above a key's rate
-       └─ route ── Segmenter, once or for each image of a batch
+       ├─ DirectRoutes ─┐                   requests for masks; FastAPI routes all others
+       │   add_routes   │
+       ├─ Authenticator ┤                   401, or 429 above a key's rate
+       └─ route ────────┴─ Segmenter, once or for each image of a batch
             │   lifespan, build_segmenter
             ├─ OptionsReader ── ModelRegistry
             ├─ ReadStep ── Admission, BodyBudget, Decompressor
@@ -35,6 +36,7 @@ from starlette.middleware.cors import CORSMiddleware
 from handlers.shared.photo import ignore_decoder_warnings
 from service.api import problem_handlers, routes
 from service.api.components import Components, install
+from service.api.direct_routes import DirectRoutes
 from service.api.head_requests import HeadRequests
 from service.api.openapi_document import document
 from service.api.openapi_responses import DESCRIPTION, problems
@@ -93,14 +95,19 @@ def create_app(
     app.openapi = partial(document, app, settings.models)  # type: ignore[method-assign]  # FastAPI's way to do it
     for kind in problem_handlers.HANDLED_BY_FASTAPI:
         app.add_exception_handler(kind, problem_handlers.answer)
-    add_middleware(app, settings, metrics, admission)
+    add_middleware(app, settings, metrics, admission, authenticator)
     return app
 
 
 def add_middleware(
-    app: FastAPI, settings: Settings, metrics: Metrics, admission: Admission
+    app: FastAPI,
+    settings: Settings,
+    metrics: Metrics,
+    admission: Admission,
+    authenticator: Authenticator | None,
 ) -> None:
     """Surround the routes; the last one added is the outermost."""
+    app.add_middleware(DirectRoutes, authenticator=authenticator)
     app.add_middleware(OverloadMiddleware, admission=admission)
     app.add_middleware(HeadRequests)
     app.add_middleware(Telemetry, metrics=metrics.requests)

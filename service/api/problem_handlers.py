@@ -10,7 +10,6 @@ from typing import Any
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
-from starlette.datastructures import URL
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
@@ -52,7 +51,7 @@ def validation_text(error: Mapping[str, object]) -> str:
 
 def routing_problem(error: HTTPException, scope: Scope) -> ProblemError:
     """Translate the router's errors: no such route, or not with this method."""
-    path = URL(scope=scope).path[:80]
+    path = str(scope["path"])[:80]
     if error.status_code == MethodNotAllowedError.status:
         allowed = (error.headers or {}).get("Allow", "GET")  # static files set no `Allow`
         return MethodNotAllowedError(

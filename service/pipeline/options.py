@@ -4,7 +4,7 @@ A request's query and `Accept` header go in, options that the model can fulfil c
 `service.pipeline.segment` and `service.pipeline.batch`, once for all images of a request.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from fastapi import Request
@@ -18,7 +18,13 @@ from service.backend.registry import ModelRegistry
 from service.backend.retry import Retry
 from service.context import context_of
 from service.errors import InvalidOptionError
-from service.pipeline.query import MEDIA_OUTPUTS, SegmentQuery, class_ids, negotiate
+from service.pipeline.query import (
+    MEDIA_OUTPUTS,
+    MediaOutputs,
+    SegmentQuery,
+    class_ids,
+    negotiate,
+)
 from service.render import Output, RenderOptions
 
 
@@ -76,14 +82,16 @@ class OptionsReader:
         request: Request,
         query: SegmentQuery,
         model: str,
-        media_outputs: Mapping[str, Output] = MEDIA_OUTPUTS,
+        media_outputs: MediaOutputs = MEDIA_OUTPUTS,
     ) -> RequestOptions:
         """Check a request's options; raises NotAcceptableError, InvalidOptionError, and the
         ProblemError of a card that cannot be read.
         """
         accept = ",".join(request.headers.getlist("accept"))
         output, accept_jpeg = negotiate(query.output, accept, media_outputs)
-        card = await self.retry.until_answered(model, lambda _: self.models.card(model))
+        card = self.models.known(model)
+        if card is None:
+            card = await self.retry.until_answered(model, lambda _: self.models.card(model))
         max_side = checked_max_side(query.max_side, card)
         render = RenderOptions(
             output,

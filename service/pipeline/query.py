@@ -1,28 +1,38 @@
 """The options of a request: the query string (and `Accept`) in, checked values out.
 
-Called by `service.api.routes`, `service.pipeline.segment` and `service.pipeline.options`.
+Most requests of a gateway have one of a few query strings and `Accept` headers, so what the last
+ones mean is kept. Called by `service.api.routes`, `service.api.direct_routes`,
+`service.pipeline.segment` and `service.pipeline.options`.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Annotated, Literal
 
 from fastapi import Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.datastructures import QueryParams
 
 from service.errors import InvalidOptionError, NotAcceptableError
 from service.pipeline.accept import accepted_ranges, prefers, quality_of
 from service.render import Output
 
+# of each kind kept: longer ones are parsed each time, so that clients cannot fill the memory
+MAX_KEPT = 256
+MAX_KEPT_LENGTH = 512
+
+MediaOutputs = tuple[tuple[str, Output], ...]
 # the output that an Accept header chooses where the query has none; of equal qualities the first
-MEDIA_OUTPUTS = {
-    "image/png": Output.mask,
-    "image/jpeg": Output.overlay,
-    "application/geo+json": Output.polygons,
-    "application/json": Output.rle,
-}
+MEDIA_OUTPUTS: MediaOutputs = (
+    ("image/png", Output.mask),
+    ("image/jpeg", Output.overlay),
+    ("application/geo+json", Output.polygons),
+    ("application/json", Output.rle),
+)
 # a batch without a more specific choice has a mask in each part
-BATCH_MEDIA_OUTPUTS = MEDIA_OUTPUTS | {"multipart/mixed": Output.mask}
+BATCH_MEDIA_OUTPUTS: MediaOutputs = (*MEDIA_OUTPUTS, ("multipart/mixed", Output.mask))
 
 
 class SegmentQuery(BaseModel):
@@ -79,36 +89,77 @@ SegmentOptions = Annotated[SegmentQuery, Query()]
 LISTS = frozenset({"classes"})
 
 
-def refuse_repeats(request: Request) -> None:
+async def refuse_repeats(request: Request) -> None:
     """Raise InvalidOptionError for an option that is given twice."""
-    given = Counter(name for name, _ in request.query_params.multi_items())
+    check_each_once(request.query_params)
+
+
+def check_each_once(parameters: QueryParams) -> None:
+    """Raise InvalidOptionError for an option that is given twice."""
+    given = Counter(name for name, _ in parameters.multi_items())
     for name in SegmentQuery.model_fields.keys() - LISTS:
         if given[name] > 1:
-            seen = ", ".join(f"{value[:20]!a}" for value in request.query_params.getlist(name)[:3])
+            seen = ", ".join(f"{value[:20]!a}" for value in parameters.getlist(name)[:3])
             raise InvalidOptionError(f"{name}: given {given[name]} times ({seen}); give it once")
+
+
+def read_query(query_string: bytes) -> SegmentQuery:
+    """Check a query string as FastAPI does for SegmentOptions, after `refuse_repeats`.
+
+    Raises InvalidOptionError, and RequestValidationError as FastAPI.
+    """
+    read = _kept_query if len(query_string) <= MAX_KEPT_LENGTH else _read_query
+    return read(query_string)
+
+
+def _read_query(query_string: bytes) -> SegmentQuery:
+    parameters = QueryParams(query_string)
+    check_each_once(parameters)
+    values = {
+        name: parameters.getlist(name) if name in LISTS else parameters[name] for name in parameters
+    }
+    try:
+        return SegmentQuery.model_validate(values)
+    except ValidationError as error:
+        raise RequestValidationError(error.errors()) from error
+
+
+_kept_query = lru_cache(MAX_KEPT)(_read_query)
 
 
 def negotiate(
     query_output: Output | None,
     accept: str | None,
-    media_outputs: Mapping[str, Output] = MEDIA_OUTPUTS,
+    media_outputs: MediaOutputs = MEDIA_OUTPUTS,
 ) -> tuple[Output, bool]:
     """Choose the output, and whether an overlay is a JPEG; the query outranks `Accept`.
 
     Raises NotAcceptableError where the query has no output and the header allows none.
     """
+    header = accept or ""
+    choose = _kept_choice if len(header) <= MAX_KEPT_LENGTH else _choose
+    return choose(query_output, header, media_outputs)
+
+
+def _choose(
+    query_output: Output | None, accept: str, media_outputs: MediaOutputs
+) -> tuple[Output, bool]:
     ranges = accepted_ranges(accept)
     jpeg = prefers(ranges, "image/jpeg", "image/png")
     if query_output is not None:
         return query_output, jpeg
-    qualities = {media_type: quality_of(media_type, ranges) for media_type in media_outputs}
+    qualities = {each: quality_of(each[0], ranges) for each in media_outputs}
     best = max(qualities, key=qualities.__getitem__)
     if not qualities[best] > 0:
         raise NotAcceptableError(
-            f"Accept is {str(accept)[:80]!a}, which allows none of {', '.join(media_outputs)}; "
+            f"Accept is {accept[:80]!a}, which allows none of "
+            f"{', '.join(media_type for media_type, _ in media_outputs)}; "
             "leave it out, or choose with output="
         )
-    return media_outputs[best], jpeg
+    return best[1], jpeg
+
+
+_kept_choice = lru_cache(MAX_KEPT)(_choose)
 
 
 def class_ids(classes: Sequence[str] | None, class_names: Sequence[str]) -> frozenset[int] | None:

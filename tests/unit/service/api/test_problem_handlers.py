@@ -61,6 +61,11 @@ def test_a_problem_stays_what_it_is(problem: ProblemError) -> None:
     assert problem_of(problem, SCOPE) is problem
 
 
+def test_a_path_is_named_whatever_bytes_its_query_has() -> None:
+    problem = problem_of(HTTPException(404), {**SCOPE, "query_string": b"\x80"})
+    assert "'/livez/'" in str(problem)
+
+
 def test_no_detail_has_the_text_of_an_unexpected_exception() -> None:
     assert "secret" not in str(problem_of(ValueError("secret"), SCOPE))
 

@@ -103,7 +103,7 @@ async def test_an_output_without_legend_needs_no_card(output: str) -> None:
 
 
 @pytest.mark.parametrize("output", ["mask", "overlay"])
-async def test_a_request_fetches_the_card_once(
+async def test_a_request_fetches_no_card_that_is_known(
     output: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with running() as gateway:
@@ -118,4 +118,4 @@ async def test_a_request_fetches_the_card_once(
 
             monkeypatch.setattr(models, name, counted)
         assert (await gateway.segment(output=output)).status_code == 200
-        assert fetched == [("fcn8s-lite2",)]
+        assert fetched == []

@@ -7,7 +7,15 @@ import pytest
 from pydantic import ValidationError
 
 from service.errors import InvalidOptionError, NotAcceptableError
-from service.pipeline.query import BATCH_MEDIA_OUTPUTS, SegmentQuery, class_ids, negotiate
+from service.pipeline.query import (
+    BATCH_MEDIA_OUTPUTS,
+    MAX_KEPT,
+    MAX_KEPT_LENGTH,
+    SegmentQuery,
+    class_ids,
+    negotiate,
+    read_query,
+)
 from service.render import Output
 
 CHROME = (
@@ -144,6 +152,21 @@ def test_a_header_of_32_kb_is_read_in_one_pass(accept: str) -> None:
     with suppress(NotAcceptableError):
         negotiate(None, accept)
     assert time.monotonic() - started < 2  # backtracking at each character takes minutes
+
+
+def test_a_query_string_is_parsed_once() -> None:
+    assert read_query(b"alpha=0.125&classes=cat") is read_query(b"alpha=0.125&classes=cat")
+
+
+def test_neither_many_nor_long_query_strings_fill_the_memory() -> None:
+    longest = b"model=" + b"m" * 64 + b"&classes=" + b"c" * MAX_KEPT_LENGTH
+    assert read_query(longest) == read_query(longest)
+    assert read_query(longest) is not read_query(longest)
+    first = read_query(b"min_area=0")
+    for number in range(MAX_KEPT):
+        read_query(b"min_area=%d" % (number + 1))
+    assert read_query(b"min_area=0") == first
+    assert read_query(b"min_area=0") is not first
 
 
 @pytest.mark.parametrize(
