@@ -1,8 +1,17 @@
-"""The clock of readiness, for the tests of several rooms."""
+"""The clocks of all tests of the service."""
+
+from asyncio import AbstractEventLoop
+from collections.abc import Callable, Mapping
 
 import pytest
 
-from tests.support.clock import Clock
+from tests.support.clock import Clock, SteadyLoop
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], AbstractEventLoop]]:
+    """Have asynchronous tests run in a loop whose time limits do not expire by a stall."""
+
+    return {"steady": SteadyLoop}
 
 
 @pytest.fixture

@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
+from tests.support.clock import on_uvloop
 from tests.support.fakes import running
-from tests.unit.service.server.http1.test_connections import connected, on_uvloop
+from tests.unit.service.server.http1.test_connections import connected
 
 GET_ROUTES = ("/livez", "/readyz", "/metrics", "/v1/models", "/v1/models/fcn8s-lite2")
 

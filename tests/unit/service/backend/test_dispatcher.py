@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from unittest.mock import patch
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
@@ -113,7 +113,6 @@ STEPS = st.lists(
 
 
 @given(STEPS, st.integers(1, 4), st.integers(1, 10))
-@settings(deadline=None)
 def test_the_limits_hold_and_each_image_gets_its_turn(
     steps: list[tuple[str, int, int]], images: int, seconds: int
 ) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import math
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,8 +15,9 @@ from service.deadline import Deadline
 from service.errors import BusyError, ReadTimeoutError
 from service.metrics.queue import QueueMetrics
 from service.settings import Settings
+from tests.support.clock import on_uvloop
 from tests.support.fakes import CAT, Gateway, running, until
-from tests.unit.service.server.http1.test_connections import POST, connected, on_uvloop
+from tests.unit.service.server.http1.test_connections import POST, connected
 
 NEVER = Deadline(math.inf, "")
 
@@ -63,7 +65,11 @@ async def test_a_body_that_stalls_is_slower_than_one_that_arrives() -> None:
         await stall()
 
 
-async def test_the_newest_body_is_rejected_where_it_is_the_slowest() -> None:
+async def test_the_newest_body_is_rejected_where_it_is_the_slowest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(loop, "time", partial(float, loop.time()))  # both arrive at one moment
     budget = budget_of()
     async with budget.arriving(NEVER) as fast:
         fast.take(900)

@@ -117,7 +117,7 @@ class TestFilters:
         np.testing.assert_array_equal(filter_labels(labels, None, 5, LEGEND), labels)
 
     @given(label_maps, st.integers(2, 8))
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     def test_exactly_the_small_regions_are_removed(self, labels: Labels, min_area: int) -> None:
         kept = filter_labels(labels, None, min_area, LEGEND)
         assert np.all((kept == labels) | (kept == 0))
@@ -126,7 +126,7 @@ class TestFilters:
 
 class TestPolygons:
     @given(label_maps)
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=150)
     def test_polygons_fill_back_to_the_labels(self, labels: Labels) -> None:
         seen, painted = np.zeros_like(labels), np.zeros(labels.shape, int)
         found = features(labels)
@@ -140,7 +140,7 @@ class TestPolygons:
         assert sorted(numbers) == flooded(labels)
 
     @given(label_maps)
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=150)
     def test_rings_are_valid_geojson(self, labels: Labels) -> None:
         for feature in features(labels):
             rings = feature["geometry"]["coordinates"]

@@ -45,12 +45,16 @@ class RunningGateway:
             return await http.post("/v1/segment", content=CAT)
 
     async def ready_code(self) -> str:
-        """Return the code of /readyz; REFUSED where the port is closed, or was just closed."""
+        """Return the code of /readyz; REFUSED where the port is closed, or was just closed; DROPPED
+        where the gateway did not wait for this request: this process was stalled.
+        """
         async with self.client() as http:
             try:
                 answer = await http.get("/readyz")
             except (httpx.ConnectError, httpx.ReadError):
                 return REFUSED
+            except httpx.RemoteProtocolError:
+                return DROPPED
         return "ready" if answer.status_code == 200 else answer.json()["code"]
 
     async def is_ready(self) -> bool:
@@ -137,6 +141,7 @@ async def unanswered(gateway: RunningGateway) -> AsyncIterator["asyncio.Task[htt
 
 
 REFUSED = "refused"
+DROPPED = "dropped"
 MASK = "200 image/png"
 
 

@@ -17,7 +17,7 @@ from handlers.net.placement import crop_offset, placements_of
 
 SPARE = 40  # rows of a canvas beyond the photo: more than any layer here reaches
 EXTENTS = st.tuples(st.integers(1, 23), st.integers(1, 23))
-seldom_tried = settings(derandomize=True, deadline=None, max_examples=60, database=None)
+seldom_tried = settings(derandomize=True, max_examples=60, database=None)
 
 small = st.integers(1, 5)
 pairs = st.tuples(small, small)

@@ -122,7 +122,7 @@ def change(scores: Tensor, expected: Tensor) -> float:
 
 @each_precision
 @each_net
-@settings(derandomize=True, deadline=None, max_examples=15, database=None)
+@settings(derandomize=True, max_examples=15, database=None)
 @given(data=st.data())
 @torch.inference_mode()
 def test_scores_do_not_depend_on_canvas_position_or_batch(
@@ -136,7 +136,7 @@ def test_scores_do_not_depend_on_canvas_position_or_batch(
 
 
 @each_net
-@settings(derandomize=True, deadline=None, max_examples=4, database=None)
+@settings(derandomize=True, max_examples=4, database=None)
 @given(data=st.data())
 @torch.inference_mode()
 def test_on_a_single_frame_it_is_the_plain_network(name: str, data: st.DataObject) -> None:
@@ -184,7 +184,7 @@ def test_padding_alone_would_change_scores(name: str) -> None:
 
 
 @each_net
-@settings(derandomize=True, deadline=None, max_examples=5, database=None)
+@settings(derandomize=True, max_examples=5, database=None)
 @given(data=st.data())
 def test_masks_blank_what_strips_blank(name: str, data: st.DataObject) -> None:
     """Torch's own kernels, which a GPU takes, differ in the last bits from canvas to canvas."""

@@ -68,7 +68,7 @@ def test_labels_are_those_of_full_upsampling(size: Size) -> None:
     assert_best(labels, at_own_size(scores, size))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 130), st.integers(1, 130), st.integers(2, 40), st.integers(0, 1000))
 def test_labels_are_those_of_full_upsampling_at_any_size(
     height: int, width: int, classes: int, seed: int
@@ -89,7 +89,7 @@ def test_labels_of_a_sample_photo_are_those_of_full_upsampling(name: str) -> Non
     assert (labels == full.argmax(0)).float().mean().item() >= 0.99999
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.tuples(st.integers(1, 90), st.integers(1, 90)),
     st.tuples(st.floats(1, 9), st.floats(1, 9)),

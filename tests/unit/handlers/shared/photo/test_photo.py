@@ -207,7 +207,7 @@ VALID = [body for body, _ in [*ODD.values(), *OPTIONAL.values()]]
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_mutated_bytes_give_a_problem_or_pixels_of_the_headers_size(data: st.DataObject) -> None:
     body = bytearray(data.draw(st.sampled_from(VALID)))

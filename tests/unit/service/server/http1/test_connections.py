@@ -4,31 +4,20 @@ import asyncio
 import gc
 import json
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import wraps
 from typing import Any
 
 import httpx
 import pytest
-import uvloop
 
 from service.server.http1.connection import Connection
 from service.server.http1.connection_limits import LINGER_S
+from tests.support.clock import on_uvloop
 from tests.support.fakes import CAT, Gateway, running, until
 
 GET = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = b"POST /v1/segment HTTP/1.1\r\nHost: x\r\n"
-
-
-def on_uvloop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Run a test on uvloop, as `fcnserve gateway` does: its transports differ from asyncio's."""
-
-    @wraps(test)
-    def run(*arguments: Any, **named: Any) -> None:
-        uvloop.run(test(*arguments, **named))
-
-    return run
 
 
 class Client:

@@ -6,9 +6,10 @@ import pytest
 import uvloop
 
 from service.server.http1.connection import Connection
+from tests.support.clock import on_uvloop
 from tests.support.fakes import CAT, Gateway, running
 from tests.support.http_abuse import CHUNKED, CORPUS, GET, H2C, POST, Abuse, accepted, exchange
-from tests.unit.service.server.http1.test_connections import connected, on_uvloop
+from tests.unit.service.server.http1.test_connections import connected
 
 
 @pytest.fixture(scope="module")
