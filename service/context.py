@@ -1,14 +1,14 @@
 """The data of one request beside its HTTP: one typed record.
 
-The first `context_of` makes it, when the request's head is complete. Written by `service.server`
-(draining, refusal, disconnect), `service.auth` (the key), `service.errors` and
-`service.api.telemetry` (the problem) and `service.pipeline` (stage times, images); read by these
-and by the access log.
+The server makes it (under another ASGI server, the first `context_of`) when the request's head is
+complete. Written by `service.server` (draining, refusal, disconnect), `service.auth` (the key),
+`service.errors` and `service.api.telemetry` (the problem) and `service.pipeline` (stage times,
+images); read by these and by the access log.
 """
 
 import asyncio
+import os
 import re
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -20,7 +20,7 @@ from handlers.shared.errors import ProblemError
 from service.metrics.stage_times import StageTimes
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
-_STATE_KEY = "context"
+CONTEXT_KEY = "context"  # of a scope's state
 
 
 @dataclass(slots=True)
@@ -53,14 +53,18 @@ def context_of(request: HTTPConnection | Scope) -> RequestContext:
     """Return the context of a request, given as Starlette's object or as its ASGI scope."""
     scope = request.scope if isinstance(request, HTTPConnection) else request
     state = scope.setdefault("state", {})
-    context: RequestContext | None = state.get(_STATE_KEY)
+    context: RequestContext | None = state.get(CONTEXT_KEY)
     if context is None:
-        sent_id = Headers(scope=scope).get("x-request-id")
-        context = RequestContext(checked_request_id(sent_id), asyncio.get_running_loop().time())
-        state[_STATE_KEY] = context
+        context = new_context(Headers(scope=scope).get("x-request-id"))
+        state[CONTEXT_KEY] = context
     return context
 
 
+def new_context(sent_id: str | None) -> RequestContext:
+    """Make the context of a request whose head is complete, and whose client sent this id."""
+    return RequestContext(checked_request_id(sent_id), asyncio.get_running_loop().time())
+
+
 def checked_request_id(sent_id: str | None) -> str:
-    """Keep a client's id if it is fit for headers and logs; else make one."""
-    return sent_id if sent_id and REQUEST_ID.fullmatch(sent_id) else uuid.uuid4().hex
+    """Keep a client's id if it is fit for headers and logs; else make one, of 128 random bits."""
+    return sent_id if sent_id and REQUEST_ID.fullmatch(sent_id) else os.urandom(16).hex()

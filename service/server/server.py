@@ -41,6 +41,7 @@ def uvicorn_options(settings: Settings) -> dict[str, Any]:
         "loop": "uvloop",
         "http": partial(Connection, limits, OpenConnections(limits.max_connections)),
         "ws": "none",
+        "proxy_headers": False,  # nothing reads a client's address
         "access_log": False,  # telemetry writes one line a request, with its stage times
         "log_config": None,
         "server_header": False,

@@ -1,4 +1,4 @@
-"""HTTP/1.1 connections on uvicorn's request cycle, with limits in time, bytes and number.
+"""HTTP/1.1 connections of uvicorn's server, with limits in time, bytes and number.
 
 A connection is in one of these states, and holds at most:
 

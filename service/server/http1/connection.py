@@ -2,10 +2,10 @@
 application, answers out.
 
 Made by uvicorn for each connection, see `service.server.server`, in place of uvicorn's own
-class, of which it uses the request cycle and the flow control. That class has no limits: it drops
-the body of a request with `Upgrade` and parses the body's second packet as a request, queues any
-number of requests and trailers, waits for a head for ever, keeps an answer that its client does
-not read, and resets clients that are still sending. Granian (on hyper) has most limits; it accepts
+class, of which it uses the flow control. That class has no limits: it drops the body of a request
+with `Upgrade` and parses the body's second packet as a request, queues any number of requests and
+trailers, waits for a head for ever, keeps an answer that its client does not read, and resets
+clients that are still sending. Granian (on hyper) has most limits; it accepts
 what two servers in a row may read differently, answers what is no HTTP without a problem, and
 resets clients that are still sending: docs/threat-model.md compares the two.
 
@@ -19,7 +19,6 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 
 from handlers.shared.errors import ProblemError
-from service.context import context_of
 from service.server.http1.asgi_scope import GatewayState, ScopeBuilder
 from service.server.http1.connection_limits import (
     LAST_REQUEST_S,
@@ -29,7 +28,8 @@ from service.server.http1.connection_limits import (
     ConnectionLimits,
 )
 from service.server.http1.open_connections import OpenConnections
-from service.server.http1.request_cycle import Outgoing, RequestCycle
+from service.server.http1.request_cycle import RequestCycle
+from service.server.http1.request_head import REFUSED, RequestHead
 from service.server.http1.request_stream import RequestStream
 from service.server.http1.timers import ReadTimer, WriteTimer
 
@@ -65,13 +65,6 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         self.transport = transport
         self.flow = FlowControl(transport)
-        self._outgoing = Outgoing(
-            transport.write,
-            transport.is_closing,
-            self.close,
-            self.can_keep_alive,
-            self.on_response_complete,
-        )
         self._scopes = ScopeBuilder(transport, self._config, self._server_state, self._app_state)
         self._write_timer = WriteTimer(self._loop, transport, self._limits.write_timeout_s)
         may_be_served = self._open_connections.add(self)
@@ -85,13 +78,13 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._server_state.connections.discard(self)
         self._open_connections.remove(self)
-        self._outgoing.release()
         self._read_timer.close()
-        self._write_timer.stop()
+        self._write_timer.close()
         if self._cycle is not None:
             self._cycle.disconnect()
+            self._cycle = None  # its task may refer to this connection for a while
         self.flow.resume_writing()
-        self._requests.take_pending()
+        self._requests.discard()
         if exc is None:
             self.transport.close()
 
@@ -113,8 +106,6 @@ class Connection(asyncio.Protocol):
         if self._is_closing:
             self._discard(data)
             return
-        if self._requests.is_in_body and not self._requests.pending_bytes:
-            data = self._take_body(data)
         self._requests.receive(data)
         self._parse()
 
@@ -123,7 +114,7 @@ class Connection(asyncio.Protocol):
         requests, was_in_head = self._requests, self._requests.is_in_head
         while requests.pending_bytes and not self._is_closing and not self.transport.is_closing():
             if requests.is_in_body:
-                requests.receive(self._take_body(requests.take_pending()))
+                self._take_body()
             elif self.is_answering:
                 if requests.pending_bytes > MAX_PIPELINED_BYTES:
                     self.flow.pause_reading()
@@ -135,8 +126,9 @@ class Connection(asyncio.Protocol):
 
     def _set_read_timer(self, *, is_new_head: bool) -> None:
         """Set the time for what the client owes now; each head has its own."""
-        self._mark()
-        if self.is_answering:
+        is_answering = self.is_answering
+        self._mark(is_answering=is_answering)
+        if is_answering:
             return
         if not self._read_timer.is_running and self._requests.is_empty:
             self._await_request()
@@ -144,7 +136,7 @@ class Connection(asyncio.Protocol):
             self._is_idle = False
             self._read_timer.start(self._limits.header_timeout_s)
 
-    def _mark(self) -> None:
+    def _mark(self, *, is_answering: bool) -> None:
         """Note for evictions whether the server waits for this client. While a client does not take
         its answer, sending more is no progress.
         """
@@ -152,7 +144,7 @@ class Connection(asyncio.Protocol):
             return
         if self.flow.write_paused:
             self._open_connections.mark_stalled(self)
-        elif self.is_answering and not self._requests.is_in_body:
+        elif is_answering and not self._requests.is_in_body:
             self._open_connections.mark_answering(self)
         else:
             self._open_connections.mark_awaited(self)
@@ -171,30 +163,25 @@ class Connection(asyncio.Protocol):
             return False
         if head is None:
             return False
-        scope = self._scopes.build(head)
-        self._begin(scope, expects_continue=head.expects_continue, keep_alive=head.keep_alive)
+        self._begin(head)
         return True
 
-    def _take_body(self, data: bytes) -> bytes:
-        """Give the request the part of `data` that is its body; return the rest."""
+    def _take_body(self) -> None:
+        """Give the request what has arrived of its body."""
         assert self._cycle is not None  # noqa: S101 - its head arrived first
         try:
-            body, rest = self._requests.split_body(data)
+            body = self._requests.read_body()
         except ProblemError as problem:
             self._refuse(problem)
-            return b""
+            return
         if self._cycle.response_complete:
             self._read_timer.unread_bytes += len(body)
-        elif body:
-            self._cycle.body += body
-            self._cycle.message_event.set()
+        else:
+            self._cycle.take(body, is_last=not self._requests.is_in_body)
             if len(self._cycle.body) > HIGH_WATER_LIMIT:
                 self.flow.pause_reading()
-        if not self._requests.is_in_body:
-            self._cycle.end_body()
-            if self._cycle.response_complete:
-                self._read_timer.stop()
-        return rest
+        if self._cycle.response_complete and not self._requests.is_in_body:
+            self._read_timer.stop()
 
     def _discard(self, data: bytes) -> None:
         """Read on in a lingering close, up to a limit."""
@@ -213,22 +200,14 @@ class Connection(asyncio.Protocol):
 
     # what leaves
 
-    def _begin(self, scope: dict[str, Any], *, expects_continue: bool, keep_alive: bool) -> None:
+    def _begin(self, head: RequestHead, refusal: ProblemError | None = None) -> None:
         """Have the application answer."""
         self._read_timer.stop()
         self._is_idle = False
-        self._cycle = RequestCycle(
-            scope,
-            self._outgoing,
-            self.flow,
-            self._server_state.default_headers,
-            expects_continue=expects_continue,
-            keep_alive=keep_alive,
-        )
-        if not self._requests.is_in_body and not self._is_closing:
-            self._cycle.end_body()
+        scope, context = self._scopes.build(head, refusal)
+        self._cycle = RequestCycle(self, head, scope, context)
         tasks = self._server_state.tasks
-        task = self._loop.create_task(self._cycle.run_asgi(self._config.loaded_app))
+        task = self._loop.create_task(self._cycle.run(self._config.loaded_app))
         task.add_done_callback(tasks.discard)
         tasks.add(task)
 
@@ -242,16 +221,14 @@ class Connection(asyncio.Protocol):
         elif self._requests.is_in_body:
             self.close()
         else:
-            scope = self._scopes.build(None)
-            context_of(scope).refusal = problem
-            self._begin(scope, expects_continue=False, keep_alive=False)
+            self._begin(REFUSED, problem)
 
     def _begin_closing(self) -> None:
         """Discard from now on what arrives."""
         self._is_closing = True
         self._open_connections.mark_closing(self)
         self._read_timer.stop()
-        self._requests.take_pending()
+        self._requests.discard()
 
     def evict(self) -> None:
         """Close for a new connection, while the server waits for this client. A client that has not
@@ -265,6 +242,11 @@ class Connection(asyncio.Protocol):
         else:
             self._begin_closing()
             self.transport.close()
+
+    @property
+    def server_lines(self) -> bytes:
+        """The lines of headers that each answer has."""
+        return self._server_state.server_lines
 
     def abort(self) -> None:
         """Close at once."""
@@ -302,7 +284,7 @@ class Connection(asyncio.Protocol):
 
     def on_response_complete(self) -> None:
         self._server_state.total_requests += 1
-        self._write_timer.start()
+        self._write_timer.watch()
         if self._is_closing or self.transport.is_closing():
             return
         self.flow.resume_reading()  # `_parse` pauses it again where much is pipelined
@@ -310,9 +292,9 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.flow.pause_writing()
-        self._write_timer.start()
-        self._mark()
+        self._write_timer.watch()
+        self._mark(is_answering=self.is_answering)
 
     def resume_writing(self) -> None:
         self.flow.resume_writing()
-        self._mark()
+        self._mark(is_answering=self.is_answering)

@@ -10,7 +10,6 @@ for each byte of a body. h11 also accepts bare line feeds, and a `Content-Length
 """
 
 import re
-from collections.abc import Sequence
 from typing import Protocol
 
 from service.errors import BadHttpError, UnsupportedTransferCodingError
@@ -22,6 +21,7 @@ MAX_TRAILER_LINE_BYTES = 8 * 1024
 MAX_FRAMING_BYTES = 32 * 1024
 FRAMING_SHARE = 8
 
+LENGTH = re.compile(rb"[0-9]{1,18}")
 SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;[\t -~\x80-\xff]*)?\r\n")
 PARTIAL_SIZE_LINE = re.compile(rb"(?:[0-9A-Fa-f]{1,15}(?:;[\t -~\x80-\xff]*)?\r?)?")
 TRAILER_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*\r\n")
@@ -36,8 +36,10 @@ class Framing(Protocol):
     def missing_bytes(self) -> int | None:
         """How much of the body has not arrived; None where its length is unknown."""
 
-    def take(self, data: bytes) -> tuple[bytes, bytes]:
-        """Return the part of `data` that is body, and the part behind it; raises BadHttpError."""
+    def take(self, data: bytes, at: int) -> tuple[bytes, int]:
+        """Return the part of `data` from `at` on that is body, and where it ends; raises
+        BadHttpError.
+        """
 
 
 class FixedLength:
@@ -48,11 +50,11 @@ class FixedLength:
         self._left = body_bytes
         self.is_complete = body_bytes == 0
 
-    def take(self, data: bytes) -> tuple[bytes, bytes]:
-        body, rest = (data, b"") if len(data) <= self._left else split(data, self._left)
-        self.missing_bytes = self._left = self._left - len(body)
+    def take(self, data: bytes, at: int) -> tuple[bytes, int]:
+        end = min(len(data), at + self._left)
+        self.missing_bytes = self._left = self._left - (end - at)
         self.is_complete = self._left == 0
-        return body, rest
+        return data[at:end], end
 
 
 class Chunked:
@@ -70,8 +72,8 @@ class Chunked:
         self._body_bytes = 0
         self._framing_bytes = 0
 
-    def take(self, data: bytes) -> tuple[bytes, bytes]:
-        body, at = [], 0
+    def take(self, data: bytes, at: int) -> tuple[bytes, int]:
+        body = []
         while at < len(data) and not self.is_complete:
             if self._left:
                 piece = data[at : at + self._left]
@@ -81,7 +83,7 @@ class Chunked:
                 self._body_bytes += len(piece)
             else:
                 at = self._take_line(data, at)
-        return b"".join(body), data[at:]
+        return b"".join(body), at
 
     def _take_line(self, data: bytes, at: int) -> int:
         """Read up to the end of a line; return where the next line begins."""
@@ -123,26 +125,24 @@ class Chunked:
             raise broken_chunk("a trailer", self._line)
 
 
-def framing_of(headers: Sequence[tuple[bytes, bytes]], http_version: str) -> Framing | None:
-    """Choose by the headers; None for no body. Raises BadHttpError,
+def framing_of(length: bytes | None, coding: bytes | None, http_version: str) -> Framing | None:
+    """Choose by `Content-Length` and `Transfer-Encoding`; None for no body. Raises BadHttpError,
     UnsupportedTransferCodingError.
     """
-    lengths = [value for name, value in headers if name == b"content-length"]
-    codings = [value for name, value in headers if name == b"transfer-encoding"]
-    if codings:
-        return chunked_framing(codings, http_version, has_length=bool(lengths))
-    if not lengths:
+    if coding is not None:
+        return chunked_framing(coding, http_version, has_length=length is not None)
+    if length is None:
         return None
-    if len(lengths) > 1 or not re.fullmatch(rb"[0-9]{1,18}", lengths[0]):
+    if not LENGTH.fullmatch(length):
         raise BadHttpError("Content-Length has to be one number; send it once")
-    return FixedLength(int(lengths[0])) if int(lengths[0]) else None
+    return FixedLength(int(length)) if int(length) else None
 
 
-def chunked_framing(codings: Sequence[bytes], http_version: str, *, has_length: bool) -> Chunked:
+def chunked_framing(coding: bytes, http_version: str, *, has_length: bool) -> Chunked:
     """Return the framing for `chunked` alone; raises BadHttpError,
     UnsupportedTransferCodingError.
     """
-    names = [name.strip().lower() for value in codings for name in value.split(b",")]
+    names = [name.strip().lower() for name in coding.split(b",")]
     if has_length or http_version == "1.0":
         raise BadHttpError(
             "Transfer-Encoding beside a Content-Length, or in HTTP/1.0, is ambiguous; send either"
@@ -155,10 +155,6 @@ def chunked_framing(codings: Sequence[bytes], http_version: str, *, has_length: 
         f"Transfer-Encoding is {b', '.join(names)[:80]!a}; send the body as it is, with a "
         'Content-Length or as "chunked"'
     )
-
-
-def split(data: bytes, at: int) -> tuple[bytes, bytes]:
-    return data[:at], data[at:]
 
 
 def broken_chunk(expected: str, seen: bytes) -> BadHttpError:

@@ -10,7 +10,6 @@ takes about one and a half times as long for a head.
 """
 
 import re
-from dataclasses import dataclass, field
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -22,9 +21,13 @@ from service.server.http1.framing import Framing, framing_of
 
 END = b"\r\n\r\n"
 MAX_BLANK_LINES = 4
-FRAMING_HEADERS = (b"content-length", b"transfer-encoding")
+VERSIONS = ("1.1", "1.0")
+# the headers that the server itself reads
+SERVER_HEADERS = frozenset(
+    {b"host", b"content-length", b"transfer-encoding", b"expect", b"x-request-id"}
+)
 AUTHORITY = (
-    rb"(?:\[[0-9A-Fa-f:.]+\]|(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+)(?::[0-9]{0,5})?"
+    rb"(?:\[[0-9A-Fa-f:.]+\]|(?:[A-Za-z0-9._~!$&'()*+,;=-]++|%[0-9A-Fa-f]{2})+)(?::[0-9]{0,5})?"
 )
 HOST = re.compile(AUTHORITY)
 # as clients send to proxies; a server has to accept it as well (RFC 9112, 3.2.2)
@@ -44,6 +47,7 @@ class RequestHead(NamedTuple):
     framing: Framing | None
     keep_alive: bool
     expects_continue: bool  # `Expect: 100-continue`
+    request_id: bytes  # `X-Request-ID`; empty where there is none
 
     @property
     def path(self) -> str:
@@ -51,121 +55,115 @@ class RequestHead(NamedTuple):
         return unquote(path) if "%" in path else path
 
 
-@dataclass(slots=True)
+# a request without a valid head, which gets a refusal
+REFUSED = RequestHead("-", b"/", b"", "1.1", [], None, False, False, b"")
+
+
 class HeadReader:
     """Reads one head, in as many pieces as it arrives in."""
 
-    headers: Headers = field(default_factory=list)
-    _url: bytes = b""
-    _is_complete: bool = False
-    _is_framed: bool = False
-    _expects_continue: bool = False
-    _keep_alive: bool = False
-    _read_bytes: int = 0
-    _blank_lines: int = 0
-    _parser: httptools.HttpRequestParser | None = None
+    def __init__(self) -> None:
+        self.read_bytes = 0  # of a head that has begun
+        self._blank_lines = 0
+        self._url = b""
+        self._headers: Headers = []
+        self._is_complete = False
+        self._parser = httptools.HttpRequestParser(self)
 
-    @property
-    def has_begun(self) -> bool:
-        return self._read_bytes > 0
-
-    def read(self, received: bytearray) -> RequestHead | None:
-        """Remove the head from what was received, once it is complete; None before that.
-
-        Raises ProblemError as soon as it cannot become a valid head.
-        """
-        if not self.has_begun:
-            self._skip_blank_lines(received)
-            if not received or received == b"\r":
-                return None
-        end = received.find(END, max(0, self._read_bytes - len(END) + 1))
-        head_bytes = len(received) if end < 0 else end + len(END)
-        if head_bytes > MAX_HEAD_BYTES:
-            raise head_too_large(head_bytes)
-        self._feed(bytes(received[self._read_bytes : head_bytes]), is_end=end >= 0)
-        self._read_bytes = head_bytes
-        if end < 0:
-            return None
-        raw = bytes(received[:head_bytes])
-        del received[:head_bytes]
-        return self._head(raw)
-
-    def _skip_blank_lines(self, received: bytearray) -> None:
-        """Ignore a few between two requests (RFC 9112, 2.2)."""
-        while received.startswith(b"\r\n"):
+    def skip_blank_lines(self, received: bytes, at: int) -> int:
+        """Ignore a few between two requests (RFC 9112, 2.2); return where they end."""
+        while received.startswith(b"\r\n", at):
             self._blank_lines += 1
             if self._blank_lines > MAX_BLANK_LINES:
                 raise BadHttpError("blank lines are no HTTP/1.1 request; send one (RFC 9112)")
-            del received[:2]
+            at += 2
+        return at
+
+    def read(self, received: bytes, at: int) -> RequestHead | None:
+        """Read on in a head that begins at `at`; return it once it is complete.
+
+        Raises ProblemError as soon as it cannot become a valid head.
+        """
+        begin = at + self.read_bytes
+        found = received.find(END, max(at, begin - len(END) + 1))
+        end = len(received) if found < 0 else found + len(END)
+        self.read_bytes = end - at
+        if self.read_bytes > MAX_HEAD_BYTES:
+            raise head_too_large(self.read_bytes)
+        self._feed(received[begin:end], is_end=found >= 0)
+        return None if found < 0 else self._head(received, at)
 
     def _feed(self, piece: bytes, *, is_end: bool) -> None:
-        if self._parser is None:
-            self._parser = httptools.HttpRequestParser(self)
-        reason = "it ends in its midst"
+        reason = ""
         try:
             self._parser.feed_data(piece)
         except httptools.HttpParserUpgrade:
             pass
         except httptools.HttpParserError as error:  # llhttp's text, none of the request's
             reason = str(error)
-        else:
-            reason = "" if self._is_complete == is_end else reason
-        if (not self._is_complete and reason) or (self._is_complete and not is_end):
+        if self._is_complete is not is_end or (reason and not is_end):
+            reason = reason or "it ends in its midst"
             raise BadHttpError(f"this is no HTTP/1.1 request: {reason}; send one (RFC 9112)")
 
     def on_url(self, url: bytes) -> None:
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        name = name.lower()
-        self.headers.append((name, value.rstrip(b" \t")))
-        if name in FRAMING_HEADERS:
-            self._is_framed = True
-        elif name == b"expect":
-            self._expects_continue = value.lower() == b"100-continue"
+        self._headers.append((name.lower(), value.rstrip(b" \t")))
 
     def on_headers_complete(self) -> None:
-        assert self._parser is not None  # noqa: S101 - the parser calls this method
         self._is_complete = True
         self._keep_alive = self._parser.should_keep_alive()
 
-    def _head(self, raw: bytes) -> RequestHead:
-        assert self._parser is not None  # noqa: S101 - made for the first byte
+    def _head(self, received: bytes, at: int) -> RequestHead:
         method, version = self._parser.get_method(), self._parser.get_http_version()
+        del self._parser  # it refers to this reader: only the garbage collector would free both
         line = b"%b %b HTTP/%b\r\n" % (method, self._url, version.encode())
-        if not raw.startswith(line) or version not in {"1.0", "1.1"}:
+        if not received.startswith(line, at) or version not in VERSIONS:
             raise BadHttpError(
                 "the request line is not METHOD TARGET HTTP/1.1 with one space between"
             )
-        check_host(self.headers, version)
+        named = combined(self._headers)
+        check_host(named.get(b"host"), version)
         raw_path, query = split_target(method, self._url)
-        framing = framing_of(self.headers, version) if self._is_framed else None
+        framing = framing_of(named.get(b"content-length"), named.get(b"transfer-encoding"), version)
+        has_continue = version != "1.0" and framing is not None  # without a body none is awaited
         return RequestHead(
             method.decode("ascii"),
             raw_path,
             query,
             version,
-            self.headers,
+            self._headers,
             framing,
-            keep_alive=self._keep_alive and version != "1.0",
-            # HTTP/1.0 has no `100 Continue`, and without a body there is none to wait for
-            expects_continue=self._expects_continue and version != "1.0" and framing is not None,
+            self._keep_alive and version != "1.0",
+            has_continue and named.get(b"expect", b"").lower() == b"100-continue",
+            named.get(b"x-request-id", b""),
         )
 
 
-def check_host(headers: Headers, http_version: str) -> None:
+def combined(headers: Headers) -> dict[bytes, bytes]:
+    """Return each header's value; that of SERVER_HEADERS is a list where it was sent more than once
+    (RFC 9110, 5.2), of which a host or a length cannot consist.
+    """
+    named = dict(headers)
+    if len(named) < len(headers):
+        for repeated in SERVER_HEADERS & named.keys():
+            named[repeated] = b", ".join([value for name, value in headers if name == repeated])
+    return named
+
+
+def check_host(host: bytes | None, http_version: str) -> None:
     """Check for exactly one valid `Host` (RFC 9112, 3.2); HTTP/1.0 may omit it."""
-    hosts = [value for name, value in headers if name == b"host"]
-    if len(hosts) > 1 or (not hosts and http_version != "1.0"):
-        raise BadHttpError(f"the request has {len(hosts)} Host headers; send one")
-    if hosts and not HOST.fullmatch(hosts[0]):
-        raise BadHttpError(f"Host is {hosts[0][:80]!a}; send a host's name or address")
+    if host is None:
+        if http_version != "1.0":
+            raise BadHttpError("the request has no Host header; send one")
+    elif not HOST.fullmatch(host):
+        raise BadHttpError(f"Host is {host[:80]!a}; send a host's name or address, once")
 
 
 def split_target(method: bytes, target: bytes) -> tuple[bytes, bytes]:
     """Return path and query of a target that is a path or an http URL; raises BadHttpError."""
-    absolute = None if target.startswith(b"/") else ABSOLUTE.match(target)
-    if absolute is not None:
+    if not target.startswith(b"/") and (absolute := ABSOLUTE.match(target)):
         target = target[absolute.end() :]
         target = target if target.startswith(b"/") else b"/" + target
     if method == b"CONNECT" or not target.startswith(b"/") or b"#" in target:

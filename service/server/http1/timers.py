@@ -3,12 +3,71 @@
 """
 
 import asyncio
+import math
 from collections.abc import Callable
 
 from service.server.http1.connection_limits import WRITE_STEP_BYTES
 
+# the event loop's clock and timers have whole milliseconds
+CLOCK_S = 0.001
 
-class ReadTimer:
+
+class Timer:
+    """Calls `on_time` once, unless it is started anew or stopped before.
+
+    Most timers of a connection are moved with each request and never end. A timer that is moved
+    leaves the loop's as it is, which then waits for the rest: to move it costs a tenth of a loop's
+    timer.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, on_time: Callable[[], None]) -> None:
+        self._loop = loop
+        self._on_time = on_time
+        self._due_s = math.inf  # it does not run
+        self._handle: asyncio.TimerHandle | None = None
+        self._handle_s = math.inf  # when the loop's timer ends
+
+    def start(self, seconds: float) -> None:
+        """Start, or start anew."""
+        self._due_s = self._loop.time() + seconds
+        if self._due_s < self._handle_s:
+            self._arm()
+
+    def stop(self) -> None:
+        self._due_s = math.inf
+
+    @property
+    def is_running(self) -> bool:
+        return self._due_s < math.inf
+
+    def close(self) -> None:
+        """Stop for ever, and release the connection."""
+        self.stop()
+        self._on_time = lambda: None
+        if self._handle is not None:
+            self._handle.cancel()
+
+    def _arm(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+        self._handle_s = self._due_s
+        self._handle = self._loop.call_at(self._due_s, self._check)
+
+    def _check(self) -> None:
+        self._handle, self._handle_s = None, math.inf
+        if not self.is_running:
+            return
+        if self._due_s > self._loop.time() + CLOCK_S:
+            self._arm()
+        else:
+            self.stop()
+            self._end()
+
+    def _end(self) -> None:
+        self._on_time()
+
+
+class ReadTimer(Timer):
     """Runs while the client owes a request's head, or the rest of a body that is not read.
 
     It starts again where such a rest arrives at the minimum rate: its client reads the answer once
@@ -21,42 +80,25 @@ class ReadTimer:
         min_bytes_per_s: int,
         on_timeout: Callable[[], None],
     ) -> None:
-        self._loop = loop
+        super().__init__(loop, on_timeout)
         self._min_bytes_per_s = min_bytes_per_s
-        self._on_timeout = on_timeout
-        self._handle: asyncio.TimerHandle | None = None
+        self._seconds = 0.0
         self.unread_bytes = 0  # that arrived since the start, and that no route reads
         self.may_restart = True
 
-    @property
-    def is_running(self) -> bool:
-        return self._handle is not None
-
     def start(self, seconds: float) -> None:
-        """Start, or start anew."""
-        self.stop()
         self.unread_bytes = 0
-        self._handle = self._loop.call_later(seconds, self._check, seconds)
+        self._seconds = seconds
+        super().start(seconds)
 
-    def stop(self) -> None:
-        if self._handle is not None:
-            self._handle.cancel()
-            self._handle = None
-
-    def close(self) -> None:
-        """Stop, and release the connection."""
-        self.stop()
-        self._on_timeout = lambda: None
-
-    def _check(self, seconds: float) -> None:
-        self._handle = None
-        if self.may_restart and self.unread_bytes >= seconds * self._min_bytes_per_s:
-            self.start(seconds)
+    def _end(self) -> None:
+        if self.may_restart and self.unread_bytes >= self._seconds * self._min_bytes_per_s:
+            self.start(self._seconds)
         else:
-            self._on_timeout()
+            super()._end()
 
 
-class WriteTimer:
+class WriteTimer(Timer):
     """Runs while answers wait in the write buffer; aborts the connection of a client that takes
     less than WRITE_STEP_BYTES in `write_timeout_s`.
     """
@@ -64,26 +106,22 @@ class WriteTimer:
     def __init__(
         self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport, timeout_s: float
     ) -> None:
-        self._loop = loop
+        super().__init__(loop, transport.abort)
         self._transport = transport
         self._timeout_s = timeout_s
-        self._handle: asyncio.TimerHandle | None = None
+        self._before_bytes = 0
 
-    def start(self) -> None:
+    def watch(self) -> None:
         """Start, or start anew; not where the buffer is empty."""
-        self.stop()
-        if left_bytes := self._transport.get_write_buffer_size():
-            self._handle = self._loop.call_later(self._timeout_s, self._check, left_bytes)
-
-    def stop(self) -> None:
-        if self._handle is not None:
-            self._handle.cancel()
-            self._handle = None
-
-    def _check(self, before_bytes: int) -> None:
-        self._handle = None
-        left_bytes = self._transport.get_write_buffer_size()
-        if left_bytes > max(0, before_bytes - WRITE_STEP_BYTES):
-            self._transport.abort()
+        self._before_bytes = self._transport.get_write_buffer_size()
+        if self._before_bytes:
+            self.start(self._timeout_s)
         else:
-            self.start()
+            self.stop()
+
+    def _end(self) -> None:
+        left_bytes = self._transport.get_write_buffer_size()
+        if left_bytes > max(0, self._before_bytes - WRITE_STEP_BYTES):
+            super()._end()
+        else:
+            self.watch()

@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 
 PYPROJECT = Path(__file__).parents[4] / "pyproject.toml"
-CYCLE = "uvicorn.protocols.http.httptools_impl.RequestResponseCycle"
 FLOW = "uvicorn.protocols.http.flow_control"
 PROCESS = "uvicorn.supervisors.multiprocess.Process"
 
@@ -29,9 +28,8 @@ DEFINED = [
     ("uvicorn.protocols.utils", "get_local_addr get_remote_addr is_ssl", "http1/asgi_scope"),
     (FLOW, "FlowControl HIGH_WATER_LIMIT", "http1/connection"),
     (f"{FLOW}.FlowControl", "pause_reading resume_reading", "http1/connection"),
-    (f"{FLOW}.FlowControl", "pause_writing resume_writing drain", "http1/connection"),
-    (CYCLE, "run_asgi", "http1/connection"),
-    (CYCLE, "receive send", "http1/request_cycle"),
+    (f"{FLOW}.FlowControl", "pause_writing resume_writing", "http1/connection"),
+    (f"{FLOW}.FlowControl", "drain", "http1/request_cycle"),
     (PROCESS, "server target", "gateway_process"),
     (PROCESS, "start is_alive kill terminate join pid exitcode", "supervisor"),
 ]
@@ -43,10 +41,9 @@ ASSIGNED = [
     ("uvicorn.Config", "http_protocol_class lifespan_class workers", "server"),
     ("uvicorn.lifespan.on.LifespanOn", "state", "server"),
     ("uvicorn.server.ServerState", "connections tasks", "http1/connection"),
-    ("uvicorn.server.ServerState", "default_headers total_requests", "http1/connection"),
+    ("uvicorn.server.ServerState", "total_requests", "http1/connection"),
+    ("uvicorn.server.ServerState", "default_headers", "http1/asgi_scope"),
     (f"{FLOW}.FlowControl", "write_paused", "http1/connection"),
-    (CYCLE, "scope body more_body keep_alive disconnected message_event", "http1/request_cycle"),
-    (CYCLE, "response_started response_complete waiting_for_100_continue", "http1/request_cycle"),
     (PROCESS, "_server process", "gateway_process"),
 ]
 # our method, and uvicorn's that it overrides
@@ -55,8 +52,6 @@ OVERRIDES = [
         (f"server.Server.{name}", f"uvicorn.Server.{name}")
         for name in ("capture_signals", "handle_exit", "on_tick", "shutdown")
     ),
-    ("http1.request_cycle.RequestCycle.receive", f"{CYCLE}.receive"),
-    ("http1.request_cycle.RequestCycle.send", f"{CYCLE}.send"),
     ("gateway_process.GatewayProcess.target", f"{PROCESS}.target"),
 ]
 
