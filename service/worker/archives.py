@@ -6,11 +6,8 @@ by `service.worker.run`.
 """
 
 import errno
-import os
 import shutil
 from collections.abc import Sequence
-from contextlib import suppress
-from importlib.metadata import version
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -19,7 +16,7 @@ import structlog
 from model_store.tools.archive.model_folder import checked_config
 from model_store.tools.archive.package import package
 from model_store.tools.archive.read import check_archive
-from service.settings import ROOT, Settings
+from service.settings import Settings
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 CANNOT_WRITE = (errno.EROFS, errno.EACCES, errno.EPERM)
@@ -29,27 +26,6 @@ UNPACKED_IN = Path("/tmp")  # noqa: S108
 OTHER_BYTES = 5_000_000
 
 logger = structlog.get_logger("fcnserve.worker")
-
-
-def writable_store(store: Path, root: Path = ROOT) -> Path:
-    """Return the model store, or for the one inside an installed wheel a folder in the user's
-    cache with links to its models: pip owns the files in site-packages, which may be read-only.
-
-    Raises OSError.
-    """
-    is_wheel = (root / "__init__.py").exists()  # the package fcnserve, and no checkout
-    if store != root / "model_store" or not is_wheel:
-        return store
-    user_cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    cache = Path(user_cache, "fcnserve", version("fcnserve"))
-    cache.mkdir(parents=True, exist_ok=True)
-    for config in store.glob("*/model.yaml"):
-        link = cache / config.parent.name
-        if link.resolve() != config.parent.resolve():
-            link.unlink(missing_ok=True)
-            with suppress(FileExistsError):  # another start has made it
-                link.symlink_to(config.parent)
-    return cache
 
 
 def pack_models(settings: Settings) -> Sequence[str]:

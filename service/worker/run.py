@@ -15,9 +15,10 @@ from types import FrameType
 import structlog
 from prometheus_client import PROCESS_COLLECTOR, CollectorRegistry
 
+from model_store.tools.archive.store import writable_store
 from service import logs
 from service.settings import Settings
-from service.worker.archives import one_line, pack_models, writable_store
+from service.worker.archives import one_line, pack_models
 from service.worker.command import JavaMissingError, TorchServeMissingError
 from service.worker.exporter import application, exporting
 from service.worker.gpu_metrics import gpu_collector

@@ -46,9 +46,10 @@ def list_models(
 ) -> None:
     """List the models of a store, and whether their archives are up to date."""
     from model_store.tools.archive.listing import stored_models
+    from model_store.tools.archive.store import writable_store
 
     with errors_in_a_line():
-        models = stored_models(store)
+        models = stored_models(writable_store(store))
     served, server_error = None, ""
     try:
         served = served_digests(url, key) if url else None

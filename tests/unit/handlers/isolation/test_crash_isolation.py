@@ -30,7 +30,7 @@ from tests.support.polling import wait_until
 
 GOOD = jpeg(photo(32, 48))
 CRASHES, TOO_LONG = "image_crashes_worker", "image_takes_too_long"
-LIMIT_S = 20.0
+LIMIT_S = 300.0  # no test waits for it; isolated decoding has its share, however busy the machine
 LIMITS = TimeLimits(LIMIT_S)
 WITHIN_S = 60.0
 

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from model_store.tools.archive import package as packing
 from service.settings import Settings
-from service.worker.archives import pack_models, writable_store
+from service.worker.archives import pack_models
 from tests.support.worker import write_model
 
 
@@ -136,30 +136,3 @@ def test_a_full_temporary_folder_is_named_before_the_start(
     monkeypatch.setattr("shutil.disk_usage", lambda _folder: usage._replace(free=2_000_000))
     with pytest.raises(ValueError, match=r"tmp has 2 MB left, .*: [0-9] MB; make room"):
         pack_models(settings(store, "good", "other"))
-
-
-def test_the_stores_of_a_checkout_and_of_the_settings_are_used_unchanged(tmp_path: Path) -> None:
-    assert writable_store(tmp_path / "model_store", tmp_path) == tmp_path / "model_store"
-    (tmp_path / "__init__.py").touch()
-    assert writable_store(tmp_path / "elsewhere", tmp_path) == tmp_path / "elsewhere"
-
-
-def test_models_inside_an_installed_wheel_are_packed_in_the_users_cache(
-    tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    package = tmp_path / "site-packages" / "fcnserve"
-    package.mkdir(parents=True)
-    (package / "__init__.py").touch()
-    inside = package / "model_store"
-    inside.mkdir()
-    (store / "good").rename(inside / "good")
-    for _ in range(2):
-        cache = writable_store(inside, package)
-        assert cache.is_relative_to(tmp_path / "cache" / "fcnserve")
-        assert pack_models(settings(cache, "good")) == ["good"]
-        assert (cache / "good.mar").exists()
-    assert {path.name for path in inside.rglob("*.mar")} == set()
-    moved = package.rename(tmp_path / "moved")  # another environment with the same version
-    assert writable_store(moved / "model_store", moved) == cache
-    assert (cache / "good").resolve() == moved / "model_store" / "good"
