@@ -161,7 +161,7 @@ async def lifespan(
     admission: Admission,
 ) -> AsyncIterator[None]:
     """Connect to TorchServe and watch its health for as long as the gateway runs."""
-    client = TorchServeClient(settings.torchserve_url)
+    client = TorchServeClient(settings.torchserve_url, settings.max_answer_bytes)
     models = ModelRegistry(
         settings.models,
         client,

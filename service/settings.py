@@ -9,12 +9,15 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from handlers.shared.photo import DEFAULT_FORMATS, OPTIONAL_FORMATS
+from service.inference_address import InferenceAddress
 from service.origins import as_browsers_write
 from service.setting_names import wrong_names
 
 ROOT = Path(__file__).parent.parent
 # as in handlers/model_config.py
 MODEL_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+
+JAVA_MAX_INT = 2**31 - 1
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Names = Annotated[tuple[str, ...], NoDecode]
@@ -35,7 +38,9 @@ class Settings(BaseSettings):
         description="names of the models served, separated by commas; the first is the default",
     )
     torchserve_url: str = Field(
-        "http://127.0.0.1:8080", description="where the gateway finds TorchServe's inference API"
+        "http://127.0.0.1:8080",
+        description="where the gateway finds TorchServe's inference API: `http://host:port`, or "
+        "`unix:/path` for a socket",
     )
     formats: Annotated[frozenset[str], NoDecode] = Field(
         DEFAULT_FORMATS, description="image formats read; `tiff`, `gif` and `avif` may be added"
@@ -207,6 +212,11 @@ class Settings(BaseSettings):
         description="options for TorchServe's Java; these cost half the CPU of its defaults",
     )
 
+    @property
+    def max_answer_bytes(self) -> int:
+        """Return how large TorchServe's answers may be: grey+alpha, incompressible."""
+        return min(2 * self.max_pixels + 1_000_000, JAVA_MAX_INT)
+
     @model_validator(mode="before")
     @classmethod
     def _names_are_known(cls, values: object) -> object:
@@ -247,8 +257,10 @@ class Settings(BaseSettings):
 
     @field_validator("torchserve_url", mode="after")
     @classmethod
-    def _no_slash(cls, value: str) -> str:
-        return value.rstrip("/")
+    def _is_address(cls, value: str) -> str:
+        value = value.rstrip("/")
+        InferenceAddress.parse(value)
+        return value
 
     @model_validator(mode="after")
     def _keys_have_a_rate(self) -> Self:

@@ -5,16 +5,10 @@ An answer without the worker's model header is TorchServe's own: no worker took 
 (liveness probes).
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
-from types import SimpleNamespace
 
-import aiohttp
-from aiohttp.typedefs import LooseHeaders
-
-from handlers.shared.errors import PROBLEM_MEDIA_TYPE, ProblemError
+from handlers.shared.errors import PROBLEM_MEDIA_TYPE
 from handlers.shared.wire import (
     BODY_MEDIA_TYPE,
     DEFERRED_MEDIA_TYPE,
@@ -24,31 +18,13 @@ from handlers.shared.wire import (
     Report,
     WorkerOptions,
 )
-from service.errors import (
-    ConnectionBrokenError,
-    ModelMissingError,
-    NotReadyError,
-    WorkerCrashedError,
-    WorkerSilentError,
-)
+from service.backend.connections import Connections
+from service.errors import ModelMissingError, NotReadyError, WorkerCrashedError
+from service.inference_address import InferenceAddress
 
-SKIPPED_HEADERS = ("Accept", "Accept-Encoding", "User-Agent")  # each costs the worker Python time
-CONNECT_TIMEOUT_S = 2.0
-
-NO_CONNECTION = "the worker is starting or gone; try again shortly"
-NO_ANSWER = (
-    "the worker has not answered within {timeout_s:g} s: this image is lost; try again, or raise "
-    "FCNSERVE_ATTEMPT_TIMEOUT_S if it is that slow"
-)
-CONNECTION_BROKE = "the connection to the worker broke while it had this image; try again"
-# what each failure of a request means; an exception's own class counts before its bases
-TRANSLATIONS: Mapping[type[Exception], tuple[type[ProblemError], str]] = {
-    aiohttp.ClientConnectorError: (NotReadyError, NO_CONNECTION),
-    aiohttp.ConnectionTimeoutError: (NotReadyError, NO_CONNECTION),
-    aiohttp.ServerTimeoutError: (WorkerSilentError, NO_ANSWER),
-    TimeoutError: (WorkerSilentError, NO_ANSWER),
-    aiohttp.ClientError: (ConnectionBrokenError, CONNECTION_BROKE),
-}
+OPTIONS, CONTENT_TYPE = OPTIONS_HEADER.encode(), b"Content-Type"
+# as they are read: in lower case
+MODEL, REPORT = (name.lower().encode() for name in (MODEL_HEADER, REPORT_HEADER))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,21 +50,13 @@ class WorkerAnswer:
 
 
 class TorchServeClient:
-    """TorchServe's inference API, over kept connections, whose number is not limited here: callers
-    limit how much is sent at a time.
-    """
+    """TorchServe's inference API."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
-            skip_auto_headers=SKIPPED_HEADERS,
-            auto_decompress=False,
-            trace_configs=[reuse_tracing()],
-        )
+    def __init__(self, url: str, max_answer_bytes: int) -> None:
+        self._connections = Connections(InferenceAddress.parse(url), max_answer_bytes)
 
     async def close(self) -> None:
-        await self._session.close()
+        await self._connections.close()
 
     async def send(
         self, model: str, body: bytes, options: WorkerOptions, timeout_s: float
@@ -98,65 +66,17 @@ class TorchServeClient:
         Raises NotReadyError, WorkerCrashedError, or WorkerFailedError; WorkerSilentError after
         `timeout_s`, since TorchServe may lose a request. A request's deadline is the caller's.
         """
-        headers = {OPTIONS_HEADER: options.to_json(), "Content-Type": BODY_MEDIA_TYPE}
-        url = f"{self._url}/predictions/{model}"
-        with translated_errors(timeout_s):
-            response, answer = await self._post(url, body, headers, timeout_s)
-        if MODEL_HEADER not in response.headers:
-            raise problem_of_torchserve(response.status, model)
-        report = Report.from_json(response.headers.get(REPORT_HEADER, ""))
-        return WorkerAnswer(answer, response.content_type, response.headers[MODEL_HEADER], report)
-
-    async def _post(
-        self,
-        url: str,
-        body: bytes,
-        headers: LooseHeaders,
-        timeout_s: float,
-        *,
-        may_repeat: bool = True,
-    ) -> tuple[aiohttp.ClientResponse, bytes]:
-        """Send and read. A kept connection may turn out to have been closed by TorchServe: then,
-        and before any byte of an answer, the request is repeated once.
-        """
-        connection = SimpleNamespace(is_reused=False)
-        timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_TIMEOUT_S)
-        try:
-            async with self._session.post(
-                url, data=body, headers=headers, timeout=timeout, trace_request_ctx=connection
-            ) as response:
-                return response, await response.read()
-        except aiohttp.ServerDisconnectedError as error:
-            has_begun_to_answer = not isinstance(error.message, str)
-            if has_begun_to_answer or not (connection.is_reused and may_repeat):
-                raise
-        return await self._post(url, body, headers, timeout_s, may_repeat=False)
-
-
-def reuse_tracing() -> aiohttp.TraceConfig:
-    """Make aiohttp set `is_reused` on the context of a request that uses a kept connection."""
-
-    async def on_reuse(
-        _session: aiohttp.ClientSession,
-        context: SimpleNamespace,
-        _parameters: aiohttp.TraceConnectionReuseconnParams,
-    ) -> None:
-        context.trace_request_ctx.is_reused = True
-
-    trace = aiohttp.TraceConfig()
-    trace.on_connection_reuseconn.append(on_reuse)
-    return trace
-
-
-@contextmanager
-def translated_errors(timeout_s: float) -> Iterator[None]:
-    """Raise aiohttp's exceptions as the problems of TRANSLATIONS."""
-    try:
-        yield
-    except tuple(TRANSLATIONS) as error:
-        kind = next(each for each in type(error).__mro__ if each in TRANSLATIONS)
-        problem, detail = TRANSLATIONS[kind]
-        raise problem(detail.format(timeout_s=timeout_s)) from error
+        headers = (
+            (OPTIONS, options.to_json().encode("ascii")),
+            (CONTENT_TYPE, BODY_MEDIA_TYPE.encode()),
+        )
+        target = f"/predictions/{model}"
+        status, answered, mask = await self._connections.post(target, headers, (body,), timeout_s)
+        if MODEL not in answered:
+            raise problem_of_torchserve(status, model)
+        report = Report.from_json(answered.get(REPORT, b"").decode("latin-1"))
+        media_type = answered.get(b"content-type", b"").decode("latin-1")
+        return WorkerAnswer(mask, media_type, answered[MODEL].decode("latin-1"), report)
 
 
 def problem_of_torchserve(status: int, model: str) -> NotReadyError | WorkerCrashedError:

@@ -14,7 +14,6 @@ from service.ports import free_ports
 from service.settings import Settings
 
 ASCII_CODES = 128
-MAX_INT = 2**31 - 1  # of Java
 
 
 def configuration_of(
@@ -24,7 +23,6 @@ def configuration_of(
     which TorchServe spreads over the `gpus`.
     """
     host = settings.worker_host
-    largest_answer = 2 * settings.max_pixels + 1_000_000  # grey+alpha, incompressible
     management, metrics, grpc_inference, grpc_management = free_ports(4)
     return {
         "inference_address": f"http://{host}:{settings.worker_port}",
@@ -39,7 +37,7 @@ def configuration_of(
         "number_of_gpu": gpus,
         "job_queue_size": settings.job_queue_size,
         "max_request_size": settings.max_body_bytes,
-        "max_response_size": min(largest_answer, MAX_INT),
+        "max_response_size": settings.max_answer_bytes,
         "allowed_urls": "file://none",
         "enable_envvars_config": "false",
         "disable_token_authorization": "true",

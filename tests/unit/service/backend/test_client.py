@@ -1,16 +1,15 @@
-"""The client of TorchServe: kept connections, answers that break off, exceptions of aiohttp."""
+"""The client of TorchServe: kept connections, and answers that break off."""
 
 import asyncio
 from asyncio import IncompleteReadError, StreamReader, StreamWriter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
-import aiohttp
 import pytest
 
 from handlers.shared.wire import MODEL_HEADER, REPORT_HEADER, WorkerOptions
-from service.backend.client import TorchServeClient, translated_errors
+from service.backend.client import TorchServeClient
 from service.errors import (
     ConnectionBrokenError,
     NotReadyError,
@@ -19,6 +18,7 @@ from service.errors import (
 )
 from tests.support.fakes import running
 from tests.support.ports import free_port
+from tests.support.upstream import Handler, listening
 
 
 async def test_connections_to_the_worker_are_kept_open() -> None:
@@ -26,9 +26,7 @@ async def test_connections_to_the_worker_are_kept_open() -> None:
         await gateway.ready()
         for _ in range(5):
             await gateway.segment()
-        connector = gateway.components.segmenter.dispatch.attempts.client._session.connector
-        assert connector is not None
-        assert sum(len(idle) for idle in connector._conns.values()) == 1
+        assert len(gateway.components.segmenter.dispatch.attempts.client._connections) == 1
 
 
 @dataclass
@@ -51,9 +49,9 @@ class OneAnswerServer:
                 writer.write(self.last_bytes)
                 break
             writer.write(ANSWER)
-        writer.close()
 
 
+MAX_ANSWER_BYTES = 1_000_000
 REPORT = '{"stages_ms":{},"batch_images":null,"group":null,"class_pixels":{}}'
 
 
@@ -63,9 +61,6 @@ ANSWER = (
 ).encode()
 
 
-Handler = Callable[[StreamReader, StreamWriter], Awaitable[None]]
-
-
 def client_of(torchserve: OneAnswerServer) -> AbstractAsyncContextManager[TorchServeClient]:
     return serving(torchserve.connected)
 
@@ -73,9 +68,8 @@ def client_of(torchserve: OneAnswerServer) -> AbstractAsyncContextManager[TorchS
 @asynccontextmanager
 async def serving(handler: Handler) -> AsyncIterator[TorchServeClient]:
     """Run a server of this handler; yields a client of it."""
-    server = await asyncio.start_server(handler, "127.0.0.1", 0)
-    client = TorchServeClient(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
-    async with server:
+    async with listening(handler) as url:
+        client = TorchServeClient(url, MAX_ANSWER_BYTES)
         try:
             yield client
         finally:
@@ -118,38 +112,8 @@ async def test_a_request_is_repeated_only_once() -> None:
     assert torchserve.requests == 3
 
 
-def subclasses(kind: type[Exception]) -> set[type[Exception]]:
-    """An exception and all that derive from it."""
-    return {kind}.union(*(subclasses(each) for each in kind.__subclasses__()))
-
-
-NO_CONNECTION = subclasses(aiohttp.ClientConnectorError) | {aiohttp.ConnectionTimeoutError}
-NO_ANSWER = {TimeoutError, aiohttp.ServerTimeoutError, aiohttp.SocketTimeoutError}
-ALL = subclasses(aiohttp.ClientError) | {TimeoutError}
-
-
-@pytest.mark.parametrize("kind", sorted(ALL, key=str), ids=lambda kind: kind.__name__)
-def test_every_exception_of_aiohttp_is_translated(kind: type[Exception]) -> None:
-    expected: type[Exception] = ConnectionBrokenError
-    if kind in NO_CONNECTION:
-        expected = NotReadyError
-    elif kind in NO_ANSWER:
-        expected = WorkerSilentError
-    error = kind.__new__(kind)  # each has other arguments
-    with pytest.raises(expected) as caught, translated_errors(timeout_s=10):
-        raise error
-    assert type(caught.value) is expected
-    assert caught.value.__cause__ is error
-    assert "{" not in str(caught.value)
-
-
-def test_other_exceptions_are_not_translated() -> None:
-    with pytest.raises(ZeroDivisionError), translated_errors(timeout_s=10):
-        _ = 1 / 0
-
-
 async def test_a_refused_connection_is_not_ready() -> None:
-    client = TorchServeClient(f"http://127.0.0.1:{free_port()}")
+    client = TorchServeClient(f"http://127.0.0.1:{free_port()}", MAX_ANSWER_BYTES)
     with pytest.raises(NotReadyError, match="starting or gone"):
         await client.send("m", b"photo", WorkerOptions(), 10)
     await client.close()
@@ -158,7 +122,6 @@ async def test_a_refused_connection_is_not_ready() -> None:
 async def test_a_missing_answer_ends_with_the_attempts_time_limit() -> None:
     async def hang(_reader: StreamReader, writer: StreamWriter) -> None:
         await released.wait()
-        writer.close()
 
     released = asyncio.Event()
     async with serving(hang) as client:

@@ -1,0 +1,65 @@
+"""The address of TorchServe's inference API: its text in, its parts out.
+
+`http://host:port` (or https), with a path where a proxy in front of TorchServe adds one, or
+`unix:/path` for a socket on this machine. Called by `service.settings`, which checks it, and by
+`service.backend.connections`, which connects to it.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Self
+from urllib.parse import urlsplit
+
+UNIX = "unix:"
+DEFAULT_PORTS = {"http": 80, "https": 443}
+# Linux keeps 108 with the zero behind them
+MAX_SOCKET_PATH_BYTES = 107
+FORMS = "write http://host:port, or unix:/path for a socket"
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceAddress:
+    """Where TorchServe listens: a host and a port, or the path of a socket."""
+
+    host: str
+    port: int
+    socket_path: str = ""
+    prefix: str = ""  # of each request's target
+    is_tls: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read an address; raises ValueError."""
+        if text.startswith(UNIX):
+            return cls("localhost", 0, checked_socket_path(text.removeprefix(UNIX)))
+        parts = urlsplit(text)
+        if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
+            raise ValueError(f"{text!a} is no address; {FORMS}")
+        is_plain = re.fullmatch(r"[!-~]+", text) and parts.username is None
+        if parts.query or parts.fragment or not is_plain:
+            raise ValueError(f"{text!a} has more than a host, a port and a path; {FORMS}")
+        parts.hostname.encode("idna")
+        port = DEFAULT_PORTS[parts.scheme] if parts.port is None else parts.port
+        prefix = parts.path.rstrip("/")
+        return cls(parts.hostname, port, "", prefix, parts.scheme == "https")
+
+    @property
+    def authority(self) -> str:
+        """Return the value of `Host`."""
+        if self.socket_path:
+            return self.host
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+def checked_socket_path(path: str) -> str:
+    """Return the path; raises ValueError for one that no socket can have."""
+    if not PurePath(path).is_absolute():
+        raise ValueError(f"{path!a} is no absolute path; {FORMS}")
+    if (path_bytes := len(path.encode())) > MAX_SOCKET_PATH_BYTES:
+        raise ValueError(
+            f"the path of a socket has {MAX_SOCKET_PATH_BYTES} bytes at most, and {path!a} "
+            f"{path_bytes}; choose a shorter one"
+        )
+    return path
