@@ -19,6 +19,7 @@ from service.backend.connections import Connections
 from service.backend.upstream_answer import UpstreamAnswer
 from service.errors import ConnectionBrokenError, NotReadyError, WorkerSilentError
 from service.inference_address import InferenceAddress
+from tests.support.fakes import until
 from tests.support.ports import free_port
 from tests.support.upstream import Handler, answer_of, listening, read_request
 
@@ -52,12 +53,6 @@ async def connected(
 
 async def post(connections: Connections, *body: bytes, timeout_s: float = 10) -> UpstreamAnswer:
     return await connections.post("/predictions/m", [(b"X-Some", b"words")], body, timeout_s)
-
-
-async def until(holds: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
-        while not holds():
-            await asyncio.sleep(0.001)
 
 
 async def echo(reader: StreamReader, writer: StreamWriter) -> None:
