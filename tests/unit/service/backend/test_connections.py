@@ -203,7 +203,7 @@ async def test_what_arrives_without_a_request_closes_the_connection() -> None:
         writer.write(answer_of(body))
         if body == b"1":
             await late.wait()
-            writer.write(answer_of(b"of nobody"))
+            writer.write(answer_of(b"unasked"))
         await reader.read()  # until the connection is closed
 
     async with connected(answers_twice) as connections:
@@ -215,7 +215,7 @@ async def test_what_arrives_without_a_request_closes_the_connection() -> None:
 
 
 @on_uvloop
-async def test_a_connection_whose_answer_is_the_last_is_not_kept() -> None:
+async def test_a_connection_with_its_last_answer_is_not_kept() -> None:
     async def says_close(reader: StreamReader, writer: StreamWriter) -> None:
         _, body = await read_request(reader)
         writer.write(answer_of(body, Connection="close"))

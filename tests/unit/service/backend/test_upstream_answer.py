@@ -119,7 +119,7 @@ def test_an_answer_without_a_length_is_never_complete() -> None:
 
 
 @pytest.mark.parametrize("status", [204, 304])
-def test_an_answer_whose_status_has_no_body_needs_no_length(status: int) -> None:
+def test_an_answer_with_a_status_without_body_needs_no_length(status: int) -> None:
     answer = AnswerReader(MAX_BYTES).read(b"HTTP/1.1 %d None\r\n\r\n" % status)
     assert answer == UpstreamAnswer(status, {}, b"")
 
