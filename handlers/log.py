@@ -56,8 +56,11 @@ def fields_of(record: logging.LogRecord) -> dict[str, object]:
 
 
 def log_to_stderr() -> None:
-    """Write the log of `handlers` to stderr, by FCNSERVE_LOG_FORMAT and FCNSERVE_LOG_LEVEL; a
-    second call changes nothing.
+    """Write the log of `handlers` to stderr, by FCNSERVE_LOG_FORMAT and FCNSERVE_LOG_LEVEL, and of
+    TorchServe's loop its warnings only; a second call changes nothing.
+
+    The loop writes two lines a batch at level info, one of them a metric. Java parses each with
+    regular expressions, and log4j2.xml then drops it.
     """
     logger = logging.getLogger("handlers")
     if any(isinstance(each.formatter, HumanFormatter | JsonFormatter) for each in logger.handlers):
@@ -68,3 +71,4 @@ def log_to_stderr() -> None:
     logger.addHandler(handler)
     logger.setLevel(os.environ.get(LEVEL, "info").upper())
     logger.propagate = False  # the root logger, as TorchServe sets it up, writes to stdout
+    logging.getLogger().setLevel(logging.WARNING)

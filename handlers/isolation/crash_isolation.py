@@ -117,7 +117,7 @@ class RecordedIsolation(CrashIsolation):
 
 def digest_of(job: Job) -> bytes:
     """Identify an image together with the options that its work depends on."""
-    options = job.options.model_dump_json(include={"output", "orientation", "max_side"})
-    digest = hashlib.sha256(options.encode())
+    options = job.options
+    digest = hashlib.sha256(f"{options.output} {options.orientation} {options.max_side} ".encode())
     digest.update(job.body)
     return digest.digest()

@@ -21,6 +21,7 @@ from typing import ParamSpec, TypeVar
 
 from handlers.shared.flight_records import (
     ACTIVE,
+    CLOCK_TRACE_SUFFIX,
     FILE_BYTES,
     HEADER,
     MOST_IMAGES,
@@ -50,6 +51,8 @@ class FlightRecorder:
         self._file = allocated(folder / f"{name}.new", FILE_BYTES)
         fcntl.flock(self._file, fcntl.LOCK_EX)
         self._trace = allocated(folder / f"{name}{TRACE_SUFFIX}", TRACE_BYTES)
+        self._clock_trace = allocated(folder / f"{name}{CLOCK_TRACE_SUFFIX}", TRACE_BYTES)
+        self._slots_end = SLOTS_AT  # of those in use
         self._map = mmap.mmap(self._file.fileno(), FILE_BYTES)
         HEADER.pack_into(self._map, 0, os.getpid(), time.monotonic(), 0.0)
         (folder / f"{name}.new").rename(self.path)
@@ -60,17 +63,21 @@ class FlightRecorder:
         """
         faulthandler.enable(self._trace, all_threads=False)
         # of all threads: the signal may reach one without a Python stack
-        faulthandler.register(signal.SIGPROF, self._trace, all_threads=True, chain=True)
+        for signum, trace in (
+            (signal.SIGPROF, self._trace),
+            (signal.SIGALRM, self._clock_trace),
+        ):
+            faulthandler.register(signum, trace, all_threads=True, chain=True)
 
     def begin(self, entries: Mapping[int, ImageEntry], clock_s: float, cpu_s: float) -> None:
         """Record a batch, by index; this process ends if it takes longer than that.
 
-        Both limits hold while a decoder keeps the interpreter's lock: a thread of C keeps the
-        clock's, the kernel that of CPU time.
+        The kernel keeps both limits, which so hold while a decoder keeps the interpreter's lock. A
+        watchdog thread for the clock's would have to be started for every batch.
         """
         for index, entry in entries.items():
             self.note(index, entry, cpu_s)
-        faulthandler.dump_traceback_later(clock_s, exit=True, file=self._trace)
+        signal.setitimer(signal.ITIMER_REAL, clock_s)
         self.limit_cpu(cpu_s)
 
     def limit_cpu(self, cpu_s: float) -> None:
@@ -83,6 +90,7 @@ class FlightRecorder:
             request_id = entry.request_id.encode()[:64]
             slot = (entry.digest, allowed_s, QUEUED, entry.isolated, request_id)
             SLOT.pack_into(self._map, slot_at(index), *slot)
+            self._slots_end = max(self._slots_end, slot_at(index + 1))
 
     def run(
         self, indices: Iterable[int], stage: Callable[P, T], *args: P.args, **kwargs: P.kwargs
@@ -99,15 +107,17 @@ class FlightRecorder:
 
     def end(self) -> None:
         """Clear the batch: it is answered."""
-        faulthandler.cancel_dump_traceback_later()
+        signal.setitimer(signal.ITIMER_REAL, 0)
         self.limit_cpu(0)
-        self._map[SLOTS_AT:] = bytes(FILE_BYTES - SLOTS_AT)
+        self._map[SLOTS_AT : self._slots_end] = bytes(self._slots_end - SLOTS_AT)
+        self._slots_end = SLOTS_AT
         struct.pack_into("=d", self._map, HEADER.size - 8, time.monotonic())
 
     def close(self) -> None:
         """Remove the files: this process ends regularly."""
         self._map.close()
         self._trace.close()
+        self._clock_trace.close()
         remove(self.path)
         self._file.close()
 

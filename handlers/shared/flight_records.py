@@ -1,8 +1,9 @@
 """The records of worker processes: their layout, and what the records of ended ones show.
 
 A file per process, mapped into memory by `handlers.shared.flight_recorder`. A lock on the file
-shows that its process lives; the kernel releases it with the process. Beside it lies a file for the
-traceback of a crash, or of a batch that ran out of time. Read by `handlers.isolation.suspects`
+shows that its process lives; the kernel releases it with the process. Beside it lie two files for
+tracebacks: of a crash or a batch that ran out of CPU time, and of one that ran out of time by the
+clock. Read by `handlers.isolation.suspects`
 after the end, and by the supervisor (`service.worker.liveness`) while the process lives.
 """
 
@@ -16,7 +17,8 @@ from io import FileIO
 from pathlib import Path
 from typing import Literal
 
-SUFFIX, TRACE_SUFFIX = ".flight", ".trace"
+SUFFIX, TRACE_SUFFIX, CLOCK_TRACE_SUFFIX = ".flight", ".trace", ".clock-trace"
+TRACE_SUFFIXES = (TRACE_SUFFIX, CLOCK_TRACE_SUFFIX)
 MOST_IMAGES = 256  # of a batch, as in handlers/model_config.py
 # process id, when it had loaded its model and when it last answered (CLOCK_MONOTONIC)
 HEADER = struct.Struct("=Idd")
@@ -85,7 +87,7 @@ def take_ended(folder: Path, living: str = "") -> Iterator[EndedProcess]:
                 continue
             data = file.readall()
             if path.exists() and len(data) == FILE_BYTES:  # no other process has taken it
-                yield read_record(data, read_trace(path))
+                yield read_record(data, *read_traces(path))
             remove(path)
 
 
@@ -98,7 +100,7 @@ def is_locked(file: FileIO) -> bool:
     return False
 
 
-def read_record(data: bytes, trace: str) -> EndedProcess:
+def read_record(data: bytes, trace: str, clock_trace: str) -> EndedProcess:
     pid, _, _ = HEADER.unpack_from(data)
     slots = (SLOT.unpack_from(data, slot_at(index)) for index in range(MOST_IMAGES))
     active = tuple(
@@ -106,30 +108,34 @@ def read_record(data: bytes, trace: str) -> EndedProcess:
         for digest, allowed, state, isolated, request_id in slots
         if state == ACTIVE
     )
-    return EndedProcess(pid, ending_of(trace), active, trace)
+    return EndedProcess(pid, ending_of(trace, clock_trace), active, trace or clock_trace)
 
 
-def ending_of(trace: str) -> Ending:
-    """Classify a process's end by its trace; it has none if it was killed from outside."""
+def ending_of(trace: str, clock_trace: str) -> Ending:
+    """Classify a process's end by its traces; it has none if it was killed from outside."""
     beginnings: Mapping[str, Ending] = {
-        "Timeout (": "stalled",
         "Thread 0x": "out_of_time",
         "Current thread 0x": "out_of_time",
         "Fatal Python error": "crashed",
     }
     endings = (ending for text, ending in beginnings.items() if trace.startswith(text))
-    return next(endings, "killed")
+    return next(endings, "stalled" if clock_trace else "killed")
 
 
-def read_trace(record: Path) -> str:
+def read_traces(record: Path) -> tuple[str, str]:
+    trace, clock_trace = (read_text(record.with_suffix(each)) for each in TRACE_SUFFIXES)
+    return trace, clock_trace
+
+
+def read_text(trace: Path) -> str:
     with suppress(OSError):
-        return record.with_suffix(TRACE_SUFFIX).read_bytes().rstrip(b"\0").decode(errors="replace")
+        return trace.read_bytes().rstrip(b"\0").decode(errors="replace")
     return ""
 
 
 def remove(record: Path) -> None:
-    for path in (record.with_suffix(TRACE_SUFFIX), record):
-        path.unlink(missing_ok=True)
+    for suffix in (*TRACE_SUFFIXES, SUFFIX):
+        record.with_suffix(suffix).unlink(missing_ok=True)
 
 
 def last_signs_s(folder: Path) -> tuple[float, float]:

@@ -17,12 +17,13 @@ from tests.support.worker import FakeNetwork, jobs_of, pipeline, plain
 @pytest.fixture(autouse=True)
 def own_logger(monkeypatch: pytest.MonkeyPatch) -> Iterator[logging.Logger]:
     """Undo what a worker's start does to the logger."""
-    logger = logging.getLogger("handlers")
+    logger, root = logging.getLogger("handlers"), logging.getLogger()
     monkeypatch.setattr(logger, "handlers", [])
-    propagate, level = logger.propagate, logger.level
+    propagate, level, root_level = logger.propagate, logger.level, root.level
     yield logger
     logger.propagate = propagate
     logger.setLevel(level)
+    root.setLevel(root_level)
 
 
 def test_in_json_each_record_is_one_object_that_begins_with_its_event(
@@ -53,6 +54,14 @@ def test_in_json_each_record_is_one_object_that_begins_with_its_event(
         "request_id": "a-1",
         "exception": "ZeroDivisionError: by zero",
     }
+
+
+def test_of_torchserves_own_lines_only_warnings_are_written(own_logger: logging.Logger) -> None:
+    log_to_stderr()
+    for name in ("", "ts.metrics.caching_metric"):
+        assert not logging.getLogger(name).isEnabledFor(logging.INFO)
+        assert logging.getLogger(name).isEnabledFor(logging.WARNING)
+    assert own_logger.isEnabledFor(logging.INFO)
 
 
 def test_for_people_fields_follow_the_message(
