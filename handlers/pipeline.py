@@ -4,14 +4,13 @@
 
 An image is in turn a `Job`, a `Photo`, its pixels, `PendingLabels`, a `Mask` and an `Answer`; its
 `Outcome` has the last of these, or the problem that stopped this image and no other. Decoding and
-encoding run in threads beside the network: the next photos are decoded and the last masks encoded
-while a group is in its forward pass. Images that may have ended a process run after the others,
-one at a time (`handlers.isolation`). Made and called by `handlers.entry`.
+encoding run beside the network (`handlers.stages.codecs`): the next photos are decoded and the last
+masks encoded while a group is in its forward pass. Images that may have ended a process run after
+the others, one at a time (`handlers.isolation`). Made and called by `handlers.entry`.
 """
 
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 
@@ -30,6 +29,7 @@ from handlers.runtime.warm_up import warm_up
 from handlers.shared.errors import ProblemError
 from handlers.shared.model_card import WorkerModelCard
 from handlers.shared.wire import JSON_MEDIA_TYPE, Report
+from handlers.stages.codecs import CodecCall, Codecs
 from handlers.stages.decode import Photo, decode, open_photo
 from handlers.stages.defer import defer_long
 from handlers.stages.encode import Mask, encode, wait
@@ -52,7 +52,7 @@ class Pipeline:
         self._costs = costs
         self._open_photo = partial(open_photo, working_max_side=config.working_max_side)
         self._encode = partial(encode, palette=config.palette_bytes)
-        self._threads = codec_threads(network.device)
+        self._codecs = Codecs(network.device)
         timeout_s = config.batching.response_timeout_s
         self._limits = TimeLimits.of(timeout_s, network.device.threads)
 
@@ -85,27 +85,28 @@ class Pipeline:
     def _segment(self, images: Jobs, isolation: CrashIsolation) -> dict[int, Answer]:
         """Take images through all stages, group by group."""
         photos, stopped = self._open(images, isolation)
-        decoding = {
-            index: self._threads.submit(
-                isolation.run, (index,), Outcome(photo, photo.request_id).then, "decode", decode
-            )
-            for index, photo in photos.items()
-        }
-        started = time.perf_counter()
+        decode_calls = [
+            partial(isolation.run, (index,), Outcome(each, each.request_id).then, "decode", decode)
+            for index, each in photos.items()
+        ]
+        decoding = dict(zip(photos, self._codecs.start(decode_calls), strict=True))
+        planning = time.perf_counter()
         frames = {index: self._network.frame(each.working_size) for index, each in photos.items()}
         groups = plan(frames, self._costs)
-        plan_ms = (time.perf_counter() - started) * 1000
-        encoding: dict[int, Future[Outcome[Mask]]] = {}
+        plan_ms = (time.perf_counter() - planning) * 1000
+        encoding: dict[int, CodecCall[Outcome[Mask]]] = {}
         for group in groups:
             decoded = {
                 index: decoding.pop(index).result().with_stage("plan", plan_ms)
                 for index in group.members
             }
             labelled = isolation.run(group.members, forward, self._network, group, photos, decoded)
-            encoding |= {
-                index: self._threads.submit(isolation.run, (index,), self._finish, outcome)
+            encode_calls = [
+                partial(isolation.run, (index,), self._finish, outcome)
                 for index, outcome in labelled.items()
-            }
+            ]
+            started = self._codecs.start(encode_calls, caller_waits=group is groups[-1])
+            encoding |= dict(zip(labelled, started, strict=True))
         report = Report({"plan": plan_ms})
         return hold(encoding) | {
             index: Answer.of_problem(problem, report) for index, problem in stopped.items()
@@ -129,7 +130,7 @@ class Pipeline:
         return photos, stopped
 
     def _finish(self, labelled: Outcome[PendingLabels]) -> Outcome[Mask]:
-        """Wait for the device, and encode, in a codec thread."""
+        """Wait for the device, and encode."""
         return labelled.then("forward", wait).then("encode", self._encode)
 
     def _describe(self) -> Answer:

@@ -7,7 +7,7 @@ the worker reads the options (`handlers.job`) and writes the report (`handlers.e
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -79,15 +79,20 @@ class Report:
     group: GroupFigures | None = None
     class_pixels: Mapping[int, int] = field(default_factory=dict)
 
-    def with_stage(self, verb: str, ms: float) -> "Report":
-        """Add milliseconds to a verb's."""
-        return replace(self, stages_ms={**self.stages_ms, verb: self.stages_ms.get(verb, 0.0) + ms})
-
     def to_json(self) -> str:
-        """Write one ASCII line, fit for a header."""
-        fields = asdict(self)
-        fields["stages_ms"] = {verb: round(ms, 3) for verb, ms in self.stages_ms.items()}
-        return json.dumps(fields, separators=(",", ":"))
+        """Write one ASCII line, fit for a header.
+
+        Not by `asdict` of the whole, which copies deeply: once an image that shows.
+        """
+        return json.dumps(
+            {
+                "stages_ms": {verb: round(ms, 3) for verb, ms in self.stages_ms.items()},
+                "batch_images": self.batch_images,
+                "group": self.group and asdict(self.group),
+                "class_pixels": self.class_pixels,
+            },
+            separators=(",", ":"),
+        )
 
     @classmethod
     def from_json(cls, line: str) -> "Report":

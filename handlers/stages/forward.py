@@ -6,7 +6,6 @@ Called by `handlers.pipeline`, group after group.
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 
 from handlers.log import with_fields
 from handlers.runtime.labels import PendingLabels
@@ -14,7 +13,7 @@ from handlers.runtime.network import Network
 from handlers.shared.errors import ProblemError
 from handlers.shared.frame import Frame
 from handlers.shared.photo import Pixels
-from handlers.shared.wire import GroupFigures, Report
+from handlers.shared.wire import GroupFigures
 from handlers.stages.decode import Photo
 from handlers.stages.outcome import Outcome, translate
 from handlers.stages.plan import Group
@@ -78,8 +77,8 @@ def run_pass(
         )
     else:
         first, *others = zip(pixels, labels, strict=True)
-        report = Report({}, group=pass_figures(canvas, pixels))
-        return {first[0]: Outcome(first[1], report=report)} | {
+        figures = pass_figures(canvas, pixels)
+        return {first[0]: Outcome(first[1], group=figures)} | {
             index: Outcome(pending) for index, pending in others
         }
     # outside of the handler: until its end the traceback keeps the failed pass's memory
@@ -104,6 +103,5 @@ def pass_figures(canvas: Frame, pixels: Mapping[int, Pixels]) -> GroupFigures:
 def after(
     decoded: Outcome[Pixels], labelled: Outcome[PendingLabels], ms: float
 ) -> Outcome[PendingLabels]:
-    """Continue a photo's report with its forward pass."""
-    report = replace(decoded.report.with_stage("forward", ms), group=labelled.report.group)
-    return replace(labelled, request_id=decoded.request_id, report=report)
+    """Continue a photo's outcome with its forward pass."""
+    return decoded.with_stage("forward", ms, labelled.group).with_value(labelled.value)

@@ -7,22 +7,22 @@ encoded. Called by `handlers.pipeline`.
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import replace
 
 from handlers.job import Answer, Job
 from handlers.log import with_fields
 from handlers.shared.errors import ProblemError, WorkerFailedError
 from handlers.shared.wire import PNG_MEDIA_TYPE, Report
+from handlers.stages.codecs import CodecCall
 from handlers.stages.encode import Mask
 from handlers.stages.outcome import Outcome
 
 logger = logging.getLogger(__name__)
 
 
-def hold(encoding: Mapping[int, Future[Outcome[Mask]]]) -> dict[int, Answer]:
+def hold(encoding: Mapping[int, CodecCall[Outcome[Mask]]]) -> dict[int, Answer]:
     """Wait for the slowest mask, and make the answers."""
-    encoded = {index: future.result() for index, future in encoding.items()}
+    encoded = {index: call.result() for index, call in encoding.items()}
     now = time.perf_counter()
     return {
         index: answer_of(outcome.with_stage("hold", (now - outcome.ended) * 1000))
@@ -33,8 +33,8 @@ def hold(encoding: Mapping[int, Future[Outcome[Mask]]]) -> dict[int, Answer]:
 def answer_of(outcome: Outcome[Mask]) -> Answer:
     mask = outcome.value
     if isinstance(mask, ProblemError):
-        return Answer.of_problem(mask, outcome.report)
-    report = replace(outcome.report, class_pixels=mask.class_pixels)
+        return Answer.of_problem(mask, Report(outcome.stages_ms, group=outcome.group))
+    report = Report(outcome.stages_ms, group=outcome.group, class_pixels=mask.class_pixels)
     return Answer(mask.png, PNG_MEDIA_TYPE, report)
 
 

@@ -6,14 +6,14 @@
 import logging
 import os
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from handlers.log import with_fields
 from handlers.runtime.device_errors import Failure, diagnose
 from handlers.shared.errors import ProblemError, WorkerFailedError, WorkerOutOfMemoryError
-from handlers.shared.wire import Report
+from handlers.shared.wire import GroupFigures
 
 logger = logging.getLogger(__name__)
 
@@ -26,11 +26,14 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[T]):
-    """The last stage's value or problem, the report so far, and when it ended (perf_counter)."""
+    """The last stage's value or problem, milliseconds by verb so far, the figures of a forward pass
+    on its first photo, and when the last stage ended (perf_counter).
+    """
 
     value: T | ProblemError
     request_id: str = ""
-    report: Report = field(default_factory=lambda: Report({}))
+    stages_ms: Mapping[str, float] = field(default_factory=dict)
+    group: GroupFigures | None = None
     ended: float = 0.0
 
     def then(self, verb: str, stage: Callable[[T], R]) -> "Outcome[R]":
@@ -47,12 +50,20 @@ class Outcome(Generic[T]):
             except Exception as error:  # noqa: BLE001 - translated, and logged where unforeseen
                 result = translate(error, self.request_id)
         ended = time.perf_counter()
-        report = self.report.with_stage(verb, (ended - started) * 1000)
-        return Outcome(result, self.request_id, report, ended)
+        stages_ms = self._stages_with(verb, (ended - started) * 1000)
+        return Outcome(result, self.request_id, stages_ms, self.group, ended)
 
-    def with_stage(self, verb: str, ms: float) -> "Outcome[T]":
-        """Count milliseconds that a whole group took."""
-        return replace(self, report=self.report.with_stage(verb, ms))
+    def with_stage(self, verb: str, ms: float, group: GroupFigures | None = None) -> "Outcome[T]":
+        """Count milliseconds that a whole group took, and add its figures."""
+        stages_ms = self._stages_with(verb, ms)
+        return Outcome(self.value, self.request_id, stages_ms, group or self.group, self.ended)
+
+    def with_value(self, value: R | ProblemError) -> "Outcome[R]":
+        """Continue with the value of a stage that was run on a whole group."""
+        return Outcome(value, self.request_id, self.stages_ms, self.group, self.ended)
+
+    def _stages_with(self, verb: str, ms: float) -> dict[str, float]:
+        return {**self.stages_ms, verb: self.stages_ms.get(verb, 0.0) + ms}
 
 
 def translate(error: Exception, request_id: str) -> ProblemError:

@@ -7,7 +7,6 @@ the servers of `loadtest.peers`.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
 from copy import copy
 from dataclasses import replace
 from functools import partial
@@ -16,12 +15,12 @@ from torch import Tensor
 
 from handlers.job import Answer, Job
 from handlers.model_config import ModelConfig
-from handlers.runtime.device import codec_threads
 from handlers.runtime.labels import PendingLabels
 from handlers.runtime.network import Network
 from handlers.shared.frame import Frame
 from handlers.shared.photo import Pixels
 from handlers.shared.wire import Report
+from handlers.stages.codecs import CodecCall, Codecs
 from handlers.stages.decode import decode, open_photo
 from handlers.stages.encode import Mask, encode, wait
 from handlers.stages.forward import forward, pass_figures
@@ -113,7 +112,7 @@ class NetworkLoop:
 
 
 class PhotoLoop:
-    """A bare loop around the network: JPEGs in, PNGs out, decoded and encoded in threads beside it.
+    """A bare loop around the network: JPEGs in, PNGs out, decoded and encoded beside it.
 
     The stages and their order are the worker's; there is no planner, and a failure fails the batch.
     """
@@ -123,24 +122,22 @@ class PhotoLoop:
         self._grouping = grouping
         self._open_photo = partial(open_photo, working_max_side=config.working_max_side)
         self._encode = partial(encode, palette=config.palette_bytes)
-        self._threads = codec_threads(network.device)
+        self._codecs = Codecs(network.device)
 
     def run(self, jobs: Sequence[Job]) -> list[Answer]:
         """Answer a batch, in order."""
         photos = dict(enumerate(self._open_photo(job) for job in jobs))
-        decoding = {
-            index: self._threads.submit(Outcome(photo).then, "decode", decode)
-            for index, photo in photos.items()
-        }
+        decode_calls = [partial(Outcome(each).then, "decode", decode) for each in photos.values()]
+        decoding = dict(zip(photos, self._codecs.start(decode_calls), strict=True))
         frames = {index: self._network.frame(photo.working_size) for index, photo in photos.items()}
-        encoding: dict[int, Future[Outcome[Mask]]] = {}
-        for group in self._grouping(frames):
+        encoding: dict[int, CodecCall[Outcome[Mask]]] = {}
+        groups = self._grouping(frames)
+        for group in groups:
             decoded = {index: decoding[index].result() for index in group.members}
             labelled = forward(self._network, group, photos, decoded)
-            encoding |= {
-                index: self._threads.submit(self._finish, outcome)
-                for index, outcome in labelled.items()
-            }
+            encode_calls = [partial(self._finish, each) for each in labelled.values()]
+            started = self._codecs.start(encode_calls, caller_waits=group is groups[-1])
+            encoding |= dict(zip(labelled, started, strict=True))
         answers = hold(encoding)
         return [answers[index] for index in range(len(jobs))]
 

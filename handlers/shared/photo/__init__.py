@@ -55,7 +55,8 @@ _HEADER_READERS = {
     "bmp": bmp.read_header,
     "tiff": tiff.read_header,
 }
-_DECODERS = {"jpeg": jpeg.decode, "png": png.decode, "bmp": bmp.decode}
+_DECODERS = {"png": png.decode, "bmp": bmp.decode}
+_DECODERS_WITH_HEADER = {"jpeg": jpeg.decode, "tiff": tiff.decode}
 
 
 def read_header(body: bytes | bytearray, formats: frozenset[str] = DEFAULT_FORMATS) -> Header:
@@ -96,14 +97,14 @@ def check_pixels(header: Header, max_pixels: int) -> None:
 def decode(body: bytes | bytearray, header: Header, orientation: Orientation = "exif") -> Pixels:
     """Return the photo as (H, W, 3) RGB, C-contiguous, of exactly `header.size(orientation)`.
 
-    Call `check_pixels` first: memory for the header's size is taken before the data is seen.
+    `header` is what `read_header` returns for `body`. Call `check_pixels` first: memory for the
+    header's size is taken before the data is seen.
     Raises BrokenImageError; TooManyPixelsError where Pillow has a ceiling of its own.
     """
-    decoder = _DECODERS.get(header.format)
-    if header.format == "tiff":
-        stored = tiff.decode(body, header)
+    if decoder := _DECODERS.get(header.format):
+        stored = decoder(body)
     else:
-        stored = decoder(body) if decoder else pillow.decode(body, header)
+        stored = _DECODERS_WITH_HEADER.get(header.format, pillow.decode)(body, header)
     if stored.shape[:2] != (header.height, header.width):
         msg = (
             f"image data is {stored.shape[1]}x{stored.shape[0]} pixels, but its header says "

@@ -25,6 +25,7 @@ class Header:
 
     `scans`: how many times its decoder walks over all pixels; more than one for some JPEGs only.
     `work`: how much more a pixel costs than is usual in the format, by its coding.
+    `is_cmyk`: the colours of a JPEG are four, for printing.
     """
 
     format: str
@@ -33,6 +34,7 @@ class Header:
     exif: int
     scans: int = 1
     work: float = 1.0
+    is_cmyk: bool = False
 
     def size(self, orientation: Orientation) -> tuple[int, int]:
         """Return (height, width) of the pixels that `decode` gives for this orientation."""

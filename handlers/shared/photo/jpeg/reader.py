@@ -59,19 +59,23 @@ def read_header(body: bytes | bytearray) -> Header:
     layout = read_layout(body)
     refuse_other_kinds(body, layout)
     exif = orientation_in(layout.exif, layout.xmp)
-    work = CMYK_COST if layout.components == _CMYK_COMPONENTS else 1.0
-    return Header("jpeg", layout.height, layout.width, exif, _scans(body, layout), work)
-
-
-def decode(body: bytes | bytearray) -> Pixels:
-    """Return the pixels as stored, (H, W, 3) RGB; raises BrokenImageError."""
-    layout = read_layout(body)
-    refuse_other_kinds(body, layout)
-    _scans(body, layout)
     is_cmyk = layout.components == _CMYK_COMPONENTS
+    work = CMYK_COST if is_cmyk else 1.0
+    scans = _scans(body, layout)
+    return Header("jpeg", layout.height, layout.width, exif, scans, work, is_cmyk)
+
+
+def decode(body: bytes | bytearray, header: Header) -> Pixels:
+    """Return the pixels as stored, (H, W, 3) RGB; raises BrokenImageError."""
     with suppress(*DECODER_ERRORS):
-        pixels = _strictly(body, "CMYK" if is_cmyk else "RGB")
-        return _with_pillow(bytes(body)) if is_cmyk else pixels
+        pixels = _strictly(body, "CMYK" if header.is_cmyk else "RGB")
+        return _with_pillow(bytes(body)) if header.is_cmyk else pixels
+    return _decode_refused(body, is_cmyk=header.is_cmyk)
+
+
+def _decode_refused(body: bytes | bytearray, *, is_cmyk: bool) -> Pixels:
+    """Decode what the strict decoder has refused, if nothing of it is missing."""
+    layout = read_layout(body)
     if layout.frame.marker == LOSSLESS:
         raise BrokenImageError(_DAMAGED)
     scans = find_scans(body, layout, MAX_SCANS)

@@ -67,10 +67,3 @@ def test_a_report_is_one_ascii_line_that_reads_back(
 def test_a_report_of_another_release_is_a_problem(line: str) -> None:
     with pytest.raises(WorkerFailedError, match="X-Fcnserve-Report"):
         Report.from_json(line)
-
-
-def test_a_stage_is_added_to_a_copy_of_the_report() -> None:
-    report = Report({"plan": 1.0}, batch_images=2)
-    assert report.with_stage("encode", 3.0) == Report({"plan": 1.0, "encode": 3.0}, batch_images=2)
-    assert report.with_stage("plan", 3.0) == Report({"plan": 4.0}, batch_images=2)
-    assert report == Report({"plan": 1.0}, batch_images=2)

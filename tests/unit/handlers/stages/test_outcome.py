@@ -12,7 +12,8 @@ from handlers.job import Job, read_job
 from handlers.log import fields_of
 from handlers.pipeline import Pipeline
 from handlers.shared.errors import SideTooLongError, TooManyPixelsError, WorkerFailedError
-from handlers.shared.wire import WorkerOptions
+from handlers.shared.wire import GroupFigures, WorkerOptions
+from handlers.stages.outcome import Outcome
 from tests.support.photos import BROKEN, save
 from tests.support.worker import (
     FakeNetwork,
@@ -145,3 +146,12 @@ def test_an_unforeseen_error_is_logged_and_not_in_the_answer(
     assert b"secret" not in answer.body
     assert "secret weights" in caplog.text
     assert [fields_of(record) for record in caplog.records] == [{"request_id": f"id-{FAILING}"}]
+
+
+def test_a_stage_is_added_to_a_copy_and_its_times_add_up() -> None:
+    figures = GroupFigures(2, 30, 40)
+    opened = Outcome("photo", "id", {"plan": 1.0})
+    passed = opened.with_stage("forward", 2.0, figures).with_stage("forward", 3.0)
+    assert opened.stages_ms == {"plan": 1.0}
+    assert passed == Outcome("photo", "id", {"plan": 1.0, "forward": 5.0}, figures)
+    assert passed.with_value("labels").then("encode", len).group == figures

@@ -1,0 +1,70 @@
+"""Runs the codecs' calls beside the network: in threads, and in the calling thread while that has
+nothing to do but wait for them.
+
+A call that is handed to a thread costs two changes of threads, on an idle machine as long as a
+small photo takes to decode: a photo that comes alone is decoded and encoded where it is. Called by
+`handlers.pipeline`, for every batch.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from threading import Lock
+from typing import Generic, TypeVar
+
+from handlers.runtime.device import Device, codec_threads
+
+T = TypeVar("T")
+
+
+class CodecCall(Generic[T]):
+    """A call that is made once, in the first thread that takes it."""
+
+    def __init__(self, call: Callable[[], T], *, runs_in_caller: bool) -> None:
+        self._call = call
+        self._runs_in_caller = runs_in_caller
+        self._taken = Lock()
+        self._future: Future[T] = Future()
+
+    def run(self) -> None:
+        """Make the call, unless it is another thread's."""
+        if self._taken.acquire(blocking=False):
+            try:
+                self._future.set_result(self._call())
+            except BaseException as error:  # noqa: BLE001 - raised again where the result is asked for
+                self._future.set_exception(error)
+
+    def result(self) -> T:
+        """Return what the call returns or raise what it raises; make it here if no thread has
+        taken it.
+        """
+        if self._runs_in_caller:
+            self.run()
+        return self._future.result()
+
+
+class Codecs:
+    """The threads that decode and encode beside a device's network."""
+
+    def __init__(self, device: Device) -> None:
+        self._threads = codec_threads(device)
+        self._most_threads = max(2, device.threads)
+        # where torch has several threads in the calling thread, they might round labels otherwise
+        self._runs_in_caller = device.kind == "cuda" or device.threads == 1
+
+    def start(
+        self, calls: Iterable[Callable[[], T]], *, caller_waits: bool = True
+    ) -> list[CodecCall[T]]:
+        """Begin with calls, in their order; `caller_waits` where the calling thread goes on to wait
+        for their results, and so makes one of them itself.
+        """
+        started = [CodecCall(call, runs_in_caller=self._runs_in_caller) for call in calls]
+        waiting = 1 if caller_waits and self._runs_in_caller else 0
+        for _ in range(min(len(started) - waiting, self._most_threads)):
+            self._threads.submit(run_all, started)
+        return started
+
+
+def run_all(calls: Sequence[CodecCall[T]]) -> None:
+    """Make those of the calls that no other thread has taken, one after the other."""
+    for call in calls:
+        call.run()

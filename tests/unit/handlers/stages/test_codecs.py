@@ -1,0 +1,73 @@
+"""Codec calls are made once each, in the calling thread where that would only wait for them."""
+
+from functools import partial
+from threading import Event, Lock, current_thread, main_thread
+
+import pytest
+import torch
+
+from handlers.runtime.device import Device
+from handlers.stages.codecs import Codecs
+
+WITHIN_S = 60.0
+
+
+def codecs(threads: int = 1) -> Codecs:
+    return Codecs(Device(torch.device("cpu"), "fp32", threads))
+
+
+def is_main() -> bool:
+    return current_thread() is main_thread()
+
+
+def test_a_single_call_is_made_where_its_result_is_asked_for() -> None:
+    (call,) = codecs().start([is_main])
+    assert call.result()
+
+
+def test_beside_a_caller_that_does_not_wait_a_single_call_is_made_in_a_thread() -> None:
+    made = Event()
+    codecs().start([made.set], caller_waits=False)
+    assert made.wait(WITHIN_S)
+
+
+@pytest.mark.parametrize("calls", [1, 3])
+def test_where_torch_has_several_threads_the_caller_makes_no_call(calls: int) -> None:
+    started = codecs(threads=2).start([is_main] * calls)
+    assert not any(call.result() for call in started)
+
+
+def test_each_call_is_made_once_and_has_its_own_result() -> None:
+    made: list[int] = []
+    lock = Lock()
+
+    def make(number: int) -> int:
+        with lock:
+            made.append(number)
+        return number
+
+    calls = codecs().start([partial(make, number) for number in range(500)])
+    assert [call.result() for call in calls] == list(range(500))
+    assert [call.result() for call in calls] == list(range(500))
+    assert sorted(made) == list(range(500))
+
+
+def test_the_caller_makes_the_calls_that_busy_threads_have_not_begun() -> None:
+    release = Event()
+    started = codecs()
+    blocked = started.start([partial(release.wait, WITHIN_S)] * 3, caller_waits=False)
+    calls = started.start([is_main] * 4)
+    assert all(call.result() for call in calls)
+    release.set()
+    assert all(call.result() for call in blocked)
+
+
+@pytest.mark.parametrize("threads", [1, 2], ids=["in-the-caller", "in-a-thread"])
+def test_a_failing_call_raises_where_its_result_is_asked_for(threads: int) -> None:
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    failing, good = codecs(threads).start([fail, current_thread])
+    assert good.result()
+    with pytest.raises(ZeroDivisionError):
+        failing.result()
