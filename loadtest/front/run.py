@@ -38,6 +38,13 @@ def front(  # noqa: PLR0913 - every option is one
     setting: Annotated[
         list[str], typer.Option(help="A setting of ours, as workers=2; may be repeated.")
     ] = [],  # noqa: B006 - typer's way
+    hops: Annotated[
+        bool, typer.Option("--hops", help="Only the way of a lone photo through ours.")
+    ] = False,
+    processes: Annotated[
+        list[int] | None,
+        typer.Option(min=1, help="Only ours, with so many gateway processes; may be repeated."),
+    ] = None,
     json_path: Annotated[
         Path, typer.Option("--json", help="The data; the page has the same name with .md.")
     ] = RESULTS / "front.json",
@@ -47,13 +54,21 @@ def front(  # noqa: PLR0913 - every option is one
     signal.signal(signal.SIGTERM, lambda signum, _: sys.exit(128 + signum))
     prepare_environment("cpu", threads=0)
     from loadtest.front.data import prepare_data
+    from loadtest.front.hops import measure_hops, save_hops
+    from loadtest.front.processes import run_processes, save_processes
     from loadtest.front.report import save
-    from loadtest.front.servers import NAMES, OTHERS
+    from loadtest.front.servers import NAMES, OTHERS, OURS
     from loadtest.front.turns import Terms, run
     from loadtest.peers.install import install, server_version
     from loadtest.report.machine import environment_facts
 
-    names = select(only, NAMES)
+    facts = environment_facts()
+    stem = json_path.with_suffix("")
+    if hops:
+        found = measure_hops(prepare_data(str(set_name), images), parse_settings(setting))
+        typer.echo(save_hops(found, facts, stem.with_name(f"{stem.name}-hops")))
+        return
+    names = select([OURS] if processes else only, NAMES)
     install([name for name in names if name in OTHERS])
     terms = Terms(
         names,
@@ -67,10 +82,13 @@ def front(  # noqa: PLR0913 - every option is one
     )
     data = prepare_data(terms.set_name, terms.images)
     packages = {name: server_version(OTHERS[name].peer) for name in names if name in OTHERS}
-    facts = asdict(terms) | {"mean_jpeg_bytes": data.mean_bytes, "packages": packages}
-    facts |= environment_facts()
+    facts = facts | asdict(terms) | {"mean_jpeg_bytes": data.mean_bytes, "packages": packages}
+    if processes:
+        results = run_processes(data, terms, processes, print_progress)
+        typer.echo(save_processes(results, facts, stem.with_name(f"{stem.name}-processes")))
+        return
     slices = run(data, terms, print_progress)
-    typer.echo(save(slices, facts, json_path.with_suffix("")))
+    typer.echo(save(slices, facts, stem))
 
 
 def select(names: Sequence[str] | None, known: Sequence[str]) -> list[str]:

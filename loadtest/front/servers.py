@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from loadtest.front.archive import pack_null
 from loadtest.front.data import FrontData
 from loadtest.measure.service import GATEWAY, JAVA, TORCHSERVE, RunningService, start_store
+from loadtest.measure.usage import process_name
 from loadtest.peers.catalogue import LITSERVE, MOSEC, PHOTOS_AT_A_TIME, Entry
 from loadtest.peers.catalogue import TORCHSERVE as STOCK
 from loadtest.peers.server import start_server
@@ -71,9 +72,6 @@ def by_role(pids: Sequence[int]) -> dict[str, list[int]]:
     """Group processes by what their names say; those that have just ended are left out."""
     found: dict[str, list[int]] = {}
     for pid in pids:
-        try:
-            name = Path(f"/proc/{pid}/comm").read_text().strip()
-        except OSError:
-            continue
-        found.setdefault(ROLES.get(name, WORKERS), []).append(pid)
+        if name := process_name(pid):
+            found.setdefault(ROLES.get(name, WORKERS), []).append(pid)
     return found

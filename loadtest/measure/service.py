@@ -5,14 +5,16 @@ The two are the subservices that `fcnserve serve` starts. Called by the `run` mo
 benchmark, capacity, crosscheck, front and overload rooms.
 """
 
+import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 
 from handlers.shared.wire import OPTIONS_HEADER, REPORT_HEADER
-from loadtest.measure.usage import descendants
+from loadtest.measure.usage import descendants, process_name
 from loadtest.traffic.concurrent_clients import Endpoint
 from service.all_in_one.readiness import is_ready
 from service.all_in_one.subservices import command, subservice_environment
@@ -26,6 +28,7 @@ GRACE_S = 15.0
 LOG_CHARACTERS = 3000
 GATEWAY, TORCHSERVE = "gateway", "torchserve"
 JAVA, WORKERS = "java", "workers"
+PROGRAM = (sys.executable, "-m")
 
 
 class NotReadyError(RuntimeError):
@@ -50,11 +53,16 @@ class RunningService:
             ),
         }
         gateway, worker = subservices["gateway"].pid, subservices["worker"].pid
-        below = descendants(worker)
-        java = [pid for pid in below if Path(f"/proc/{pid}/comm").read_text().strip() == "java"]
-        self.pids = {
-            GATEWAY: [gateway, *descendants(gateway)],
-            JAVA: [worker, *java],  # and its supervisor
+        self._gateway, self._worker = gateway, worker
+
+    @property
+    def pids(self) -> dict[str, list[int]]:
+        """The processes that run now, by role."""
+        below = descendants(self._worker)
+        java = [pid for pid in below if process_name(pid) == "java"]
+        return {
+            GATEWAY: [self._gateway, *descendants(self._gateway)],
+            JAVA: [self._worker, *java],  # and its supervisor
             WORKERS: [pid for pid in below if pid not in java],
         }
 
@@ -69,9 +77,15 @@ def start_service(folder: Path, settings: Mapping[str, str]) -> Iterator[Running
 
 
 @contextmanager
-def start_store(store: Path, model: str, settings: Mapping[str, str]) -> Iterator[RunningService]:
-    """Serve a model of a store until the block is left; the log goes there. Raises
-    NotReadyError.
+def start_store(
+    store: Path,
+    model: str,
+    settings: Mapping[str, str],
+    programs: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> Iterator[RunningService]:
+    """Serve a model of a store until the block is left; the log goes there.
+
+    `programs` replace the commands of gateway and worker. Raises NotReadyError.
     """
     with ExitStack() as stack:
         (port,) = free_ports(1)
@@ -81,8 +95,11 @@ def start_store(store: Path, model: str, settings: Mapping[str, str]) -> Iterato
         environment |= {"FCNSERVE_MODELS": model}
         log = store / "log"
         subservices = {
-            name: stack.enter_context(running(log_to_file(log, name), environment, ROOT, GRACE_S))
+            name: stack.enter_context(
+                running(log_to_file(log, program), environment, ROOT, GRACE_S)
+            )
             for name in ("worker", "gateway")
+            for program in [programs.get(name, command(name))]
         }
         urls = {
             GATEWAY: f"http://127.0.0.1:{port}",
@@ -92,9 +109,9 @@ def start_store(store: Path, model: str, settings: Mapping[str, str]) -> Iterato
         yield RunningService(model, urls, subservices)
 
 
-def log_to_file(log: Path, name: str) -> list[str]:
-    """Build a subservice's command with its log in a file: writing it is part of its work."""
-    return ["sh", "-c", 'exec "$@" 2>>"$0"', str(log), *command(name)]
+def log_to_file(log: Path, program: Sequence[str]) -> list[str]:
+    """Add to a command that its log goes to a file: writing it is part of its work."""
+    return ["sh", "-c", 'exec "$@" 2>>"$0"', str(log), *program]
 
 
 def wait_until_ready(url: str, subservices: Mapping[str, Subprocess], log: Path) -> None:

@@ -52,6 +52,14 @@ def descendants(pid: int) -> list[int]:
     return found[1:]
 
 
+def process_name(pid: int) -> str:
+    """Return the name of a process's program; empty where it has ended."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
 def read_stat(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
