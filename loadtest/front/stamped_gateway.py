@@ -15,6 +15,12 @@ import uvloop
 from loadtest.front.stamps import STAMPS_FILE, Stamp, open_stamps
 
 CLIENT, TORCHSERVE = "client", "TorchServe"
+SIDES = {  # by the loop's method that makes a connection
+    "connect_accepted_socket": CLIENT,
+    "create_server": CLIENT,
+    "create_connection": TORCHSERVE,
+    "create_unix_connection": TORCHSERVE,
+}
 
 
 def got_from(side: str) -> str:
@@ -70,32 +76,26 @@ def stamped(
     return make
 
 
-class StampedLoop(uvloop.Loop):  # type: ignore[misc]  # of C
-    """Clients are accepted, TorchServe is connected to."""
+def stamped_loop(stamp: Stamp) -> type[uvloop.Loop]:
+    """Return uvloop's loop with the protocols of all connections wrapped."""
+    methods = {
+        name: with_stamps(getattr(uvloop.Loop, name), side, stamp) for name, side in SIDES.items()
+    }
+    return type("StampedLoop", (uvloop.Loop,), methods)
 
-    stamp: Stamp
 
-    async def connect_accepted_socket(self, factory: Any, *args: Any, **kwargs: Any) -> Any:
-        made = stamped(factory, CLIENT, self.stamp)
-        return await super().connect_accepted_socket(made, *args, **kwargs)
+def with_stamps(connect: Callable[..., Any], side: str, stamp: Stamp) -> Callable[..., Any]:
+    """Wrap a method whose first argument is a protocol's factory."""
 
-    async def create_server(self, factory: Any, *args: Any, **kwargs: Any) -> Any:
-        made = stamped(factory, CLIENT, self.stamp)
-        return await super().create_server(made, *args, **kwargs)
+    def connect_stamped(loop: uvloop.Loop, factory: Any, *args: Any, **kwargs: Any) -> Any:
+        return connect(loop, stamped(factory, side, stamp), *args, **kwargs)
 
-    async def create_connection(self, factory: Any, *args: Any, **kwargs: Any) -> Any:
-        made = stamped(factory, TORCHSERVE, self.stamp)
-        return await super().create_connection(made, *args, **kwargs)
-
-    async def create_unix_connection(self, factory: Any, *args: Any, **kwargs: Any) -> Any:
-        made = stamped(factory, TORCHSERVE, self.stamp)
-        return await super().create_unix_connection(made, *args, **kwargs)
+    return connect_stamped
 
 
 def main() -> None:
     """Run `fcnserve gateway` on the stamped loop."""
-    StampedLoop.stamp = staticmethod(open_stamps(os.environ[STAMPS_FILE]))
-    uvloop.Loop = StampedLoop
+    vars(uvloop)["Loop"] = stamped_loop(open_stamps(os.environ[STAMPS_FILE]))
     from service.cli.main import main as fcnserve
 
     sys.argv[1:] = ["gateway"]

@@ -24,7 +24,7 @@ from loadtest.traffic.concurrent_clients import run_clients
 from loadtest.traffic.label_maps import LabelMap
 
 Progress = Callable[[str], None]
-WARM_UP_MASKS = 3000
+WARM_UP_ANSWERS = 3000
 WARM_UP_STEP_S, LONGEST_WARM_UP_S = 1.0, 30.0
 
 
@@ -96,11 +96,12 @@ def warm_up(server: FrontServer, data: FrontData, terms: Terms, client_process: 
     """Load a server for its time, and until it has answered so often that Java has compiled what
     each request runs: on a busy machine that takes longer.
     """
-    started, masks = time.monotonic(), 0
+    started, answers = time.monotonic(), 0
     while (passed_s := time.monotonic() - started) < LONGEST_WARM_UP_S:
-        if passed_s >= terms.warm_up_s and masks >= WARM_UP_MASKS:
+        if passed_s >= terms.warm_up_s and answers >= WARM_UP_ANSWERS:
             return
-        masks += measure(server, data, max(terms.clients), WARM_UP_STEP_S, client_process).masks
+        one = measure(server, data, max(terms.clients), WARM_UP_STEP_S, client_process)
+        answers += sum(one.statuses.values())
 
 
 def slice_text(one: FrontSlice) -> str:
