@@ -117,7 +117,10 @@ async def test_a_model_that_never_starts_is_not_waited_for_forever(
             assert "was left out" in answer.json()["detail"]
 
 
-async def test_the_list_has_the_models_that_answer_and_is_an_error_without_any() -> None:
+async def test_the_list_has_the_models_that_answer_and_is_an_error_without_any(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("service.backend.registry.SOON_S", 1.0)
     torchserve = FakeModels()
     torchserve.fail("hangs")
     async with running(torchserve, models="a,b", ready_window_s=WINDOW_S) as gateway:

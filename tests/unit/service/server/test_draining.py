@@ -168,33 +168,34 @@ both = pytest.mark.parametrize("processes", [1, 2], ids=["one-process", "two-pro
 
 
 @both
-async def test_readyz_fails_first_then_the_port_closes_then_the_last_answers_are_sent(
+async def test_photos_and_liveness_probes_are_answered_while_it_drains(
+    tmp_path: Path, processes: int
+) -> None:
+    async with started(tmp_path, processes, drain_delay_s=60, ready_window_s=0.6) as gateway:
+        gateway.stop()
+        await gateway.reaches("draining")
+        for _ in range(4):  # on connections that close
+            answer = await gateway.segment()
+            assert (answer.status_code, answer.headers["connection"]) == (200, "close")
+        before = len(gateway.torchserve.liveness_probes)
+        await until(lambda: len(gateway.torchserve.liveness_probes) > before + 2)
+        assert await gateway.ready_code() == "draining"
+
+
+@both
+async def test_the_port_closes_after_the_delay_and_then_the_last_answers_are_sent(
     tmp_path: Path, processes: int
 ) -> None:
     async with (
-        started(tmp_path, processes, drain_delay_s=3) as gateway,
+        started(tmp_path, processes, drain_delay_s=0.2) as gateway,
         unanswered(gateway) as waiting,
     ):
         gateway.stop()
-        await gateway.reaches("draining")
-        for _ in range(4):  # still answered, on connections that close
-            answer = await gateway.segment()
-            assert (answer.status_code, answer.headers["connection"]) == (200, "close")
         await gateway.reaches(REFUSED)
         assert not waiting.done()
         gateway.torchserve.released.set()
         answer = await waiting
         assert (answer.status_code, answer.headers["connection"]) == (200, "close")
-        assert await gateway.ended() == 0
-
-
-async def test_liveness_probes_continue_while_it_drains(tmp_path: Path) -> None:
-    async with started(tmp_path, drain_delay_s=3, ready_window_s=0.6) as gateway:
-        gateway.stop()
-        await gateway.reaches("draining")
-        before = len(gateway.torchserve.liveness_probes)
-        await until(lambda: len(gateway.torchserve.liveness_probes) > before + 2)
-        assert await gateway.ready_code() == "draining"
         assert await gateway.ended() == 0
 
 
