@@ -25,7 +25,7 @@ from loadtest.measure.statistics import percentile
 from loadtest.report.markdown import fact_list, number, table
 from loadtest.report.result_files import write_result
 from loadtest.traffic.concurrent_clients import Endpoint
-from loadtest.traffic.connection import Connection, request_bytes
+from loadtest.traffic.connection import request_bytes
 
 SENT, RECEIVED = "client sent", "client got the answer"
 FIRST, LAST = 0, -1
@@ -77,7 +77,7 @@ async def send_alone(endpoint: Endpoint, photos: Sequence[bytes], rounds: int, p
     """Send each photo so many times, one after the other."""
     stamp = open_stamps(str(path))
     requests = [request_bytes(endpoint.url, endpoint.headers, photo) for photo in photos]
-    connection = await Connection.to(endpoint.url)
+    connection = await endpoint.connect()
     for request in requests * rounds:
         stamp(SENT)
         await connection.send(request)

@@ -18,6 +18,7 @@ from loadtest.measure.usage import descendants, process_name
 from loadtest.traffic.concurrent_clients import Endpoint
 from service.all_in_one.readiness import is_ready
 from service.all_in_one.subservices import command, subservice_environment
+from service.inference_address import InferenceAddress
 from service.ports import free_ports
 from service.settings import ROOT, Settings
 from service.subprocesses import Subprocess, running
@@ -42,14 +43,16 @@ class RunningService:
         self, model: str, urls: Mapping[str, str], subservices: Mapping[str, Subprocess]
     ) -> None:
         self.gateway_url = urls[GATEWAY]
+        torchserve = InferenceAddress.parse(urls[TORCHSERVE])
         self.endpoints = {
             GATEWAY: Endpoint(
                 f"{urls[GATEWAY]}/v1/segment", {"Content-Type": "image/jpeg"}, "Server-Timing"
             ),
             TORCHSERVE: Endpoint(
-                f"{urls[TORCHSERVE]}/predictions/{model}",
+                f"http://{torchserve.authority}{torchserve.prefix}/predictions/{model}",
                 {"Content-Type": "application/octet-stream", OPTIONS_HEADER: "{}"},
                 REPORT_HEADER,
+                socket_path=torchserve.socket_path,
             ),
         }
         gateway, worker = subservices["gateway"].pid, subservices["worker"].pid

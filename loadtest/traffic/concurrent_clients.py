@@ -38,6 +38,11 @@ class Endpoint:
     headers: Mapping[str, str]
     report_header: str
     read_mask: ReadMask = read_png
+    socket_path: str = ""  # of a server that listens there, not on the URL's port
+
+    async def connect(self) -> Connection:
+        """Open a connection; raises OSError."""
+        return await Connection.to(self.url, self.socket_path)
 
 
 @dataclass(slots=True)
@@ -104,17 +109,17 @@ def complete_rounds(photos: int, seconds: float) -> Iterator[int]:
 async def run_client(
     endpoint: Endpoint, requests: Sequence[bytes], indices: Iterator[int], results: ClientResults
 ) -> None:
-    connection = await Connection.to(endpoint.url)
+    connection = await endpoint.connect()
     for index in indices:
         started = time.perf_counter()
         try:
             answer = await connection.send(requests[index])
         except ConnectionLostError:
             results.failed += 1
-            connection = await Connection.to(endpoint.url)
+            connection = await endpoint.connect()
             continue
         results.add(index, (time.perf_counter() - started) * 1000, answer, endpoint)
         if answer.is_last:
             connection.close()
-            connection = await Connection.to(endpoint.url)
+            connection = await endpoint.connect()
     connection.close()

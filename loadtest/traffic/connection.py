@@ -37,10 +37,12 @@ class Connection(asyncio.Protocol):
         self._pieces: list[bytes] = []
 
     @classmethod
-    async def to(cls, url: str) -> "Connection":
-        """Connect to the host and port of a URL."""
+    async def to(cls, url: str, socket_path: str = "") -> "Connection":
+        """Connect to the host and port of a URL, or to a socket on this machine."""
         parts = urlsplit(url)
         loop = asyncio.get_running_loop()
+        if socket_path:
+            return (await loop.create_unix_connection(cls, socket_path))[1]
         _, connection = await loop.create_connection(cls, parts.hostname or "", parts.port or 80)
         return connection
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -54,6 +55,18 @@ async def test_one_connection_gets_one_answer_after_the_other() -> None:
     assert (first.status, first.body, first.is_last) == (200, b"mask", False)
     assert first.headers["content-type"] == "image/png"
     assert (second.body, second.headers) == (b"mask", {"transfer-encoding": "chunked"})
+
+
+async def test_a_socket_on_this_machine_is_connected_to_by_its_path(tmp_path: Path) -> None:
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(KEPT)
+        writer.close()
+
+    server = await asyncio.start_unix_server(serve, tmp_path / "socket")
+    connection = await Connection.to("http://localhost:0/path", str(tmp_path / "socket"))
+    assert (await connection.send(REQUEST)).body == b"mask"
+    server.close()
+    await server.wait_closed()
 
 
 async def test_an_answer_says_that_it_is_the_last() -> None:
