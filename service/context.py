@@ -38,7 +38,6 @@ class RequestContext:
     problem_code: str = ""  # of the answer
     refusal: ProblemError | None = None  # the answer, instead of a route's
     is_draining: bool = False  # when the request arrived, the gateway was about to stop
-    reports_disconnect: bool = False  # the server calls `disconnect`, beside `http.disconnect`
     is_disconnected: bool = False
     on_disconnect: Callable[[], None] | None = None  # called once, by `disconnect`
 

@@ -7,12 +7,11 @@ A deadline of the request's own counts from its arrival. The server's own, the s
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from service.context import RequestContext
 from service.errors import DeadlineError, InvalidOptionError
+from service.interruption import Interruption
 from service.settings import Settings
 
 
@@ -42,14 +41,26 @@ class Deadline:
             return self
         return Deadline(asyncio.get_running_loop().time() + self.after_body_s, self.within)
 
-    @asynccontextmanager
-    async def enforced(self) -> AsyncIterator[None]:
-        """Raise DeadlineError when the deadline passes inside the block."""
-        try:
-            async with asyncio.timeout_at(self.at_s):
-                yield
-        except TimeoutError as error:
-            raise DeadlineError(f"no mask {self.within}") from error
+    def enforced(self) -> "WithinDeadline":
+        """Return a block that ends with DeadlineError when the deadline passes inside it."""
+        return WithinDeadline(self)
+
+    def error(self) -> DeadlineError:
+        """Return what is raised once the deadline has passed."""
+        return DeadlineError(f"no mask {self.within}")
+
+
+class WithinDeadline(Interruption):
+    """A block that ends when a deadline passes."""
+
+    __slots__ = ("_deadline",)
+
+    def __init__(self, deadline: Deadline) -> None:
+        super().__init__(deadline.at_s)
+        self._deadline = deadline
+
+    def overdue(self) -> DeadlineError:
+        return self._deadline.error()
 
 
 def checked_timeout_ms(timeout_ms: int | None, settings: Settings) -> int:

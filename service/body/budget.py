@@ -13,12 +13,13 @@ nginx, the pause between two reads, which a body of one byte a minute does not e
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Self
 
 from handlers.shared.errors import ProblemError
 from service.deadline import Deadline
 from service.errors import BusyError, ReadTimeoutError
+from service.interruption import Interruption
 from service.metrics.queue import QueueMetrics
 from service.settings import Settings
 
@@ -48,23 +49,20 @@ class BodyBudget:
         max_bytes = min(settings.max_reading_bytes, part_bytes)
         return cls(max_bytes, settings.min_body_bytes_per_s, metrics)
 
-    @asynccontextmanager
-    async def arriving(self, deadline: Deadline) -> AsyncIterator["ArrivingBody"]:
-        """Count a body that arrives inside the block.
+    def arriving(self, deadline: Deadline) -> "ArrivingBody":
+        """Return a block that counts a body which arrives inside it.
 
         Raises ReadTimeoutError where it arrives too slowly, BusyError where others need its room.
         """
-        body = ArrivingBody(self, deadline)
+        return ArrivingBody(self, deadline)
+
+    def add(self, body: "ArrivingBody") -> None:
         self._bodies.add(body)
         self._count(0)
-        try:
-            async with asyncio.timeout_at(body.due_s) as body.timeout:
-                yield body
-        except TimeoutError as error:
-            raise body.problem() from error
-        finally:
-            self._bodies.discard(body)
-            self._count(-body.held_bytes)
+
+    def remove(self, body: "ArrivingBody") -> None:
+        self._bodies.discard(body)
+        self._count(-body.held_bytes)
 
     def take(self, body: "ArrivingBody", more_bytes: int) -> None:
         """Count bytes that have arrived; a body always finds room where no other holds any."""
@@ -101,10 +99,8 @@ class BodyBudget:
         self._metrics.show_reading(len(self._bodies), self._held_bytes)
 
 
-class ArrivingBody:
-    """One body that is arriving."""
-
-    timeout: asyncio.Timeout
+class ArrivingBody(Interruption):
+    """One body that is arriving: the block in which it is read."""
 
     def __init__(self, budget: BodyBudget, deadline: Deadline) -> None:
         self._budget = budget
@@ -114,10 +110,23 @@ class ArrivingBody:
         self._arrived_bytes = 0
         self._rejection: ProblemError | None = None
         self.held_bytes = 0
+        super().__init__(self.next_due_s())
 
-    @property
-    def due_s(self) -> float:
-        """The loop time by which more bytes have to arrive."""
+    def __enter__(self) -> Self:
+        self._budget.add(self)
+        return super().__enter__()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._budget.remove(self)
+        super().__exit__(kind, error, traceback)
+
+    def next_due_s(self) -> float:
+        """Return the loop time by which more bytes have to arrive."""
         earned_s = self._arrived_bytes / self._budget.min_bytes_per_s
         return min(self._deadline.at_s, self._began_s + GRACE_S + earned_s)
 
@@ -130,8 +139,7 @@ class ArrivingBody:
         self._last_s = now_s
         self._arrived_bytes += more_bytes
         self._budget.take(self, more_bytes)
-        if not self.timeout.expired():
-            self.timeout.reschedule(self.due_s)
+        self.due_s = self.next_due_s()
 
     def present_rate(self) -> float:
         """The bytes of the last RATE_WINDOW_S: an exponential average, corrected for a body that
@@ -145,13 +153,9 @@ class ArrivingBody:
         """End it with a problem, and release its bytes."""
         self._rejection = problem
         self._budget.release(self)
-        if not self.timeout.expired():
-            self.timeout.reschedule(-math.inf)
+        self.interrupt(problem)
 
-    def problem(self) -> ProblemError:
-        """Return why it ended before it was complete."""
-        if self._rejection is not None:
-            return self._rejection
+    def overdue(self) -> ReadTimeoutError:
         now_s = asyncio.get_running_loop().time()
         if now_s >= self._deadline.at_s:
             return ReadTimeoutError(f"no whole body {self._deadline.within}")

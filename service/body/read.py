@@ -6,6 +6,7 @@ a body that is too large, so that the client receives the answer instead of a co
 """
 
 from fastapi import Request
+from starlette.requests import ClientDisconnect
 
 from service.body.budget import ArrivingBody
 from service.errors import BodyTooLargeError
@@ -31,13 +32,22 @@ def declared_body_bytes(request: Request, max_body_bytes: int, advice: str = IMA
 async def read_body(
     request: Request, max_body_bytes: int, arriving: ArrivingBody, advice: str = IMAGE_ADVICE
 ) -> bytes:
-    """Read all bytes; raises BodyTooLargeError as soon as there are more than the limit."""
+    """Read all bytes; raises BodyTooLargeError as soon as there are more than the limit, and
+    ClientDisconnect.
+    """
     body = bytearray()  # not a list: chunks of one byte would take forty times their size
-    async for chunk in request.stream():
+    is_complete = False
+    while not is_complete:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk, is_complete = message.get("body", b""), not message.get("more_body", False)
         if len(body) + len(chunk) > max_body_bytes:
             raise body_too_large(len(body) + len(chunk), max_body_bytes, advice)
         if chunk:
             arriving.take(len(chunk))
+            if is_complete and not body:
+                return bytes(chunk)  # most: no copy
             body += chunk
     return bytes(body)
 

@@ -5,8 +5,7 @@ Each stage adds its own; `service.api.telemetry` writes `Server-Timing` and the 
 """
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 TOTAL = "total"  # of a batch request: its images' verbs overlap
 VERBS = ("read", "admit", "wait", "decode", "plan", "forward", "encode", "hold", "render")
@@ -18,14 +17,9 @@ class StageTimes:
     def __init__(self) -> None:
         self.ms: dict[str, float] = {}
 
-    @contextmanager
-    def timing(self, verb: str) -> Iterator[None]:
-        """Add the time spent inside to `verb`."""
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.add(verb, (time.perf_counter() - started) * 1000)
+    def timing(self, verb: str) -> "Timing":
+        """Return a block that adds the time spent inside to `verb`."""
+        return Timing(self, verb)
 
     def add(self, verb: str, ms: float) -> None:
         self.ms[verb] = self.ms.get(verb, 0.0) + ms
@@ -43,3 +37,19 @@ class StageTimes:
         return ", ".join(
             f"{verb};dur={self.ms[verb]:.2f}" for verb in (*VERBS, TOTAL) if verb in self.ms
         )
+
+
+class Timing:
+    """A block whose time is added to a verb."""
+
+    __slots__ = ("_started_s", "_times", "_verb")
+
+    def __init__(self, times: StageTimes, verb: str) -> None:
+        self._times = times
+        self._verb = verb
+
+    def __enter__(self) -> None:
+        self._started_s = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self._times.add(self._verb, (time.perf_counter() - self._started_s) * 1000)

@@ -7,9 +7,9 @@ together and, where there are several, for each. Called by `service.api.overload
 `service.pipeline.admit` (seconds).
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from service.errors import BusyError
 from service.metrics.queue import QueueMetrics
@@ -45,21 +45,20 @@ class Admission:
         """
         self._check_all(model, InFlight(1, body_bytes))
 
-    @contextmanager
-    def permit(self, model: str) -> Iterator["Permit"]:
-        """Take a permit for a request that has arrived, until the block ends; raises BusyError when
-        all are taken, or all that one model may have.
+    def permit(self, model: str, body_bytes: int = 0) -> "Permit":
+        """Return a permit for a request that has arrived, taken while its block runs.
+
+        The block raises BusyError when all are taken, or all that one model may have, or where the
+        others leave no room for the body.
         """
-        self._check_all(model, InFlight(images=1))
+        return Permit(self, model, body_bytes)
+
+    def take(self, permit: "Permit") -> None:
+        """Count a request in flight; raises BusyError."""
+        self._check_all(permit.model, InFlight(1, permit.body_bytes))
         if self.in_flight.images == 0:
             self._rate.restart()
-        permit = Permit(self, model)
-        self._count(model, 1)
-        try:
-            yield permit
-        finally:
-            self._count(model, -1, -permit.body_bytes, -permit.seconds)
-            self._rate.add(permit.seconds)
+        self._count(permit.model, 1, permit.body_bytes)
 
     def add(self, model: str, body_bytes: int = 0, seconds: float = 0.0) -> None:
         """Count more for a request in flight; raises BusyError where the others leave no room.
@@ -69,6 +68,11 @@ class Admission:
         """
         self._check_all(model, InFlight(0, body_bytes, seconds))
         self._count(model, 0, body_bytes, seconds)
+
+    def give_back(self, permit: "Permit") -> None:
+        """Count a request as answered."""
+        self._count(permit.model, -1, -permit.body_bytes, -permit.seconds)
+        self._rate.add(permit.seconds)
 
     def retry_after_s(self) -> int:
         """Estimate in how many seconds all that is in flight is answered."""
@@ -118,14 +122,21 @@ class Admission:
 
 @dataclass(slots=True)
 class Permit:
-    """The right of one image to be in flight, with the bytes and seconds counted for it; all are
-    given back together.
+    """The right of one image to be in flight while a block runs, with the bytes and seconds counted
+    for it; all are given back together.
     """
 
     admission: Admission
     model: str
     body_bytes: int = 0
     seconds: float = 0.0
+
+    def __enter__(self) -> Self:
+        self.admission.take(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.admission.give_back(self)
 
     def add_bytes(self, body_bytes: int) -> None:
         """Count a body's bytes, fewer where negative; raises BusyError."""

@@ -6,6 +6,7 @@ outcome an image, in order. Called by `service.api.routes`.
 """
 
 import asyncio
+import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -63,7 +64,7 @@ class Batch:
         max_body_bytes = steps.settings.max_body_bytes
         if len(body) > max_body_bytes:
             raise body_too_large(len(body), max_body_bytes, IMAGE_ADVICE)
-        async with self.deadline.enforced():
+        with self.deadline.enforced():
             image = await steps.admit(body, self.options, permit, stages)
             mask = await steps.dispatch(image, self.options, stages)
             rendered = await steps.render(mask, image, self.options, stages)
@@ -81,8 +82,8 @@ async def segment_batch(segmenter: Segmenter, request: Request, query: SegmentQu
     async with segmenter.read(request, model, deadline, limit, parse) as received:
         context.image_count = len(received.content)
         charge_further_images(request, len(received.content))
-        async with received.deadline.enforced():
-            options = await segmenter.options.read(request, query, model, BATCH_MEDIA_OUTPUTS)
+        options = await segmenter.options.read(request, query, model, BATCH_MEDIA_OUTPUTS)
+        received.awaited.due_s = math.inf  # from here on, each image has the deadline for itself
         read_ms = context.stages.ms["read"]
         batch = Batch(segmenter, options, received.deadline, read_ms, context.request_id)
         outcomes = await outcomes_of(batch, received)

@@ -19,7 +19,7 @@ from service.body.read import declared_body_bytes, read_body
 from service.context import context_of
 from service.deadline import Deadline
 from service.pipeline.admission import Admission, Permit
-from service.pipeline.disconnect import while_connected
+from service.pipeline.awaited import WhileAwaited
 
 T = TypeVar("T")
 
@@ -34,11 +34,14 @@ class BodyLimit:
 
 @dataclass(frozen=True, slots=True)
 class Received(Generic[T]):
-    """What a body contained, the permit of its request, and the deadline of its answer."""
+    """What a body contained, the permit of its request, and the deadline of its answer, which
+    `awaited` enforces.
+    """
 
     content: T
     permit: Permit
     deadline: Deadline
+    awaited: WhileAwaited
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,22 +63,23 @@ class ReadStep:
     ) -> AsyncIterator[Received[T]]:
         """Read, decompress and parse a body; the permit holds until the block ends.
 
-        Raises ProblemError, and ClientDisconnect inside the block once the client disconnects.
+        Raises ProblemError, and inside the block DeadlineError once the deadline has passed,
+        ClientDisconnect once the client disconnects.
         """
-        stages, coding = context_of(request).stages, content_coding(request.headers)
+        context, coding = context_of(request), content_coding(request.headers)
+        stages = context.stages
         announced = declared_body_bytes(request, limit.max_bytes, limit.advice)
         self.admission.check_announced(model, announced)
-        with stages.timing("read"):
-            async with self.budget.arriving(deadline) as arrival:
-                body = await read_body(request, limit.max_bytes, arrival, limit.advice)
+        with stages.timing("read"), self.budget.arriving(deadline) as arrival:
+            body = await read_body(request, limit.max_bytes, arrival, limit.advice)
         deadline = deadline.at_body_end()
-        with self.admission.permit(model) as permit:
-            permit.add_bytes(len(body))
-            async with while_connected(request):
-                with stages.timing("read"):
-                    async with deadline.enforced():
-                        body = await self.decompressor.decompress(
-                            body, coding, limit.max_bytes, permit.add_bytes, limit.advice
-                        )
-                        content = await parse(body)
-                yield Received(content, permit, deadline)
+        with (
+            self.admission.permit(model, len(body)) as permit,
+            WhileAwaited(context, deadline) as awaited,
+        ):
+            with stages.timing("read"):
+                body = await self.decompressor.decompress(
+                    body, coding, limit.max_bytes, permit.add_bytes, limit.advice
+                )
+                content = await parse(body)
+            yield Received(content, permit, deadline, awaited)

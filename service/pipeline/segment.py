@@ -46,10 +46,7 @@ class Segmenter:
         deadline = Deadline.of(context, query.timeout_ms, self.settings)
         model, parse = self.models.resolve(query.model), image_extractor(request)
         limit = BodyLimit(self.settings.max_body_bytes, IMAGE_ADVICE)
-        async with (
-            self.read(request, model, deadline, limit, parse) as received,
-            received.deadline.enforced(),
-        ):
+        async with self.read(request, model, deadline, limit, parse) as received:
             with stages.timing("admit"):
                 options = await self.options.read(request, query, model)
             image = await self.admit(received.content, options, received.permit, stages)

@@ -64,7 +64,6 @@ class ScopeBuilder:
         context = new_context(head.request_id.decode("latin-1"))
         context.refusal = refusal
         context.is_draining = self._server_state.is_draining
-        context.reports_disconnect = True
         scope = {
             **self._of_connection,
             "http_version": head.http_version,

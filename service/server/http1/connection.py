@@ -178,8 +178,8 @@ class Connection(asyncio.Protocol):
             self._read_timer.unread_bytes += len(body)
         else:
             self._cycle.take(body, is_last=not self._requests.is_in_body)
-            if len(self._cycle.body) > HIGH_WATER_LIMIT:
-                self.flow.pause_reading()
+            if self._requests.is_in_body and len(self._cycle.body) > HIGH_WATER_LIMIT:
+                self.flow.pause_reading()  # not after the end: a disconnect has to be noticed
         if self._cycle.response_complete and not self._requests.is_in_body:
             self._read_timer.stop()
 

@@ -32,7 +32,7 @@ async def test_a_new_context_has_no_problem_and_no_key() -> None:
     context = context_of(scope_of())
     assert (context.problem_code, context.key_name, context.charge_key) == ("", "", None)
     assert (context.refusal, context.is_draining, context.image_count) == (None, False, 1)
-    assert (context.reports_disconnect, context.is_disconnected) == (False, False)
+    assert not context.is_disconnected
     assert context.stages.ms == {}
 
 

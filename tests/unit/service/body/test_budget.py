@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from functools import partial
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from handlers.shared.errors import ProblemError
-from service.body.budget import GRACE_S, BodyBudget
+from service.body.budget import BodyBudget
 from service.deadline import Deadline
 from service.errors import BusyError, ReadTimeoutError
 from service.metrics.queue import QueueMetrics
@@ -32,7 +32,7 @@ async def test_the_slowest_bodies_are_rejected_first() -> None:
 
     async def arrive(name: str, body_bytes: int) -> None:
         try:
-            async with budget.arriving(NEVER) as body:
+            with budget.arriving(NEVER) as body:
                 body.take(body_bytes)
                 await is_full.wait()
         except ProblemError as problem:
@@ -54,10 +54,10 @@ async def test_a_body_that_stalls_is_slower_than_one_that_arrives() -> None:
     budget = budget_of()
 
     async def stall() -> None:
-        async with budget.arriving(NEVER) as stalled:
+        with budget.arriving(NEVER) as stalled:
             stalled.take(900)
             stalled._last_s -= 10  # s ago, by the loop's clock
-            async with budget.arriving(NEVER) as steady:
+            with budget.arriving(NEVER) as steady:
                 steady.take(200)
             await asyncio.sleep(10)
 
@@ -71,11 +71,13 @@ async def test_the_newest_body_is_rejected_where_it_is_the_slowest(
     loop = asyncio.get_running_loop()
     monkeypatch.setattr(loop, "time", partial(float, loop.time()))  # both arrive at one moment
     budget = budget_of()
-    async with budget.arriving(NEVER) as fast:
+    with budget.arriving(NEVER) as fast:
         fast.take(900)
-        with pytest.raises(BusyError, match="FCNSERVE_MAX_READING_BYTES"):
-            async with budget.arriving(NEVER) as slow:
-                slow.take(101)
+        with (
+            pytest.raises(BusyError, match="FCNSERVE_MAX_READING_BYTES"),
+            budget.arriving(NEVER) as slow,
+        ):
+            slow.take(101)
         fast.take(100)
 
 
@@ -84,16 +86,16 @@ async def test_bodies_that_hold_next_to_nothing_are_never_rejected(begun_bytes: 
     """To reject them would free nothing, however slow they are."""
     budget = budget_of()
 
-    async def stall(stack: AsyncExitStack) -> None:
-        async with budget.arriving(NEVER) as stalled:
+    async def stall(stack: ExitStack) -> None:
+        with budget.arriving(NEVER) as stalled:
             stalled.take(900)
             stalled._last_s -= 5  # s ago, by the loop's clock
-            new = await stack.enter_async_context(budget.arriving(NEVER))
+            new = stack.enter_context(budget.arriving(NEVER))
             new.take(200)
             await asyncio.sleep(10)
 
-    async with AsyncExitStack() as stack:
-        begun = [await stack.enter_async_context(budget.arriving(NEVER)) for _ in range(5)]
+    with ExitStack() as stack:
+        begun = [stack.enter_context(budget.arriving(NEVER)) for _ in range(5)]
         for body in begun:
             body.take(begun_bytes)
             body._last_s -= 10
@@ -104,14 +106,14 @@ async def test_bodies_that_hold_next_to_nothing_are_never_rejected(begun_bytes: 
 
 
 async def test_a_single_body_always_finds_room() -> None:
-    async with budget_of(max_bytes=10).arriving(NEVER) as body:
+    with budget_of(max_bytes=10).arriving(NEVER) as body:
         body.take(1_000_000)
 
 
 async def test_a_body_beside_others_that_hold_nothing_finds_room() -> None:
     budget = budget_of(max_bytes=10)
-    async with budget.arriving(NEVER) as begun:
-        async with budget.arriving(NEVER) as body:
+    with budget.arriving(NEVER) as begun:
+        with budget.arriving(NEVER) as body:
             body.take(1_000_000)
         begun.take(10)
 
@@ -129,28 +131,30 @@ def test_each_process_has_its_part_of_the_budget(total: int, processes: int, par
 
 async def test_bytes_are_released_when_a_body_is_complete() -> None:
     budget = budget_of()
-    async with AsyncExitStack() as stack:
-        first = await stack.enter_async_context(budget.arriving(NEVER))
+    with ExitStack() as stack:
+        first = stack.enter_context(budget.arriving(NEVER))
         first.take(1000)
-    async with budget.arriving(NEVER) as second, budget.arriving(NEVER) as third:
+    with budget.arriving(NEVER) as second, budget.arriving(NEVER) as third:
         second.take(500)
         third.take(500)
 
 
-async def test_a_body_has_to_arrive_at_the_least_rate() -> None:
+async def test_a_body_has_to_arrive_at_the_least_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.body.budget.GRACE_S", 0.1)
     budget = budget_of(min_bytes_per_s=100)
 
     async def drip() -> None:
-        async with budget.arriving(NEVER) as body:
-            began_s = body.due_s - GRACE_S
-            body.take(50)
-            assert body.due_s == pytest.approx(began_s + GRACE_S + 0.5)
-            body._began_s -= GRACE_S  # by the loop's clock
+        with budget.arriving(NEVER) as body:
+            began_s = body.due_s - 0.1
+            body.take(20)
+            assert body.due_s == pytest.approx(began_s + 0.1 + 0.2)
             body.take(1)
             await asyncio.sleep(10)
 
+    began_s = asyncio.get_running_loop().time()
     with pytest.raises(ReadTimeoutError, match="FCNSERVE_MIN_BODY_BYTES_PER_S"):
         await drip()
+    assert asyncio.get_running_loop().time() - began_s >= 0.3
 
 
 DECLARED = [

@@ -377,9 +377,8 @@ async def test_reading_stops_at_the_limit() -> None:
 
     request = request_of([(b"content-type", b"image/png")], receive)
     budget = budget_of(max_bytes=1_000_000)
-    with pytest.raises(BodyTooLargeError):
-        async with budget.arriving(Deadline(math.inf, "")) as arriving:
-            await read_body(request, 10_000, arriving)
+    with pytest.raises(BodyTooLargeError), budget.arriving(Deadline(math.inf, "")) as arriving:
+        await read_body(request, 10_000, arriving)
     assert received == 11_000
 
 

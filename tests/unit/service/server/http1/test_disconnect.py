@@ -20,7 +20,6 @@ class App:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         context = context_of(scope)
-        assert context.reports_disconnect
         context.on_disconnect = self.called_back
         self.last = await receive()
         self.has_read.set()

@@ -1,0 +1,47 @@
+"""The end of work on an answer that its client does not await any more.
+
+A request's context and deadline go in; inside the block DeadlineError is raised once the deadline
+has passed, ClientDisconnect once the client's connection is closed. Called by
+`service.pipeline.read`.
+"""
+
+from types import TracebackType
+from typing import Self
+
+from starlette.requests import ClientDisconnect
+
+from service.context import RequestContext
+from service.deadline import Deadline
+from service.interruption import Interruption
+
+
+class WhileAwaited(Interruption):
+    """The block of a request's work, once its body has been read."""
+
+    __slots__ = ("_context", "_deadline")
+
+    def __init__(self, context: RequestContext, deadline: Deadline) -> None:
+        super().__init__(deadline.at_s)
+        self._context = context
+        self._deadline = deadline
+
+    def __enter__(self) -> Self:
+        if self._context.is_disconnected:
+            raise ClientDisconnect
+        self._context.on_disconnect = self._end
+        return super().__enter__()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._context.on_disconnect = None
+        super().__exit__(kind, error, traceback)
+
+    def overdue(self) -> Exception:
+        return self._deadline.error()
+
+    def _end(self) -> None:
+        self.interrupt(ClientDisconnect())
