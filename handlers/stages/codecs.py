@@ -47,7 +47,7 @@ class Codecs:
 
     def __init__(self, device: Device) -> None:
         self._threads = codec_threads(device)
-        self._most_threads = max(2, device.threads)
+        self._most_threads = device.threads  # at a time: this worker's share of the processors
         # where torch has several threads in the calling thread, they might round labels otherwise
         self._runs_in_caller = device.kind == "cuda" or device.threads == 1
 

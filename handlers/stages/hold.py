@@ -52,9 +52,9 @@ def in_order(answers: Mapping[int, Answer], count: int) -> list[Answer]:
     lost = [index for index in range(count) if index not in answers]
     if lost:
         logger.error("%d of %d images of a batch have no outcome", len(lost), count)
-    problem = WorkerFailedError("the worker lost this image, which is a defect; try again")
-    missing = Answer.of_problem(problem, Report({}))
-    return [answers.get(index, missing) for index in range(count)]
+        problem = WorkerFailedError("the worker lost this image, which is a defect; try again")
+        answers = {**answers, **dict.fromkeys(lost, Answer.of_problem(problem, Report({})))}
+    return [answers[index] for index in range(count)]
 
 
 def log_images(jobs: Sequence[Job | ProblemError], answers: Sequence[Answer]) -> None:

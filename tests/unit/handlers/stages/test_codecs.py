@@ -55,11 +55,13 @@ def test_each_call_is_made_once_and_has_its_own_result() -> None:
 def test_the_caller_makes_the_calls_that_busy_threads_have_not_begun() -> None:
     release = Event()
     started = codecs()
-    blocked = started.start([partial(release.wait, WITHIN_S)] * 3, caller_waits=False)
+    blocked = [
+        started.start([partial(release.wait, WITHIN_S)], caller_waits=False) for _ in range(5)
+    ]
     calls = started.start([is_main] * 4)
     assert all(call.result() for call in calls)
     release.set()
-    assert all(call.result() for call in blocked)
+    assert all(call.result() for (call,) in blocked)
 
 
 @pytest.mark.parametrize("threads", [1, 2], ids=["in-the-caller", "in-a-thread"])
