@@ -16,6 +16,11 @@ from service.worker.java import OLDEST_JAVA, find_java
 # oneDNN keeps prepared kernels per shape: of its default 1,024, photos of twenty sizes use up all,
 # and every pass then prepares its kernels again (1.6 times the time on mixed sizes)
 ONEDNN_PRIMITIVES = 40_000
+# TorchServe sends each batch by CompletableFuture.runAsync, and waits there until the worker has
+# read it. On one or two processors Java starts a thread for each such call, unless its common pool
+# has several; on others a worker that hangs would keep one of few. So there are as many as a
+# model's workers at most, each of which is started when it is needed
+SENDING_THREADS = 64
 LOG_CONFIGURATIONS = {"human": "log4j2.xml", "json": "log4j2-json.xml"}
 
 
@@ -42,6 +47,7 @@ def command(settings: Settings, configuration: Path) -> list[str]:
     log_configuration = ROOT / "deploy" / "torchserve" / LOG_CONFIGURATIONS[settings.log_format]
     return [
         str(java),
+        f"-Djava.util.concurrent.ForkJoinPool.common.parallelism={SENDING_THREADS}",
         *shlex.split(settings.java_options),
         f"-Dmodel_server_home={package.parent}",
         f"-Dlog4j.configurationFile={log_configuration.as_uri()}",
