@@ -1,13 +1,15 @@
 """The entry point for TorchServe: its batches in, the pipeline's answers out.
 
-The one file that depends on TorchServe. Every item is answered with status 200: TorchServe closes
-the connection after any other, and an exception would fail the whole batch. The media type
-distinguishes masks from problems. Header values are our own: ASCII, one line.
+The one file that depends on TorchServe. Each of its requests has the images of a gateway that
+waited together; all images of all requests are one batch. Every request is answered with status
+200: TorchServe closes the connection after any other, and an exception would fail the whole batch.
+Media types distinguish masks from problems. Header values are our own: ASCII, one line.
 """
 
 import logging
 import os
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,7 @@ from handlers.log import log_to_stderr
 
 if TYPE_CHECKING:
     from handlers.isolation.crash_isolation import CrashIsolation
+    from handlers.job import Answer, JointRequest
     from handlers.pipeline import Pipeline
 
 # a folder where each model's first load is reported to the supervisor
@@ -69,20 +72,37 @@ class FcnHandler:
         self._isolation.catch_crashes()
 
     def handle(self, data: list[dict[str, bytearray]], context: Any) -> list[bytes]:
-        """Answer a batch: `data` holds one mapping per request, the image under `body`."""
-        from handlers.job import read_job
-        from handlers.shared import wire
+        """Answer a batch: `data` holds one mapping per request, its images under `body`."""
+        from handlers.job import JointRequest
 
-        jobs = [
-            read_job(item.get("body", b""), context.get_request_header(index, wire.OPTIONS_HEADER))
+        requests = [
+            JointRequest.read(
+                item.get("body", b""), context.get_request_header(index, "Content-Type")
+            )
             for index, item in enumerate(data)
         ]
-        answers = self._pipeline.run(jobs, self._isolation)
-        for index, answer in enumerate(answers):
-            context.set_response_content_type(index, answer.media_type)
-            context.set_response_header(index, wire.MODEL_HEADER, self._model)
-            context.set_response_header(index, wire.REPORT_HEADER, answer.report.to_json())
-        return [answer.body for answer in answers]
+        jobs = [job for request in requests for job in request.jobs]
+        answers = iter(self._pipeline.run(jobs, self._isolation))
+        return [
+            self._answer(index, request, list(islice(answers, len(request.jobs))), context)
+            for index, request in enumerate(requests)
+        ]
+
+    def _answer(
+        self, index: int, request: "JointRequest", answers: "list[Answer]", context: Any
+    ) -> bytes:
+        """Set the headers of a request's answer; returns its body."""
+        from handlers.job import joint_body
+        from handlers.shared import wire
+
+        context.set_response_header(index, wire.MODEL_HEADER, self._model)
+        if not request.is_plain:
+            context.set_response_content_type(index, wire.IMAGES_MEDIA_TYPE)
+            return joint_body(answers)
+        (answer,) = answers
+        context.set_response_content_type(index, answer.media_type)
+        context.set_response_header(index, wire.REPORT_HEADER, answer.report.to_json())
+        return answer.body
 
 
 def report_load(name: str, failure: str) -> None:

@@ -1,17 +1,19 @@
-"""What enters and leaves the worker: one `Job` and one `Answer` per image.
+"""What enters and leaves the worker: one `Job` and one `Answer` per image, several of them in one
+request to TorchServe.
 
 `handlers.entry` makes jobs of TorchServe's requests and sends the answers;
 `handlers.pipeline` turns the ones into the others.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pydantic import ValidationError
 
 from handlers.shared.errors import PROBLEM_MEDIA_TYPE, ProblemError, WorkerFailedError
-from handlers.shared.wire import OPTIONS_HEADER, Report, WorkerOptions
+from handlers.shared.sections import split_sections, with_lengths
+from handlers.shared.wire import IMAGES_MEDIA_TYPE, REQUEST_SECTIONS, Report, WorkerOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +46,43 @@ class Answer:
         return cls(json.dumps(error.problem()).encode(), PROBLEM_MEDIA_TYPE, report)
 
 
-def read_job(body: bytes | bytearray, options_json: str | None) -> Job | ProblemError:
-    """Parse the options header; one that no gateway of this version writes is a problem of this
+@dataclass(frozen=True, slots=True)
+class JointRequest:
+    """The images of one request to TorchServe; without a gateway, one photo is its whole body."""
+
+    jobs: Sequence[Job | ProblemError]
+    is_plain: bool
+
+    @classmethod
+    def read(cls, body: bytes | bytearray, media_type: str | None) -> "JointRequest":
+        """Read a request; one that no gateway of this version writes is a problem."""
+        if media_type != IMAGES_MEDIA_TYPE:
+            return cls([Job(body)], is_plain=True)
+        try:
+            images = split_sections(body, REQUEST_SECTIONS)
+        except WorkerFailedError as problem:
+            return cls([problem], is_plain=True)
+        return cls([read_job(bytes(image), bytes(options)) for options, image in images], False)
+
+
+def read_job(body: bytes, options_json: bytes) -> Job | ProblemError:
+    """Parse an image's options; those that no gateway of this version writes are a problem of this
     image only.
     """
     try:
-        return Job(body, WorkerOptions.model_validate_json(options_json or "{}"))
+        return Job(body, WorkerOptions.model_validate_json(options_json))
     except ValidationError:
         return WorkerFailedError(
-            f"{OPTIONS_HEADER} is not what a gateway of this version sends; "
+            "an image's options are not what a gateway of this version sends; "
             "run gateway and worker from the same release"
         )
+
+
+def joint_body(answers: Iterable[Answer]) -> bytes:
+    """Write the answers to the images of one request."""
+    sections = [
+        section
+        for answer in answers
+        for section in (answer.media_type.encode(), answer.report.to_json().encode(), answer.body)
+    ]
+    return b"".join(with_lengths(sections))

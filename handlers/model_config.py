@@ -90,8 +90,8 @@ class Ladder(PerDevice[tuple[Side, ...]]):
 
 
 class Batching(Strict):
-    """What TorchServe collects (`batch_size`, `max_delay_ms`), and what one forward pass takes of
-    it.
+    """How many photos a gateway sends together (`batch_size`), and what one forward pass takes of
+    them; `max_delay_ms` is for a TorchServe that makes batches itself, without a gateway.
     """
 
     batch_size: BatchSize = BatchSize()

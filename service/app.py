@@ -45,7 +45,7 @@ from service.api.telemetry import Telemetry
 from service.auth.authenticator import Authenticator, as_dependencies
 from service.auth.shared_table import SharedTable
 from service.backend.attempt import Attempts
-from service.backend.client import TorchServeClient
+from service.backend.client import SentImage, TorchServeClient, WorkerAnswer
 from service.backend.dispatcher import Dispatcher
 from service.backend.health import Health
 from service.backend.registry import ModelRegistry
@@ -171,10 +171,14 @@ async def lifespan(
     )
     health = Health(client, models, settings, metrics.readiness, admission.is_idle)
     attempts = Attempts(client, models, health, metrics.attempts, metrics.reports)
-    dispatchers = {name: Dispatcher(metrics.queue.of(name)) for name in settings.models}
+    dispatchers = {
+        name: Dispatcher(metrics.queue.of(name), partial(attempts.send, name))
+        for name in settings.models
+    }
     decompressor, renderers = Decompressor(), render_threads()
     read = ReadStep(admission, BodyBudget.of(settings, metrics.queue), decompressor)
-    segmenter = build_segmenter(settings, metrics, read, attempts, dispatchers, renderers)
+    retry = Retry(health, metrics.attempts, settings.restart_wait_s)
+    segmenter = build_segmenter(settings, metrics, models, read, dispatchers, retry, renderers)
     install(app, Components(segmenter, models, health, Scrape(metrics.scraped)))
     async with AsyncExitStack() as stack:  # closes in reverse order
         stack.callback(renderers.shutdown, wait=False)
@@ -191,20 +195,20 @@ async def lifespan(
 def build_segmenter(
     settings: Settings,
     metrics: Metrics,
+    models: ModelRegistry,
     read: ReadStep,
-    attempts: Attempts,
-    dispatchers: Mapping[str, Dispatcher],
+    dispatchers: Mapping[str, Dispatcher[SentImage, WorkerAnswer]],
+    retry: Retry,
     renderers: Executor,
 ) -> Segmenter:
     """Put together the steps of a photo."""
-    retry = Retry(attempts.health, metrics.attempts, settings.restart_wait_s)
     return Segmenter(
         settings,
-        attempts.models,
-        OptionsReader(attempts.models, retry),
+        models,
+        OptionsReader(models, retry),
         read,
         AdmitStep(settings, metrics.images),
-        DispatchStep(attempts, attempts.models, dispatchers, retry, settings.gateway_processes),
+        DispatchStep(models, dispatchers, retry, settings.gateway_processes),
         RenderStep(renderers, metrics.images),
         metrics.requests,
     )

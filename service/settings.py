@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from handlers.shared.photo import DEFAULT_FORMATS, OPTIONAL_FORMATS
+from handlers.shared.wire import MOST_JOINT_PIXELS
 from service.inference_address import InferenceAddress
 from service.origins import as_browsers_write
 from service.setting_names import wrong_names
@@ -214,8 +215,10 @@ class Settings(BaseSettings):
 
     @property
     def max_answer_bytes(self) -> int:
-        """Return how large TorchServe's answers may be: grey+alpha, incompressible."""
-        return min(2 * self.max_pixels + 1_000_000, JAVA_MAX_INT)
+        """Return how large TorchServe's answers may be: grey+alpha, incompressible, of one image
+        or of those that share a request.
+        """
+        return min(2 * max(self.max_pixels, MOST_JOINT_PIXELS) + 1_000_000, JAVA_MAX_INT)
 
     @model_validator(mode="before")
     @classmethod

@@ -1,8 +1,10 @@
-"""The wire between gateway and worker: names of headers, media types, options and report.
+"""The wire between gateway and worker: media types, sections, options and report.
 
-An image travels through TorchServe as an HTTP body with one JSON header each way. The gateway
-writes `WorkerOptions` (`service.pipeline.options`) and reads `Report` (`service.backend.client`);
-the worker reads the options (`handlers.job`) and writes the report (`handlers.entry`).
+Images travel through TorchServe together, as one HTTP body of sections
+(`handlers.shared.sections`): for each image its `WorkerOptions` and its bytes, and in the answer,
+in the same order, for each the media type, the `Report`, and the bytes of its mask or problem. The
+gateway writes the options (`service.pipeline.options`) and reads the report
+(`service.backend.client`); the worker reads the options and writes the report (`handlers.job`).
 """
 
 import json
@@ -14,13 +16,19 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from handlers.shared.errors import WorkerFailedError
 
-OPTIONS_HEADER = "X-Fcnserve-Options"
-MODEL_HEADER = "X-Fcnserve-Model"  # name@digest
+# of every answer of a worker, which distinguishes it from TorchServe's own: name@digest
+MODEL_HEADER = "X-Fcnserve-Model"
+# beside a mask that is an answer's whole body: see handlers/job.py
 REPORT_HEADER = "X-Fcnserve-Report"
 
-# of every request: TorchServe would decode a body that it takes for JSON or text
-BODY_MEDIA_TYPE = "application/octet-stream"
-# of answers, beside PROBLEM_MEDIA_TYPE of `handlers.shared.errors`
+# of a request with images, and of its answer; TorchServe would decode JSON or text
+IMAGES_MEDIA_TYPE = "application/vnd.fcnserve.images"
+REQUEST_SECTIONS = 2  # options, image
+ANSWER_SECTIONS = 3  # media type, report, mask or problem
+# of the images that share a request: TorchServe holds each request, and its answer, several times
+MOST_JOINT_BYTES = 32 * 1024 * 1024
+MOST_JOINT_PIXELS = 128_000_000
+# of an image's answer, beside PROBLEM_MEDIA_TYPE of `handlers.shared.errors`
 JSON_MEDIA_TYPE = "application/json"
 PNG_MEDIA_TYPE = "image/png"
 # an image that is to be sent again: see handlers/stages/defer.py
@@ -50,7 +58,7 @@ class WorkerOptions(BaseModel):
     request_id: str = Field(default="", max_length=128, pattern=r"^[A-Za-z0-9._:/+=-]*$")
 
     def to_json(self) -> str:
-        """Write one ASCII line, fit for a header; defaults are left out."""
+        """Write one line of ASCII; defaults are left out."""
         return self.model_dump_json(by_alias=True, exclude_defaults=True)
 
 
@@ -95,7 +103,7 @@ class Report:
         )
 
     @classmethod
-    def from_json(cls, line: str) -> "Report":
+    def from_json(cls, line: str | bytes) -> "Report":
         """Parse a worker's report; raises WorkerFailedError for one of another release.
 
         Plain `json` and dataclasses: this runs once an answer, on the gateway's event loop.
@@ -110,7 +118,7 @@ class Report:
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise WorkerFailedError(
-                f"{REPORT_HEADER} is not what a worker of this version sends; "
+                "a report is not what a worker of this version sends; "
                 "run gateway and worker from the same release"
             ) from error
 

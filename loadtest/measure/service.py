@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
 
-from handlers.shared.wire import OPTIONS_HEADER, REPORT_HEADER
+from handlers.shared.wire import REPORT_HEADER
 from loadtest.measure.usage import descendants, process_name
 from loadtest.traffic.concurrent_clients import Endpoint
 from service.all_in_one.readiness import is_ready
@@ -50,7 +50,7 @@ class RunningService:
             ),
             TORCHSERVE: Endpoint(
                 f"http://{torchserve.authority}{torchserve.prefix}/predictions/{model}",
-                {"Content-Type": "application/octet-stream", OPTIONS_HEADER: "{}"},
+                {"Content-Type": "application/octet-stream"},
                 REPORT_HEADER,
                 socket_path=torchserve.socket_path,
             ),

@@ -1,16 +1,17 @@
-"""One attempt at an image: it is sent to TorchServe once, and its outcome is observed in one place.
+"""One attempt at images: they are sent to TorchServe once, in one request, and the outcome of each
+is observed in one place.
 
-An image's bytes and options go in, the worker's answer comes out. Called by
-`service.pipeline.dispatch` through the dispatcher. An attempt runs to its end after its client has
-disconnected, since the report in its answer is about its whole batch.
+Images go in, the worker's answers come out. Made by `service.app`, which gives `Attempts.send` to
+the dispatchers. An attempt runs to its end after its clients have disconnected, since the reports
+in its answers are about its whole batch.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 
 from handlers.shared.errors import ProblemError
-from handlers.shared.wire import WorkerOptions
-from service.backend.client import TorchServeClient, WorkerAnswer
+from service.backend.client import SentImage, TorchServeClient, WorkerAnswer
 from service.backend.health import Health
 from service.backend.registry import ModelRegistry
 from service.errors import (
@@ -44,25 +45,20 @@ class Attempts:
     reports: ReportMetrics
 
     async def send(
-        self,
-        model: str,
-        body: bytes,
-        options: WorkerOptions,
-        timeout_s: float,
-        has_crashed: bool,
-    ) -> WorkerAnswer:
-        """Send an image once, as a suspect if a worker has crashed with it: such an image runs
-        alone. Raises what `TorchServeClient.send` raises.
+        self, model: str, images: Sequence[SentImage]
+    ) -> list[WorkerAnswer | ProblemError]:
+        """Send images once, and return the outcome of each: a failure of their request is one of
+        each of them.
         """
-        if has_crashed:
-            options = options.model_copy(update={"suspect": True})
+        outcomes: list[WorkerAnswer | ProblemError] = []
         try:
-            answer = await self.client.send(model, body, options, timeout_s)
+            timeout_s = self.models.attempt_timeout_s(model)
+            outcomes += await self.client.send_together(model, images, timeout_s)
         except ProblemError as problem:
-            self.observe(model, problem)
-            raise
-        self.observe(model, answer)
-        return answer
+            outcomes += (copy(problem) for _ in images)  # each is raised in a task of its own
+        for outcome in outcomes:
+            self.observe(model, outcome)
+        return outcomes
 
     def observe(self, model: str, outcome: WorkerAnswer | ProblemError) -> None:
         """Pass an attempt's outcome to all that depends on it: metrics, health, model registry."""

@@ -1,20 +1,23 @@
-"""The client of TorchServe: an image's bytes and options out, the worker's answer in.
+"""The client of TorchServe: images and their options out, the worker's answers in.
 
-An answer without the worker's model header is TorchServe's own: no worker took the image. Called by
+The images of one request are answered together, each with an answer of its own. An answer without
+the worker's model header is TorchServe's own: no worker took the images. Called by
 `service.backend.attempt` (images), `service.backend.registry` (cards) and `service.backend.health`
 (liveness probes).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import NamedTuple
 
-from handlers.shared.errors import PROBLEM_MEDIA_TYPE
+from handlers.shared.errors import PROBLEM_MEDIA_TYPE, WorkerFailedError, read_problem
+from handlers.shared.sections import split_sections, with_lengths
 from handlers.shared.wire import (
-    BODY_MEDIA_TYPE,
+    ANSWER_SECTIONS,
     DEFERRED_MEDIA_TYPE,
+    IMAGES_MEDIA_TYPE,
     MODEL_HEADER,
-    OPTIONS_HEADER,
-    REPORT_HEADER,
     Report,
     WorkerOptions,
 )
@@ -22,9 +25,18 @@ from service.backend.connections import Connections
 from service.errors import ModelMissingError, NotReadyError, WorkerCrashedError
 from service.inference_address import InferenceAddress
 
-OPTIONS, CONTENT_TYPE = OPTIONS_HEADER.encode(), b"Content-Type"
-# as they are read: in lower case
-MODEL, REPORT = (name.lower().encode() for name in (MODEL_HEADER, REPORT_HEADER))
+HEADERS = ((b"Content-Type", IMAGES_MEDIA_TYPE.encode()),)
+MODEL = MODEL_HEADER.lower().encode()  # as it is read
+
+
+class SentImage(NamedTuple):
+    """An image file and what the worker is asked for."""
+
+    body: bytes
+    options: WorkerOptions
+
+    def sections(self) -> tuple[bytes, bytes]:
+        return self.options.to_json().encode(), self.body
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,22 +73,50 @@ class TorchServeClient:
     async def send(
         self, model: str, body: bytes, options: WorkerOptions, timeout_s: float
     ) -> WorkerAnswer:
-        """Send `body` to a worker and return its answer.
+        """Send a single image; raises what `send_together` raises."""
+        (answer,) = await self.send_together(model, [SentImage(body, options)], timeout_s)
+        return answer
+
+    async def send_together(
+        self, model: str, images: Sequence[SentImage], timeout_s: float
+    ) -> list[WorkerAnswer]:
+        """Send images to a worker in one request, and return the answer to each.
 
         Raises NotReadyError, WorkerCrashedError, or WorkerFailedError; WorkerSilentError after
         `timeout_s`, since TorchServe may lose a request. A request's deadline is the caller's.
         """
-        headers = (
-            (OPTIONS, options.to_json().encode("ascii")),
-            (CONTENT_TYPE, BODY_MEDIA_TYPE.encode()),
+        sections = [section for each in images for section in each.sections()]
+        status, headers, body = await self._connections.post(
+            f"/predictions/{model}", HEADERS, with_lengths(sections), timeout_s
         )
-        target = f"/predictions/{model}"
-        status, answered, mask = await self._connections.post(target, headers, (body,), timeout_s)
-        if MODEL not in answered:
+        if MODEL not in headers:
             raise problem_of_torchserve(status, model)
-        report = Report.from_json(answered.get(REPORT, b"").decode("latin-1"))
-        media_type = answered.get(b"content-type", b"").decode("latin-1")
-        return WorkerAnswer(mask, media_type, answered[MODEL].decode("latin-1"), report)
+        media_type, tag = (
+            headers.get(name, b"").decode("latin-1") for name in (b"content-type", MODEL)
+        )
+        answers = read_answers(media_type, body, tag)
+        if len(answers) != len(images):
+            raise WorkerFailedError(
+                f"the worker has {len(answers)} answers to {len(images)} images, which is a defect"
+            )
+        return answers
+
+
+def read_answers(media_type: str, body: bytes, model: str) -> list[WorkerAnswer]:
+    """Read the answers to the images of one request; raises WorkerFailedError for those of another
+    release, and the problem of a request that was not read.
+    """
+    if media_type == PROBLEM_MEDIA_TYPE:
+        raise read_problem(body)
+    if media_type != IMAGES_MEDIA_TYPE:
+        raise WorkerFailedError(
+            f"a worker of this version answers with {IMAGES_MEDIA_TYPE}; "
+            "run gateway and worker from the same release"
+        )
+    return [
+        WorkerAnswer(bytes(mask), str(kind, "latin-1"), model, Report.from_json(bytes(report)))
+        for kind, report, mask in split_sections(body, ANSWER_SECTIONS)
+    ]
 
 
 def problem_of_torchserve(status: int, model: str) -> NotReadyError | WorkerCrashedError:

@@ -1,34 +1,37 @@
 """The queue in front of TorchServe: in order of arrival, except that photos of similar sizes go
 together.
 
-Images that are dispatched one after the other share batches, and in a batch photos of similar sizes
-share canvases with little padding. So of the first few entries the one that pads least beside the
-last one is next; no entry is overtaken more than a few times. Entries come in, the next one goes
-out: no I/O. Called by `service.backend.dispatcher`.
+The images of a request are a batch of the worker, and in a batch photos of similar sizes share
+canvases with little padding. So a request begins with the first entry, and of the first few the one
+that pads least beside the last one is next; no entry is overtaken more than a few times. Entries
+come in, the next one goes out: no I/O. Called by `service.backend.dispatcher`.
 """
 
 import math
 from bisect import insort
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Generic, Protocol, TypeVar
 
 from handlers.shared.frame import Frame
 
 FRAME_STRIDE = 32  # the worker's canvases have sides that this divides
-BATCHES_PER_WORKER = 2  # the one that it computes and the next
+REQUESTS_PER_WORKER = 2  # the one that it computes and the next
 MAX_CANDIDATES = 16
 MAX_OVERTAKEN = 16
 
 
 @dataclass(frozen=True, slots=True)
 class DispatchLimits:
-    """How much TorchServe may have at a time: images, and predicted seconds of a worker.
+    """How much TorchServe may have at a time: requests, images in each, and predicted seconds of a
+    worker for all of them.
 
     Images of more than `exclusive_s` are exclusive: they do not count here, and each takes one of
     the `workers` (see `service.backend.exclusive`).
     """
 
+    requests: int
     images: int
     seconds: float
     workers: int = 1
@@ -38,32 +41,41 @@ class DispatchLimits:
     def of(
         cls, workers: int, batch_size: int, seconds: float, exclusive_s: float
     ) -> "DispatchLimits":
-        """Allow two batches a worker; TorchServe may put any of their images into one batch, so all
-        together take no more `seconds` than one batch may.
+        """Allow two requests a worker, of one batch each; all together take no more `seconds` than
+        one may.
         """
-        return cls(BATCHES_PER_WORKER * workers * batch_size, seconds, workers, exclusive_s)
+        return cls(REQUESTS_PER_WORKER * workers, batch_size, seconds, workers, exclusive_s)
 
     def share(self, processes: int) -> "DispatchLimits":
-        """Return one gateway process's part; at least one image and one worker."""
-        images, workers = (max(1, count // processes) for count in (self.images, self.workers))
-        return replace(self, images=images, seconds=self.seconds / processes, workers=workers)
+        """Return one gateway process's part; at least one request and one worker."""
+        requests, workers = (max(1, count // processes) for count in (self.requests, self.workers))
+        seconds = self.seconds / processes
+        return replace(self, requests=requests, seconds=seconds, workers=workers)
 
 
 @dataclass(frozen=True, slots=True)
 class QueueEntry:
-    """An image as the queue sees it: its number in order of arrival, its size, its predicted cost,
-    and the limits that hold for it.
+    """An image as the queue sees it: its number in order of arrival, its size for the network and
+    its own, its predicted cost, and the limits that hold for it.
     """
 
     sequence: int
     frame: Frame
     cost_s: float
     limits: DispatchLimits
+    body_bytes: int = 0
+    pixels: int = 0
+    is_suspect: bool = False  # a worker has crashed with it in work
 
     @property
     def is_exclusive(self) -> bool:
         """Whether the others in its batch would wait for it."""
         return self.cost_s > self.limits.exclusive_s
+
+    @property
+    def goes_alone(self) -> bool:
+        """Whether it shares no request with others."""
+        return self.is_exclusive or self.is_suspect
 
     @property
     def is_never_overtaken(self) -> bool:
@@ -89,7 +101,9 @@ class ImageQueue(Generic[Q]):
 
     def __init__(self) -> None:
         self._queued: list[Q] = []
-        self._last_frame = Frame(0, 0)
+
+    def __len__(self) -> int:
+        return len(self._queued)
 
     def add(self, queued: Q) -> None:
         """Insert by sequence number: an image that is sent again goes before those that arrived
@@ -97,35 +111,44 @@ class ImageQueue(Generic[Q]):
         """
         insort(self._queued, queued, key=lambda each: each.entry.sequence)
 
+    def remove(self, queued: Q) -> bool:
+        """Remove an entry; return whether it was still in the queue."""
+        is_queued = queued in self._queued
+        if is_queued:
+            self._queued.remove(queued)
+        return is_queued
+
     def take(
-        self, has_room: Callable[[QueueEntry], bool], is_held_back: Callable[[QueueEntry], bool]
+        self,
+        has_room: Callable[[QueueEntry], bool],
+        is_held_back: Callable[[QueueEntry], bool],
+        beside: Frame | None = None,
     ) -> Q | None:
-        """Remove and return the next one; None while there is no room for the first that is not
-        held back.
+        """Remove and return the next one: the first that is not held back, or the one that pads
+        least beside that frame; None while there is no room for the first.
         """
-        self._queued = [each for each in self._queued if not each.is_cancelled]
-        ready = [each for each in self._queued if not is_held_back(each.entry)]
-        if not ready or not has_room(ready[0].entry):
+        ready = (
+            each for each in self._queued if not each.is_cancelled and not is_held_back(each.entry)
+        )
+        first_few = list(islice(ready, MAX_CANDIDATES))
+        if not first_few or not has_room(first_few[0].entry):
             return None
-        chosen = self._best(ready, has_room)
-        for overtaken in ready[: ready.index(chosen)]:
+        chosen = self._best(first_few, has_room, beside) if beside else first_few[0]
+        for overtaken in first_few[: first_few.index(chosen)]:
             overtaken.overtaken += 1
         self._queued.remove(chosen)
-        self._last_frame = chosen.entry.frame
         return chosen
 
     def has_shared(self) -> bool:
         """Return whether an image waits that is not exclusive."""
         return any(not each.entry.is_exclusive for each in self._queued if not each.is_cancelled)
 
-    def _best(self, ready: list[Q], has_room: Callable[[QueueEntry], bool]) -> Q:
-        """Return the one of the first few that pads least beside the last one."""
-        first = ready[0]
+    def _best(self, first_few: list[Q], has_room: Callable[[QueueEntry], bool], beside: Frame) -> Q:
+        """Return the one of the first few that pads least."""
+        first = first_few[0]
         if first.entry.is_never_overtaken or first.overtaken >= MAX_OVERTAKEN:
             return first
         fitting = (
-            each
-            for each in ready[:MAX_CANDIDATES]
-            if not each.entry.is_never_overtaken and has_room(each.entry)
+            each for each in first_few if not each.entry.is_never_overtaken and has_room(each.entry)
         )
-        return min(fitting, key=lambda each: self._last_frame.padding_beside(each.entry.frame))
+        return min(fitting, key=lambda each: beside.padding_beside(each.entry.frame))

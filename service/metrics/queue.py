@@ -5,8 +5,6 @@ Called by `service.body.budget`, `service.pipeline.admission` and `service.backe
 gateway's processes share these bounds, so a scrape shows the sum over the live ones.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -24,16 +22,10 @@ class ModelQueueMetrics:
     images_dispatched: Gauge
     seconds_dispatched: Gauge
 
-    @contextmanager
-    def waiting(self, seconds: float) -> Iterator[None]:
-        """Count an image as waiting while the block runs."""
-        self.images_waiting.inc()
+    def waiting(self, images: int, seconds: float) -> None:
+        """Add images that wait; negative numbers for those that do so no longer."""
+        self.images_waiting.inc(images)
         self.seconds_waiting.inc(seconds)
-        try:
-            yield
-        finally:
-            self.images_waiting.dec()
-            self.seconds_waiting.dec(seconds)
 
     def dispatched(self, images: int, seconds: float) -> None:
         """Add images that have been sent to TorchServe; negative numbers for answered ones."""

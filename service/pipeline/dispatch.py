@@ -1,7 +1,8 @@
 """The third step, dispatch: an admitted image goes in; the worker's mask comes out, with the card
 of the model that made it.
 
-An attempt waits in the queue and goes to TorchServe (`service.backend`). It is repeated after a
+An attempt waits in the queue and goes to TorchServe, together with other images that wait
+(`service.backend`). It is repeated after a
 crash or a restart (`service.backend.retry`), when the worker has deferred the image in favour of
 others of its batch, and when the model was exchanged before its card was read. Called by
 `service.pipeline.segment`; a batch runs it for each of its images. Deadlines are the caller's.
@@ -9,14 +10,14 @@ others of its batch, and when the model was exchanged before its card was read. 
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from handlers.shared.errors import PROBLEM_MEDIA_TYPE, read_problem
-from service.backend.attempt import Attempts
-from service.backend.client import WorkerAnswer
+from service.backend.client import SentImage, WorkerAnswer
 from service.backend.dispatcher import Dispatcher
 from service.backend.model_card import ModelCard
+from service.backend.queue import QueueEntry
 from service.backend.registry import ModelRegistry
 from service.backend.retry import Retry
 from service.errors import NotReadyError
@@ -45,9 +46,8 @@ class WorkerMask:
 class DispatchStep:
     """Sends images to the workers of all models."""
 
-    attempts: Attempts
     models: ModelRegistry
-    dispatchers: Mapping[str, Dispatcher]
+    dispatchers: Mapping[str, Dispatcher[SentImage, WorkerAnswer]]
     retry: Retry
     gateway_processes: int
 
@@ -82,15 +82,16 @@ class DispatchStep:
         """Queue and send the image, until a worker has answered it and not deferred it."""
         model, dispatcher = options.model, self.dispatchers[options.model]
         limits = options.card.dispatch_limits.share(self.gateway_processes)
-        entry = dispatcher.entry(image.frame, image.cost_s, limits)
-        timeout_s = self.models.attempt_timeout_s(model)
+        entry = dispatcher.entry(image.frame, image.cost_s, limits, len(image.body), image.pixels)
         deferrals = 0
         while True:
-            worker_options = options.worker_options(
-                image.cost_s, is_long=entry.is_exclusive, deferrals=deferrals
+            sent = SentImage(
+                image.body,
+                options.worker_options(
+                    image.cost_s, is_long=entry.is_exclusive, deferrals=deferrals
+                ),
             )
-            send = partial(self.attempts.send, model, image.body, worker_options, timeout_s)
-            attempt = partial(dispatcher.run, entry, send)
+            attempt = partial(attempt_at, dispatcher, entry, sent)
             answer = await self.retry.until_answered(model, attempt)
             if not answer.is_deferred:
                 return answer
@@ -105,3 +106,18 @@ class DispatchStep:
         return await self.retry.until_answered(
             options.model, lambda _: self.models.card_of(options.model, answer.model)
         )
+
+
+async def attempt_at(
+    dispatcher: Dispatcher[SentImage, WorkerAnswer],
+    entry: QueueEntry,
+    image: SentImage,
+    has_crashed: bool,
+) -> WorkerAnswer:
+    """Send an image once, as a suspect if a worker has crashed with it: such an image goes alone,
+    and runs alone. Raises what `TorchServeClient.send` raises.
+    """
+    if has_crashed:
+        entry = replace(entry, is_suspect=True)
+        image = image._replace(options=image.options.model_copy(update={"suspect": True}))
+    return await dispatcher.run(entry, image)

@@ -4,23 +4,23 @@ One inference port; every other port is closed or on loopback. Called by
 `service.worker.torchserve`.
 """
 
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from zipfile import ZipFile
 
-from model_store.tools.archive.read import packed_config
+from handlers.shared.wire import MOST_JOINT_BYTES
 from service.ports import free_ports
 from service.settings import Settings
 
 ASCII_CODES = 128
+OPTIONS_BYTES = 1_000_000  # of the largest batch, and more
 
 
 def configuration_of(
-    settings: Settings, models: Mapping[str, object], workers: int, gpus: int
+    settings: Settings, models: Sequence[str], workers: int, gpus: int
 ) -> dict[str, object]:
-    """Return the properties; `models` has those of each model, `workers` their number a model,
-    which TorchServe spreads over the `gpus`.
+    """Return the properties for these models, each with so many workers, which TorchServe spreads
+    over the `gpus`.
+
+    Each request is a batch, as the gateways make them: TorchServe merges none.
     """
     host = settings.worker_host
     management, metrics, grpc_inference, grpc_management = free_ports(4)
@@ -32,11 +32,10 @@ def configuration_of(
         "grpc_management_port": grpc_management,
         "model_store": settings.model_store.absolute(),
         "load_models": ",".join(f"{name}.mar" for name in models),
-        "models": json.dumps(models),
         "default_workers_per_model": workers,
         "number_of_gpu": gpus,
         "job_queue_size": settings.job_queue_size,
-        "max_request_size": settings.max_body_bytes,
+        "max_request_size": max(settings.max_body_bytes, MOST_JOINT_BYTES) + OPTIONS_BYTES,
         "max_response_size": settings.max_answer_bytes,
         "allowed_urls": "file://none",
         "enable_envvars_config": "false",
@@ -44,17 +43,6 @@ def configuration_of(
         "disable_system_metrics": "true",
         "metrics_mode": "prometheus",
     }
-
-
-def batch_sizes(store: Path, models: Sequence[str], gpus: int) -> dict[str, object]:
-    """Return each model's batch size on this machine, as TorchServe has it: by name and version."""
-    kind = "cuda" if gpus else "cpu"
-    sizes: dict[str, object] = {}
-    for name in models:
-        with ZipFile(store / f"{name}.mar") as packed:
-            config = packed_config(packed)
-        sizes[name] = {config.version: {"batchSize": config.batching.batch_size.on(kind)}}
-    return sizes
 
 
 def properties_text(properties: Mapping[str, object]) -> str:

@@ -16,12 +16,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from handlers.shared.flight_records import last_signs_s
-from handlers.shared.wire import BODY_MEDIA_TYPE, DESCRIBE, MODEL_HEADER, OPTIONS_HEADER
+from handlers.shared.sections import with_lengths
+from handlers.shared.wire import DESCRIBE, IMAGES_MEDIA_TYPE, MODEL_HEADER
 
 INTERVAL_S = 5.0
 # until the first answer, which the gateway waits for
 FIRST_INTERVAL_S = 0.5
-HEADERS = {OPTIONS_HEADER: DESCRIBE.to_json(), "Content-Type": BODY_MEDIA_TYPE}
+HEADERS = {"Content-Type": IMAGES_MEDIA_TYPE}
+CARD_REQUEST = b"".join(with_lengths([DESCRIBE.to_json().encode(), b""]))
 
 
 class LivenessProbe:
@@ -72,7 +74,7 @@ class LivenessProbe:
         """Send one request to a model; returns whether a worker answered."""
         connection = http.client.HTTPConnection(*self._address, timeout=self._timeout_s)
         try:
-            connection.request("POST", f"/predictions/{model}", b"", HEADERS)
+            connection.request("POST", f"/predictions/{model}", CARD_REQUEST, HEADERS)
             answer = connection.getresponse()
             answer.read()
         except (OSError, http.client.HTTPException):

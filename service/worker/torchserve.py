@@ -17,7 +17,7 @@ from service.settings import Settings
 from service.subprocesses import Subprocess, running
 from service.temporary_folders import temporary_folder
 from service.worker.command import command, environment
-from service.worker.configuration import batch_sizes, configuration_of, properties_text
+from service.worker.configuration import configuration_of, properties_text
 from service.worker.gpus import worker_gpus
 from service.worker.worker_count import worker_count
 
@@ -62,8 +62,7 @@ def torchserve(settings: Settings, models: Sequence[str]) -> Iterator[TorchServe
         configuration = folder.path / "config.properties"
         gpus = worker_gpus()
         workers = worker_count(settings, gpus)
-        sizes = batch_sizes(settings.model_store, models, gpus)
-        configuration.write_text(properties_text(configuration_of(settings, sizes, workers, gpus)))
+        configuration.write_text(properties_text(configuration_of(settings, models, workers, gpus)))
         load_reports, flight_records = folder.path / "loads", folder.path / "flights"
         load_reports.mkdir()
         flight_records.mkdir()

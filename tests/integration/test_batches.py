@@ -1,17 +1,16 @@
 """Photos that share a TorchServe batch get the answers of single photos, beside broken ones too."""
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
 
+from handlers.shared.wire import WorkerOptions
 from tests.integration.reading import problem
 from tests.support.photos import jpeg, noise, save
-from tests.support.server import ASTRONAUT, MODEL, Server
+from tests.support.server import MODEL, Server
 
 BATCH = 8
-ROUNDS = 20
 
 
 def valid_photos() -> list[bytes]:
@@ -24,37 +23,33 @@ def broken_photo() -> bytes:
     return jpeg()[:-500]
 
 
-@pytest.fixture(scope="module")
-def large() -> bytes:
-    """A photo that keeps a worker busy while others queue."""
-    return ASTRONAUT.read_bytes()
-
-
-def test_a_broken_photo_does_not_change_the_others_of_its_batch(
-    server: Server, large: bytes
-) -> None:
+def test_a_broken_photo_does_not_change_the_others_of_its_request(server: Server) -> None:
     photos = valid_photos()
-    reference = [server.upstream(photo, {}).content for photo in photos]
+    reference = [server.segment(photo) for photo in photos]
     bodies = [*photos[:3], broken_photo(), *photos[3:]]
-    for _ in range(ROUNDS):
-        with ThreadPoolExecutor(BATCH + 1) as threads:
-            busy = threads.submit(server.upstream, large, {"max_side": 2048})
-            answers = list(threads.map(lambda body: server.upstream(body, {}), bodies))
-            assert busy.result().status_code == 200
-        assert [answer.status_code for answer in answers] == [200] * BATCH  # TorchServe's
-        found = answers.pop(3)
-        assert found.headers["Content-Type"] == "application/problem+json"
-        assert problem(found.content)["code"] == "broken_image"
-        assert [answer.content for answer in answers] == reference
-        if had_batch_mates(found):
-            return
-    pytest.fail(f"never in a batch with others in {ROUNDS} rounds")
+    answers = server.upstream([(WorkerOptions(), body) for body in bodies])
+    media_type, _, found = answers.pop(3)
+    assert (media_type, problem(found)["code"]) == ("application/problem+json", "broken_image")
+    assert [(media_type, mask) for media_type, _, mask in answers] == [
+        ("image/png", mask) for mask in reference
+    ]
+    assert answers[0][1].batch_images == BATCH
 
 
-def had_batch_mates(answer: httpx.Response) -> bool:
-    """Whether the batch had several images: the first answer has their number, others None."""
-    batch_images = json.loads(answer.headers["X-Fcnserve-Report"])["batch_images"]
-    return batch_images is None or batch_images > 1
+@pytest.mark.parametrize("media_type", ["image/png", "application/octet-stream"])
+def test_torchserve_answers_a_photo_without_a_gateway_with_its_mask(
+    server: Server, media_type: str
+) -> None:
+    photo = valid_photos()[0]
+    answer = httpx.post(
+        f"{server.torchserve_url}/predictions/{MODEL}",
+        content=photo,
+        headers={"Content-Type": media_type},
+        timeout=60,
+        trust_env=False,
+    )
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "image/png")
+    assert answer.content == server.segment(photo)
 
 
 def test_concurrent_photos_get_their_reference_answers_from_larger_batches(server: Server) -> None:

@@ -61,6 +61,8 @@ def test_crashing_images_are_refused_and_other_images_answered(server: Server) -
         answered = list(clients.map(lambda body: post_photo(server, body), others))
         assert [each.json()["code"] for each in refused] == ["image_crashes_worker"] * len(crashing)
     assert [(each.status_code, each.content == mask) for each in answered] == [(200, True)] * OTHERS
+    images, batches = (server.metric(f"fcnserve_batch_images_{name}") for name in ("sum", "count"))
+    assert images > batches  # some shared a request
     wait_until(lambda: len(server.pids_of(WORKER)) == 2, TIMEOUT_S)
     workers = server.pids_of(WORKER)
     assert [post_photo(server, body).status_code for body in crashing] == [422] * len(crashing)

@@ -8,6 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from handlers.shared.wire import DESCRIBE
 from tests.integration.reading import indices, palette, size_of
 from tests.support.photos import save, shown
 from tests.support.reference import reference_labels
@@ -123,10 +124,8 @@ def test_an_answer_has_its_stages_its_model_and_its_digest(server: Server, cat: 
 def test_the_model_card_is_the_workers_own(server: Server) -> None:
     models = server.client.get("/v1/models").json()
     assert models == [card(server)]
-    upstream = server.upstream(b"", {"output": "describe"})
-    assert (
-        models[0].items() >= json.loads(upstream.content).items()
-    )  # and the members that the gateway adds
+    ((_, _, of_worker),) = server.upstream([(DESCRIBE, b"")])
+    assert models[0].items() >= json.loads(of_worker).items()  # and what the gateway adds
 
 
 def test_the_digest_of_the_model_is_the_same_in_every_answer(server: Server, cat: bytes) -> None:

@@ -11,6 +11,8 @@ import httpx
 import numpy as np
 import pytest
 
+from handlers.shared.sections import with_lengths
+from handlers.shared.wire import IMAGES_MEDIA_TYPE, WorkerOptions
 from tests.integration.reading import indices
 from tests.support.pages import rows
 from tests.support.polling import wait_until
@@ -83,13 +85,13 @@ def worker(start: Callable[..., Command], port: int) -> Command:
     return started
 
 
-def status_of(port: int, body: bytes, **options: object) -> int:
+def status_of(port: int, body: bytes, options: WorkerOptions) -> int:
     """Return the status of TorchServe's answer to a photo; 0 while it does not answer."""
     try:
         return httpx.post(
             f"http://127.0.0.1:{port}/predictions/{MODEL}",
-            content=body,
-            headers={"X-Fcnserve-Options": json.dumps(options)},
+            content=b"".join(with_lengths([options.to_json().encode(), body])),
+            headers={"Content-Type": IMAGES_MEDIA_TYPE},
             timeout=60,
             trust_env=False,
         ).status_code
@@ -103,7 +105,7 @@ def test_in_json_every_line_of_a_worker_is_one_object(
     """Java's lines too, and its stack traces about a Python worker that hangs."""
 
     def is_answering() -> bool:
-        return status_of(port, cat, request_id="of-the-cat") == httpx.codes.OK
+        return status_of(port, cat, WorkerOptions(request_id="of-the-cat")) == httpx.codes.OK
 
     wait_until(is_answering, START_S, worker.output)
     os.kill(worker.pid_of("model_service_worker"), signal.SIGSTOP)

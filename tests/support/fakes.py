@@ -1,9 +1,9 @@
 """A TorchServe that is a few lines of Python, and the gateway in front of it, both on real sockets.
 
-The fake implements the wire of `handlers.shared.wire`: its answer to an image is the label map that
-`labels_of` makes of it. `fault` replaces all answers by a failure, as in `torchserve.fault =
-torchserve.own_error(503)`: those to photos, liveness probes and card requests alike, unless the
-failure's docstring has an exception.
+The fake implements the wire of `handlers.shared.wire`: its answer to a request has for each image
+the label map that `labels_of` makes of it. `fault` replaces all answers by a failure, as in
+`torchserve.fault = torchserve.own_error(503)`: those to photos, liveness probes and card requests
+alike, unless the failure's docstring has an exception.
 """
 
 import asyncio
@@ -27,15 +27,17 @@ from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
-from handlers.job import Answer
+from handlers.job import Answer, joint_body
 from handlers.shared.cost import CostRates, DecodeRate
 from handlers.shared.errors import ProblemError
 from handlers.shared.photo import DEFAULT_FORMATS, OPTIONAL_FORMATS, read_header
 from handlers.shared.png import write_grey_alpha, write_indexed
+from handlers.shared.sections import split_sections, with_lengths
 from handlers.shared.wire import (
     DEFERRED_MEDIA_TYPE,
+    IMAGES_MEDIA_TYPE,
     MODEL_HEADER,
-    OPTIONS_HEADER,
+    REQUEST_SECTIONS,
     GroupFigures,
     Report,
 )
@@ -82,12 +84,13 @@ Fault = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request that arrived at the fake."""
+    """One image that arrived at the fake; those of one request have its number."""
 
     model: str
     body: bytes
     options: dict[str, object]
     headers: dict[str, str]
+    request: int
 
     @property
     def is_card_request(self) -> bool:
@@ -104,13 +107,15 @@ class FakeTorchServe:
 
     digest: str = "0123456789abcdef"
     batch_size: int = 8
+    workers: int = 1
     response_timeout_s: float = 0.0
     costs: CostRates = FAKE_COSTS
     classes: list[str] = field(default_factory=lambda: CLASSES)
     background_id: int | None = 0
     fault: Fault | None = None
     calls: list[Call] = field(default_factory=list)
-    busy: int = 0
+    requests: int = 0
+    busy: int = 0  # images
     released: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -136,7 +141,7 @@ class FakeTorchServe:
             "classes": self.classes,
             "background_id": self.background_id,
             "batch_size": self.batch_size,
-            "workers": 1,
+            "workers": self.workers,
             "costs": self.costs.model_dump(),
             "response_timeout_s": self.response_timeout_s,
             "device": "cpu",
@@ -145,41 +150,53 @@ class FakeTorchServe:
         }
 
     async def predict(self, request: web.Request) -> web.StreamResponse:
-        body = await request.read()
-        options = json.loads(request.headers[OPTIONS_HEADER])
-        name = request.match_info["name"]
-        self.calls.append(Call(name, body, options, dict(request.headers)))
-        self.busy += 1
+        self.requests += 1
+        images = await self.images_of(request)
+        self.calls += images
+        self.busy += len(images)
         try:
-            if self.fault:
-                return await self.fault(request)
-            return self.answer(name, body, options)
+            return await (self.fault or self.answered)(request)
         finally:
-            self.busy -= 1
+            self.busy -= len(images)
 
-    def answer(self, name: str, body: bytes, options: dict[str, object]) -> web.Response:
-        if options.get("output") == "describe":
-            card = json.dumps(self.card(name)).encode()
-            return self.sent(name, Answer(card, "application/json", Report({}, 1)))
-        labels = labels_of(body, options)
+    async def images_of(self, request: web.Request) -> list[Call]:
+        assert request.content_type == IMAGES_MEDIA_TYPE
+        name, headers = request.match_info["name"], dict(request.headers)
+        return [
+            Call(name, bytes(image), json.loads(bytes(options)), headers, self.requests)
+            for options, image in split_sections(await request.read(), REQUEST_SECTIONS)
+        ]
+
+    async def answered(self, request: web.Request) -> web.StreamResponse:
+        """A mask, or the card, for each image."""
+        return await self.answering(self.answer)(request)
+
+    def answer(self, call: Call) -> Answer:
+        if call.is_card_request:
+            card = json.dumps(self.card(call.model)).encode()
+            return Answer(card, "application/json", Report({}, 1))
+        labels = labels_of(call.body, call.options)
         figures = GroupFigures(1, labels.size, labels.size + 24)
         report = Report(STAGES_MS, 1, figures, class_pixels_of(labels))
-        if options.get("output") == "confidence":
+        if call.options.get("output") == "confidence":
             png = write_grey_alpha(labels, np.full_like(labels, CONFIDENCE))
         else:
             png = write_indexed(labels, PALETTE)
-        return self.sent(name, Answer(png, "image/png", report))
+        return Answer(png, "image/png", report)
 
-    def sent(self, name: str, answer: Answer) -> web.Response:
-        return web.Response(
-            body=answer.body,
-            content_type=answer.media_type,
-            headers={
-                **FOREIGN_HEADERS,
-                MODEL_HEADER: f"{name}@{self.digest}",
-                "X-Fcnserve-Report": answer.report.to_json(),
-            },
-        )
+    def answering(self, answer: Callable[[Call], Answer]) -> Fault:
+        """These answers, image by image."""
+
+        async def fault(request: web.Request) -> web.StreamResponse:
+            answers = [answer(call) for call in await self.images_of(request)]
+            return self.sent(request, joint_body(answers))
+
+        return fault
+
+    def sent(self, request: web.Request, body: bytes) -> web.Response:
+        model = f"{request.match_info['name']}@{self.digest}"
+        headers = {**FOREIGN_HEADERS, MODEL_HEADER: model}
+        return web.Response(body=body, content_type=IMAGES_MEDIA_TYPE, headers=headers)
 
     def own_error(self, status: int) -> Fault:
         """TorchServe's own answer: no worker took the image."""
@@ -190,56 +207,51 @@ class FakeTorchServe:
 
         return fault
 
+    def photos_get(self, answer: Callable[[Call], Answer]) -> Fault:
+        """These answers to photos; cards are answered as usual."""
+        return self.answering(
+            lambda call: self.answer(call) if call.is_card_request else answer(call)
+        )
+
     def image_problem(self, problem: ProblemError) -> Fault:
-        """A problem with this image, found by the worker; cards are answered as usual."""
-
-        async def fault(request: web.Request) -> web.StreamResponse:
-            name, options = request.match_info["name"], json.loads(request.headers[OPTIONS_HEADER])
-            if options.get("output") == "describe":
-                return self.answer(name, b"", options)
-            return self.sent(name, Answer.of_problem(problem, Report(STAGES_MS, 1)))
-
-        return fault
+        """A problem with each image, found by the worker; cards are answered as usual."""
+        return self.photos_get(lambda _: Answer.of_problem(problem, Report(STAGES_MS, 1)))
 
     def deferrals(self, times: int) -> Fault:
         """So many deferrals in favour of others of the batch, then a mask."""
         left = iter(range(times))
 
+        def answer(call: Call) -> Answer:
+            if next(left, None) is None:
+                return self.answer(call)
+            return Answer(b"", DEFERRED_MEDIA_TYPE, Report({}))
+
+        return self.photos_get(answer)
+
+    def raw_mask(self, mask: bytes) -> Fault:
+        """These bytes as a mask; cards are answered as usual."""
+        return self.photos_get(lambda _: Answer(mask, "image/png", Report(STAGES_MS)))
+
+    def raw_report(self, report: bytes) -> Fault:
+        """These bytes as the report of each photo; cards are answered as usual."""
+
         async def fault(request: web.Request) -> web.StreamResponse:
-            name, options = request.match_info["name"], json.loads(request.headers[OPTIONS_HEADER])
-            if options.get("output") == "describe" or next(left, None) is None:
-                return self.answer(name, await request.read(), options)
-            return self.sent(name, Answer(b"", DEFERRED_MEDIA_TYPE, Report({})))
-
-        return fault
-
-    def raw_mask(self, mask: bytes, **headers: str) -> Fault:
-        """These bytes as a mask, and other headers; cards are answered as usual."""
-
-        async def fault(request: web.Request) -> web.StreamResponse:
-            name, options = request.match_info["name"], json.loads(request.headers[OPTIONS_HEADER])
-            if options.get("output") == "describe":
-                return self.answer(name, b"", options)
-            response = self.sent(name, Answer(mask, "image/png", Report(STAGES_MS)))
-            response.headers.update(headers)
-            return response
+            calls = await self.images_of(request)
+            if any(call.is_card_request for call in calls):
+                return await self.answered(request)
+            sections = [b"image/png", report, b""] * len(calls)
+            return self.sent(request, b"".join(with_lengths(sections)))
 
         return fault
 
     def raw_card(self, card: bytes) -> Fault:
-        """These bytes as a card, to every request."""
-
-        async def fault(request: web.Request) -> web.StreamResponse:
-            name = request.match_info["name"]
-            return self.sent(name, Answer(card, "application/json", Report({}, 1)))
-
-        return fault
+        """These bytes as a card, to every image."""
+        return self.answering(lambda _: Answer(card, "application/json", Report({}, 1)))
 
     async def hangs(self, request: web.Request) -> web.StreamResponse:
         """No answer until `released` is set."""
         await self.released.wait()
-        body, options = await request.read(), json.loads(request.headers[OPTIONS_HEADER])
-        return self.answer(request.match_info["name"], body, options)
+        return await self.answered(request)
 
     async def hangs_up(self, request: web.Request) -> web.StreamResponse:
         """The connection breaks instead of an answer."""

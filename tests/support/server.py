@@ -4,7 +4,6 @@ Every process of one run has a mark in its environment, by which it is found eve
 has ended. Used by the integration, stack, fault and fuzz tests.
 """
 
-import json
 import os
 import signal
 import socket
@@ -17,6 +16,8 @@ from pathlib import Path
 
 import httpx
 
+from handlers.shared.sections import split_sections, with_lengths
+from handlers.shared.wire import ANSWER_SECTIONS, IMAGES_MEDIA_TYPE, Report, WorkerOptions
 from loadtest.measure.usage import peak_bytes
 from tests.support.polling import wait_until
 from tests.support.ports import free_port
@@ -152,18 +153,25 @@ class Server(Command):
         settings = dict(pair.split(b"=", 1) for pair in environ.split(b"\0") if b"=" in pair)
         return settings[b"FCNSERVE_TORCHSERVE_URL"].decode()
 
-    def upstream(self, body: bytes, options: Mapping[str, object]) -> httpx.Response:
-        """Send a request to TorchServe itself, as the gateway does."""
-        return httpx.post(
+    def upstream(
+        self, images: Sequence[tuple[WorkerOptions, bytes]]
+    ) -> list[tuple[str, Report, bytes]]:
+        """Send images to TorchServe itself in one request, as the gateway does; return the media
+        type, the report and the body of each answer.
+        """
+        sections = [part for options, body in images for part in (options.to_json().encode(), body)]
+        answer = httpx.post(
             f"{self.torchserve_url}/predictions/{MODEL}",
-            content=body,
-            headers={
-                "Content-Type": "application/octet-stream",
-                "X-Fcnserve-Options": json.dumps(options),
-            },
+            content=b"".join(with_lengths(sections)),
+            headers={"Content-Type": IMAGES_MEDIA_TYPE},
             timeout=60,
             trust_env=False,
         )
+        assert answer.status_code == httpx.codes.OK
+        return [
+            (bytes(media_type).decode(), Report.from_json(bytes(report)), bytes(body))
+            for media_type, report, body in split_sections(answer.content, ANSWER_SECTIONS)
+        ]
 
     def peak_bytes(self, words: str) -> int:
         """Peak memory of the largest process whose command line contains `words`."""

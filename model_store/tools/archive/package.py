@@ -65,8 +65,8 @@ def worker_sources() -> Iterator[tuple[str, bytes]]:
 def torchserve_settings(config: ModelConfig) -> dict[str, object]:
     """Translate `batching` into TorchServe's settings.
 
-    The number of workers is the operator's setting, and `batchSize` depends on the machine; both
-    are set by `service.worker.torchserve`.
+    The number of workers is the operator's setting. There is no `batchSize`: each request of a
+    gateway is a batch.
     """
     return {
         "maxBatchDelay": config.batching.max_delay_ms,

@@ -5,7 +5,7 @@ import io
 import json
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,20 +14,27 @@ from PIL import Image
 from handlers import entry
 from handlers.entry import FcnHandler
 from handlers.log import log_to_stderr
-from handlers.shared.wire import MODEL_HEADER, OPTIONS_HEADER, REPORT_HEADER
+from handlers.shared.sections import split_sections, with_lengths
+from handlers.shared.wire import (
+    ANSWER_SECTIONS,
+    IMAGES_MEDIA_TYPE,
+    MODEL_HEADER,
+    REPORT_HEADER,
+    Report,
+)
 from tests.support.worker import plain, write_model
 
 
 class FakeContext:
     """The part of `ts.context.Context` that the worker uses; headers are case-sensitive, too."""
 
-    def __init__(self, folder: Path, *options: str | None) -> None:
+    def __init__(self, folder: Path, *media_types: str | None) -> None:
         self.system_properties = {"model_dir": str(folder), "gpu_id": None}
         self.manifest = {"model": {"modelName": "fcn8s-lite0"}}
         self.requests: list[dict[str, str]] = [
-            {} if header is None else {OPTIONS_HEADER: header} for header in options
+            {} if media_type is None else {"Content-Type": media_type} for media_type in media_types
         ]
-        self.responses: list[dict[str, str]] = [{} for _ in options]
+        self.responses: list[dict[str, str]] = [{} for _ in media_types]
 
     def get_request_header(self, idx: int, key: str) -> str | None:
         return self.requests[idx].get(key)
@@ -61,8 +68,17 @@ def handler(folder: Path) -> FcnHandler:
     return handler
 
 
-def bodies(*photos: bytes) -> Sequence[dict[str, bytearray]]:
-    return [{"body": bytearray(photo)} for photo in photos]
+def joint(*images: tuple[bytes, bytes]) -> dict[str, bytearray]:
+    """One request, with the options and the body of each image."""
+    sections = [section for image in images for section in image]
+    return {"body": bytearray(b"".join(with_lengths(sections)))}
+
+
+def answers_in(body: bytes) -> list[tuple[str, Report, bytes]]:
+    return [
+        (bytes(media_type).decode(), Report.from_json(bytes(report)), bytes(answer))
+        for media_type, report, answer in split_sections(body, ANSWER_SECTIONS)
+    ]
 
 
 def test_the_module_has_the_one_class_that_torchserves_loader_requires() -> None:
@@ -73,36 +89,67 @@ def test_the_module_has_the_one_class_that_torchserves_loader_requires() -> None
     assert [cls for _, cls in found] == [FcnHandler]
 
 
-def test_every_item_gets_its_body_media_type_and_headers(handler: FcnHandler, folder: Path) -> None:
-    context = FakeContext(folder, "{}", '{"output":"describe"}', "{}", None, "nonsense")
+def test_the_images_of_all_requests_are_one_batch_and_each_request_gets_its_own_answers(
+    handler: FcnHandler, folder: Path
+) -> None:
     photo = plain((20, 30), 0)
-    data = [*bodies(photo, b"", b"no image", photo, photo)]
-    answers = handler.handle(data, context)
-    assert [response["content-type"] for response in context.responses] == [
+    context = FakeContext(folder, IMAGES_MEDIA_TYPE, None, IMAGES_MEDIA_TYPE)
+    data = [
+        joint((b"{}", photo), (b'{"output":"describe"}', b""), (b"{}", b"no image")),
+        {"body": bytearray(photo)},
+        joint((b"nonsense", photo), (b"{}", photo)),
+    ]
+    first, plain_answer, last = handler.handle(data, context)
+    media_types, reports, masks = zip(*answers_in(first), *answers_in(last), strict=True)
+    assert media_types == (
         "image/png",
         "application/json",
         "application/problem+json",
-        "image/png",
         "application/problem+json",
-    ]
-    card = json.loads(answers[1])
+        "image/png",
+    )
+    card = json.loads(masks[1])
     for response in context.responses:
         assert response[MODEL_HEADER] == f"fcn8s-lite0@{card['digest']}"
-        assert json.loads(response[REPORT_HEADER]).keys() == {
-            *("stages_ms", "batch_images", "group", "class_pixels")
-        }
-    with Image.open(io.BytesIO(answers[0])) as mask:
+    assert context.responses[0]["content-type"] == IMAGES_MEDIA_TYPE
+    assert reports[0].batch_images == 5  # all but the card
+    assert [report.batch_images for report in reports[1:]] == [None] * 4
+    with Image.open(io.BytesIO(masks[0])) as mask:
         assert mask.size == (30, 20)
-    assert answers[3] == answers[0]
-    assert [json.loads(answers[index])["code"] for index in (2, 4)] == [
-        "broken_image",
-        "worker_failed",
-    ]
+    assert masks[0] == plain_answer == masks[4]
+    problems = [json.loads(masks[index])["code"] for index in (2, 3)]
+    assert problems == ["broken_image", "worker_failed"]
+
+
+@pytest.mark.parametrize("media_type", [None, "image/jpeg", "application/octet-stream"])
+def test_a_photo_without_a_gateway_is_answered_with_its_mask(
+    handler: FcnHandler, folder: Path, media_type: str | None
+) -> None:
+    context = FakeContext(folder, media_type)
+    (mask,) = handler.handle([{"body": bytearray(plain((20, 30), 0))}], context)
+    (response,) = context.responses
+    assert response["content-type"] == "image/png"
+    assert Report.from_json(response[REPORT_HEADER]).batch_images == 1
+    with Image.open(io.BytesIO(mask)) as image:
+        assert image.size == (30, 20)
+
+
+@pytest.mark.parametrize("item", [{}, {"body": bytearray(b"\xff\xd8")}], ids=["none", "photo"])
+def test_a_request_that_no_gateway_writes_is_a_problem_beside_other_requests(
+    handler: FcnHandler, folder: Path, item: dict[str, bytearray]
+) -> None:
+    context = FakeContext(folder, IMAGES_MEDIA_TYPE, IMAGES_MEDIA_TYPE)
+    problem, good = handler.handle([item, joint((b"{}", plain((9, 9), 0)))], context)
+    assert context.responses[0]["content-type"] == "application/problem+json"
+    assert json.loads(problem)["code"] == "worker_failed"
+    assert [media_type for media_type, _, _ in answers_in(good)] == ["image/png"]
 
 
 def test_header_values_are_one_ascii_line(handler: FcnHandler, folder: Path) -> None:
-    context = FakeContext(folder, "{}", "{\n", '{"output":"ä\r\nX-Evil: 1"}')
-    handler.handle([*bodies(plain((9, 9), 0), b"\xff\xd8\r\n", b"x")], context)
+    context = FakeContext(folder, None, IMAGES_MEDIA_TYPE, "ä\r\nX-Evil: 1")
+    evil = '{"output":"ä\r\nX-Evil: 1"}'.encode()
+    bodies = [plain((9, 9), 0), joint((evil, b"x"))["body"], b"\xff\xd8\r\n"]
+    handler.handle([{"body": bytearray(body)} for body in bodies], context)
     for response in context.responses:
         for name, value in response.items():
             assert re.fullmatch(r"[ -~]+", name + value)

@@ -75,7 +75,7 @@ def test_a_broken_image_leaves_the_other_masks_of_its_batch_unchanged(
 
 def test_a_problem_with_the_options_stops_that_job_only(real: Pipeline) -> None:
     photo = plain(SMALL, 0)
-    answers = real.run([Job(photo), read_job(photo, '{"output": "poem"}'), Job(photo)])
+    answers = real.run([Job(photo), read_job(photo, b'{"output": "poem"}'), Job(photo)])
     assert [answer.media_type.split("/")[1] for answer in answers] == [
         "png",
         "problem+json",

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from handlers.shared.wire import MODEL_HEADER, REPORT_HEADER, WorkerOptions
-from service.backend.client import TorchServeClient
+from handlers.job import Answer, joint_body
+from handlers.shared.errors import BrokenImageError, WorkerFailedError
+from handlers.shared.wire import IMAGES_MEDIA_TYPE, MODEL_HEADER, Report, WorkerOptions
+from service.backend.client import SentImage, TorchServeClient
 from service.errors import (
     ConnectionBrokenError,
     NotReadyError,
@@ -26,7 +28,7 @@ async def test_connections_to_the_worker_are_kept_open() -> None:
         await gateway.ready()
         for _ in range(5):
             await gateway.segment()
-        assert len(gateway.components.segmenter.dispatch.attempts.client._connections) == 1
+        assert len(gateway.components.models._client._connections) == 1
 
 
 @dataclass
@@ -52,13 +54,15 @@ class OneAnswerServer:
 
 
 MAX_ANSWER_BYTES = 1_000_000
-REPORT = '{"stages_ms":{},"batch_images":null,"group":null,"class_pixels":{}}'
 
 
-ANSWER = (
-    f"HTTP/1.1 200 OK\r\n{MODEL_HEADER}: m@0\r\n{REPORT_HEADER}: {REPORT}\r\n"
-    "Content-Length: 4\r\n\r\nmask"
-).encode()
+def answer_of(body: bytes, media_type: str = IMAGES_MEDIA_TYPE) -> bytes:
+    head = f"HTTP/1.1 200 OK\r\n{MODEL_HEADER}: m@0\r\nContent-Type: {media_type}\r\n"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+MASK = Answer(b"mask", "image/png", Report({}))
+ANSWER = answer_of(joint_body([MASK]))
 
 
 def client_of(torchserve: OneAnswerServer) -> AbstractAsyncContextManager[TorchServeClient]:
@@ -147,3 +151,45 @@ async def test_an_answer_that_is_no_http_is_a_broken_connection(answer: bytes) -
     async with client_of(server) as client:
         with pytest.raises(ConnectionBrokenError):
             await client.send("m", b"photo", WorkerOptions(), 10)
+
+
+PROBLEM = Answer.of_problem(BrokenImageError("cut short"), Report({}))
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        pytest.param(answer_of(joint_body([MASK, MASK])), "2 answers to 1", id="two-answers"),
+        pytest.param(answer_of(b""), "same release", id="empty"),
+        pytest.param(answer_of(b"mask", "image/png"), "same release", id="plain-mask"),
+        pytest.param(answer_of(joint_body([MASK])[:-1]), "same release", id="cut-short"),
+        pytest.param(
+            answer_of(joint_body([MASK]).replace(b"stages_ms", b"stages-ms")),
+            "same release",
+            id="other-report",
+        ),
+    ],
+)
+async def test_an_answer_of_another_release_is_a_failure_of_the_worker(
+    answer: bytes, words: str
+) -> None:
+    server = OneAnswerServer(answers_first=False, last_bytes=answer)
+    async with client_of(server) as client:
+        with pytest.raises(WorkerFailedError, match=words):
+            await client.send("m", b"photo", WorkerOptions(), 10)
+
+
+async def test_a_problem_of_a_request_is_raised() -> None:
+    answer = answer_of(PROBLEM.body, PROBLEM.media_type)
+    async with client_of(OneAnswerServer(answers_first=False, last_bytes=answer)) as client:
+        with pytest.raises(BrokenImageError, match="cut short"):
+            await client.send("m", b"photo", WorkerOptions(), 10)
+
+
+async def test_each_image_of_a_request_gets_its_answer() -> None:
+    answer = answer_of(joint_body([MASK, PROBLEM]))
+    async with client_of(OneAnswerServer(answers_first=False, last_bytes=answer)) as client:
+        images = [SentImage(b"photo", WorkerOptions())] * 2
+        mask, problem = await client.send_together("m", images, 10)
+    assert (mask.body, mask.outcome, mask.model) == (b"mask", "answered", "m@0")
+    assert (problem.body, problem.outcome) == (PROBLEM.body, "problem")

@@ -2,9 +2,10 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import replace
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from handlers.shared.frame import Frame
+from handlers.shared.wire import MOST_JOINT_BYTES, MOST_JOINT_PIXELS
 from service.backend import queue as queue_module
 from service.backend.dispatcher import Dispatcher
 from service.backend.queue import DispatchLimits
@@ -23,11 +25,7 @@ MAX_OVERTAKEN = 2
 TURNS = 6  # of the loop: more than any step of the dispatcher needs
 
 
-def new_dispatcher() -> Dispatcher:
-    return Dispatcher(QueueMetrics(CollectorRegistry()).of("any"))
-
-
-def gauges(dispatcher: Dispatcher) -> tuple[float, float, float, float]:
+def gauges(dispatcher: Dispatcher[Any, Any]) -> tuple[float, float, float, float]:
     shown = dispatcher._metrics
     return (
         shown.images_waiting._value.get(),
@@ -42,40 +40,59 @@ async def settle(turns: int = TURNS) -> None:
         await asyncio.sleep(0)
 
 
-@dataclass
 class Simulation:
-    """Images that arrive, are answered or cancelled, and what the dispatcher does with them."""
+    """Images that arrive, are answered or cancelled, and what the dispatcher does with them.
 
-    images: int
-    most_seconds: float
-    exclusive_s: float = math.inf
-    dispatcher: Dispatcher = field(default_factory=new_dispatcher)
-    callers: list["asyncio.Task[int]"] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
-    started: list[int] = field(default_factory=list)
-    ends: dict[int, asyncio.Event] = field(default_factory=dict)
+    A request is answered once all of its images are to end.
+    """
+
+    def __init__(self, *limits: float, exclusive_s: float = math.inf, workers: int = 2) -> None:
+        """Take the limits: requests, images of each, and seconds of all."""
+        requests, images, seconds = limits
+        self.limits = DispatchLimits(int(requests), int(images), seconds, workers, exclusive_s)
+        metrics = QueueMetrics(CollectorRegistry()).of("any")
+        self.dispatcher: Dispatcher[int, int] = Dispatcher(metrics, self.send)
+        self.callers: list[asyncio.Task[int]] = []
+        self.seconds: list[float] = []
+        self.requests: list[Sequence[int]] = []
+        self.ends: dict[int, asyncio.Event] = {}
+
+    async def send(self, images: Sequence[int]) -> Sequence[int]:
+        self.requests.append(images)
+        for number in images:
+            await self.ends[number].wait()
+        return images
+
+    def arrive(self, *seconds: float, is_suspect: bool = False) -> None:
+        """Add images with frames as large as their costs."""
+        for each in seconds:
+            number = len(self.callers)
+            self.seconds.append(each)
+            self.ends[number] = asyncio.Event()
+            entry = self.dispatcher.entry(Frame(1, int(each)), each, self.limits, 1, 1)
+            entry = replace(entry, is_suspect=is_suspect)
+            self.callers.append(asyncio.create_task(self.dispatcher.run(entry, number)))
+
+    async def end(self, *numbers: int) -> None:
+        for number in numbers:
+            self.ends[number].set()
+        await settle()
 
     @property
-    def limits(self) -> DispatchLimits:
-        return DispatchLimits(self.images, self.most_seconds, 2, self.exclusive_s)
+    def started(self) -> list[int]:
+        return [number for request in self.requests for number in request]
 
-    def arrive(self, seconds: float) -> None:
-        """Add an image with a frame as large as its cost."""
-        number = len(self.callers)
-        self.seconds.append(seconds)
-        self.ends[number] = asyncio.Event()
-
-        async def job() -> int:
-            self.started.append(number)
-            await self.ends[number].wait()
-            return number
-
-        entry = self.dispatcher.entry(Frame(1, int(seconds)), seconds, self.limits)
-        self.callers.append(asyncio.create_task(self.dispatcher.run(entry, job)))
+    @property
+    def requests_in_flight(self) -> list[Sequence[int]]:
+        return [
+            request
+            for request in self.requests
+            if not all(self.ends[number].is_set() for number in request)
+        ]
 
     @property
     def in_flight(self) -> list[int]:
-        return [number for number in self.started if not self.ends[number].is_set()]
+        return [number for request in self.requests_in_flight for number in request]
 
     @property
     def waiting(self) -> list[int]:
@@ -87,19 +104,29 @@ class Simulation:
 
     def check(self) -> None:
         seconds = [self.seconds[number] for number in self.in_flight]
-        assert len(seconds) <= self.limits.images
+        assert len(self.requests_in_flight) <= self.limits.requests
+        assert all(len(request) <= self.limits.images for request in self.requests)
         assert sum(seconds) <= self.limits.seconds or len(seconds) == 1
         for position, number in enumerate(self.started):
             assert sum(later > number for later in self.started[:position]) <= MAX_OVERTAKEN
-        assert (self.dispatcher.images, self.dispatcher.seconds) == (len(seconds), sum(seconds))
+        room = self.dispatcher.room
+        assert (room.images, room.seconds) == (len(seconds), sum(seconds))
+        assert room.shared_requests == len(self.requests_in_flight)
         waiting = [self.seconds[number] for number in self.waiting]
         assert gauges(self.dispatcher) == (len(waiting), sum(waiting), len(seconds), sum(seconds))
         if self.waiting:  # there is no room for the first
             assert seconds
             assert (
-                len(seconds) == self.limits.images
+                len(self.requests_in_flight) == self.limits.requests
+                or self.waits_for_more()
                 or sum(seconds) + self.seconds[self.waiting[0]] > self.limits.seconds
             )
+
+    def waits_for_more(self) -> bool:
+        """Whether the next request has fewer images yet than those before it."""
+        requests = self.requests_in_flight
+        mean = sum(map(len, requests)) / len(requests)
+        return len(requests) >= self.limits.workers and len(self.waiting) < mean
 
 
 STEPS = st.lists(
@@ -112,15 +139,16 @@ STEPS = st.lists(
 )
 
 
-@given(STEPS, st.integers(1, 4), st.integers(1, 10))
+@given(STEPS, st.integers(2, 4), st.integers(1, 4), st.integers(1, 10))
 def test_the_limits_hold_and_each_image_gets_its_turn(
-    steps: list[tuple[str, int, int]], images: int, seconds: int
+    steps: list[tuple[str, int, int]], requests: int, images: int, seconds: int
 ) -> None:
     with patch.object(queue_module, "MAX_OVERTAKEN", MAX_OVERTAKEN):
-        asyncio.run(simulate(Simulation(images, seconds), steps))
+        asyncio.run(simulate(steps, requests, images, seconds))
 
 
-async def simulate(simulation: Simulation, steps: list[tuple[str, int, int]]) -> None:
+async def simulate(steps: list[tuple[str, int, int]], *limits: int) -> None:
+    simulation = Simulation(*limits)
     for step, number, turns in steps:
         if step == "arrive":
             simulation.arrive(number)
@@ -143,60 +171,135 @@ async def simulate(simulation: Simulation, steps: list[tuple[str, int, int]]) ->
     assert gauges(simulation.dispatcher) == (0, 0, 0, 0)
 
 
+async def test_images_that_are_ready_at_the_same_moment_go_together() -> None:
+    simulation = Simulation(2, 8, 100, workers=1)
+    simulation.arrive(1, 1, 1)
+    await settle()
+    assert simulation.requests == [[0, 1, 2]]
+
+
+async def test_an_image_goes_at_once_while_a_worker_is_idle() -> None:
+    simulation = Simulation(4, 8, 100, workers=2)
+    for number in range(2):
+        simulation.arrive(1)
+        await settle()
+        assert simulation.requests[-1] == [number]
+
+
+async def test_the_next_request_waits_for_as_many_images_as_those_in_work_have() -> None:
+    simulation = Simulation(2, 8, 100, workers=1)
+    simulation.arrive(*[1] * 4)
+    await settle()
+    for number in range(4, 7):
+        simulation.arrive(1)
+        await settle()
+        assert simulation.in_flight == [0, 1, 2, 3], number
+    simulation.arrive(1)
+    await settle()
+    assert simulation.requests == [[0, 1, 2, 3], [4, 5, 6, 7]]
+
+
+async def test_the_next_request_waits_for_no_more_images_than_it_may_have() -> None:
+    simulation = Simulation(2, 3, 100, workers=1)
+    simulation.arrive(*[1] * 6)
+    await settle()
+    assert simulation.requests == [[0, 1, 2], [3, 4, 5]]
+
+
+async def test_what_waits_goes_once_nothing_is_in_work() -> None:
+    simulation = Simulation(2, 8, 100, workers=1)
+    simulation.arrive(*[1] * 4)
+    await settle()
+    simulation.arrive(1)
+    await settle()
+    await simulation.end(0, 1, 2, 3)
+    assert simulation.requests[1:] == [[4]]
+
+
+async def test_clients_that_wait_for_their_answers_come_to_requests_of_equal_size() -> None:
+    """Not one image beside all others, however the first ones arrived."""
+    simulation = Simulation(2, 16, 1000, workers=1)
+    simulation.arrive(1)
+    await settle()
+    for _ in range(15):
+        simulation.arrive(1)
+    for _ in range(40):
+        await settle()
+        request = simulation.requests_in_flight[0]
+        await simulation.end(*request)
+        for _ in request:  # their clients' next images, one after the other
+            simulation.arrive(1)
+            await settle()
+    assert [len(request) for request in simulation.requests[-4:]] == [8, 8, 8, 8]
+
+
+async def test_a_suspect_goes_alone() -> None:
+    simulation = Simulation(8, 8, 100, workers=8)
+    simulation.arrive(1)
+    simulation.arrive(1, 1, is_suspect=True)
+    simulation.arrive(1, 1)
+    await settle()
+    assert simulation.requests == [[0], [1], [2], [3, 4]]
+
+
+@pytest.mark.parametrize("is_by_bytes", [True, False], ids=["bytes", "pixels"])
+async def test_large_images_go_in_several_requests(is_by_bytes: bool) -> None:
+    simulation = Simulation(8, 8, 100, workers=8)
+    limits = (MOST_JOINT_BYTES, 1) if is_by_bytes else (1, MOST_JOINT_PIXELS)
+    for number, part in enumerate((0.5, 0.5, 0.1, 2, 0.1)):
+        size = (int(part * limit) for limit in limits)
+        entry = simulation.dispatcher.entry(Frame(1, 1), 1, simulation.limits, *size)
+        simulation.ends[number] = asyncio.Event()
+        simulation.callers.append(asyncio.create_task(simulation.dispatcher.run(entry, number)))
+    await settle()
+    assert simulation.requests == [[0, 1], [2], [3], [4]]
+
+
 async def test_a_costly_image_waits_for_room_and_is_not_overtaken() -> None:
-    simulation = Simulation(4, 10)
-    for seconds in (3, 3, 99, 1):
-        simulation.arrive(seconds)
+    simulation = Simulation(4, 1, 10, workers=4)
+    simulation.arrive(3, 3, 99, 1)
     await settle()
     assert simulation.in_flight == [0, 1]  # the last would fit
-    simulation.ends[0].set()
-    await settle()
+    await simulation.end(0)
     assert simulation.in_flight == [1]
-    simulation.ends[1].set()
-    await settle()
+    await simulation.end(1)
     assert simulation.in_flight == [2]
-    simulation.ends[2].set()
-    await settle()
+    await simulation.end(2)
     assert simulation.in_flight == [3]
-    simulation.ends[3].set()
+    await simulation.end(3)
     assert await asyncio.gather(*simulation.callers) == [0, 1, 2, 3]
 
 
 async def test_a_retried_image_keeps_its_position() -> None:
-    simulation = Simulation(1, 10)
-    entry = simulation.dispatcher.entry(Frame(1, 1), 1, simulation.limits)
-    for _ in range(3):
-        simulation.arrive(1)
+    simulation = Simulation(1, 1, 10)
+    entry = simulation.dispatcher.entry(Frame(1, 1), 1, simulation.limits, 1, 1)
+    simulation.arrive(1, 1, 1)
     await settle()
-    was_next: list[bool] = []
-
-    async def job() -> None:
-        was_next.append(simulation.started == [0])
-
-    again = asyncio.create_task(simulation.dispatcher.run(entry, job))
+    simulation.ends[99] = asyncio.Event()
+    again = asyncio.create_task(simulation.dispatcher.run(entry, 99))
     await settle()
-    simulation.ends[0].set()
-    await again
-    assert was_next == [True]
+    await simulation.end(0)
+    assert simulation.started == [0, 99]
+    await simulation.end(99)
+    assert await again == 99
 
 
-async def test_images_of_similar_sizes_are_dispatched_together() -> None:
-    simulation = Simulation(2, 1000)
+async def test_images_of_similar_sizes_go_together() -> None:
+    simulation = Simulation(1, 3, 10_000)
     sizes = [100, 10, 90, 11, 95, 12]
-    for size in [1, *sizes]:
-        simulation.arrive(size)
+    simulation.arrive(1)
+    await settle()
+    simulation.arrive(*sizes)
     await settle()
     for number in range(len(sizes) + 1):
-        simulation.ends[simulation.started[number]].set()
-        await settle()
-    order = [simulation.seconds[number] for number in simulation.started]
-    assert order == [1, 100, 95, 90, 12, 11, 10]
+        await simulation.end(number)
+    requests = [[simulation.seconds[number] for number in each] for each in simulation.requests]
+    assert requests == [[1], [100, 95, 90], [10, 11, 12]]
 
 
-async def test_a_cancelled_first_image_lets_the_next_one_be_dispatched() -> None:
-    simulation = Simulation(2, 10)
-    for seconds in (9, 5, 1):
-        simulation.arrive(seconds)
+async def test_a_cancelled_first_image_lets_the_next_one_be_sent() -> None:
+    simulation = Simulation(2, 1, 10)
+    simulation.arrive(9, 5, 1)
     await settle()
     assert (simulation.in_flight, simulation.waiting) == ([0], [1, 2])
     simulation.callers[1].cancel()
@@ -206,45 +309,59 @@ async def test_a_cancelled_first_image_lets_the_next_one_be_dispatched() -> None
 
 @pytest.mark.parametrize("turns", range(TURNS))
 async def test_a_caller_may_be_cancelled_at_the_very_moment_of_its_turn(turns: int) -> None:
-    simulation = Simulation(1, 10)
-    simulation.arrive(1)
-    simulation.arrive(1)
+    simulation = Simulation(1, 1, 10)
+    simulation.arrive(1, 1)
     await settle()
     simulation.ends[0].set()
     await settle(turns)
     simulation.callers[1].cancel()
-    simulation.ends[1].set()
-    await settle()
-    assert (simulation.dispatcher.images, simulation.dispatcher.seconds) == (0, 0)
+    await simulation.end(1)
+    room = simulation.dispatcher.room
+    assert (room.images, room.seconds) == (0, 0)
     simulation.arrive(1)
     await settle()
     assert simulation.in_flight == [2]
 
 
-async def test_a_job_keeps_its_room_until_its_end_after_its_caller_is_cancelled() -> None:
-    simulation = Simulation(1, 10)
-    simulation.arrive(1)
-    simulation.arrive(1)
+async def test_a_request_keeps_its_room_and_its_mates_after_a_caller_is_cancelled() -> None:
+    simulation = Simulation(1, 2, 10)
+    simulation.arrive(1, 1, 1)
     await settle()
     simulation.callers[0].cancel()
     await settle()
     assert simulation.callers[0].cancelled()
-    assert (simulation.in_flight, simulation.waiting) == ([0], [1])
-    simulation.ends[0].set()
-    await settle()
-    assert simulation.in_flight == [1]
+    assert (simulation.in_flight, simulation.waiting) == ([0, 1], [2])
+    await simulation.end(0, 1)
+    assert simulation.callers[1].result() == 1
+    assert simulation.in_flight == [2]
+
+
+async def test_each_image_of_a_request_has_an_outcome_of_its_own() -> None:
+    async def send(_images: Sequence[int]) -> Sequence[int | Exception]:
+        return [0, KeyError("of the second"), 2]
+
+    dispatcher: Dispatcher[int, int] = Dispatcher(QueueMetrics(CollectorRegistry()).of("a"), send)
+    limits = DispatchLimits(1, 3, 10)
+    callers = [
+        dispatcher.run(dispatcher.entry(Frame(1, 1), 1, limits, 1, 1), number)
+        for number in range(3)
+    ]
+    first, second, third = await asyncio.gather(*callers, return_exceptions=True)
+    assert (first, third) == (0, 2)
+    assert isinstance(second, KeyError)
 
 
 @pytest.mark.parametrize("is_cancelled", [True, False])
-async def test_a_job_that_fails_gives_its_room_back(is_cancelled: bool) -> None:
-    dispatcher, go = new_dispatcher(), asyncio.Event()
+async def test_a_request_that_fails_gives_its_room_back(is_cancelled: bool) -> None:
+    go = asyncio.Event()
 
-    async def job() -> int:
+    async def send(_images: Sequence[int]) -> Sequence[int]:
         await go.wait()
-        return 1 // 0
+        return [1 // 0]
 
-    entry = dispatcher.entry(Frame(1, 5), 5, DispatchLimits(1, 10))
-    caller = asyncio.create_task(dispatcher.run(entry, job))
+    dispatcher: Dispatcher[int, int] = Dispatcher(QueueMetrics(CollectorRegistry()).of("a"), send)
+    entry = dispatcher.entry(Frame(1, 5), 5, DispatchLimits(1, 1, 10), 1, 1)
+    caller = asyncio.create_task(dispatcher.run(entry, 0))
     await settle()
     if is_cancelled:
         caller.cancel()
@@ -252,17 +369,17 @@ async def test_a_job_that_fails_gives_its_room_back(is_cancelled: bool) -> None:
     with pytest.raises(asyncio.CancelledError if is_cancelled else ZeroDivisionError):
         await caller
     await settle()
-    assert (dispatcher.images, dispatcher.seconds) == (0, 0)
+    assert (dispatcher.room.images, dispatcher.room.seconds) == (0, 0)
 
 
-async def test_closing_cancels_the_jobs_of_cancelled_callers() -> None:
-    simulation = Simulation(3, 10)
+async def test_closing_cancels_the_requests_of_cancelled_callers() -> None:
+    simulation = Simulation(3, 1, 10)
     simulation.arrive(1)
     await settle()
     simulation.callers[0].cancel()
     await settle()
     await simulation.dispatcher.close()
-    assert (simulation.dispatcher.images, simulation.dispatcher.seconds) == (0, 0)
+    assert (simulation.dispatcher.room.images, simulation.dispatcher.room.seconds) == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -275,7 +392,7 @@ def test_a_frame_has_sides_that_32_divides(size: tuple[int, int], pixels: int) -
 
 def test_the_limit_is_two_batches_a_worker_and_the_seconds_of_one() -> None:
     assert DispatchLimits.of(workers=2, batch_size=8, seconds=5, exclusive_s=1) == DispatchLimits(
-        32, 5, 2, 1
+        4, 8, 5, 2, 1
     )
 
 
@@ -426,8 +543,8 @@ async def test_the_worker_gets_an_images_predicted_cost() -> None:
         assert call.options["cost_s"] == 153_600 / FAKE_PIXELS_PER_S
 
 
-def test_processes_share_the_limits_and_each_has_at_least_one_image() -> None:
+def test_processes_share_the_limits_and_each_has_at_least_one_request() -> None:
     limits = DispatchLimits.of(workers=4, batch_size=4, seconds=6, exclusive_s=1)
     assert limits.share(1) == limits
-    assert limits.share(3) == DispatchLimits(10, 2, 1, 1)
-    assert DispatchLimits(2, 6).share(4) == DispatchLimits(1, 1.5)
+    assert limits.share(3) == DispatchLimits(2, 4, 2, 1, 1)
+    assert DispatchLimits(2, 4, 6).share(4) == DispatchLimits(1, 4, 1.5)

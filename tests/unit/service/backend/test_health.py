@@ -166,7 +166,7 @@ async def test_the_watch_survives_any_answer_of_the_worker(kind: str, body: byte
     if kind == "card":
         torchserve.fault = torchserve.raw_card(body)
     else:
-        torchserve.fault = torchserve.raw_mask(b"", **{"X-Fcnserve-Report": body.decode()})
+        torchserve.fault = torchserve.raw_report(body)
     async with running(torchserve, ready_window_s=WINDOW_S) as gateway:
         await until(
             lambda: len(torchserve.card_requests) > 1 or len(torchserve.liveness_probes) > 1
@@ -192,7 +192,7 @@ async def test_the_watch_goes_on_after_an_unexpected_exception(
 ) -> None:
     async with running(models="a,b", ready_window_s=WINDOW_S) as gateway:
         await gateway.ready()
-        upstream = gateway.components.segmenter.dispatch.attempts.client
+        upstream = gateway.components.models._client
         send = upstream.send
         failures: list[str] = []
 

@@ -395,8 +395,8 @@ CASES = [
     Case(
         "other-release",
         "worker_failed",
-        with_fault(lambda torchserve: torchserve.raw_mask(b"", **{"X-Fcnserve-Report": "{}"})),
-        ("X-Fcnserve-Report", "same release"),
+        with_fault(lambda torchserve: torchserve.raw_report(b"{}")),
+        ("report", "same release"),
         photos=1,
     ),
 ]

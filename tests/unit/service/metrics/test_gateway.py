@@ -198,7 +198,7 @@ async def test_pixels_of_a_model_just_exchanged_have_its_own_class_names(clock: 
     async def renamed(request: web.Request) -> web.StreamResponse:
         torchserve.fault = None
         torchserve.digest = NEW
-        return torchserve.answer("fcn8s-lite2", await request.read(), {})
+        return await torchserve.answered(request)
 
     async with running(torchserve, ready_window_s=1) as gateway:
         await gateway.ready()

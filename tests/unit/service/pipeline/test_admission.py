@@ -22,7 +22,7 @@ async def test_requests_beyond_the_limit_are_rejected_and_the_others_are_answere
         gateway.torchserve.fault = gateway.torchserve.hangs
         async with asyncio.TaskGroup() as group:
             accepted = [group.create_task(gateway.segment()) for _ in range(3)]
-            await until(lambda: len(gateway.torchserve.photos) == 3)
+            await until(lambda: gateway.in_flight == 3)
             rejected = await asyncio.gather(*(gateway.segment() for _ in range(20)))
             assert gateway.in_flight == 3
             gateway.torchserve.released.set()

@@ -16,7 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from handlers.job import Answer
 from handlers.shared.errors import BrokenImageError
+from handlers.shared.wire import Report
 from service.body.multipart import MAX_BATCH_IMAGES
 from service.body.multipart_mixed import MixedPart, part_headers, write_mixed
 from service.metrics.stage_times import VERBS
@@ -134,17 +136,17 @@ async def test_a_broken_image_has_its_problem_at_its_index(gateway: Gateway) -> 
 
 async def test_a_problem_found_by_the_worker_concerns_one_image(gateway: Gateway) -> None:
     torchserve = gateway.torchserve
-    fault = torchserve.image_problem(BrokenImageError("cut short"))
+    problem = Answer.of_problem(BrokenImageError("cut short"), Report({}))
+    answers = torchserve.answering(
+        lambda call: problem if call.body == TURNED else torchserve.answer(call)
+    )
 
-    async def for_turned(request: web.Request) -> web.StreamResponse:
-        body = await request.read()
-        if body == TURNED:
-            return await fault(request)
-        if body == SMALL:
+    async def crashes_on_small(request: web.Request) -> web.StreamResponse:
+        if any(call.body == SMALL for call in await torchserve.images_of(request)):
             return await torchserve.own_error(507)(request)
-        return torchserve.answer("fcn8s-lite2", body, {})
+        return await answers(request)
 
-    torchserve.fault = for_turned
+    torchserve.fault = crashes_on_small
     good, broken, crashed = parts(await send(gateway, [CAT, TURNED, SMALL]))
     assert good.get_content_type() == "image/png"
     assert [problem_of(broken), problem_of(crashed)] == ["broken_image", "worker_crashed"]
@@ -164,14 +166,10 @@ async def test_a_failure_of_the_gateway_is_logged_and_concerns_one_image(
     gateway: Gateway, output: str
 ) -> None:
     torchserve = gateway.torchserve
-    junk = torchserve.raw_mask(b"junk")
-
-    async def for_small(request: web.Request) -> web.StreamResponse:
-        body = await request.read()
-        good = body != SMALL
-        return torchserve.answer("fcn8s-lite2", body, {}) if good else await junk(request)
-
-    torchserve.fault = for_small
+    junk = Answer(b"junk", "image/png", Report({}))
+    torchserve.fault = torchserve.answering(
+        lambda call: junk if call.body == SMALL else torchserve.answer(call)
+    )
     answer = await send(gateway, [CAT, SMALL], output=output, min_area=2)
     failures = [line for line in gateway.logs if line["log_level"] == "error"]
     assert [line["request_id"] for line in failures] == [answer.headers["x-request-id"]]
@@ -216,12 +214,11 @@ async def test_an_image_without_a_permit_is_busy_at_its_index(output: str) -> No
 
 
 async def test_the_deadline_passes_for_each_image_by_itself() -> None:
-    torchserve = FakeTorchServe()
+    torchserve = FakeTorchServe(batch_size=1)
 
     async def hangs_on_small(request: web.Request) -> web.StreamResponse:
-        if await request.read() == SMALL:
-            return await torchserve.hangs(request)
-        return torchserve.answer("fcn8s-lite2", await request.read(), {})
+        (call,) = await torchserve.images_of(request)
+        return await (torchserve.hangs if call.body == SMALL else torchserve.answered)(request)
 
     async with running(torchserve) as gateway:
         await gateway.ready()

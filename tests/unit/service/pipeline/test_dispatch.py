@@ -14,13 +14,13 @@ FAULTS = {
     "breaks-off": lambda torchserve: torchserve.breaks_off,
     "hangs": lambda torchserve: torchserve.hangs,
     "junk": lambda torchserve: torchserve.raw_mask(b"junk"),
-    "other-release": lambda torchserve: torchserve.raw_mask(b"", **{"X-Fcnserve-Report": "[1]"}),
+    "other-release": lambda torchserve: torchserve.raw_report(b"[1]"),
 }
 
 
 @pytest.mark.parametrize("name", FAULTS)
 async def test_after_any_fault_the_permit_is_free_and_the_next_photo_is_answered(name: str) -> None:
-    async with running(max_in_flight=1) as gateway:
+    async with running(FakeTorchServe(workers=2), max_in_flight=1) as gateway:
         await gateway.ready()
         gateway.torchserve.fault = FAULTS[name](gateway.torchserve)
         for _ in range(3):

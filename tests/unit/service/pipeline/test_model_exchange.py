@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from aiohttp import web
 
+from handlers.job import Answer
 from service.pipeline.dispatch import MAX_MODELS
-from tests.support.fakes import CLASSES, FakeTorchServe, Gateway, running
+from tests.support.fakes import CLASSES, Call, FakeTorchServe, Gateway, running
 
 OLD, NEW = "0" * 16, "f" * 16
 # cat, 8 of the fake's label map, is another class in the new model, and dog, 12, another still
@@ -23,15 +23,15 @@ class Exchange(FakeTorchServe):
     photo_of: Callable[[int], str] = lambda _: NEW
     card_of: Callable[[int], str] = lambda _: NEW
 
-    def answer(self, name: str, body: bytes, options: dict[str, object]) -> web.Response:
+    def answer(self, call: Call) -> Answer:
         digest = self.photo_of(len(self.photos))
-        if options.get("output") == "describe":
+        if call.is_card_request:
             digest = self.card_of(len(self.card_requests))
-        elif self.calls[-1].is_liveness_probe:
+        elif call.is_liveness_probe:
             digest = OLD
         self.digest = digest
         self.classes = SHUFFLED if digest == NEW else CLASSES
-        return super().answer(name, body, options)
+        return super().answer(call)
 
 
 @asynccontextmanager

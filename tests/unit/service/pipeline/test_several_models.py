@@ -1,14 +1,12 @@
 """Several models behind one gateway: each has its queue, its part of the limits, its metrics."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import web
 
-from handlers.shared.wire import OPTIONS_HEADER
 from service.pipeline.limits import AdmissionLimits
 from tests.support.clock import Clock
 from tests.support.fakes import CAT, CLASSES, FakeTorchServe, Fault, Gateway, running, until
@@ -23,11 +21,8 @@ class FakeModels(FakeTorchServe):
         b_only: Fault = self.hangs if how == "hangs" else self.own_error(int(how))
 
         async def fault(request: web.Request) -> web.StreamResponse:
-            name = request.match_info["name"]
-            if name == "b":
-                return await b_only(request)
-            options = json.loads(request.headers[OPTIONS_HEADER])
-            return self.answer(name, await request.read(), options)
+            is_b = request.match_info["name"] == "b"
+            return await (b_only if is_b else self.answered)(request)
 
         self.fault = fault
 

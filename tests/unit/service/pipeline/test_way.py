@@ -18,6 +18,7 @@ WAY = [
     "service/body/content_type.py",
     "service/pipeline/admit.py",
     "service/pipeline/dispatch.py",
+    "service/backend/dispatcher.py",
     "service/backend/attempt.py",
     "service/backend/client.py",
     "service/pipeline/render.py",
@@ -25,8 +26,9 @@ WAY = [
 
 
 def carries_photo(value: Any) -> bool:
-    """Whether an argument is the photo's bytes, or an image that has them as its body."""
-    return PHOTO in (value, getattr(value, "body", None))
+    """Whether an argument is the photo's bytes, or images of which one has them as its body."""
+    images = value if isinstance(value, list) else [value]
+    return PHOTO in (value, *(getattr(image, "body", None) for image in images))
 
 
 @contextmanager

@@ -5,13 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from model_store.tools.archive.package import package
 from service.settings import Settings
 from service.worker.command import environment
-from service.worker.configuration import batch_sizes
 from service.worker.gpus import gpu_count
 from service.worker.worker_count import worker_count
-from tests.support.worker import write_model
 
 TWO_GPUS = "GPU 0: NVIDIA H100 (UUID: GPU-1)\n  MIG 1g.10gb\nGPU 1: NVIDIA H100 (UUID: GPU-2)\n"
 
@@ -72,14 +69,3 @@ def test_a_failing_driver_counts_as_no_gpu(monkeypatch: pytest.MonkeyPatch, driv
 def test_the_setting_overrides_the_number_of_gpus(driver: Path) -> None:
     write_tool(driver, TWO_GPUS)
     assert worker_count(Settings(workers=1), gpu_count()) == 1
-
-
-def test_the_batch_size_depends_on_the_device(driver: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "model"
-    folder.mkdir()
-    batching = {"batch_size": {"cpu": 5, "cuda": 9}}
-    write_model(folder, weights=b"some weights", version="2.1", batching=batching)
-    name = package(folder, tmp_path).stem
-    assert batch_sizes(tmp_path, [name], gpu_count()) == {name: {"2.1": {"batchSize": 5}}}
-    write_tool(driver, TWO_GPUS)
-    assert batch_sizes(tmp_path, [name], gpu_count()) == {name: {"2.1": {"batchSize": 9}}}
