@@ -22,7 +22,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
@@ -45,7 +45,7 @@ from service.api.telemetry import Telemetry
 from service.auth.authenticator import Authenticator, as_dependencies
 from service.auth.shared_table import SharedTable
 from service.backend.attempt import Attempts
-from service.backend.client import SentImage, TorchServeClient, WorkerAnswer
+from service.backend.client import TorchServeClient
 from service.backend.dispatcher import Dispatcher
 from service.backend.health import Health
 from service.backend.registry import ModelRegistry
@@ -54,6 +54,7 @@ from service.body.budget import BodyBudget
 from service.body.content_encoding import Decompressor
 from service.metrics.gateway import Metrics
 from service.metrics.scrape import Scrape
+from service.multiprocess.group import ProcessGroup
 from service.pipeline.admission import Admission
 from service.pipeline.admit import AdmitStep
 from service.pipeline.dispatch import DispatchStep
@@ -72,16 +73,18 @@ def create_app(
     registry: CollectorRegistry,
     scraped: CollectorRegistry | None = None,
     rates: SharedTable | None = None,
+    group: ProcessGroup | None = None,
 ) -> FastAPI:
     """Build the gateway; it opens no connection before it is started.
 
     `/metrics` shows `registry` or, with several processes, the sums of all in `scraped`. These
-    processes count what keys have sent in `rates`.
+    processes are `group`, and count what keys have sent in `rates`.
     """
     ignore_decoder_warnings()
+    group = group or ProcessGroup(settings.models)
     metrics = Metrics(registry, scraped, settings.models)
     authenticator = Authenticator.of(settings, rates)
-    admission = admission_of(settings, metrics)
+    admission = admission_of(settings, metrics, group)
     make = FastAPIOffline if settings.open_docs else partial(FastAPI, openapi_url=None)
     app = make(  # offline: /docs without a CDN
         title="fcnserve",
@@ -89,7 +92,9 @@ def create_app(
         description=DESCRIPTION,
         redoc_url=None,
         redirect_slashes=False,  # a redirect would go to any host that the request names
-        lifespan=lambda app: lifespan(app, settings, metrics, authenticator, admission),
+        lifespan=lambda app: lifespan(
+            app, settings, metrics, authenticator, admission, group.count
+        ),
     )
     add_routes(app, settings, authenticator)
     app.openapi = partial(document, app, settings.models)  # type: ignore[method-assign]  # FastAPI's way to do it
@@ -144,12 +149,11 @@ def add_routes(app: FastAPI, settings: Settings, authenticator: Authenticator | 
         app.include_router(routes.docs)
 
 
-def admission_of(settings: Settings, metrics: Metrics) -> Admission:
+def admission_of(settings: Settings, metrics: Metrics, group: ProcessGroup) -> Admission:
     limits = AdmissionLimits(
         settings.max_in_flight, settings.max_in_flight_bytes, settings.max_in_flight_seconds
     )
-    share = limits.share(settings.gateway_processes)
-    return Admission(share, metrics.queue, settings.models)
+    return Admission(limits, metrics.queue, settings.models, group)
 
 
 @asynccontextmanager
@@ -159,8 +163,11 @@ async def lifespan(
     metrics: Metrics,
     authenticator: Authenticator | None,
     admission: Admission,
+    processes: int,
 ) -> AsyncIterator[None]:
-    """Connect to TorchServe and watch its health for as long as the gateway runs."""
+    """Connect to TorchServe and watch its health for as long as the gateway runs, as one of so many
+    processes.
+    """
     client = TorchServeClient(settings.torchserve_url, settings.max_answer_bytes)
     models = ModelRegistry(
         settings.models,
@@ -176,9 +183,10 @@ async def lifespan(
         for name in settings.models
     }
     decompressor, renderers = Decompressor(), render_threads()
-    read = ReadStep(admission, BodyBudget.of(settings, metrics.queue), decompressor)
+    read = ReadStep(admission, BodyBudget.of(settings, metrics.queue, processes), decompressor)
     retry = Retry(health, metrics.attempts, settings.restart_wait_s)
-    segmenter = build_segmenter(settings, metrics, models, read, dispatchers, retry, renderers)
+    dispatch = DispatchStep(models, dispatchers, retry, processes)
+    segmenter = build_segmenter(settings, metrics, read, dispatch, renderers)
     install(app, Components(segmenter, models, health, Scrape(metrics.scraped)))
     async with AsyncExitStack() as stack:  # closes in reverse order
         stack.callback(renderers.shutdown, wait=False)
@@ -195,20 +203,18 @@ async def lifespan(
 def build_segmenter(
     settings: Settings,
     metrics: Metrics,
-    models: ModelRegistry,
     read: ReadStep,
-    dispatchers: Mapping[str, Dispatcher[SentImage, WorkerAnswer]],
-    retry: Retry,
+    dispatch: DispatchStep,
     renderers: Executor,
 ) -> Segmenter:
     """Put together the steps of a photo."""
     return Segmenter(
         settings,
-        models,
-        OptionsReader(models, retry),
+        dispatch.models,
+        OptionsReader(dispatch.models, dispatch.retry),
         read,
         AdmitStep(settings, metrics.images),
-        DispatchStep(models, dispatchers, retry, settings.gateway_processes),
+        dispatch,
         RenderStep(renderers, metrics.images),
         metrics.requests,
     )

@@ -19,6 +19,7 @@ ROOT = Path(__file__).parent.parent
 MODEL_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 
 JAVA_MAX_INT = 2**31 - 1
+MAX_PROCESSES = 64
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Names = Annotated[tuple[str, ...], NoDecode]
@@ -31,8 +32,8 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="address the gateway listens on")
     port: Port = Field(8000, description="port the gateway listens on")
-    gateway_processes: int = Field(
-        1, ge=1, le=64, description="gateway processes; each takes its part of every limit"
+    gateway_processes: int | Literal["auto"] = Field(
+        "auto", description="gateway processes, up to 64; auto: as many as the machine can feed"
     )
     models: Names = Field(
         ("fcn8s-lite2",),
@@ -226,6 +227,15 @@ class Settings(BaseSettings):
         if wrong := list(wrong_names(os.environ, cls.model_fields)):
             raise ValueError("\n".join(wrong))
         return values
+
+    @field_validator("gateway_processes", mode="plain")
+    @classmethod
+    def _is_number_or_auto(cls, value: object) -> object:
+        if value == "auto":
+            return value
+        if not re.fullmatch(r"\d{1,2}", str(value)) or not 1 <= int(str(value)) <= MAX_PROCESSES:
+            raise ValueError(f"choose a number from 1 to {MAX_PROCESSES}, or auto")
+        return int(str(value))
 
     @field_validator("models", "cors_origins", mode="before")
     @classmethod

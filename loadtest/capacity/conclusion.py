@@ -11,6 +11,9 @@ from math import ceil
 from loadtest.capacity.figures import StageFigures
 from loadtest.capacity.knee import saturation_text
 from loadtest.capacity.locust_run import LocustRun
+from service.multiprocess.count import process_count_beside_worker
+from service.settings import Settings
+from service.worker.gpus import gpu_count
 
 QUIET_SHARE = 0.1  # of the cores; where other programs use more, the report warns
 ROUNDING_MS = 10  # a p99 is written rounded up to this
@@ -55,7 +58,9 @@ def capacity_text(
     test: LoadTest, steps: Sequence[StageFigures], knee: StageFigures | None, cores: int
 ) -> str:
     """Write capacity and saturation of the shape `steps`; of other shapes, rates and memory."""
-    gateways = int(test.settings.get("gateway_processes", 1))
+    asked = test.settings.get("gateway_processes", "auto")
+    setting = Settings.model_validate({"gateway_processes": asked})
+    gateways = process_count_beside_worker(setting, gpu_count())
     full = list(full_load_text(test))
     if test.shape != "steps":
         return " ".join([*stage_texts(test, steps), *full])

@@ -7,20 +7,17 @@ machine word, written at once, and the kernel releases its lock. A process that 
 while it holds the lock delays each change of the others by a few milliseconds.
 
 Our own, because multiprocessing's locks stay locked when their holder is killed, and its managers
-are one more process that can die; `fcntl` and `mmap` of the standard library are enough.
+are one more process that can die; `fcntl` of the standard library is enough.
 """
 
 import fcntl
 import hashlib
-import mmap
-import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from multiprocessing import reduction
-from typing import Any
 
 from service.auth.keys import MAX_KEYS
+from service.multiprocess.shared_memory import SharedMemory
 
 WORD_BYTES = 8
 # keys that were removed from the file may still have one
@@ -36,14 +33,14 @@ class SharedTable:
     It can be passed to a process that `multiprocessing` spawns.
     """
 
-    def __init__(self, descriptor: int | None = None) -> None:
-        self._descriptor = new_memory() if descriptor is None else descriptor
-        memory = memoryview(mmap.mmap(self._descriptor, TABLE_BYTES))
-        self._tags = memory[: TABLE_BYTES // 2].cast("Q")
-        self._times = memory[TABLE_BYTES // 2 :].cast("d")
+    def __init__(self, memory: SharedMemory | None = None) -> None:
+        self._memory = memory or SharedMemory(TABLE_BYTES)
+        self._descriptor = self._memory.descriptor
+        self._tags = self._memory.view[: TABLE_BYTES // 2].cast("Q")
+        self._times = self._memory.view[TABLE_BYTES // 2 :].cast("d")
 
-    def __reduce__(self) -> tuple[Callable[..., "SharedTable"], tuple[object, ...]]:
-        return attach, (reduction.DupFd(self._descriptor),)
+    def __reduce__(self) -> tuple[type["SharedTable"], tuple[SharedMemory]]:
+        return SharedTable, (self._memory,)
 
     @contextmanager
     def changing(self, key: str, now: float) -> Iterator["SharedTime"]:
@@ -97,18 +94,6 @@ class SharedTime:
     @value.setter
     def value(self, time_s: float) -> None:
         self._times[self._slot] = time_s
-
-
-def attach(descriptor: Any) -> SharedTable:
-    """Open the table in a process that it was passed to."""
-    return SharedTable(descriptor.detach())
-
-
-def new_memory() -> int:
-    """Allocate memory outside all file systems, all at once; raises OSError."""
-    descriptor = os.memfd_create("fcnserve-rates")
-    os.posix_fallocate(descriptor, 0, TABLE_BYTES)
-    return descriptor
 
 
 def tag_of(key: str) -> int:

@@ -41,11 +41,13 @@ class BodyBudget:
         self._held_bytes = 0
 
     @classmethod
-    def of(cls, settings: Settings, metrics: QueueMetrics) -> "BodyBudget":
-        """Make one process's part of the budget, with room for two bodies at least."""
-        part_bytes = max(
-            settings.max_reading_bytes // settings.gateway_processes, 2 * settings.max_body_bytes
-        )
+    def of(cls, settings: Settings, metrics: QueueMetrics, processes: int) -> "BodyBudget":
+        """Make one process's part of the budget, with room for two bodies at least.
+
+        An equal part: where another process took what this one leaves, its slow bodies would be in
+        the way of this one's fast ones, and this one could not reject them.
+        """
+        part_bytes = max(settings.max_reading_bytes // processes, 2 * settings.max_body_bytes)
         max_bytes = min(settings.max_reading_bytes, part_bytes)
         return cls(max_bytes, settings.min_body_bytes_per_s, metrics)
 

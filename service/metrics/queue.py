@@ -2,7 +2,7 @@
 and dispatched to TorchServe.
 
 Called by `service.body.budget`, `service.pipeline.admission` and `service.backend.dispatcher`. A
-gateway's processes share these bounds, so a scrape shows the sum over the live ones.
+scrape shows the sum over the live processes.
 """
 
 from dataclasses import dataclass
@@ -47,8 +47,11 @@ class QueueMetrics:
         self.seconds_in_flight = gauge(
             "fcnserve_seconds_in_flight", "Predicted CPU seconds of the images in flight"
         )
-        self.in_flight_limit = gauge(
-            "fcnserve_in_flight_limit", "Images in flight beyond which requests are rejected"
+        self.in_flight_limit = Gauge(
+            "fcnserve_in_flight_limit",
+            "Images in flight beyond which requests are rejected",
+            registry=registry,
+            multiprocess_mode="livemax",  # one limit for all processes together
         )
         self.images_waiting = gauge(
             "fcnserve_images_waiting",

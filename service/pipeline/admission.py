@@ -2,9 +2,11 @@
 `Retry-After`.
 
 Requests, body bytes and predicted CPU seconds (`handlers.shared.cost`) are limited for all models
-together and, where there are several, for each. Called by `service.api.overload` before routing,
-`service.pipeline.read` (permit and bytes), `service.pipeline.batch` (permits) and
-`service.pipeline.admit` (seconds).
+together and, where there are several, for each. The limits hold for all of the gateway's processes
+together: each adds to its own figures, and reads those of all (`service.multiprocess.group`). It
+counts first and checks then, so that two processes cannot both take the last permit. Called by
+`service.api.overload` before routing, `service.pipeline.read` (permit and bytes),
+`service.pipeline.batch` (permits) and `service.pipeline.admit` (seconds).
 """
 
 from collections.abc import Sequence
@@ -13,31 +15,46 @@ from typing import Self
 
 from service.errors import BusyError
 from service.metrics.queue import QueueMetrics
+from service.multiprocess.group import ProcessGroup
 from service.pipeline.answer_rate import AnswerRate
-from service.pipeline.limits import AdmissionLimits, InFlight
+from service.pipeline.limits import AdmissionLimits, CountedInFlight, InFlight
+
+NOTHING = InFlight()
 
 
 class Admission:
     """Counts what is in flight, and holds it to the limits."""
 
     def __init__(
-        self, limits: AdmissionLimits, metrics: QueueMetrics, models: Sequence[str]
+        self,
+        limits: AdmissionLimits,
+        metrics: QueueMetrics,
+        models: Sequence[str],
+        group: ProcessGroup | None = None,
     ) -> None:
-        """Take the limits of all models together."""
+        """Take the limits of all models and all processes together."""
+        group = group or ProcessGroup(models)
         self._limits = limits
         self._metrics = metrics
         metrics.in_flight_limit.set(limits.images)
-        self._rate = AnswerRate()
-        self.in_flight = InFlight()
-        self._of_model = {model: InFlight() for model in models}
+        self._rate = AnswerRate(group)
+        self._in_flight = CountedInFlight(group)
+        self._of_model = {model: CountedInFlight(group, model) for model in models}
+
+    @property
+    def in_flight(self) -> InFlight:
+        """What is in flight in all processes."""
+        return self._in_flight.without(NOTHING)
 
     def is_idle(self, model: str) -> bool:
-        """Return whether nothing of a model is in flight."""
-        return self._of_model[model].images == 0
+        """Return whether nothing of a model is in flight in this process."""
+        return self._of_model[model].own().images == 0
 
     def check_capacity(self) -> None:
         """Check for a free permit, without taking it; raises BusyError."""
-        self._check(InFlight(images=1), "", self.in_flight, self._limits)
+        others = self.in_flight
+        if reason := self._limits.exceeded_by(InFlight(images=1), others):
+            raise self._busy(reason, others)
 
     def check_announced(self, model: str, body_bytes: int) -> None:
         """Check for room for a request of so many announced bytes, which need not be sent if there
@@ -55,10 +72,9 @@ class Admission:
 
     def take(self, permit: "Permit") -> None:
         """Count a request in flight; raises BusyError."""
-        self._check_all(permit.model, InFlight(1, permit.body_bytes))
-        if self.in_flight.images == 0:
+        if self._in_flight.own().images == 0:
             self._rate.restart()
-        self._count(permit.model, 1, permit.body_bytes)
+        self._take(permit.model, InFlight(1, permit.body_bytes))
 
     def add(self, model: str, body_bytes: int = 0, seconds: float = 0.0) -> None:
         """Count more for a request in flight; raises BusyError where the others leave no room.
@@ -66,8 +82,7 @@ class Admission:
         A request that is alone is never rejected: later it would not fit any better. Negative
         numbers give back.
         """
-        self._check_all(model, InFlight(0, body_bytes, seconds))
-        self._count(model, 0, body_bytes, seconds)
+        self._take(model, InFlight(0, body_bytes, seconds))
 
     def give_back(self, permit: "Permit") -> None:
         """Count a request as answered."""
@@ -78,46 +93,35 @@ class Admission:
         """Estimate in how many seconds all that is in flight is answered."""
         return self._rate.retry_after_s(self.in_flight)
 
-    def _check_all(self, model: str, more: InFlight) -> None:
-        self._check(more, "", self.in_flight, self._limits)
-        if len(self._of_model) > 1:
+    def _take(self, model: str, more: InFlight) -> None:
+        """Count more, and give it back where it does not fit; raises BusyError."""
+        self._count(model, more.images, more.body_bytes, more.seconds)
+        try:
+            self._check_all(model, more, counted=more)
+        except BusyError:
+            self._count(model, -more.images, -more.body_bytes, -more.seconds)
+            raise
+
+    def _check_all(self, model: str, more: InFlight, counted: InFlight = NOTHING) -> None:
+        """Raise BusyError where more exceeds a limit; of it, `counted` is counted already."""
+        others = self._in_flight.without(counted)
+        reason = self._limits.exceeded_by(more, others)
+        if not reason and len(self._of_model) > 1:
             limits = self._limits.of_one(len(self._of_model))
-            self._check(more, f" for {model}", self._of_model[model], limits)
+            of_model = self._of_model[model].without(counted)
+            reason = limits.exceeded_by(more, of_model, f" for {model}")
+        if reason:
+            raise self._busy(reason, others)
 
-    def _check(
-        self, more: InFlight, scope: str, in_flight: InFlight, limits: AdmissionLimits
-    ) -> None:
-        """Raise BusyError for what does not fit beside the others."""
-        if in_flight.images + more.images > limits.images:
-            raise self._busy(
-                f"{in_flight.images} requests are in flight{scope}; the limit is {limits.images}",
-                "FCNSERVE_MAX_IN_FLIGHT",
-            )
-        if in_flight.images + more.images <= 1:
-            return
-        if more.body_bytes > 0 and in_flight.body_bytes + more.body_bytes > limits.body_bytes:
-            raise self._busy(
-                f"{in_flight.body_bytes} bytes of images are in flight{scope} and this request has "
-                f"{more.body_bytes}; the limit is {limits.body_bytes}",
-                "FCNSERVE_MAX_IN_FLIGHT_BYTES",
-            )
-        if more.seconds and in_flight.seconds + more.seconds > limits.seconds:
-            raise self._busy(
-                f"images of {in_flight.seconds:.2f} CPU seconds are in flight{scope} and this one "
-                f"takes {more.seconds:.2f}; the limit is {limits.seconds:g}",
-                "FCNSERVE_MAX_IN_FLIGHT_SECONDS",
-            )
-
-    def _busy(self, seen: str, setting: str) -> BusyError:
-        return BusyError(
-            f"{seen}; try again after Retry-After or raise {setting}", self.retry_after_s()
-        )
+    def _busy(self, reason: str, others: InFlight) -> BusyError:
+        return BusyError(reason, self._rate.retry_after_s(others))
 
     def _count(self, model: str, images: int, body_bytes: int = 0, seconds: float = 0.0) -> None:
-        for in_flight in (self.in_flight, self._of_model[model]):
+        """Count more in this process, whose metrics are added up by the scrape."""
+        for in_flight in (self._in_flight, self._of_model[model]):
             in_flight.add(images, body_bytes, seconds)
-        total = self.in_flight
-        self._metrics.show_in_flight(total.images, total.body_bytes, total.seconds)
+        own = self._in_flight.own()
+        self._metrics.show_in_flight(own.images, own.body_bytes, own.seconds)
 
 
 @dataclass(slots=True)

@@ -1,10 +1,24 @@
-"""How much may be in flight: images, the bytes of their bodies, and their predicted CPU seconds.
+"""How much may be in flight, and how much is: images, the bytes of their bodies, and predicted CPU
+seconds.
 
-What is in flight has been accepted and not yet answered. Limits are computed from the settings by
-`service.app`, and enforced by `service.pipeline.admission`.
+What is in flight has been accepted and not yet answered, by any of the gateway's processes. Limits
+are computed from the settings by `service.app`, and enforced by `service.pipeline.admission`.
 """
 
 from dataclasses import dataclass
+
+from service.multiprocess.group import BODY_BYTES, IMAGES, SECONDS, ProcessGroup
+
+ADVICE = "try again after Retry-After or raise"
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """What is in flight, of all models or of one, or a part of it."""
+
+    images: int = 0
+    body_bytes: int = 0
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,11 +28,6 @@ class AdmissionLimits:
     images: int
     body_bytes: int
     seconds: float
-
-    def share(self, processes: int) -> "AdmissionLimits":
-        """Return one gateway process's part; at least one image and one byte."""
-        images, body_bytes = (max(1, part // processes) for part in (self.images, self.body_bytes))
-        return AdmissionLimits(images, body_bytes, self.seconds / processes)
 
     def of_one(self, models: int) -> "AdmissionLimits":
         """Return what one of several models may use: half of each limit is reserved in equal parts,
@@ -30,16 +39,53 @@ class AdmissionLimits:
         )
         return AdmissionLimits(images, body_bytes, self.seconds * (models + 1) / (2 * models))
 
+    def exceeded_by(self, more: InFlight, others: InFlight, scope: str = "") -> str:
+        """Return why more does not fit beside the others; empty where it does."""
+        images = others.images + more.images
+        if images > self.images:
+            seen = f"{others.images} requests are in flight{scope}; the limit is {self.images}"
+            return f"{seen}; {ADVICE} FCNSERVE_MAX_IN_FLIGHT"
+        if images <= 1:
+            return ""
+        if more.body_bytes > 0 and others.body_bytes + more.body_bytes > self.body_bytes:
+            return (
+                f"{others.body_bytes} bytes of images are in flight{scope} and this request has "
+                f"{more.body_bytes}; the limit is {self.body_bytes}; "
+                f"{ADVICE} FCNSERVE_MAX_IN_FLIGHT_BYTES"
+            )
+        if more.seconds and others.seconds + more.seconds > self.seconds:
+            return (
+                f"images of {others.seconds:.2f} CPU seconds are in flight{scope} and this one "
+                f"takes {more.seconds:.2f}; the limit is {self.seconds:g}; "
+                f"{ADVICE} FCNSERVE_MAX_IN_FLIGHT_SECONDS"
+            )
+        return ""
 
-@dataclass(slots=True)
-class InFlight:
-    """What is in flight, of all models or of one."""
 
-    images: int = 0
-    body_bytes: int = 0
-    seconds: float = 0.0
+class CountedInFlight:
+    """What is in flight, of all models or of one, counted by all processes together."""
+
+    __slots__ = ("_body_bytes", "_images", "_seconds")
+
+    def __init__(self, group: ProcessGroup, model: str = "") -> None:
+        self._images = group.figure(IMAGES, model)
+        self._body_bytes = group.figure(BODY_BYTES, model)
+        self._seconds = group.figure(SECONDS, model)
 
     def add(self, images: int, body_bytes: int, seconds: float) -> None:
-        self.images += images
-        self.body_bytes += body_bytes
-        self.seconds += seconds
+        """Count more in this process; negative numbers give back."""
+        self._images.own += images
+        self._body_bytes.own += body_bytes
+        self._seconds.own += seconds
+
+    def without(self, part: InFlight) -> InFlight:
+        """Return what is in flight in all processes, except a part."""
+        return InFlight(
+            int(self._images.total()) - part.images,
+            int(self._body_bytes.total()) - part.body_bytes,
+            self._seconds.total() - part.seconds,
+        )
+
+    def own(self) -> InFlight:
+        """Return what is in flight in this process."""
+        return InFlight(int(self._images.own), int(self._body_bytes.own), self._seconds.own)

@@ -13,15 +13,15 @@ OTHER_FILES = 256
 logger = structlog.get_logger("fcnserve.gateway")
 
 
-def within_open_files(settings: Settings) -> Settings:
-    """Allow as many open files as the connections of one process need; where that is not allowed,
-    return settings with fewer connections.
+def within_open_files(settings: Settings, processes: int) -> Settings:
+    """Allow as many open files as the connections of one of the processes need; where that is not
+    allowed, return settings with fewer connections.
     """
-    requested = ConnectionLimits.of(settings).max_connections
+    requested = ConnectionLimits.of(settings, processes).max_connections
     possible = allow_open_files(requested)
     if possible == requested:
         return settings
-    return settings.model_copy(update={"max_connections": possible * settings.gateway_processes})
+    return settings.model_copy(update={"max_connections": possible * processes})
 
 
 def allow_open_files(connections: int) -> int:

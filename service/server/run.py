@@ -8,6 +8,7 @@ from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTO
 from service import logs
 from service.app import create_app
 from service.auth.authenticator import Authenticator
+from service.multiprocess.count import process_count
 from service.server.open_files import within_open_files
 from service.server.server import Server, freeze_garbage_collector, uvicorn_options
 from service.server.supervisor import supervise
@@ -24,9 +25,10 @@ def run() -> int:
     logs.configure(settings)
     if authenticator := Authenticator.of(settings):
         authenticator.check_file()  # at the start only: later a broken file ends no gateway
-    settings = within_open_files(settings)
-    if settings.gateway_processes > 1:
-        return supervise(settings, uvicorn_options(settings))
+    processes = process_count(settings)
+    settings = within_open_files(settings, processes)
+    if processes > 1:
+        return supervise(settings, processes)
     registry = CollectorRegistry()
     for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
         registry.register(collector)

@@ -20,6 +20,8 @@ from typing import Any
 import structlog
 import uvicorn
 
+from service.multiprocess.group import HEARTBEAT, ProcessGroup
+from service.server.acceptor import Acceptor
 from service.server.http1.asgi_scope import GatewayState
 from service.server.http1.connection import Connection
 from service.server.http1.connection_limits import ConnectionLimits
@@ -29,12 +31,13 @@ from service.settings import Settings
 
 KEEP_ALIVE_S = 75
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+HEARTBEAT_S = 1.0
 
 logger = structlog.get_logger("fcnserve.gateway")
 
 
-def uvicorn_options(settings: Settings) -> dict[str, Any]:
-    limits = ConnectionLimits.of(settings)
+def uvicorn_options(settings: Settings, processes: int = 1) -> dict[str, Any]:
+    limits = ConnectionLimits.of(settings, processes)
     return {
         "host": settings.host,
         "port": settings.port,
@@ -66,12 +69,42 @@ class Server(uvicorn.Server):
         config: uvicorn.Config,
         drain_delay_s: float,
         signals: Sequence[signal.Signals] = STOP_SIGNALS,
+        group: ProcessGroup | None = None,
     ) -> None:
+        """Take, where several processes share the listeners, the group of them."""
         super().__init__(config)
+        self._group = group or ProcessGroup()
+        self._acceptors: list[Acceptor] = []
         self.server_state: GatewayState = GatewayState()
         self._drain_delay_s = drain_delay_s
         self._signals = signals
         self._stops_listening_at_s = float("inf")
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve, with a heartbeat for the supervisor until the last answer is sent."""
+        beating = asyncio.create_task(self._beat())
+        try:
+            await super().serve(sockets)
+        finally:
+            beating.cancel()
+
+    async def _beat(self) -> None:
+        heartbeat = self._group.figure(HEARTBEAT)
+        while True:
+            heartbeat.own += 1
+            await asyncio.sleep(HEARTBEAT_S)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start the application, and accept connections: shared listeners' as `Acceptor` does."""
+        await super().startup(None if sockets is None else [])
+        self._group.join()
+        for listener in sockets or []:
+            listener.listen(self.config.backlog)  # the first process's call counts
+            acceptor = Acceptor(
+                listener, self._group, lambda: len(self.server_state.connections), self._connect
+            )
+            acceptor.start()
+            self._acceptors.append(acceptor)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -97,6 +130,8 @@ class Server(uvicorn.Server):
         self._stops_listening_at_s = time.monotonic() + self._drain_delay_s
 
     async def on_tick(self, counter: int) -> bool:
+        for acceptor in self._acceptors:
+            acceptor.count()
         return await super().on_tick(counter) or time.monotonic() >= self._stops_listening_at_s
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -105,26 +140,34 @@ class Server(uvicorn.Server):
         """
         logger.info("draining", connections=len(self.server_state.connections))
         self.server_state.is_draining = True
-        loop = asyncio.get_running_loop()
-        for client in self._stop_listening(sockets or []):
-            await loop.connect_accepted_socket(self._connection, client)
+        for client in self._stop_listening(sockets):
+            await self._connect(client)
         await super().shutdown(sockets)
         if self.force_exit:  # where uvicorn leaves tasks and lifespan to the end of the loop
             for task in self.server_state.tasks:
                 task.cancel()
             await self.lifespan.shutdown()
 
-    def _stop_listening(self, sockets: Sequence[socket.socket]) -> list[socket.socket]:
-        """Close the listeners; return the connections that were complete and not accepted."""
+    def _stop_listening(self, shared: Sequence[socket.socket] | None) -> list[socket.socket]:
+        """Close the listeners; return the connections that were complete and not accepted.
+
+        Of shared listeners the supervisor drops new connections for all processes.
+        """
+        self._group.leave()
+        for acceptor in self._acceptors:
+            acceptor.stop()
+        if shared is not None:
+            return [client for listener in shared for client in accept_waiting(listener)]
         duplicates = [duplicate(one) for server in self.servers for one in server.sockets]
         for server in self.servers:
             server.close()
-        for shared in sockets:
-            shared.close()
-        if not sockets:  # of shared listeners the supervisor drops new connections for all
-            for listener in duplicates:
-                drop_new_connections(listener)
+        for listener in duplicates:
+            drop_new_connections(listener)
         return [client for listener in duplicates for client in accept_waiting(listener)]
+
+    async def _connect(self, client: socket.socket) -> None:
+        """Serve a connection that has been accepted."""
+        await asyncio.get_running_loop().connect_accepted_socket(self._connection, client)
 
     def _connection(self) -> asyncio.Protocol:
         config = self.config

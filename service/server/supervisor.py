@@ -1,21 +1,22 @@
 """Several gateway processes on one socket: started, replaced, stopped, and measured together.
 
-Each process builds its own application and takes its part of every limit. prometheus_client keeps
-their metrics in the files of one folder, from which each process answers a scrape for all. Called
-by `service.server.run`.
+Each process builds its own application; what they have in common is in memory that they share
+(`service.multiprocess.group`). prometheus_client keeps their metrics in the files of one folder,
+from which each process answers a scrape for all. Called by `service.server.run`.
 
 In place of uvicorn's own supervisor, whose processes are used: it waits for ever for a process that
-hangs at a stop, ignores a second signal, and has no hook for the metrics of a dead process.
+hangs at a stop, ignores a second signal, has no hook for what a dead process leaves behind, and
+takes a process for alive whose event loop is blocked.
 """
 
 import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import structlog
 import uvicorn
@@ -24,6 +25,7 @@ from uvicorn.config import STARTUP_FAILURE
 
 from service.auth.shared_table import SharedTable
 from service.metrics.files import metrics_folder
+from service.multiprocess.group import ProcessGroup
 from service.server.gateway_process import (
     LISTENER_DELAY_S,
     METRICS_FOLDER,
@@ -32,11 +34,9 @@ from service.server.gateway_process import (
 )
 from service.server.http1.connection_limits import LAST_REQUEST_S, LINGER_S
 from service.server.listeners import drop_new_connections
-from service.server.server import STOP_SIGNALS
+from service.server.server import STOP_SIGNALS, uvicorn_options
 from service.settings import Settings
 
-# a process that does not answer uvicorn's ping for so long is killed; imports alone take seconds
-HUNG_AFTER_S = 30
 POLL_S = 0.5
 # beyond the time that draining takes; a process that needs longer hangs
 STOP_MARGIN_S = LISTENER_DELAY_S + LAST_REQUEST_S + LINGER_S + 2
@@ -47,12 +47,22 @@ logger = structlog.get_logger("fcnserve.gateway")
 class Supervisor:
     """Starts the processes, replaces those that die or hang, and stops all of them."""
 
-    def __init__(self, config: uvicorn.Config, settings: Settings, metrics: Path | None) -> None:
-        self._config = config
+    def __init__(
+        self,
+        settings: Settings,
+        processes: int,
+        configure: Callable[[ProcessGroup], uvicorn.Config],
+        metrics: Path | None,
+    ) -> None:
+        """Take how many processes to run, what makes the configuration of each, and the folder of
+        their metrics.
+        """
+        self._group = ProcessGroup(settings.models, processes)
+        self._configure = configure
         self._drain_delay_s = settings.drain_delay_s
         self._stop_s = settings.drain_delay_s + settings.shutdown_grace_s + STOP_MARGIN_S
         self._metrics = metrics
-        self._listener = config.bind_socket()
+        self._listener = configure(self._group).bind_socket()
         self._processes: list[GatewayProcess] = []
         self._is_stopping = threading.Event()
         self._is_forced = threading.Event()
@@ -63,34 +73,37 @@ class Supervisor:
         """
         for signum in STOP_SIGNALS:
             signal.signal(signum, self._handle_signal)
-        self._processes = [self._start() for _ in range(self._config.workers)]
+        self._processes = [self._start(index) for index in range(self._group.count)]
         can_start = True
         while can_start and not self._is_stopping.wait(POLL_S):
-            can_start = all(self._keep_alive(index) for index in range(len(self._processes)))
+            can_start = all(self._keep_alive(index) for index in range(self._group.count))
         self._stop()
         if not can_start:
             return STARTUP_FAILURE
         return 1 if self._is_forced.is_set() else 0
 
-    def _start(self) -> GatewayProcess:
-        process = GatewayProcess(self._config, [self._listener], self._drain_delay_s)
+    def _start(self, index: int) -> GatewayProcess:
+        group = self._group.at(index)
+        config = self._configure(group)
+        process = GatewayProcess(config, [self._listener], self._drain_delay_s, group)
         process.start()
         return process
 
     def _keep_alive(self, index: int) -> bool:
         """Replace a process that died or hangs; return whether the application can start."""
         process = self._processes[index]
-        if process.is_alive(timeout=HUNG_AFTER_S):
+        if process.runs():
             return True
         process.kill()
         process.join()
+        self._group.at(index).clear()
         if self._metrics:  # removes its gauges from the sums
             mark_process_dead(process.pid, str(self._metrics))  # type: ignore[no-untyped-call]
         logger.error("a gateway process died", pid=process.pid, exit_code=process.exitcode)
         if process.exitcode == STARTUP_FAILURE:
             return False
         if not self._is_stopping.is_set():
-            self._processes[index] = self._start()
+            self._processes[index] = self._start(index)
         return True
 
     def _stop(self) -> None:
@@ -114,14 +127,15 @@ class Supervisor:
         self._is_stopping.set()
 
 
-def supervise(settings: Settings, options: dict[str, Any]) -> int:
-    """Serve; returns the exit code."""
-    application = partial(build_app, SharedTable())
-    config = uvicorn.Config(
-        application, factory=True, workers=settings.gateway_processes, **options
-    )
-    with metrics_folder(settings.gateway_processes) as folder:
+def supervise(settings: Settings, processes: int) -> int:
+    """Serve with so many processes; returns the exit code."""
+    options, rates = uvicorn_options(settings, processes), SharedTable()
+
+    def configure(group: ProcessGroup) -> uvicorn.Config:
+        return uvicorn.Config(partial(build_app, rates, group), factory=True, **options)
+
+    with metrics_folder(processes) as folder:
         os.environ.pop(METRICS_FOLDER, None)
         if folder:
             os.environ[METRICS_FOLDER] = str(folder)
-        return Supervisor(config, settings, folder).run()
+        return Supervisor(settings, processes, configure, folder).run()

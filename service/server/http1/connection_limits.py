@@ -34,8 +34,9 @@ class ConnectionLimits:
     min_body_bytes_per_s: int
 
     @classmethod
-    def of(cls, settings: Settings) -> "ConnectionLimits":
-        connections = max(1, settings.max_connections // settings.gateway_processes)
+    def of(cls, settings: Settings, processes: int = 1) -> "ConnectionLimits":
+        """Take one process's part of the connections: new ones are shared out equally."""
+        connections = max(1, settings.max_connections // processes)
         return cls(
             settings.header_timeout_s,
             settings.write_timeout_s,

@@ -55,7 +55,10 @@ def test_the_example_of_an_env_file_has_every_knob_of_the_compose_files_with_its
             knobs.setdefault(name, default)
     assert knobs
     # a note in the example says so
-    differing = {"FCNSERVE_DRAIN_DELAY_S", "FCNSERVE_LOG_FORMAT", "FCNSERVE_MODEL_STORE"}
+    differing = {
+        *("FCNSERVE_DRAIN_DELAY_S", "FCNSERVE_LOG_FORMAT", "FCNSERVE_MODEL_STORE"),
+        "FCNSERVE_GATEWAY_PROCESSES",
+    }
     assert {name: EXAMPLES.get(name) for name in knobs.keys() - differing} == {
         name: default for name, default in knobs.items() if name not in differing
     }

@@ -62,6 +62,8 @@ def test_a_setting_is_read_from_its_variable(
         ("max_in_flight", "0"),
         ("gateway_processes", "0"),
         ("gateway_processes", "65"),
+        ("gateway_processes", "AUTO"),
+        ("gateway_processes", "2.0"),
         ("max_body_bytes", "999"),
         ("max_body_bytes", "1e12"),
         ("max_pixels", "0"),

@@ -124,9 +124,9 @@ async def test_a_body_beside_others_that_hold_nothing_finds_room() -> None:
     ids=["one", "an-equal-part", "two-bodies", "no-more-than-all"],
 )
 def test_each_process_has_its_part_of_the_budget(total: int, processes: int, part: int) -> None:
-    settings = Settings(max_reading_bytes=total, gateway_processes=processes, max_body_bytes=20_000)
+    settings = Settings(max_reading_bytes=total, max_body_bytes=20_000)
     metrics = QueueMetrics(CollectorRegistry())
-    assert BodyBudget.of(settings, metrics).max_bytes == part
+    assert BodyBudget.of(settings, metrics, processes).max_bytes == part
 
 
 async def test_bytes_are_released_when_a_body_is_complete() -> None:

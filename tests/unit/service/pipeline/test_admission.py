@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from service.errors import BusyError
 from service.metrics.queue import QueueMetrics
+from service.multiprocess.group import ProcessGroup
 from service.pipeline.admission import Admission
 from service.pipeline.answer_rate import MAX_RETRY_AFTER_S
 from service.pipeline.limits import AdmissionLimits, InFlight
@@ -128,8 +129,81 @@ def test_bytes_and_seconds_are_limited_and_given_back(add: str) -> None:
     assert limited.in_flight == InFlight()
 
 
-def test_a_process_takes_its_part_of_the_limits() -> None:
-    limits = AdmissionLimits(64, 1000, 2000)
-    assert limits.share(1) == limits
-    assert limits.share(4) == AdmissionLimits(16, 250, 500)
-    assert limits.share(5000) == AdmissionLimits(1, 1, 0.4)
+def processes(count: int, max_in_flight: int) -> list[Admission]:
+    """Return what each of several processes has, which share one group."""
+    limits = AdmissionLimits(max_in_flight, body_bytes=100, seconds=1000)
+    group = ProcessGroup([MODEL], count)
+    return [
+        Admission(limits, QueueMetrics(CollectorRegistry()), [MODEL], group.at(index))
+        for index in range(count)
+    ]
+
+
+def test_one_process_may_take_all_permits_and_the_others_then_have_none() -> None:
+    first, second = processes(2, max_in_flight=3)
+    with first.permit(MODEL), first.permit(MODEL):
+        with first.permit(MODEL):
+            with pytest.raises(BusyError, match="3 requests are in flight; the limit is 3"):
+                second.check_capacity()
+            with pytest.raises(BusyError), second.permit(MODEL):
+                pass
+        assert second.in_flight == InFlight(images=2)
+        with second.permit(MODEL):
+            pass
+        assert (first.is_idle(MODEL), second.is_idle(MODEL)) == (False, True)
+    assert first.in_flight == second.in_flight == InFlight()
+
+
+@pytest.mark.parametrize("add", ["add_bytes", "add_seconds"])
+def test_bytes_and_seconds_of_all_processes_are_limited_together(add: str) -> None:
+    first, second = processes(2, max_in_flight=3)
+    limit = {"add_bytes": 100, "add_seconds": 1000}[add]
+    with first.permit(MODEL) as one, second.permit(MODEL) as other:
+        getattr(one, add)(limit)
+        with pytest.raises(BusyError, match=str(limit)):
+            getattr(other, add)(1)
+    assert first.in_flight == InFlight()
+
+
+def test_one_models_part_is_that_of_all_processes() -> None:
+    limits = AdmissionLimits(4, body_bytes=100, seconds=1000)
+    group = ProcessGroup(["a", "b"], 2)
+    first, second = (
+        Admission(limits, QueueMetrics(CollectorRegistry()), ["a", "b"], group.at(index))
+        for index in range(2)
+    )
+    with first.permit("a"), first.permit("a"), second.permit("a"):
+        with pytest.raises(BusyError, match="for a; the limit is 3"), second.permit("a"):
+            pass
+        with second.permit("b"):
+            pass
+
+
+def test_what_a_dead_process_had_in_flight_is_given_back() -> None:
+    group = ProcessGroup([MODEL], 2)
+    limits = AdmissionLimits(1, body_bytes=100, seconds=1000)
+    dead, other = (
+        Admission(limits, QueueMetrics(CollectorRegistry()), [MODEL], group.at(index))
+        for index in range(2)
+    )
+    permit = dead.permit(MODEL)  # and never given back
+    permit.__enter__()
+    with pytest.raises(BusyError):
+        other.check_capacity()
+    group.at(0).clear()
+    with other.permit(MODEL):
+        assert other.in_flight == InFlight(images=1)
+
+
+def test_retry_after_counts_what_all_processes_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    first, second = processes(2, max_in_flight=100)
+    with first.permit(MODEL), first.permit(MODEL), second.permit(MODEL), second.permit(MODEL):
+        for _ in range(10):
+            now[0] += 2.0
+            with second.permit(MODEL):
+                pass
+            with first.permit(MODEL):
+                pass
+        assert first.retry_after_s() == 4  # four in flight, two answers every 2 s

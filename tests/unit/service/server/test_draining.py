@@ -58,17 +58,16 @@ class RunningGateway:
         return "ready" if answer.status_code == 200 else answer.json()["code"]
 
     async def is_ready(self) -> bool:
-        """Return whether each process is ready: the gauges are the minimum of all, and a sum."""
+        """Return whether each process listens and is ready: the gauge is the minimum of all."""
         assert self.command.process.poll() is None, self.command.output()
         async with self.client() as http:
             try:
                 lines = (await http.get("/metrics")).text.splitlines()
             except httpx.TransportError:
                 return False
-        values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
-        names = ("fcnserve_ready", "fcnserve_in_flight_limit")
-        limit = 64 // self.processes * self.processes
-        return [float(values.get(name, 0)) for name in names] == [1, limit]
+        listening = [line for line in lines if line.startswith("process_start_time_seconds")]
+        has_supervisor = self.processes > 1
+        return "fcnserve_ready 1.0" in lines and len(listening) == self.processes + has_supervisor
 
     def stop(self) -> None:
         self.command.process.send_signal(signal.SIGTERM)

@@ -20,7 +20,7 @@ def most_files(monkeypatch: pytest.MonkeyPatch) -> int:
 
 def test_few_open_files_are_logged_and_limit_the_connections(most_files: int) -> None:
     with capture_logs() as logs:
-        settings = within_open_files(Settings(max_connections=1024, gateway_processes=2))
+        settings = within_open_files(Settings(max_connections=1024), 2)
     (line,) = logs
     assert (line["open_files"], line["needed"]) == (most_files, 2 * 512 + OTHER_FILES)
     assert settings.max_connections == 2 * line["max_connections"] == 200 // 2 * 2

@@ -12,14 +12,16 @@ from pathlib import Path
 
 import httpx
 import pytest
+from aiohttp import web
 
 from service.auth.keys import make_key
 from service.metrics.files import SHARED_MEMORY
-from tests.support.fakes import CAT, NO_TLS, FakeTorchServe, running, until
+from tests.support.fakes import CAT, NO_TLS, FakeTorchServe, Fault, running, until
 from tests.support.ports import free_port
 from tests.support.server import Command
 
 START_S = 60.0
+LOST = 0
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,14 @@ class TwoProcesses:
     metrics: Path  # the folder of their metrics
 
     async def segment(self, headers: Mapping[str, str] | None = None) -> int:
-        """Send a photo over a new connection; the kernel chooses the process."""
-        async with httpx.AsyncClient(base_url=self.url, verify=NO_TLS, timeout=30) as http:
-            answer = await http.post("/v1/segment", content=CAT, headers=headers)
+        """Send a photo over a new connection, which any process may accept; LOST where that process
+        ends before it answers.
+        """
+        async with httpx.AsyncClient(base_url=self.url, verify=NO_TLS, timeout=60) as http:
+            try:
+                answer = await http.post("/v1/segment", content=CAT, headers=headers)
+            except httpx.TransportError:
+                return LOST
             return answer.status_code
 
     async def get(self, path: str) -> httpx.Response | None:
@@ -55,8 +62,8 @@ class TwoProcesses:
     async def ready(self) -> bool:
         """Return whether both processes are ready: the gauge is the minimum of all."""
         assert self.command.process.poll() is None, self.command.output()
-        gauges = [await self.value("fcnserve_ready"), await self.value("fcnserve_in_flight_limit")]
-        return gauges == [1, LIMIT - 1]
+        listening = [await self.value(f'{STARTED}{{process="{index}"}}') > 0 for index in range(2)]
+        return all(listening) and await self.value("fcnserve_ready") == 1
 
     async def is_closed(self) -> bool:
         """Return whether the port is closed."""
@@ -67,7 +74,8 @@ class TwoProcesses:
         return self.command.pids_of("spawn_main")
 
 
-LIMIT = 3  # each of two processes gets one
+LIMIT = 3
+STARTED = "process_start_time_seconds"
 
 
 @contextmanager
@@ -101,7 +109,7 @@ async def two_processes(
             yield gateways
 
 
-async def test_metrics_are_summed_limits_are_split_and_no_file_is_left(tmp_path: Path) -> None:
+async def test_metrics_are_summed_limits_are_shared_and_no_file_is_left(tmp_path: Path) -> None:
     async with two_processes(tmp_path) as gateways:
         assert len(gateways.processes) == 2
 
@@ -123,17 +131,20 @@ async def test_metrics_are_summed_limits_are_split_and_no_file_is_left(tmp_path:
         (build,) = await lines_of(gateways, "fcnserve_build_info")
         assert build.endswith(" 1.0")
 
-        # two permits in all, one in each process: a request to a process without one is refused
-        gateways.torchserve.fault = gateways.torchserve.hangs
+        # of the operating system's, each has its own
+        for name in ("process_resident_memory_bytes", "process_open_fds", STARTED):
+            lines = await lines_of(gateways, f"{name}{{")
+            assert [line.split('"')[1] for line in lines] == ["0", "1", "supervisor"]
+            assert all(float(line.split()[-1]) > 0 for line in lines)
+        assert len(await lines_of(gateways, "process_cpu_seconds_total{")) == 3
+        assert await lines_of(gateways, "python_info")
+
+        # a permit is any process's, and none has more
         async with asyncio.timeout(START_S), asyncio.TaskGroup() as group:
-            held: list[asyncio.Task[int]] = []
-            while await gateways.value("fcnserve_images_in_flight") < 2:
-                held.append(group.create_task(gateways.segment()))
-                await asyncio.wait(held, timeout=0.2)
-                held = [one for one in held if not one.done()]
-            assert len(held) == 2
+            held = await hold_all_permits(gateways, group)
             assert {await gateways.segment() for _ in range(6)} == {429}
-            assert await gateways.value("fcnserve_images_in_flight") == 2
+            assert await gateways.value("fcnserve_images_in_flight") == LIMIT
+            assert await gateways.value("fcnserve_in_flight_limit") == LIMIT
             gateways.torchserve.released.set()
         assert {one.result() for one in held} == {200}
         assert await gateways.value("fcnserve_images_in_flight") == 0
@@ -154,6 +165,32 @@ async def test_metrics_are_summed_limits_are_split_and_no_file_is_left(tmp_path:
         assert all(isinstance(json.loads(line), dict) for line in log.splitlines())
 
 
+def photos_hang(torchserve: FakeTorchServe) -> Fault:
+    """No answer to photos until `released` is set; liveness probes and cards are answered."""
+
+    async def fault(request: web.Request) -> web.StreamResponse:
+        call = torchserve.calls[-1]
+        if not call.is_card_request and not call.is_liveness_probe:
+            await torchserve.released.wait()
+        return torchserve.answer(call.model, call.body, call.options)
+
+    return fault
+
+
+async def hold_all_permits(
+    gateways: TwoProcesses, group: asyncio.TaskGroup, held: int = 0
+) -> list[asyncio.Task[int]]:
+    """Send the photos that still get a permit, and have TorchServe not answer them."""
+    gateways.torchserve.fault = photos_hang(gateways.torchserve)
+    sent = [group.create_task(gateways.segment()) for _ in range(LIMIT - held)]
+
+    async def all_are_held() -> bool:
+        return await gateways.value("fcnserve_images_in_flight") == LIMIT
+
+    await until(all_are_held, START_S)
+    return sent
+
+
 async def lines_of(gateways: TwoProcesses, name: str) -> list[str]:
     answer = await gateways.get("/metrics")
     assert answer
@@ -169,6 +206,23 @@ async def test_a_killed_process_is_replaced_and_its_counts_stay(tmp_path: Path) 
         gateways.command.signal_group(signal.SIGINT)  # Ctrl-C in a terminal
         assert await asyncio.to_thread(gateways.command.wait) == 0
         await asyncio.to_thread(gateways.command.assert_gone)
+
+
+async def test_permits_of_killed_processes_are_free_again_and_the_others_answers_arrive(
+    tmp_path: Path,
+) -> None:
+    async with two_processes(tmp_path) as gateways, asyncio.TaskGroup() as group:
+        held = await hold_all_permits(gateways, group)
+        for killed in gateways.processes:
+            await replaced(gateways, killed)
+            lost = [one for one in held if one.done()]
+            assert {one.result() for one in lost} <= {LOST}
+            held = [one for one in held if not one.done()]
+            assert await gateways.value("fcnserve_images_in_flight") == len(held)
+            held += await hold_all_permits(gateways, group, len(held))
+            assert await gateways.segment() == 429
+        gateways.torchserve.released.set()
+        assert {await one for one in held} == {200}
 
 
 async def test_a_keys_rate_applies_to_all_processes_and_outlives_them(tmp_path: Path) -> None:
@@ -271,9 +325,9 @@ async def test_without_any_room_for_metrics_photos_are_served(tmp_path: Path) ->
             assert "died" not in command.output()
 
 
-async def replaced(gateways: TwoProcesses) -> None:
+async def replaced(gateways: TwoProcesses, killed: int = 0) -> None:
     """Kill one process, and wait for its replacement."""
-    killed = gateways.processes[0]
+    killed = killed or gateways.processes[0]
     os.kill(killed, signal.SIGKILL)
     await until(lambda: len(gateways.processes) == 2 and killed not in gateways.processes, START_S)
     await until(gateways.ready, START_S)

@@ -20,8 +20,8 @@ PROCESS = "uvicorn.supervisors.multiprocess.Process"
 
 # owner, its names, and the module of ours that uses them
 DEFINED = [
-    ("uvicorn.Server", "startup main_loop serve run", "run"),
-    ("uvicorn.Server", "capture_signals handle_exit on_tick shutdown", "server"),
+    ("uvicorn.Server", "main_loop run", "run"),
+    ("uvicorn.Server", "serve startup capture_signals handle_exit on_tick shutdown", "server"),
     ("uvicorn.Config", "load bind_socket", "supervisor"),
     ("uvicorn.config", "STARTUP_FAILURE", "supervisor"),
     ("uvicorn.server", "ServerState", "http1/asgi_scope"),
@@ -31,14 +31,14 @@ DEFINED = [
     (f"{FLOW}.FlowControl", "pause_writing resume_writing", "http1/connection"),
     (f"{FLOW}.FlowControl", "drain", "http1/request_cycle"),
     (PROCESS, "server target", "gateway_process"),
-    (PROCESS, "start is_alive kill terminate join pid exitcode", "supervisor"),
+    (PROCESS, "start kill terminate join pid exitcode", "supervisor"),
 ]
 # attributes that uvicorn sets in a method
 ASSIGNED = [
     ("uvicorn.Server", "config server_state servers lifespan", "server"),
     ("uvicorn.Server", "started should_exit force_exit", "server"),
     ("uvicorn.Config", "loaded_app timeout_keep_alive root_path", "http1/connection"),
-    ("uvicorn.Config", "http_protocol_class lifespan_class workers", "server"),
+    ("uvicorn.Config", "http_protocol_class lifespan_class backlog", "server"),
     ("uvicorn.lifespan.on.LifespanOn", "state", "server"),
     ("uvicorn.server.ServerState", "connections tasks", "http1/connection"),
     ("uvicorn.server.ServerState", "total_requests", "http1/connection"),
@@ -50,7 +50,7 @@ ASSIGNED = [
 OVERRIDES = [
     *(
         (f"server.Server.{name}", f"uvicorn.Server.{name}")
-        for name in ("capture_signals", "handle_exit", "on_tick", "shutdown")
+        for name in ("serve", "startup", "capture_signals", "handle_exit", "on_tick", "shutdown")
     ),
     ("gateway_process.GatewayProcess.target", f"{PROCESS}.target"),
 ]

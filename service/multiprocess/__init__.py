@@ -1,0 +1,1 @@
+"""What several gateway processes need: how many there are, and what they share."""

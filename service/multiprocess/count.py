@@ -1,0 +1,39 @@
+"""The number of gateway processes: `FCNSERVE_GATEWAY_PROCESSES`, or one that suits the machine.
+
+A process uses one processor for its event loop, and serves some 600 to 2000 small photos a second.
+Called by `service.server.run` and, for gateway and worker on one machine, by
+`service.all_in_one.subservices`.
+"""
+
+from service.multiprocess.processors import usable_processors
+from service.settings import Settings
+
+# Gateway and worker on one machine with GPUs. A photo takes 0.4 to 1.6 ms of processor time in the
+# gateway, 0.5 in TorchServe's Java and 1 in the Python worker, which decodes and encodes: of four
+# processors one or two are the gateway's. A GPU takes a photo in half a millisecond: two processes
+# feed it.
+PROCESSORS_PER_PROCESS = 4
+PROCESSES_PER_GPU = 2
+# On one machine without GPUs, a photo's network takes 25 ms of a processor and more: the workers
+# need the processors, and those of 32 are kept busy by one process.
+PROCESSORS_PER_PROCESS_WITHOUT_GPU = 32
+# The gateway alone has its processors for itself, but does not know what the worker can do: four
+# feed the GPUs of most machines, and processes that wait cost memory, 80 MB each.
+MAX_ALONE = 4
+
+
+def process_count(settings: Settings) -> int:
+    """Return the number for a gateway that has its processors for itself."""
+    if settings.gateway_processes != "auto":
+        return settings.gateway_processes
+    return min(MAX_ALONE, usable_processors())
+
+
+def process_count_beside_worker(settings: Settings, gpus: int) -> int:
+    """Return the number for a gateway that shares its processors with a worker of so many GPUs."""
+    if settings.gateway_processes != "auto":
+        return settings.gateway_processes
+    processors = usable_processors()
+    if gpus == 0:
+        return max(1, processors // PROCESSORS_PER_PROCESS_WITHOUT_GPU)
+    return max(1, min(processors // PROCESSORS_PER_PROCESS, PROCESSES_PER_GPU * gpus))
