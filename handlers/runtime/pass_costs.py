@@ -16,17 +16,19 @@ class PassCosts:
 
     A pass of a single photo is a straight line over its frame's pixels. `shared_ms` has the passes
     that photos may share, by canvas and number of photos; each was found to give the same bits as
-    single passes, and fits the budget. `ladder` has the heights and widths of their canvases.
+    single passes, and fits the budget. `ladder` has the heights and widths of their canvases,
+    `shared_images` the numbers of photos that may share some pass.
     """
 
     launch_ms: float
     ms_per_pixel: float
     ladder: tuple[int, ...] = ()
     shared_ms: Mapping[tuple[Frame, int], float] = field(default_factory=dict)
+    shared_images: frozenset[int] = field(init=False)
 
-    def shared_images(self) -> frozenset[int]:
-        """List the numbers of photos that may share some pass."""
-        return frozenset(images for _, images in self.shared_ms)
+    def __post_init__(self) -> None:
+        images = frozenset(images for _, images in self.shared_ms)
+        object.__setattr__(self, "shared_images", images)  # frozen
 
     def single_ms(self, frame: Frame) -> float:
         """Predict the pass of a single photo on its own frame."""

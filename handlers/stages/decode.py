@@ -1,6 +1,6 @@
 """The first stage: an image's bytes in, RGB pixels of the network's working size out.
 
-Runs in threads, without the GIL. Called by `handlers.pipeline`.
+Runs without the GIL (`handlers.stages.codecs`). Called by `handlers.pipeline`.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """The last stage: one photo's labels in, its PNG out.
 
-Runs in threads, beside the next forward pass. Called by `handlers.pipeline`.
+Runs beside the next forward pass (`handlers.stages.codecs`). Called by `handlers.pipeline`.
 """
 
 from dataclasses import dataclass

@@ -32,7 +32,7 @@ def plan(frames: Mapping[int, Frame], costs: PassCosts) -> list[Group]:
     single = [Group(frames[index], (index,)) for index in above]
     by_size = sorted(set(frames).difference(above), key=lambda each: (frames[each].pixels, each))
     shapes = [frames[index] for index in by_size]
-    group_sizes = costs.shared_images()
+    group_sizes = costs.shared_images
     best_ms = [0.0]  # of the first 0, 1, 2 ... photos by size
     last_groups: list[tuple[Frame, int]] = []  # and the canvas and first photo of the last group
     for end in range(1, len(by_size) + 1):

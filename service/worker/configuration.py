@@ -10,6 +10,9 @@ from handlers.shared.wire import MOST_JOINT_BYTES
 from service.ports import free_ports
 from service.settings import Settings
 
+# of Java towards the gateway, and as many towards the workers. Its default is two a processor, all
+# of which wake in turn; a thread carries some thousands of requests a second
+EVENT_LOOP_THREADS = 2
 ASCII_CODES = 128
 OPTIONS_BYTES = 1_000_000  # of the largest batch, and more
 
@@ -34,6 +37,8 @@ def configuration_of(
         "load_models": ",".join(f"{name}.mar" for name in models),
         "default_workers_per_model": workers,
         "number_of_gpu": gpus,
+        "number_of_netty_threads": EVENT_LOOP_THREADS,
+        "netty_client_threads": EVENT_LOOP_THREADS,
         "job_queue_size": settings.job_queue_size,
         "max_request_size": max(settings.max_body_bytes, MOST_JOINT_BYTES) + OPTIONS_BYTES,
         "max_response_size": settings.max_answer_bytes,
