@@ -1,9 +1,11 @@
-"""The model card as the gateway serves it: the worker's, with what the gateway derives from it.
+"""The model card as the gateway serves it: the worker's, with what the gateway derives from it,
+once for all images.
 
 Read by `service.backend.registry`; `/v1/models` returns it.
 """
 
 import math
+from functools import cached_property
 
 from pydantic import computed_field
 
@@ -31,7 +33,7 @@ class ModelCard(WorkerModelCard):
         flat = overlay_palette(self.legend.palette, self.background_id)
         return tuple(zip(flat[::3], flat[1::3], flat[2::3], strict=True))
 
-    @property
+    @cached_property
     def legend(self) -> Legend:
         palette = bytes(channel for colour in self.palette for channel in colour)
         return Legend(self.classes, palette, self.background_id)
@@ -40,10 +42,13 @@ class ModelCard(WorkerModelCard):
         """Return the predicted seconds that an image may take: the operator's limit (0: none), and
         the time of a slow batch.
         """
-        allowed_s = max_image_seconds or self.costs.most_s(self.working_max_side)
-        return min(allowed_s, self.slowest_batch_s or math.inf)
+        return min(max_image_seconds or self._most_s, self.slowest_batch_s or math.inf)
 
-    @property
+    @cached_property
+    def _most_s(self) -> float:
+        return self.costs.most_s(self.working_max_side)
+
+    @cached_property
     def dispatch_limits(self) -> DispatchLimits:
         """How much TorchServe may have of this model at a time: all of it may end up in one batch,
         and takes half of the time after which a worker counts as hanging.

@@ -40,9 +40,10 @@ def content_coding(headers: Headers) -> str:
 
     Raises UnsupportedContentCodingError for any other.
     """
-    named = [
-        word.strip().lower() for word in ",".join(headers.getlist("content-encoding")).split(",")
-    ]
+    sent = headers.getlist("content-encoding")
+    if not sent:
+        return ""
+    named = [word.strip().lower() for word in ",".join(sent).split(",")]
     codings = [word for word in named if word not in IDENTITY]
     if not codings:
         return ""
