@@ -28,8 +28,8 @@ def front(  # noqa: PLR0913 - every option is one
         typer.Option(help="ours, torchserve, mosec or litserve; all unless given."),
     ] = None,
     clients: Annotated[
-        list[int], typer.Option(min=1, help="Clients at a time; may be repeated.")
-    ] = [1, 16, 64],  # noqa: B006 - typer's way
+        list[int], typer.Option(min=1, help="Clients at a time, in this order; may be repeated.")
+    ] = [16, 64, 1],  # noqa: B006 - typer's way
     turns: Annotated[int, typer.Option(min=1, help="Turns of each server.")] = 2,
     seconds: Annotated[float, typer.Option(min=0, help="Time of a slice.")] = 4,
     warm_up: Annotated[float, typer.Option(min=0, help="Seconds of load before a turn.")] = 4,
