@@ -1,4 +1,4 @@
-"""Where the milliseconds of a lone photo go: from one process to the next, on one clock.
+"""Where the milliseconds of a single photo go: from one process to the next, on one clock.
 
 A running service with stamps in client, gateway and worker, whose files are the benchmark's own
 (`loadtest.front.stamped_gateway`, `loadtest.front.stamped_worker`); photos one at a time. Out: each
@@ -120,7 +120,12 @@ def save_hops(hops: Sequence[Hop], facts: Mapping[str, object], stem: Path) -> s
         for hop in hops
     ]
     headings = ("hop", "p10 ms", "p50 ms", "p90 ms")
-    parts = ["# The way of a lone photo", fact_list(facts), table(rows, headings, ("hop",)), NOTES]
+    parts = [
+        "# The way of a single photo",
+        fact_list(facts),
+        table(rows, headings, ("hop",)),
+        NOTES,
+    ]
     page = "\n\n".join(parts)
     medians = {hop.name: median(hop.ms) for hop in hops}
     write_result(stem, page, {"facts": dict(facts), "p50_ms": medians})

@@ -39,7 +39,7 @@ def front(  # noqa: PLR0913 - every option is one
         list[str], typer.Option(help="A setting of ours, as workers=2; may be repeated.")
     ] = [],  # noqa: B006 - typer's way
     hops: Annotated[
-        bool, typer.Option("--hops", help="Only the way of a lone photo through ours.")
+        bool, typer.Option("--hops", help="Only the way of a single photo through ours.")
     ] = False,
     processes: Annotated[
         list[int] | None,
@@ -54,8 +54,8 @@ def front(  # noqa: PLR0913 - every option is one
     signal.signal(signal.SIGTERM, lambda signum, _: sys.exit(128 + signum))
     prepare_environment("cpu", threads=0)
     from loadtest.front.data import prepare_data
+    from loadtest.front.gateway_processes import run_processes, save_processes
     from loadtest.front.hops import measure_hops, save_hops
-    from loadtest.front.processes import run_processes, save_processes
     from loadtest.front.report import save
     from loadtest.front.servers import NAMES, OTHERS, OURS
     from loadtest.front.turns import Terms, run

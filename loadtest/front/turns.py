@@ -35,7 +35,11 @@ class Terms:
     servers: Sequence[str]
     set_name: str = "mix"
     images: int = 48
-    clients: Sequence[int] = (16, 64, 1)  # a lone photo last: Java compiles for long after a start
+    clients: Sequence[int] = (
+        16,
+        64,
+        1,
+    )  # a single photo last: Java compiles for long after a start
     turns: int = 2
     seconds: float = 4.0  # of a slice
     warm_up_s: float = 4.0

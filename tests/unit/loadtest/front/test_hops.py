@@ -28,7 +28,7 @@ def stamps(*events: str) -> list[tuple[int, str]]:
     return [(1_000_000 * at, event) for at, event in enumerate(events)]
 
 
-def test_the_hops_add_up_to_the_whole_way() -> None:
+def test_the_hops_add_up_to_the_way() -> None:
     times = {hop.name: hop.ms for hop in hops_of(split_requests(stamps(*WAY, *WAY)))}
     assert times.keys() == {*HOPS, TOTAL}
     assert list(times[TOTAL]) == [10.0, 10.0]

@@ -1,6 +1,6 @@
 """Refusals are counted by their status, and their CPU time is that of an answer."""
 
-from loadtest.front.processes import ProcessesResult
+from loadtest.front.gateway_processes import ProcessesResult
 from loadtest.front.turns import FrontSlice
 
 FULL = FrontSlice(
