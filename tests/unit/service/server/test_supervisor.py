@@ -172,7 +172,7 @@ def photos_hang(torchserve: FakeTorchServe) -> Fault:
         call = torchserve.calls[-1]
         if not call.is_card_request and not call.is_liveness_probe:
             await torchserve.released.wait()
-        return torchserve.answer(call.model, call.body, call.options)
+        return await torchserve.answered(request)
 
     return fault
 
