@@ -50,6 +50,7 @@ from service.backend.dispatcher import Dispatcher
 from service.backend.health import Health
 from service.backend.registry import ModelRegistry
 from service.backend.retry import Retry
+from service.backend.room import Room
 from service.body.budget import BodyBudget
 from service.body.content_encoding import Decompressor
 from service.metrics.gateway import Metrics
@@ -92,9 +93,7 @@ def create_app(
         description=DESCRIPTION,
         redoc_url=None,
         redirect_slashes=False,  # a redirect would go to any host that the request names
-        lifespan=lambda app: lifespan(
-            app, settings, metrics, authenticator, admission, group.count
-        ),
+        lifespan=lambda app: lifespan(app, settings, metrics, authenticator, admission, group),
     )
     add_routes(app, settings, authenticator)
     app.openapi = partial(document, app, settings.models)  # type: ignore[method-assign]  # FastAPI's way to do it
@@ -163,10 +162,10 @@ async def lifespan(
     metrics: Metrics,
     authenticator: Authenticator | None,
     admission: Admission,
-    processes: int,
+    group: ProcessGroup,
 ) -> AsyncIterator[None]:
-    """Connect to TorchServe and watch its health for as long as the gateway runs, as one of so many
-    processes.
+    """Connect to TorchServe and watch its health for as long as the gateway runs, as one process of
+    the group.
     """
     client = TorchServeClient(settings.torchserve_url, settings.max_answer_bytes)
     models = ModelRegistry(
@@ -179,13 +178,13 @@ async def lifespan(
     health = Health(client, models, settings, metrics.readiness, admission.is_idle)
     attempts = Attempts(client, models, health, metrics.attempts, metrics.reports)
     dispatchers = {
-        name: Dispatcher(metrics.queue.of(name), partial(attempts.send, name))
+        name: Dispatcher(metrics.queue.of(name), partial(attempts.send, name), Room(group, name))
         for name in settings.models
     }
     decompressor, renderers = Decompressor(), render_threads()
-    read = ReadStep(admission, BodyBudget.of(settings, metrics.queue, processes), decompressor)
+    read = ReadStep(admission, BodyBudget.of(settings, metrics.queue, group.count), decompressor)
     retry = Retry(health, metrics.attempts, settings.restart_wait_s)
-    dispatch = DispatchStep(models, dispatchers, retry, processes)
+    dispatch = DispatchStep(models, dispatchers, retry)
     segmenter = build_segmenter(settings, metrics, read, dispatch, renderers)
     install(app, Components(segmenter, models, health, Scrape(metrics.scraped)))
     async with AsyncExitStack() as stack:  # closes in reverse order

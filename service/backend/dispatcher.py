@@ -55,11 +55,12 @@ class Dispatcher(Generic[Image, Answer]):
         self,
         metrics: ModelQueueMetrics,
         send: Callable[[Sequence[Image]], Coroutine[Any, Any, Sequence[Answer | Exception]]],
+        room: Room | None = None,
     ) -> None:
         """Take the function that sends images in one request, and returns the outcome of each: its
         answer, or what its caller raises.
         """
-        self.room = Room()
+        self.room = room or Room()
         self._metrics = metrics
         self._send = send
         self._queue: ImageQueue[Waiter[Image, Answer]] = ImageQueue()
@@ -128,7 +129,8 @@ class Dispatcher(Generic[Image, Answer]):
         if not entry.is_exclusive:  # nearly all: the queue is not searched for them
             return False
         has_shared = self.room.shared_images > 0 or self._queue.has_shared()
-        return self._exclusive.is_held_back(entry.limits, has_shared=has_shared)
+        part = entry.limits.share(self.room.processes)
+        return self._exclusive.is_held_back(part, has_shared=has_shared)
 
     def _start(self, waiters: Sequence[Waiter[Image, Answer]]) -> None:
         entries = [waiter.entry for waiter in waiters]

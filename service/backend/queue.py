@@ -48,6 +48,8 @@ class DispatchLimits:
 
     def share(self, processes: int) -> "DispatchLimits":
         """Return one gateway process's part; at least one request and one worker."""
+        if processes == 1:
+            return self
         requests, workers = (max(1, count // processes) for count in (self.requests, self.workers))
         seconds = self.seconds / processes
         return replace(self, requests=requests, seconds=seconds, workers=workers)

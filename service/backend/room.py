@@ -3,8 +3,13 @@
 A request beyond one a worker is only the next one: it goes once it has as many images as those
 before it have on average, or all that fit. So a few that arrive first do not go as a small batch
 while most of the clients' images are still in work: simulated, 16 clients get 663 images/s of a
-worker that takes 8 ms for a batch and 0.5 ms for an image, and 496 if all went at once. Entries
-come in; no I/O. Called by `service.backend.dispatcher`.
+worker that takes 8 ms for a batch and 0.5 ms for an image, and 496 if all went at once.
+
+Of several gateway processes each may always use its equal part of the room, and beyond it what the
+others leave. So a process never waits for an event in another: it has its part, or it has images at
+TorchServe whose answers wake it. Where one process used everything before others came, TorchServe
+has up to twice its limit, until it has answered. Entries come in; no I/O. Called by
+`service.backend.dispatcher`.
 """
 
 from collections.abc import Sequence
@@ -12,13 +17,19 @@ from dataclasses import dataclass
 
 from handlers.shared.frame import Frame
 from handlers.shared.wire import MOST_JOINT_BYTES, MOST_JOINT_PIXELS
-from service.backend.queue import QueueEntry
+from service.backend.queue import DispatchLimits, QueueEntry
+from service.multiprocess.group import SENT_REQUESTS, SENT_SECONDS, ProcessGroup
 
 
 class Room:
     """The images that TorchServe has; exclusive ones take no room of the others."""
 
-    def __init__(self) -> None:
+    def __init__(self, group: ProcessGroup | None = None, model: str = "") -> None:
+        """Take, where there are several, the processes that have images at TorchServe."""
+        group = group or ProcessGroup()
+        self.processes = group.count
+        self._requests = group.figure(SENT_REQUESTS, model)
+        self._seconds = group.figure(SENT_SECONDS, model)
         self.images = 0
         self.seconds = 0.0
         self.shared_requests = 0
@@ -41,6 +52,25 @@ class Room:
             self.shared_requests += sign
             self.shared_images += images
             self.shared_seconds += seconds
+            self._requests.own, self._seconds.own = self.shared_requests, self.shared_seconds
+
+    def has_slot(self, limits: DispatchLimits) -> bool:
+        """Return whether TorchServe may get another request."""
+        part = limits.share(self.processes)
+        return self.shared_requests < part.requests or self._requests.total() < limits.requests
+
+    def has_idle_worker(self, limits: DispatchLimits) -> bool:
+        """Return whether another request is computed at once."""
+        part = limits.share(self.processes)
+        return self.shared_requests < part.workers or self._requests.total() < limits.workers
+
+    def has_seconds(self, limits: DispatchLimits, more_s: float) -> bool:
+        """Return whether TorchServe may get images of so many seconds more."""
+        part = limits.share(self.processes)
+        return (
+            self.shared_seconds + more_s <= part.seconds
+            or self._seconds.total() + more_s <= limits.seconds
+        )
 
 
 @dataclass(slots=True)
@@ -81,12 +111,12 @@ class NextRequest:
         )
 
     def _has_seconds(self, entry: QueueEntry) -> bool:
-        return self.room.shared_seconds + self.seconds + entry.cost_s <= entry.limits.seconds
+        return self.room.has_seconds(entry.limits, self.seconds + entry.cost_s)
 
     def _has_slot(self, entry: QueueEntry) -> bool:
         room, limits = self.room, entry.limits
-        if room.shared_requests >= limits.requests:
+        if not room.has_slot(limits):
             return False
-        if room.shared_requests < limits.workers:
+        if room.has_idle_worker(limits):
             return True
         return self.waiting >= min(limits.images, room.shared_images / room.shared_requests)

@@ -23,8 +23,10 @@ CONNECTIONS = "connections"
 ANSWERED_S = "answered_s"
 # of each model and, under "", of all models together
 IMAGES, BODY_BYTES, SECONDS = "images", "body_bytes", "seconds"
+# what TorchServe has: requests, and predicted seconds of their images
+SENT_REQUESTS, SENT_SECONDS = "sent_requests", "sent_seconds"
 OF_PROCESS = (PID, HEARTBEAT, CONNECTIONS, ANSWERED_S)
-OF_MODEL = (IMAGES, BODY_BYTES, SECONDS)
+OF_MODEL = (IMAGES, BODY_BYTES, SECONDS, SENT_REQUESTS, SENT_SECONDS)
 
 
 class Figure:

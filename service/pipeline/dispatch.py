@@ -49,7 +49,6 @@ class DispatchStep:
     models: ModelRegistry
     dispatchers: Mapping[str, Dispatcher[SentImage, WorkerAnswer]]
     retry: Retry
-    gateway_processes: int
 
     async def __call__(
         self, image: AdmittedImage, options: RequestOptions, stages: StageTimes
@@ -81,7 +80,7 @@ class DispatchStep:
     async def _send(self, image: AdmittedImage, options: RequestOptions) -> WorkerAnswer:
         """Queue and send the image, until a worker has answered it and not deferred it."""
         model, dispatcher = options.model, self.dispatchers[options.model]
-        limits = options.card.dispatch_limits.share(self.gateway_processes)
+        limits = options.card.dispatch_limits
         entry = dispatcher.entry(image.frame, image.cost_s, limits, len(image.body), image.pixels)
         deferrals = 0
         while True:
