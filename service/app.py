@@ -193,6 +193,7 @@ async def lifespan(
         stack.push_async_callback(client.close)
         for dispatcher in dispatchers.values():
             stack.push_async_callback(dispatcher.close)
+        await stack.enter_async_context(metrics.flushing())
         await stack.enter_async_context(watching(health))
         if authenticator is not None:
             stack.enter_context(authenticator.watching())

@@ -5,7 +5,6 @@ Made by `service.api.telemetry`, which also sends problems through it.
 
 import time
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import Message, Receive, Scope, Send
 
 from handlers.shared.errors import ProblemError
@@ -32,11 +31,11 @@ class Exchange:
         """Pass on a part of the answer; its head gets the headers that every answer has."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = MutableHeaders(scope=message)
-            headers["X-Request-ID"] = self.context.request_id
-            self.model = headers.get("X-Model", "")
+            headers = [*message["headers"], (b"x-request-id", self.context.request_id.encode())]
             if timing := self.context.stages.server_timing():
-                headers["Server-Timing"] = timing
+                headers.append((b"server-timing", timing.encode()))
+            self.model = dict(headers).get(b"x-model", b"").decode()
+            message = {**message, "headers": headers}
         await self._send(message)
 
     async def send_problem(self, problem: ProblemError, receive: Receive) -> None:
@@ -63,4 +62,4 @@ class Exchange:
     @property
     def has_images(self) -> bool:
         """Whether the request is one for masks."""
-        return self.method == "POST" and self.route in IMAGE_ROUTES
+        return self.method == "POST" and self._scope["path"] in IMAGE_ROUTES

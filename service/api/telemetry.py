@@ -54,13 +54,12 @@ class AnswerObserver:
         self._metrics = metrics
 
     def observe(self, exchange: Exchange) -> None:
-        seconds = exchange.seconds
-        self._log(exchange, seconds)
-        self._count(exchange, seconds)
+        seconds, route = exchange.seconds, exchange.route
+        if route not in QUIET_ROUTES:
+            self._log(exchange, route, seconds)
+        self._count(exchange, route, seconds)
 
-    def _log(self, exchange: Exchange, seconds: float) -> None:
-        if exchange.route in QUIET_ROUTES:
-            return
+    def _log(self, exchange: Exchange, route: str, seconds: float) -> None:
         context = exchange.context
         optional = {
             "code": context.problem_code,
@@ -70,7 +69,7 @@ class AnswerObserver:
         logger.info(
             "request",
             method=exchange.method,
-            route=exchange.route,
+            route=route,
             status=exchange.status,
             ms=round(seconds * 1000, 1),
             request_id=context.request_id,
@@ -78,12 +77,12 @@ class AnswerObserver:
             **{verb: round(ms, 1) for verb, ms in context.stages.ms.items()},
         )
 
-    def _count(self, exchange: Exchange, seconds: float) -> None:
+    def _count(self, exchange: Exchange, route: str, seconds: float) -> None:
         """Count the request, and its images where they get no result; `service.pipeline.batch`
         counts those of an answered batch one by one.
         """
         code = exchange.context.problem_code
-        self._metrics.observe(exchange.route, exchange.status, code, seconds)
+        self._metrics.observe(route, exchange.status, code, seconds)
         client_gone = CLIENT_GONE if exchange.status == CLIENT_CLOSED_REQUEST else ""
         reason = code or client_gone
         if reason and exchange.has_images:

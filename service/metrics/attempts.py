@@ -3,7 +3,11 @@
 Called by `service.backend.attempt` and `service.backend.retry`. Part of `service.metrics.gateway`.
 """
 
-from prometheus_client import CollectorRegistry, Counter
+from functools import cache
+
+from prometheus_client import CollectorRegistry
+
+from service.metrics.kept import Counter
 
 OUTCOMES = ("answered", "problem", "put_off", "not_ready", "crashed", "timed_out")
 
@@ -24,10 +28,11 @@ class AttemptMetrics:
             ["model"],
             registry=registry,
         )
+        self._attempts = cache(self.attempts.labels)
 
     def observe(self, model: str, outcome: str) -> None:
         """Count an image sent to TorchServe; `outcome` is one of OUTCOMES."""
-        self.attempts.labels(model, outcome).inc()
+        self._attempts(model, outcome).inc()
 
     def observe_retry(self, model: str) -> None:
         """Count a request to TorchServe that is about to be repeated."""

@@ -6,12 +6,14 @@ the sums; a gauge's `multiprocess_mode` is how it adds up.
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from importlib.metadata import version
 
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry
 
 from service.metrics.attempts import AttemptMetrics
 from service.metrics.images import ImageMetrics
+from service.metrics.kept import Gauge, flushing
 from service.metrics.queue import QueueMetrics
 from service.metrics.readiness import ReadinessMetrics
 from service.metrics.requests import RequestMetrics
@@ -42,6 +44,10 @@ class Metrics:
         show_release(registry)
         for model in models:
             self._start(model)
+
+    def flushing(self) -> AbstractAsyncContextManager[None]:
+        """Pass numbers on while the block runs, where another process may be scraped."""
+        return nullcontext() if self.scraped is self.registry else flushing()
 
     def _start(self, model: str) -> None:
         self.queue.of(model)

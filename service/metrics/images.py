@@ -4,9 +4,12 @@ Called by `service.pipeline.admit` and `service.pipeline.render`. Part of
 `service.metrics.gateway`.
 """
 
-from prometheus_client import CollectorRegistry, Histogram
+from functools import cache
+
+from prometheus_client import CollectorRegistry
 
 from service.metrics.buckets import SECONDS
+from service.metrics.kept import Histogram
 from service.metrics.stage_times import StageTimes
 
 PIXELS = (1e4, 3e4, 1e5, 3e5, 1e6, 3e6, 1e7, 3e7, 1e8)
@@ -29,6 +32,7 @@ class ImageMetrics:
             buckets=PIXELS,
             registry=registry,
         )
+        self._stage_seconds = cache(self.stage_seconds.labels)
 
     def observe_photo(self, pixels: int) -> None:
         """Count an admitted photo by its own size."""
@@ -37,4 +41,4 @@ class ImageMetrics:
     def observe_stages(self, stages: StageTimes, model: str) -> None:
         """Count the time that an answered image took in each stage."""
         for verb, ms in stages.ms.items():
-            self.stage_seconds.labels(model, verb).observe(ms / 1000)
+            self._stage_seconds(model, verb).observe(ms / 1000)

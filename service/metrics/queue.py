@@ -8,7 +8,9 @@ scrape shows the sum over the live processes.
 from dataclasses import dataclass
 from functools import partial
 
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry
+
+from service.metrics.kept import Gauge
 
 MODEL = ("model",)
 

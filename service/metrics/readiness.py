@@ -5,7 +5,9 @@ Called by `service.backend.health`. Part of `service.metrics.gateway`.
 
 from functools import partial
 
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry
+
+from service.metrics.kept import Gauge
 
 
 class ReadinessMetrics:

@@ -4,13 +4,14 @@ Called by `service.api.telemetry` and, for single images of a batch, by `service
 Part of `service.metrics.gateway`.
 """
 
-from functools import partial
+from functools import cache, partial
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry
 
 import service.errors  # noqa: F401 - defines ProblemError's other subclasses
 from handlers.shared.errors import ProblemError
 from service.metrics.buckets import SECONDS
+from service.metrics.kept import Counter, Histogram
 
 # the reason of a rejection without a problem code: the client has disconnected
 CLIENT_GONE = "client_gone"
@@ -38,12 +39,14 @@ class RequestMetrics:
             "Images not answered with a result, by problem code or client_gone",
             ["reason"],
         )
+        self._requests = cache(self.requests.labels)
+        self._seconds = cache(self.seconds.labels)
         self._start()
 
     def observe(self, route: str, status: int, code: str, seconds: float) -> None:
         """Count an answered request."""
-        self.requests.labels(route, str(status), code).inc()
-        self.seconds.labels(route).observe(seconds)
+        self._requests(route, str(status), code).inc()
+        self._seconds(route).observe(seconds)
 
     def reject(self, reason: str, images: int = 1) -> None:
         """Count images without a result; `reason` is a problem's code, or CLIENT_GONE."""

@@ -1,20 +1,21 @@
 """The workers' metrics: batches, forward passes and class pixels from the reports in their answers,
 and the models from their cards.
 
-Reports come from `service.backend.attempt`, cards from `service.backend.registry`. MixedPart of
+Reports come from `service.backend.attempt`, cards from `service.backend.registry`. Part of
 `service.metrics.gateway`.
 """
 
 import collections
-from collections.abc import Iterable
-from functools import partial
+from collections.abc import Iterable, Mapping
+from functools import cache, partial
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, Metric
+from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from handlers.shared.model_card import WorkerModelCard
 from handlers.shared.wire import GroupFigures, Report
+from service.metrics.kept import Counter, Histogram
 
 IMAGES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 RATIOS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -52,26 +53,29 @@ class ReportMetrics:
             ["model", "class"],
         )
         self.models = ModelInfo()
-        # by tag: pixels of a model whose card has not been read yet
+        # by tag: the counters of a model's classes, once its card is read, and what was seen before
+        self._classes: dict[str, list[Counter]] = {}
         self._unnamed: dict[str, collections.Counter[int]] = {}
+        self._batch_images = cache(self.batch_images.labels)
+        self._groups = cache(self._group_metrics)
 
     def observe(self, report: Report, tag: str) -> None:
         """Count one answer; the worker reports a batch and a group with one answer each."""
         model = model_of(tag)
         if report.batch_images is not None:
-            self.batch_images.labels(model).observe(report.batch_images)
+            self._batch_images(model).observe(report.batch_images)
         if report.group is not None:
             self._observe_group(report.group, model)
         if report.class_pixels:
-            self._unnamed.setdefault(tag, collections.Counter()).update(report.class_pixels)
-            self._name_classes(tag)
+            self._count_classes(tag, report.class_pixels)
 
     def show(self, card: WorkerModelCard) -> None:
         """Show a model as the current one of its name."""
         self.models.show(card)
-        for class_name in card.classes:  # at zero from the start, as in `start`
-            self.predicted_pixels.labels(card.name, class_name)
-        self._name_classes(card.tag)
+        self._classes[card.tag] = [  # at zero from the start, as in `start`
+            self.predicted_pixels.labels(card.name, class_name) for class_name in card.classes
+        ]
+        self._count_classes(card.tag, self._unnamed.pop(card.tag, {}))
 
     def start(self, model: str) -> None:
         """Create a model's metrics before its first answer: a rate needs a value to start from."""
@@ -81,17 +85,27 @@ class ReportMetrics:
             pixels.labels(model)
 
     def _observe_group(self, group: GroupFigures, model: str) -> None:
-        valid, padded = group.valid_pixels, group.padded_pixels
-        self.group_images.labels(model).observe(group.images)
-        self.group_fill.labels(model).observe(valid / padded)
-        self.valid_pixels.labels(model).inc(valid)
-        self.padded_pixels.labels(model).inc(padded)
+        images, fill, valid, padded = self._groups(model)
+        images.observe(group.images)
+        fill.observe(group.valid_pixels / group.padded_pixels)
+        valid.inc(group.valid_pixels)
+        padded.inc(group.padded_pixels)
 
-    def _name_classes(self, tag: str) -> None:
-        """Move pixels that were counted by class id to the class names, once their card is read."""
-        if card := self.models.by_tag(tag):
-            for class_id, pixels in self._unnamed.pop(tag, {}).items():
-                self.predicted_pixels.labels(card.name, card.classes[class_id]).inc(pixels)
+    def _group_metrics(self, model: str) -> tuple[Histogram, Histogram, Counter, Counter]:
+        return (
+            self.group_images.labels(model),
+            self.group_fill.labels(model),
+            self.valid_pixels.labels(model),
+            self.padded_pixels.labels(model),
+        )
+
+    def _count_classes(self, tag: str, class_pixels: Mapping[int, int]) -> None:
+        """Count a mask's pixels by class name, or by class id until the model's card is read."""
+        if counters := self._classes.get(tag):
+            for class_id, pixels in class_pixels.items():
+                counters[class_id].inc(pixels)
+        else:
+            self._unnamed.setdefault(tag, collections.Counter()).update(class_pixels)
 
 
 def model_of(tag: str) -> str:
@@ -107,9 +121,6 @@ class ModelInfo(Collector):
 
     def show(self, card: WorkerModelCard) -> None:
         self._cards[card.name] = card
-
-    def by_tag(self, tag: str) -> WorkerModelCard | None:
-        return next((card for card in self._cards.values() if card.tag == tag), None)
 
     def collect(self) -> Iterable[Metric]:
         family = GaugeMetricFamily(

@@ -18,6 +18,7 @@ from handlers.shared.wire import MOST_JOINT_BYTES, MOST_JOINT_PIXELS
 from service.backend import queue as queue_module
 from service.backend.dispatcher import Dispatcher
 from service.backend.queue import DispatchLimits
+from service.metrics.kept import Gauge
 from service.metrics.queue import QueueMetrics
 from tests.support.fakes import CAT, FAKE_PIXELS_PER_S, FakeTorchServe, Gateway, running, until
 
@@ -28,11 +29,17 @@ TURNS = 6  # of the loop: more than any step of the dispatcher needs
 def gauges(dispatcher: Dispatcher[Any, Any]) -> tuple[float, float, float, float]:
     shown = dispatcher._metrics
     return (
-        shown.images_waiting._value.get(),
-        shown.seconds_waiting._value.get(),
-        shown.images_dispatched._value.get(),
-        shown.seconds_dispatched._value.get(),
+        value(shown.images_waiting),
+        value(shown.seconds_waiting),
+        value(shown.images_dispatched),
+        value(shown.seconds_dispatched),
     )
+
+
+def value(gauge: Gauge) -> float:
+    (metric,) = gauge.collect()
+    (sample,) = metric.samples
+    return sample.value
 
 
 async def settle(turns: int = TURNS) -> None:
