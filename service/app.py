@@ -186,7 +186,8 @@ async def lifespan(
     retry = Retry(health, metrics.attempts, settings.restart_wait_s)
     dispatch = DispatchStep(models, dispatchers, retry)
     segmenter = build_segmenter(settings, metrics, read, dispatch, renderers)
-    install(app, Components(segmenter, models, health, Scrape(metrics.scraped)))
+    scrape = Scrape(metrics.scraped, metrics.scrape_delay_s)
+    install(app, Components(segmenter, models, health, scrape))
     async with AsyncExitStack() as stack:  # closes in reverse order
         stack.callback(renderers.shutdown, wait=False)
         stack.callback(decompressor.close)

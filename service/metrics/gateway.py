@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from service.metrics.attempts import AttemptMetrics
 from service.metrics.images import ImageMetrics
-from service.metrics.kept import Gauge, flushing
+from service.metrics.kept import FLUSH_S, Gauge, flushing
 from service.metrics.queue import QueueMetrics
 from service.metrics.readiness import ReadinessMetrics
 from service.metrics.requests import RequestMetrics
@@ -48,6 +48,11 @@ class Metrics:
     def flushing(self) -> AbstractAsyncContextManager[None]:
         """Pass numbers on while the block runs, where another process may be scraped."""
         return nullcontext() if self.scraped is self.registry else flushing()
+
+    @property
+    def scrape_delay_s(self) -> float:
+        """How long a scrape has to wait for the numbers of other processes."""
+        return 0.0 if self.scraped is self.registry else 2 * FLUSH_S
 
     def _start(self, model: str) -> None:
         self.queue.of(model)

@@ -20,7 +20,7 @@ import numpy as np
 import prometheus_client
 from prometheus_client.samples import Sample
 
-# how old the numbers of other processes are in a scrape, at most
+# with several processes; a scrape waits for as long (`service.metrics.scrape`)
 FLUSH_S = 0.05
 MAX_KEPT = 1000
 

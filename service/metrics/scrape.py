@@ -23,8 +23,10 @@ MAX_PAUSE_S = 1.0
 class Scrape:
     """Renders one registry."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, delay_s: float = 0.0) -> None:
+        """Take a registry, and how long its numbers may be on their way to it."""
         self._registry = registry
+        self._delay_s = delay_s
         self._rendering = asyncio.Lock()
         self._next: asyncio.Task[bytes] | None = None  # a rendering that has not begun
         self._next_at = 0.0
@@ -38,7 +40,7 @@ class Scrape:
 
     async def _render(self) -> bytes:
         async with self._rendering:
-            await asyncio.sleep(max(0.0, self._next_at - time.monotonic()))
+            await asyncio.sleep(max(self._delay_s, self._next_at - time.monotonic()))
             self._next = None
             loop = asyncio.get_running_loop()
             text, taken_s = await loop.run_in_executor(self._thread, self._text)

@@ -2,7 +2,7 @@
 `service.server.http1.request_cycle`.
 
 What an application may not send raises RuntimeError: a header of two lines, for instance, would
-begin an answer of someone else's choice (response splitting).
+begin an answer of a client's choice (response splitting).
 """
 
 import re

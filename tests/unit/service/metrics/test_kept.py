@@ -51,7 +51,7 @@ def test_sums_are_the_same(amounts: list[float], scraped_between: bool) -> None:
     assert text(registries[0]) == text(registries[1])
 
 
-def test_observations_that_nobody_scrapes_do_not_accumulate() -> None:
+def test_observations_without_a_scrape_do_not_accumulate() -> None:
     histogram = Histogram("a", "", buckets=BUCKETS, registry=None)
     for _ in range(3 * MAX_KEPT):
         histogram.observe(1)

@@ -40,7 +40,7 @@ def test_a_status_without_a_body_has_no_framing(status: int) -> None:
 
 
 @pytest.mark.parametrize("own", [[], [(b"connection", b"Close")]], ids=["server", "application"])
-def test_the_end_of_a_connection_is_said_once(own: list[tuple[bytes, bytes]]) -> None:
+def test_the_end_of_a_connection_is_announced_once(own: list[tuple[bytes, bytes]]) -> None:
     answer = Answer(200, own, b"", has_body=True)
     assert answer.head(keep_alive=False).lower().count(b"connection: close\r\n") == 1
     assert answer.closes is bool(own)
