@@ -3,6 +3,7 @@
 Started by `service.server.supervisor`; `build_app` is called by uvicorn in the process.
 """
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -69,7 +70,10 @@ class GatewayProcess(Process):
         """Serve. The terminal's signals are for the supervisor, which then sends SIGTERM."""
         for signum in (signal.SIGINT, signal.SIGHUP):
             signal.signal(signum, signal.SIG_IGN)
-        super().target(sockets)
+        try:
+            super().target(sockets)
+        finally:
+            logging.shutdown()  # what waits; multiprocessing runs no `atexit`
 
 
 def build_app(rates: SharedTable, group: ProcessGroup) -> FastAPI:
