@@ -13,7 +13,7 @@ from typing import TextIO
 
 FLUSH_S = 0.02
 # a write of so many bytes to a pipe is not mixed with another process's (POSIX: PIPE_BUF)
-WHOLE_WRITE_BYTES = 4096
+MAX_WRITE_BYTES = 4096
 
 
 class Lines:
@@ -49,12 +49,12 @@ class Lines:
             count = len(self._waiting)
             lines = self._waiting[:count]
             del self._waiting[:count]
-            for text in whole_writes(lines):
+            for text in joined_writes(lines):
                 self._stream.write(text)
                 self._stream.flush()
 
 
-def whole_writes(lines: list[str]) -> list[str]:
+def joined_writes(lines: list[str]) -> list[str]:
     """Join lines, to as many bytes as are written in one piece."""
     writes: list[str] = []
     free_bytes = 0
@@ -64,7 +64,7 @@ def whole_writes(lines: list[str]) -> list[str]:
             writes[-1] += line
         else:
             writes.append(line)
-            free_bytes = WHOLE_WRITE_BYTES
+            free_bytes = MAX_WRITE_BYTES
         free_bytes -= line_bytes
     return writes
 

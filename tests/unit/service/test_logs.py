@@ -12,7 +12,7 @@ import pytest
 import structlog
 
 from service import logs
-from service.log_lines import WHOLE_WRITE_BYTES, Lines, whole_writes
+from service.log_lines import MAX_WRITE_BYTES, Lines, joined_writes
 from service.settings import Settings
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
@@ -159,10 +159,10 @@ def test_a_closed_stream_ends_nothing() -> None:
 def test_no_write_divides_a_line_or_exceeds_what_pipes_keep_whole() -> None:
     lines = [f"{'ä' * (number % 700)}\n" for number in range(0, 20_000, 37)]
     lines.insert(7, "x" * 10_000 + "\n")
-    writes = whole_writes(lines)
+    writes = joined_writes(lines)
     assert "".join(writes) == "".join(lines)
     assert len(writes) < len(lines) / 2
     for text in writes:
         assert text.endswith("\n")
-        assert len(text.encode()) <= WHOLE_WRITE_BYTES or text.count("\n") == 1
-    assert whole_writes([]) == []
+        assert len(text.encode()) <= MAX_WRITE_BYTES or text.count("\n") == 1
+    assert joined_writes([]) == []
