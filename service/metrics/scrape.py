@@ -34,13 +34,15 @@ class Scrape:
 
     async def text(self) -> bytes:
         """Return all metrics in Prometheus' format."""
+        if self._delay_s:
+            await asyncio.sleep(self._delay_s)
         if self._next is None:
             self._next = asyncio.create_task(self._render())
         return await asyncio.shield(self._next)  # other scrapes may wait for it, too
 
     async def _render(self) -> bytes:
         async with self._rendering:
-            await asyncio.sleep(max(self._delay_s, self._next_at - time.monotonic()))
+            await asyncio.sleep(max(0.0, self._next_at - time.monotonic()))
             self._next = None
             loop = asyncio.get_running_loop()
             text, taken_s = await loop.run_in_executor(self._thread, self._text)

@@ -12,7 +12,7 @@ import pytest
 import structlog
 
 from service import logs
-from service.log_lines import MAX_WRITE_BYTES, Lines, joined_writes
+from service.logs.lines import MAX_WRITE_BYTES, Lines, joined_writes
 from service.settings import Settings
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
@@ -156,7 +156,7 @@ def test_a_closed_stream_ends_nothing() -> None:
     lines.write_now("lost")
 
 
-def test_no_write_divides_a_line_or_exceeds_what_pipes_keep_whole() -> None:
+def test_no_write_divides_a_line_or_exceeds_the_limit_of_pipes() -> None:
     lines = [f"{'ä' * (number % 700)}\n" for number in range(0, 20_000, 37)]
     lines.insert(7, "x" * 10_000 + "\n")
     writes = joined_writes(lines)

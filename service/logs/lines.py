@@ -1,4 +1,5 @@
-"""Where log lines leave a process: lines in, a few writes to stderr out. Set up by `service.logs`.
+"""Where log lines leave a process: lines in, a few writes to stderr out. Set up by
+`service.logs.configuration`.
 
 Lines that report progress wait in the event loop for FLUSH_S, so that a busy gateway writes many at
 once; a killed process loses those. Warnings and errors are written at once, with all that wait, and

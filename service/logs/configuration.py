@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from service.log_lines import LineHandler, LineLogger, Lines
+from service.logs.lines import LineHandler, LineLogger, Lines
 from service.settings import Settings
 
 # text that is quoted, so that people can tell where a value ends
