@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from handlers.shared.photo import DEFAULT_FORMATS, OPTIONAL_FORMATS
 from handlers.shared.wire import MOST_JOINT_PIXELS
-from service.inference_address import InferenceAddress
+from service.inference_address import InferenceAddress, checked_socket_path
 from service.origins import as_browsers_write
 from service.setting_names import wrong_names
 
@@ -196,6 +196,11 @@ class Settings(BaseSettings):
         "127.0.0.1", description="address TorchServe's inference API listens on"
     )
     worker_port: Port = Field(8080, description="port of TorchServe's inference API")
+    worker_socket: str = Field(
+        "",
+        description="path of the Unix socket of TorchServe's inference API, in place of "
+        "`worker_host` and `worker_port`; empty: none",
+    )
     worker_metrics_port: Port = Field(8082, description="port of TorchServe's own metrics; 0: any")
     worker_status_port: Port = Field(
         8083, description="port of the worker's own health check and metrics; 0: any"
@@ -274,6 +279,11 @@ class Settings(BaseSettings):
         value = value.rstrip("/")
         InferenceAddress.parse(value)
         return value
+
+    @field_validator("worker_socket", mode="after")
+    @classmethod
+    def _is_socket_path(cls, value: str) -> str:
+        return checked_socket_path(value) if value else value
 
     @model_validator(mode="after")
     def _keys_have_a_rate(self) -> Self:

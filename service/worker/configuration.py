@@ -1,6 +1,6 @@
 """TorchServe's `config.properties`: settings in, the text of the file out.
 
-One inference port; every other port is closed or on loopback. Called by
+One inference port, or socket; every other port is closed or on loopback. Called by
 `service.worker.torchserve`.
 """
 
@@ -28,7 +28,11 @@ def configuration_of(
     host = settings.worker_host
     management, metrics, grpc_inference, grpc_management = free_ports(4)
     return {
-        "inference_address": f"http://{host}:{settings.worker_port}",
+        "inference_address": (
+            f"unix:{settings.worker_socket}"
+            if settings.worker_socket
+            else f"http://{host}:{settings.worker_port}"
+        ),
         "management_address": f"http://127.0.0.1:{management}",
         "metrics_address": f"http://{host}:{settings.worker_metrics_port or metrics}",
         "grpc_inference_port": grpc_inference,

@@ -9,6 +9,7 @@ signs counts. TorchServe's own `/ping` answers while its workers are dead. Calle
 """
 
 import http.client
+import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,7 @@ from pathlib import Path
 from handlers.shared.flight_records import last_signs_s
 from handlers.shared.sections import with_lengths
 from handlers.shared.wire import DESCRIBE, IMAGES_MEDIA_TYPE, MODEL_HEADER
+from service.inference_address import InferenceAddress
 
 INTERVAL_S = 5.0
 # until the first answer, which the gateway waits for
@@ -26,13 +28,28 @@ HEADERS = {"Content-Type": IMAGES_MEDIA_TYPE}
 CARD_REQUEST = b"".join(with_lengths([DESCRIBE.to_json().encode(), b""]))
 
 
+class InferenceConnection(http.client.HTTPConnection):
+    """A connection to TorchServe, by TCP or through a socket."""
+
+    def __init__(self, address: InferenceAddress, timeout_s: float) -> None:
+        super().__init__(address.host, address.port, timeout=timeout_s)
+        self._socket_path = address.socket_path
+
+    def connect(self) -> None:
+        if not self._socket_path:
+            super().connect()
+            return
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._socket_path)
+
+
 class LivenessProbe:
     """When the workers of each model last answered."""
 
     def __init__(
         self,
-        host: str,
-        port: int,
+        address: InferenceAddress,
         models: Sequence[str],
         timeout_s: float,
         left_out: Sequence[str] = (),
@@ -43,7 +60,7 @@ class LivenessProbe:
         """
         self.models = models
         self._flight_records = flight_records
-        self._address = (host, port)
+        self._address = address
         self._timeout_s = timeout_s
         self._started = time.monotonic()
         self._answered: dict[str, float | None] = dict.fromkeys((*models, *left_out))
@@ -72,7 +89,7 @@ class LivenessProbe:
 
     def probe(self, model: str) -> bool:
         """Send one request to a model; returns whether a worker answered."""
-        connection = http.client.HTTPConnection(*self._address, timeout=self._timeout_s)
+        connection = InferenceConnection(self._address, self._timeout_s)
         try:
             connection.request("POST", f"/predictions/{model}", CARD_REQUEST, HEADERS)
             answer = connection.getresponse()

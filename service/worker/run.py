@@ -86,7 +86,7 @@ def supervise(server: TorchServe, settings: Settings, stopping: threading.Event)
     """
     left_out = [model for model in settings.models if model not in server.models]
     probe = LivenessProbe(
-        *server.address,
+        server.address,
         server.models,
         settings.worker_silence_s,
         left_out,

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from service.inference_address import InferenceAddress
 from service.ports import local_name
 from service.settings import Settings
 from service.subprocesses import Subprocess, running
@@ -36,7 +37,7 @@ class TorchServe:
     models: Sequence[str]
     load_reports: Path
     flight_records: Path  # of its workers, in a folder per model
-    address: tuple[str, int]  # of its inference API, from this machine
+    address: InferenceAddress  # from this machine
     workers: int  # per model
 
     def exit_code(self) -> int | None:
@@ -75,5 +76,6 @@ def torchserve(settings: Settings, models: Sequence[str]) -> Iterator[TorchServe
             nice=NICE,
             inherited=[folder.lock_fd],  # the folder is in use as long as TorchServe runs
         ) as process:
-            address = (local_name(settings.worker_host), settings.worker_port)
+            host, port = local_name(settings.worker_host), settings.worker_port
+            address = InferenceAddress(host, port, settings.worker_socket)
             yield TorchServe(process, models, load_reports, flight_records, address, workers)

@@ -13,6 +13,7 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from deploy.grafana.prometheus import Prometheus
+from service.inference_address import InferenceAddress
 from service.metrics.gateway import Metrics
 from service.worker.gpu_metrics import GPU_GAUGES
 from service.worker.liveness import LivenessProbe
@@ -45,7 +46,9 @@ def known_metrics() -> set[str]:
     registry = CollectorRegistry()
     Metrics(registry)
     registry.register(
-        WorkerCollector(WorkerProcesses(os.getpid()), 1, LivenessProbe("", 0, ["any"], 1))
+        WorkerCollector(
+            WorkerProcesses(os.getpid()), 1, LivenessProbe(InferenceAddress("", 0), ["any"], 1)
+        )
     )
     own = {family.name + ending for family in registry.collect() for ending in SAMPLES[family.type]}
     recorded = {rule["record"] for rule in rules() if "record" in rule}

@@ -1,5 +1,7 @@
 """A TorchServe that runs and answers nothing, and a server that answers as its models would."""
 
+import socket
+import socketserver
 import sys
 import threading
 import time
@@ -9,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from handlers.shared.wire import MODEL_HEADER
+from service.inference_address import InferenceAddress
 from service.subprocesses import running
 from service.worker.liveness import LivenessProbe
 from service.worker.torchserve import TorchServe
@@ -34,6 +37,29 @@ class Predictions(BaseHTTPRequestHandler):
         pass
 
 
+class UnixServer(ThreadingHTTPServer):
+    """An HTTP server that listens on a Unix socket."""
+
+    address_family = socket.AF_UNIX
+
+    def server_bind(self) -> None:
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = "localhost", 0
+
+    def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
+        request, _ = self.socket.accept()
+        return request, ("localhost", 0)
+
+
+@contextmanager
+def predictions_on(socket_path: Path) -> Iterator[InferenceAddress]:
+    """Serve `Predictions` on a Unix socket; gives the address."""
+    with UnixServer(str(socket_path), Predictions) as server:  # type: ignore[arg-type]  # a path
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield InferenceAddress("localhost", 0, str(socket_path))
+        server.shutdown()
+
+
 @contextmanager
 def predictions() -> Iterator[int]:
     """Serve `Predictions`; gives the port."""
@@ -44,7 +70,7 @@ def predictions() -> Iterator[int]:
 
 
 def probe_of(port: int, *models: str) -> LivenessProbe:
-    return LivenessProbe("127.0.0.1", port, models, timeout_s=5)
+    return LivenessProbe(InferenceAddress("127.0.0.1", port), models, timeout_s=5)
 
 
 @contextmanager
@@ -53,5 +79,5 @@ def silent_torchserve(folder: Path, *models: str) -> Iterator[TorchServe]:
     command = [sys.executable, "-c", "import time; time.sleep(60)"]
     with running(command, {}, folder, grace_s=2) as process:
         (folder / "loads").mkdir()
-        address = ("127.0.0.1", 1)
+        address = InferenceAddress("127.0.0.1", 1)
         yield TorchServe(process, models, folder / "loads", folder / "flights", address, 1)

@@ -13,6 +13,7 @@ import service.errors  # noqa: F401 - defines the subclasses of ProblemError
 from handlers.shared.errors import ProblemError
 from service.auth.keys_file import READ_INTERVAL_S, STALE_AFTER_S
 from service.cli.main import app
+from service.inference_address import InferenceAddress
 from service.metrics.gateway import Metrics
 from service.pipeline.query import SegmentQuery
 from service.render import Output
@@ -59,7 +60,9 @@ def test_the_table_of_metrics_equals_a_scrape() -> None:
 def test_the_table_of_worker_metrics_equals_a_scrape() -> None:
     registry = CollectorRegistry()
     registry.register(
-        WorkerCollector(WorkerProcesses(os.getpid()), 1, LivenessProbe("", 0, ["any"], 1))
+        WorkerCollector(
+            WorkerProcesses(os.getpid()), 1, LivenessProbe(InferenceAddress("", 0), ["any"], 1)
+        )
     )
     found = [(each.name, each.type, each.documentation) for each in registry.collect()]
     found += [(each.name, "gauge", each.documentation) for each in GPU_GAUGES]

@@ -5,10 +5,16 @@ from pathlib import Path
 
 from handlers.isolation.crash_isolation import CrashIsolation
 from handlers.isolation.time_limits import TimeLimits
+from service.inference_address import InferenceAddress
 from service.worker import run as worker
 from service.worker.liveness import LivenessProbe, probing
 from tests.support.polling import wait_until
-from tests.support.silent_torchserve import WITHIN_S, probe_of, silent_torchserve
+from tests.support.silent_torchserve import (
+    WITHIN_S,
+    predictions_on,
+    probe_of,
+    silent_torchserve,
+)
 
 
 def test_a_model_that_answers_the_probe_is_no_longer_silent(port: int) -> None:
@@ -37,10 +43,17 @@ def test_a_model_that_hangs_delays_the_probe_of_no_other(port: int) -> None:
 
 
 def test_a_model_that_was_left_out_is_reported_and_not_awaited(port: int) -> None:
-    probe = LivenessProbe("127.0.0.1", port, ["well"], 5, left_out=["broken"])
+    probe = LivenessProbe(InferenceAddress("127.0.0.1", port), ["well"], 5, left_out=["broken"])
     assert probe.probe("well")
     assert probe.is_healthy(WITHIN_S)
     assert probe.silent_s().keys() == {"well", "broken"}
+
+
+def test_a_model_answers_the_probe_through_a_socket(tmp_path: Path) -> None:
+    with predictions_on(tmp_path / "socket") as address:
+        assert LivenessProbe(address, ["well"], 5).probe("well")
+    missing = InferenceAddress("localhost", 0, str(tmp_path / "missing"))
+    assert not LivenessProbe(missing, ["well"], 5).probe("well")
 
 
 def test_a_port_without_a_listener_is_silence() -> None:
@@ -55,7 +68,9 @@ def test_any_answer_of_a_worker_counts_and_torchserves_own_does_not(port: int) -
 
 def test_an_answer_to_any_request_is_a_sign_of_life(port: int, tmp_path: Path) -> None:
     """The probe shares its batch, and the end of it, with an image that ends its worker."""
-    probe = LivenessProbe("127.0.0.1", port, ["killed"], 5, flight_records=tmp_path)
+    probe = LivenessProbe(
+        InferenceAddress("127.0.0.1", port), ["killed"], 5, flight_records=tmp_path
+    )
     isolation = CrashIsolation.at(tmp_path / "killed")
     with isolation.batch({}, TimeLimits(WITHIN_S)):
         pass
@@ -81,7 +96,9 @@ def test_an_answer_to_any_request_is_a_sign_of_life(port: int, tmp_path: Path) -
 
 
 def test_a_worker_that_has_loaded_its_model_is_a_sign_of_life(port: int, tmp_path: Path) -> None:
-    probe = LivenessProbe("127.0.0.1", port, ["killed"], 5, flight_records=tmp_path)
+    probe = LivenessProbe(
+        InferenceAddress("127.0.0.1", port), ["killed"], 5, flight_records=tmp_path
+    )
     probe._started -= 100
     assert probe.silent_s()["killed"] >= 100
     isolation = CrashIsolation.at(tmp_path / "killed")
