@@ -1,6 +1,6 @@
 """The whole worker: one TorchServe batch in, one answer per image out, in the same order.
 
-    defer -> isolate -> open -> decode -> plan -> forward -> encode -> hold
+    isolate -> open -> decode -> plan -> forward -> encode -> hold
 
 An image is in turn a `Job`, a `Photo`, its pixels, `PendingLabels`, a `Mask` and an `Answer`; its
 `Outcome` has the last of these, or the problem that stopped this image and no other. Decoding and
@@ -31,7 +31,6 @@ from handlers.shared.model_card import WorkerModelCard
 from handlers.shared.wire import JSON_MEDIA_TYPE, Report
 from handlers.stages.codecs import CodecCall, Codecs
 from handlers.stages.decode import Photo, decode, open_photo
-from handlers.stages.defer import defer_long
 from handlers.stages.encode import Mask, encode, wait
 from handlers.stages.forward import forward
 from handlers.stages.hold import hold, in_order, log_images, with_batch_size
@@ -73,12 +72,11 @@ class Pipeline:
         """Answer every job; one image's failure is its own answer and costs the others nothing."""
         images = {index: job for index, job in enumerate(jobs) if not is_describe(job)}
         cards = {index: self._describe() for index in range(len(jobs)) if index not in images}
-        now, deferred = defer_long(images)
-        with isolation.batch(now, self._limits) as batch:
+        with isolation.batch(images, self._limits) as batch:
             answered = self._segment(batch.together, isolation)
             for suspects in batch.later:
                 answered |= self._segment(suspects, isolation)
-        answers = in_order(with_batch_size(answered) | deferred | cards, len(jobs))
+        answers = in_order(with_batch_size(answered) | cards, len(jobs))
         log_images(jobs, answers)
         return answers
 

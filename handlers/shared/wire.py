@@ -31,8 +31,6 @@ MOST_JOINT_PIXELS = 128_000_000
 # of an image's answer, beside PROBLEM_MEDIA_TYPE of `handlers.shared.errors`
 JSON_MEDIA_TYPE = "application/json"
 PNG_MEDIA_TYPE = "image/png"
-# an image that is to be sent again: see handlers/stages/defer.py
-DEFERRED_MEDIA_TYPE = "application/x-put-off"
 
 
 class WorkerOptions(BaseModel):
@@ -40,26 +38,20 @@ class WorkerOptions(BaseModel):
     no image.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     output: Literal["mask", "confidence", "describe"] = "mask"
     orientation: Literal["exif", "stored"] = "exif"
     max_side: int | None = Field(default=None, ge=1)
     # predicted CPU seconds: see handlers/shared/cost.py
     cost_s: float = Field(default=0.0, ge=0, allow_inf_nan=False)
-    # the answers of its whole batch would wait for this image
-    is_long: bool = False
-    # times that a worker has deferred it in favour of the rest of its batch
-    deferrals: int = Field(
-        default=0, ge=0, validation_alias="put_off", serialization_alias="put_off"
-    )
     # a worker has crashed with this image in work, perhaps another TorchServe's
     suspect: bool = False
     request_id: str = Field(default="", max_length=128, pattern=r"^[A-Za-z0-9._:/+=-]*$")
 
     def to_json(self) -> str:
         """Write one line of ASCII; defaults are left out."""
-        return self.model_dump_json(by_alias=True, exclude_defaults=True)
+        return self.model_dump_json(exclude_defaults=True)
 
 
 DESCRIBE = WorkerOptions(output="describe")

@@ -1,1 +1,1 @@
-"""The stages of the worker, one file each: defer, decode, plan, forward, encode, hold."""
+"""The stages of the worker, one file each: decode, plan, forward, encode, hold."""

@@ -15,7 +15,6 @@ from handlers.shared.errors import PROBLEM_MEDIA_TYPE, WorkerFailedError, read_p
 from handlers.shared.sections import split_sections, with_lengths
 from handlers.shared.wire import (
     ANSWER_SECTIONS,
-    DEFERRED_MEDIA_TYPE,
     IMAGES_MEDIA_TYPE,
     MODEL_HEADER,
     Report,
@@ -49,15 +48,8 @@ class WorkerAnswer:
     report: Report
 
     @property
-    def is_deferred(self) -> bool:
-        """Whether to send the image again: the worker put others of its batch first."""
-        return self.media_type == DEFERRED_MEDIA_TYPE
-
-    @property
     def outcome(self) -> str:
         """One of `service.metrics.attempts.OUTCOMES`."""
-        if self.is_deferred:
-            return "put_off"
         return "problem" if self.media_type == PROBLEM_MEDIA_TYPE else "answered"
 
 

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from service.metrics.kept import Counter
 
-OUTCOMES = ("answered", "problem", "put_off", "not_ready", "crashed", "timed_out")
+OUTCOMES = ("answered", "problem", "not_ready", "crashed", "timed_out")
 
 
 class AttemptMetrics:

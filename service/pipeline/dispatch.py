@@ -2,10 +2,9 @@
 of the model that made it.
 
 An attempt waits in the queue and goes to TorchServe, together with other images that wait
-(`service.backend`). It is repeated after a
-crash or a restart (`service.backend.retry`), when the worker has deferred the image in favour of
-others of its batch, and when the model was exchanged before its card was read. Called by
-`service.pipeline.segment`; a batch runs it for each of its images. Deadlines are the caller's.
+(`service.backend`). It is repeated after a crash or a restart (`service.backend.retry`), and when
+the model was exchanged before its card was read. Called by `service.pipeline.segment`; a batch runs
+it for each of its images. Deadlines are the caller's.
 """
 
 import time
@@ -78,23 +77,13 @@ class DispatchStep:
         return answer
 
     async def _send(self, image: AdmittedImage, options: RequestOptions) -> WorkerAnswer:
-        """Queue and send the image, until a worker has answered it and not deferred it."""
+        """Queue and send the image, until a worker has answered it."""
         model, dispatcher = options.model, self.dispatchers[options.model]
         limits = options.card.dispatch_limits
         entry = dispatcher.entry(image.frame, image.cost_s, limits, len(image.body), image.pixels)
-        deferrals = 0
-        while True:
-            sent = SentImage(
-                image.body,
-                options.worker_options(
-                    image.cost_s, is_long=entry.is_exclusive, deferrals=deferrals
-                ),
-            )
-            attempt = partial(attempt_at, dispatcher, entry, sent)
-            answer = await self.retry.until_answered(model, attempt)
-            if not answer.is_deferred:
-                return answer
-            deferrals += 1
+        sent = SentImage(image.body, options.worker_options(image.cost_s))
+        attempt = partial(attempt_at, dispatcher, entry, sent)
+        return await self.retry.until_answered(model, attempt)
 
     async def _card_of(self, answer: WorkerAnswer, options: RequestOptions) -> ModelCard | None:
         """Return the card of the answer's model: nearly always the request's own; None where that

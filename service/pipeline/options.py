@@ -46,15 +46,13 @@ class RequestOptions:
         """
         return replace(self.render, classes=class_ids(self.classes, card.classes))
 
-    def worker_options(self, cost_s: float, *, is_long: bool, deferrals: int) -> WorkerOptions:
+    def worker_options(self, cost_s: float) -> WorkerOptions:
         """Return the worker's options for one image."""
         return WorkerOptions(
             output="confidence" if self.render.output is Output.confidence else "mask",
             orientation=self.render.orientation,
             max_side=self.max_side,
             cost_s=cost_s,
-            is_long=is_long,
-            deferrals=deferrals,
             request_id=self.request_id,
         )
 

@@ -34,7 +34,6 @@ from handlers.shared.photo import DEFAULT_FORMATS, OPTIONAL_FORMATS, read_header
 from handlers.shared.png import write_grey_alpha, write_indexed
 from handlers.shared.sections import split_sections, with_lengths
 from handlers.shared.wire import (
-    DEFERRED_MEDIA_TYPE,
     IMAGES_MEDIA_TYPE,
     MODEL_HEADER,
     REQUEST_SECTIONS,
@@ -216,17 +215,6 @@ class FakeTorchServe:
     def image_problem(self, problem: ProblemError) -> Fault:
         """A problem with each image, found by the worker; cards are answered as usual."""
         return self.photos_get(lambda _: Answer.of_problem(problem, Report(STAGES_MS, 1)))
-
-    def deferrals(self, times: int) -> Fault:
-        """So many deferrals in favour of others of the batch, then a mask."""
-        left = iter(range(times))
-
-        def answer(call: Call) -> Answer:
-            if next(left, None) is None:
-                return self.answer(call)
-            return Answer(b"", DEFERRED_MEDIA_TYPE, Report({}))
-
-        return self.photos_get(answer)
 
     def raw_mask(self, mask: bytes) -> Fault:
         """These bytes as a mask; cards are answered as usual."""

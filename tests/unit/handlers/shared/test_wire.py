@@ -18,8 +18,8 @@ milliseconds = st.floats(0, 1e9)
         pytest.param(WorkerOptions(), {}, id="defaults"),
         pytest.param(DESCRIBE, {"output": "describe"}, id="describe"),
         pytest.param(
-            WorkerOptions(max_side=64, cost_s=0.25, is_long=True, deferrals=2, suspect=True),
-            {"max_side": 64, "cost_s": 0.25, "is_long": True, "put_off": 2, "suspect": True},
+            WorkerOptions(max_side=64, cost_s=0.25, suspect=True),
+            {"max_side": 64, "cost_s": 0.25, "suspect": True},
             id="an-image-sent-again",
         ),
     ],

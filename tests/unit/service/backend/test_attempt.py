@@ -14,7 +14,7 @@ from handlers.shared.errors import (
     ProblemError,
     WorkerFailedError,
 )
-from handlers.shared.wire import DEFERRED_MEDIA_TYPE, PNG_MEDIA_TYPE, Report
+from handlers.shared.wire import PNG_MEDIA_TYPE, Report
 from service.backend.attempt import FAILURES, Attempts
 from service.backend.client import WorkerAnswer
 from service.backend.health import NEVER
@@ -42,7 +42,6 @@ def answer(media_type: str) -> WorkerAnswer:
     [
         pytest.param(answer(PNG_MEDIA_TYPE), "answered", id="mask"),
         pytest.param(answer(PROBLEM_MEDIA_TYPE), "problem", id="problem"),
-        pytest.param(answer(DEFERRED_MEDIA_TYPE), "put_off", id="deferred"),
         pytest.param(NotReadyError("no worker"), "not_ready", id="not-ready"),
         pytest.param(WorkerCrashedError("507"), "crashed", id="crashed"),
         pytest.param(WorkerSilentError("late"), "timed_out", id="silent"),

@@ -530,19 +530,6 @@ async def test_an_image_that_torchserve_loses_is_given_up() -> None:
         assert shown(gateway) == (0, 0)
 
 
-async def test_a_deferred_image_is_sent_again_until_it_is_answered() -> None:
-    async with running() as gateway:
-        await gateway.ready()
-        torchserve = gateway.torchserve
-        torchserve.fault = torchserve.deferrals(times=2)
-        answer = await gateway.segment()
-        assert answer.status_code == 200
-        assert [call.options.get("put_off", 0) for call in torchserve.photos] == [0, 1, 2]
-        assert gateway.value("fcnserve_upstream_attempts_total", outcome="put_off") == 2
-        assert gateway.value("fcnserve_upstream_attempts_total", outcome="answered") == 1
-        assert gateway.value("fcnserve_batch_images_count") == 1
-
-
 async def test_the_worker_gets_an_images_predicted_cost() -> None:
     async with running() as gateway:
         await gateway.segment()
