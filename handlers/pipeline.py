@@ -25,7 +25,7 @@ from handlers.runtime.load_network import load_network
 from handlers.runtime.model_card import model_card
 from handlers.runtime.network import Network
 from handlers.runtime.pass_costs import PassCosts
-from handlers.runtime.warm_up import warm_up
+from handlers.runtime.warm_up.run import warm_up
 from handlers.shared.errors import ProblemError
 from handlers.shared.model_card import WorkerModelCard
 from handlers.shared.wire import JSON_MEDIA_TYPE, Report
@@ -89,8 +89,8 @@ class Pipeline:
         ]
         decoding = dict(zip(photos, self._codecs.start(decode_calls), strict=True))
         planning = time.perf_counter()
-        frames = {index: self._network.frame(each.working_size) for index, each in photos.items()}
-        groups = plan(frames, self._costs)
+        canvas = self._network.single_canvas
+        groups = plan({at: canvas(photo.working_size) for at, photo in photos.items()}, self._costs)
         plan_ms = (time.perf_counter() - planning) * 1000
         encoding: dict[int, CodecCall[Outcome[Mask]]] = {}
         for group in groups:

@@ -2,8 +2,8 @@
 
 Each format's decoder is timed on a smooth picture and on noise. They have the same number of pixels
 and different numbers of bytes, so the two times give the cost of a pixel and of a byte. Forward
-passes have been measured by `handlers.runtime.warm_up`. All times are CPU time of one thread, as
-codecs run beside the network: what else the machine does meanwhile counts little. Called by
+passes have been measured by `handlers.runtime.warm_up.run`. All times are CPU time of one thread,
+as codecs run beside the network: what else the machine does meanwhile counts little. Called by
 `handlers.pipeline`.
 """
 
@@ -61,9 +61,9 @@ def decode_rate(name: str) -> DecodeRate:
 def labels_rate(network: Network, *, confidence: bool) -> float:
     """Time everything from scores to a PNG: seconds per megapixel. A GPU's worker only waits."""
     pixels, size = noise(), (ENLARGED * SIDE, ENLARGED * SIDE)
-    frame = network.frame(pixels.shape[:2])
+    canvas = network.single_canvas(pixels.shape[:2])
     request = OutputRequest(size, confidence=confidence)
-    (pending,) = network.label([pixels], [request], frame)
+    (pending,) = network.label([pixels], [request], canvas)
 
     def encode() -> bytes:
         labels, levels = pending.read()

@@ -128,9 +128,7 @@ def prepare_gpu(device: Device, *, exact: bool) -> None:
     """
     torch.cuda.set_device(device.torch_device)
     torch.set_num_threads(1)  # nothing that is computed beside it is worth a team of threads
-    torch.backends.cudnn.benchmark = (
-        False  # except while passes are recorded: `handlers.runtime.network_cuda`
-    )
+    torch.backends.cudnn.benchmark = not exact  # until the end of the warm-up
     torch.backends.cudnn.deterministic = exact
     torch.backends.cudnn.allow_tf32 = not exact
     torch.backends.cuda.matmul.allow_tf32 = not exact

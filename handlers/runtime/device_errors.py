@@ -1,6 +1,7 @@
 """Errors of a device: an exception in; whether memory was lacking, or the device is lost, out.
 
-Called by `handlers.runtime.warm_up`, `handlers.runtime.network_cuda` and `handlers.stages.outcome`.
+Called by `handlers.runtime.warm_up.run`, `handlers.runtime.network_cuda` and
+`handlers.stages.outcome`.
 """
 
 from enum import Enum
@@ -24,6 +25,10 @@ class Failure(Enum):
     other = "other"
 
 
+class KernelLostError(RuntimeError):
+    """A pass was computed by other kernels than chosen by rule, and so will the next ones be."""
+
+
 class FailedAllocations:
     """How often torch's allocator has found no memory on the current GPU: cuDNN hides the error."""
 
@@ -45,6 +50,8 @@ def diagnose(error: Exception) -> Failure:
     """
     if says_no_memory(error):
         return Failure.no_memory
+    if isinstance(error, KernelLostError):
+        return Failure.device_lost
     if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]  # in torch
         return Failure.other
     try:

@@ -21,6 +21,9 @@ from handlers.runtime.weights import load_net
 from handlers.shared.frame import Frame, Size
 from handlers.shared.photo import Pixels
 
+# of the sides of single passes' canvases: that of most networks
+SINGLE_STRIDE = 32
+
 
 class Network(ABC):
     """One model on one device: batch-norm folded, the same scores on any canvas, in any batch."""
@@ -41,8 +44,16 @@ class Network(ABC):
         self._std = torch.tensor(config.normalisation.std, device=device.torch_device)
 
     def frame(self, size: Size) -> Frame:
-        """Return the canvas of a single photo of (height, width) `size`."""
+        """Return what of a canvas belongs to a photo of (height, width) `size`."""
         return Frame.of(size, self.stride)
+
+    def single_canvas(self, size: Size) -> Frame:
+        """Return the canvas of the single pass of a photo of (height, width) `size`.
+
+        It depends on nothing else, and neither may the answer. There are few of them, so warm-up
+        can compare them all with the passes that photos share.
+        """
+        return Frame.of(self.frame(size), SINGLE_STRIDE)
 
     def frames(self, photos: Sequence[Pixels], canvas: Frame) -> list[Frame]:  # noqa: ARG002 - overridden by benchmarks
         """Return what of a canvas belongs to each photo (h, w, 3): its own frame."""
@@ -69,6 +80,9 @@ class Network(ABC):
     @abstractmethod
     def synchronise(self) -> None:
         """Wait until the device has done all that was queued."""
+
+    def end_warm_up(self) -> None:  # noqa: B027 - nothing, unless overridden
+        """Choose no more kernels by timing them."""
 
     def _crop_scores(self, scores: Tensor, photos: Sequence[Pixels]) -> list[Tensor]:
         """Cut each photo's scores out of those of its canvas."""

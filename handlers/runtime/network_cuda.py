@@ -25,17 +25,23 @@ from handlers.model_config import ModelConfig
 from handlers.net.exact.masks import outside
 from handlers.net.exact.rewrite import Blanking
 from handlers.runtime.device import Device, prepare_cpu, prepare_gpu
-from handlers.runtime.device_errors import Failure, diagnose
+from handlers.runtime.device_errors import (
+    Failure,
+    KernelLostError,
+    diagnose,
+    failed_allocations,
+)
 from handlers.runtime.labels import LabelArray, OutputRequest, PendingLabels
 from handlers.runtime.network import Network
+from handlers.runtime.pass_costs import ladder_canvas
 from handlers.runtime.upsample.gpu import packed_axes, unpacked_axes, upsampled_labels
 from handlers.shared.frame import Frame, Size
 from handlers.shared.photo import Pixels
 
 logger = logging.getLogger(__name__)
 
-# single photos that no recorded pass is for lie on canvases of multiples of this: a library takes
-# up to a second to choose the kernels of a shape that it has not seen
+# of the sides of single passes' canvases above the ladder: a library takes up to a second to choose
+# the kernels of a shape that it has not seen
 SINGLE_STRIDE = 128
 
 
@@ -86,8 +92,7 @@ class CudaNetwork(Network):
     """One model on one GPU."""
 
     blanking: Blanking = "masks"
-    # a single photo's recorded pass is faster on a larger canvas than one launched kernel by kernel
-    fewest_shared = 1
+    fewest_shared = 1  # single passes on the ladder are recorded, too
 
     def __init__(self, config: ModelConfig, folder: Path, device: Device) -> None:
         if device.kind == "cuda":
@@ -100,11 +105,19 @@ class CudaNetwork(Network):
         self._recorded: dict[tuple[Frame, int], RecordedPass] = {}
         self._pool: Any = None
         self._exact = config.batching.exact
+        self._ladder = config.batching.ladder.on(device.kind)
         # of every recorded pass: there is one at a time
         most = 3 * config.batching.group_pixels.on(device.kind)
         self._pixels = torch.empty(most, dtype=torch.uint8, device=device.torch_device)
         self._streams.synchronize()  # weights moved on a stream that the others do not wait for
         self._can_record = self._try_to_record()
+
+    def single_canvas(self, size: Size) -> Frame:
+        """Return the canvas of the single pass of a photo of (height, width) `size`: one of the
+        ladder, which may be recorded, or above it.
+        """
+        frame = self.frame(size)
+        return ladder_canvas(self._ladder, *frame) or Frame.of(frame, SINGLE_STRIDE)
 
     @torch.inference_mode()
     def scores(self, photos: Sequence[Pixels], canvas: Frame) -> list[Tensor]:
@@ -155,14 +168,10 @@ class CudaNetwork(Network):
 
     def _record(self, images: int, canvas: Frame) -> RecordedPass:
         staged = self._static(images, canvas)
-        # chooses the kernels, which must not happen in the recording
-        torch.backends.cudnn.benchmark = not self._exact
-        try:
-            with self._streams.stream(self._through):
-                self._score(staged)
-            self._streams.synchronize()
-        finally:
-            torch.backends.cudnn.benchmark = False
+        with self._streams.stream(self._through):
+            self._score(staged)  # chooses the kernels, which must not happen in the recording
+        self._streams.synchronize()
+        self._check_kernels(images)
         graph = torch.cuda.CUDAGraph()
         self._pool = self._pool or torch.cuda.graph_pool_handle()
         # codec threads may call the device meanwhile: "thread_local" lets them
@@ -177,6 +186,10 @@ class CudaNetwork(Network):
     def synchronise(self) -> None:
         self._streams.synchronize()
 
+    def end_warm_up(self) -> None:
+        """Time no more kernels: those of a new shape would take seconds, in a request."""
+        torch.backends.cudnn.benchmark = False
+
     def _static(self, images: int, canvas: Frame) -> StagedPhotos:
         """Return the inputs of a recorded pass; those of all passes share their memory."""
         pixels = self._pixels[: images * canvas.pixels * 3].view(images, *canvas, 3)
@@ -187,8 +200,6 @@ class CudaNetwork(Network):
         """Lay photos (h, w, 3) out in pinned memory and send them up; the memory around them is
         not initialised.
         """
-        if len(photos) == 1 and (canvas, 1) not in self._recorded:
-            canvas = Frame.of(canvas, SINGLE_STRIDE)
         pinned = self.device.kind == "cuda"
         pixels = torch.empty((len(photos), *canvas, 3), dtype=torch.uint8, pin_memory=pinned)
         for corner, photo in zip(pixels.numpy(), photos, strict=True):
@@ -218,7 +229,26 @@ class CudaNetwork(Network):
         images, height, width = staged.pixels.shape[:3]
         recorded = self._recorded.get((Frame(height, width), images))
         with self._streams.stream(self._through):
-            return recorded.replay(staged) if recorded else self._score(staged)
+            if recorded:
+                return recorded.replay(staged)
+            scores = self._score(staged)
+        self._check_kernels(images)
+        return scores
+
+    def _check_kernels(self, images: int) -> None:
+        """Check that cuDNN had memory for the kernels that it chooses by rule: else it takes others
+        in silence, for this shape from then on, whose bits differ from those of other workers.
+
+        Raises KernelLostError for a single pass, OutOfMemoryError for one that need not be shared.
+        """
+        if not (self._exact and self.device.kind == "cuda" and failed_allocations.has_grown()):
+            return
+        if images > 1:
+            raise torch.OutOfMemoryError("no memory for the kernels of a shared pass")
+        raise KernelLostError(
+            "no memory was left on the GPU for a kernel's workspace, and another kernel was used: "
+            "have fewer workers share it (FCNSERVE_WORKERS), or set batching: {exact: false}"
+        )
 
     def _score(self, staged: StagedPhotos) -> Tensor:
         canvas = self._normalise(staged.pixels, staged.ends[0])

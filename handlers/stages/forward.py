@@ -90,7 +90,7 @@ def run_single_passes(
 ) -> Outcomes:
     outcomes: Outcomes = {}
     for index, one in pixels.items():
-        outcomes |= run_pass(network, network.frame(one.shape[:2]), photos, {index: one})
+        outcomes |= run_pass(network, network.single_canvas(one.shape[:2]), photos, {index: one})
     return outcomes
 
 

@@ -61,7 +61,7 @@ def facts_of(result: Result, set_name: str) -> dict[str, object]:
         "planner": {
             "launch_ms": result.costs.launch_ms,
             "ns_per_pixel": result.costs.ms_per_pixel * 1e6,
-            "shared_passes": len(result.costs.shared_ms),
+            "shared_passes": len(result.costs.shared),
         },
         "gflop_per_image": result.sets[set_name].flops_per_image / 1e9,
     }

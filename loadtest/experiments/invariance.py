@@ -24,7 +24,9 @@ from handlers.runtime.device import choose_device
 from handlers.runtime.device_errors import Failure, diagnose
 from handlers.runtime.load_network import load_network
 from handlers.runtime.network import Network
-from handlers.runtime.warm_up import canvases, pass_ms, passes, photo_of, rounds, sample_frames
+from handlers.runtime.warm_up.passes import canvases, passes
+from handlers.runtime.warm_up.run import pass_ms
+from handlers.runtime.warm_up.sameness import photo_of, rounds, sample_frames
 from handlers.runtime.weights import BACKBONE, build_net
 from handlers.shared.frame import Frame
 from loadtest.command_line import MODEL, RESULTS
@@ -89,10 +91,12 @@ def network_of(config: ModelConfig, folder: Path, device: str, *, exact: bool) -
 
 def run_pass(network: Network, canvas: Frame, images: int) -> PassResult:
     photos = [photo_of(frame) for frame in sample_frames(canvas, network)]
-    single = [network.scores([photo], network.frame(photo.shape[:2]))[0] for photo in photos]
+    single = [
+        network.scores([photo], network.single_canvas(photo.shape[:2]))[0] for photo in photos
+    ]
     network.prepare(images, canvas)
     changes = []
-    for indices in rounds(images):
+    for indices in rounds(range(len(photos)), images):
         batch = [photos[index] for index in indices]
         changes += [
             ((scores - single[index]).abs().max() / scores.abs().max()).item()

@@ -23,7 +23,7 @@ from handlers.pipeline import Pipeline
 from handlers.runtime.device import Device
 from handlers.runtime.network import Network
 from handlers.runtime.network_cpu import CpuNetwork
-from handlers.runtime.pass_costs import PassCosts
+from handlers.runtime.pass_costs import PassCosts, SharedPass
 from handlers.shared.cost import CostRates
 from handlers.shared.errors import ProblemError
 from handlers.shared.frame import Frame
@@ -42,7 +42,7 @@ SHARING = PassCosts(
     1e-4,
     (64, 128, 192, 256),
     {
-        (Frame(height, width), photos): 1.0
+        (Frame(height, width), photos): SharedPass(1.0)
         for height in (64, 128, 192, 256)
         for width in (64, 128, 192, 256)
         for photos in range(2, 9)

@@ -17,7 +17,7 @@ from handlers.runtime.cost_rates import measure_rates
 from handlers.runtime.device import choose_device
 from handlers.runtime.load_network import load_network
 from handlers.runtime.model_card import model_card
-from handlers.runtime.warm_up import warm_up
+from handlers.runtime.warm_up.run import warm_up
 from handlers.shared.errors import read_problem
 from handlers.shared.wire import PNG_MEDIA_TYPE
 

@@ -1,12 +1,13 @@
 """Device, precision and threads follow the machine, `model.yaml` and the operator."""
 
 import os
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from handlers.model_config import Precision
-from handlers.runtime.device import Device, DeviceError, choose_device
+from handlers.runtime.device import Device, DeviceError, choose_device, prepare_gpu
 from tests.support.worker import cpu
 
 
@@ -90,6 +91,22 @@ def test_a_gpu_without_bf16_is_refused_it(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(DeviceError, match="Fake GPU does not compute in bf16; set precision"):
         choose_device(0, Precision())
     assert choose_device(0, Precision(cuda="fp16")).precision == "fp16"
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_a_gpus_kernels_are_timed_only_where_bits_do_not_count(
+    monkeypatch: pytest.MonkeyPatch, exact: bool
+) -> None:
+    monkeypatch.setattr(torch.cuda, "set_device", lambda _device: None)
+    monkeypatch.setattr(torch, "set_num_threads", lambda _threads: None)
+    matmul = SimpleNamespace()
+    monkeypatch.setattr(torch.backends.cuda, "matmul", matmul)
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=False):
+        prepare_gpu(Device(torch.device("cuda", 0), "bf16", 1), exact=exact)
+        assert torch.backends.cudnn.benchmark is not exact
+        assert torch.backends.cudnn.deterministic is exact
+        assert matmul.allow_tf32 is not exact
+        assert matmul.allow_bf16_reduced_precision_reduction is not exact
 
 
 def test_a_gpu_has_a_number() -> None:

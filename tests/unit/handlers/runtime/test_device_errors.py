@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from handlers.runtime import device_errors
-from handlers.runtime.device_errors import FailedAllocations, Failure, diagnose
+from handlers.runtime.device_errors import FailedAllocations, Failure, KernelLostError, diagnose
 from handlers.shared.errors import WorkerFailedError, WorkerOutOfMemoryError
 from handlers.stages.outcome import EX_SOFTWARE, translate
 
@@ -89,6 +89,10 @@ def test_a_missing_kernel_is_a_lack_of_memory_where_an_allocation_has_failed(gpu
     gpu.failed_allocations += 1
     assert diagnose(NO_KERNEL) is Failure.no_memory
     assert diagnose(NO_KERNEL) is Failure.other  # since then none has
+
+
+def test_a_worker_whose_kernels_have_changed_ends() -> None:
+    assert diagnose(KernelLostError("another kernel")) is Failure.device_lost
 
 
 def test_a_worker_that_has_lost_its_gpu_ends(

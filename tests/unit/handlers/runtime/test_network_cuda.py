@@ -13,12 +13,13 @@ import torch
 from handlers.model_config import Batching, BatchSize, GroupPixels, Ladder, load_config
 from handlers.net.exact.geometry import PHOTO, Placement
 from handlers.runtime.device import Device
+from handlers.runtime.device_errors import KernelLostError, failed_allocations
 from handlers.runtime.labels import LabelArray, OutputRequest
 from handlers.runtime.network import Network
 from handlers.runtime.network_cuda import CudaNetwork
 from handlers.runtime.upsample.gpu import packed_axes, unpacked_axes, upsampled_labels
 from handlers.runtime.upsample.processor import ScoreGrid
-from handlers.runtime.warm_up import warm_up
+from handlers.runtime.warm_up.run import LONGEST_S, warm_up
 from handlers.shared.frame import Frame
 from tests.support.photos import save
 from tests.support.worker import (
@@ -72,7 +73,7 @@ def photos() -> list[Pixels]:
 def label(
     net: Network, photos: Sequence[Pixels], requests: Sequence[OutputRequest]
 ) -> list[Labels]:
-    canvas = CANVAS if len(photos) > 1 else net.frame(photos[0].shape[:2])
+    canvas = CANVAS if len(photos) > 1 else net.single_canvas(photos[0].shape[:2])
     return [pending.read() for pending in net.label(photos, requests, canvas)]
 
 
@@ -156,7 +157,10 @@ def test_a_pipeline_answers_with_it(net: CudaNetwork, photos: list[Pixels]) -> N
     assert min(agree) > 0.999
 
 
-def test_warm_up_measures_single_photos_on_the_ladder_too(net: CudaNetwork) -> None:
+def test_warm_up_measures_single_photos_on_the_ladder_too(
+    net: CudaNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(LONGEST_S, "cpu", 600)
     batching = Batching(
         batch_size=BatchSize(cpu=2, cuda=2),
         exact=False,
@@ -164,7 +168,8 @@ def test_warm_up_measures_single_photos_on_the_ladder_too(net: CudaNetwork) -> N
         group_pixels=GroupPixels(cpu=10**5, cuda=10**5),
     )
     costs = warm_up(net, batching)
-    assert set(costs.shared_ms) <= {(Frame(64, 64), 1), (Frame(64, 64), 2)}
+    assert (Frame(64, 64), 1) in costs.shared
+    assert set(costs.shared) <= {(Frame(64, 64), 1), (Frame(64, 64), 2)}
     assert costs.single_ms(Frame(64, 64)) > 0
 
 
@@ -180,6 +185,27 @@ def test_a_gpu_that_cannot_record_runs_kernel_by_kernel(
         patched.setattr(net, "_record", fails)
         assert not net._try_to_record()
     assert "cannot be recorded, and run kernel by kernel: operation not permitted" in caplog.text
+
+
+@pytest.mark.parametrize(("images", "error"), [(1, KernelLostError), (2, torch.OutOfMemoryError)])
+def test_kernels_dropped_for_want_of_memory_give_no_answer(
+    net: CudaNetwork,
+    images: int,
+    error: type[Exception],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Device, "kind", property(lambda _device: "cuda"))
+    monkeypatch.setattr(failed_allocations, "has_grown", lambda: True)
+    with pytest.raises(error, match="no memory"):
+        net._check_kernels(images)
+    monkeypatch.setattr(failed_allocations, "has_grown", lambda: False)
+    net._check_kernels(images)
+
+
+def test_no_kernel_is_timed_after_the_warm_up(net: CudaNetwork) -> None:
+    with torch.backends.cudnn.flags(enabled=True, benchmark=True):
+        net.end_warm_up()
+        assert not torch.backends.cudnn.benchmark
 
 
 @pytest.mark.gpu

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handlers.runtime.pass_costs import PassCosts
+from handlers.runtime.pass_costs import PassCosts, SharedPass
 from handlers.shared.frame import Frame
 from handlers.stages.plan import Group, plan
 
@@ -32,15 +32,16 @@ def costs(draw: st.DrawFn) -> PassCosts:
             for n in (1, 2, 3, 4, 8)
         ]
     )
-    times = st.floats(0, 500, allow_nan=False)
-    shared = draw(st.dictionaries(passes, times, max_size=30)) if ladder else {}
+    admitted = st.none() | st.frozensets(frames, max_size=100)
+    shared_pass = st.builds(SharedPass, st.floats(0, 500, allow_nan=False), admitted)
+    shared = draw(st.dictionaries(passes, shared_pass, max_size=30)) if ladder else {}
     return PassCosts(draw(st.floats(0, 50)), draw(st.floats(0, 1e-3)), ladder, shared)
 
 
 def predicted_ms(groups: Sequence[Group], costs: PassCosts) -> float:
     return sum(
-        costs.shared_ms[group.canvas, len(group.members)]
-        if (group.canvas, len(group.members)) in costs.shared_ms
+        costs.shared[group.canvas, len(group.members)].ms
+        if len(group.members) > 1
         else costs.single_ms(group.canvas)
         for group in groups
     )
@@ -66,15 +67,15 @@ def test_every_photo_is_in_exactly_one_group(batch: dict[int, Frame], costs: Pas
 
 
 @given(batches, costs())
-def test_a_group_is_a_single_frame_or_an_admitted_pass_that_holds_it(
+def test_a_group_is_a_single_pass_or_one_that_admits_its_photos(
     batch: dict[int, Frame], costs: PassCosts
 ) -> None:
     for group in plan(batch, costs):
         if len(group.members) == 1:
-            (frame,) = (batch[index] for index in group.members)
-            assert group.canvas == frame or (group.canvas, 1) in costs.shared_ms
+            assert [batch[index] for index in group.members] == [group.canvas]
         else:
-            assert (group.canvas, len(group.members)) in costs.shared_ms
+            shared = costs.shared[group.canvas, len(group.members)]
+            assert shared.admits([batch[index] for index in group.members])
         assert all(batch[index].height <= group.canvas.height for index in group.members)
         assert all(batch[index].width <= group.canvas.width for index in group.members)
 
@@ -92,9 +93,9 @@ def test_a_plan_is_never_slower_than_all_on_the_largest(
     tallest = max((frame.height for frame in batch.values()), default=0)
     widest = max((frame.width for frame in batch.values()), default=0)
     canvas = costs.shared_canvas(tallest, widest)
-    together = costs.shared_ms.get((canvas, len(batch))) if canvas else None
-    if together is not None:
-        assert predicted_ms(plan(batch, costs), costs) <= together + 1e-9
+    together = costs.shared.get((canvas, len(batch))) if canvas and len(batch) > 1 else None
+    if together is not None and together.admits(list(batch.values())):
+        assert predicted_ms(plan(batch, costs), costs) <= together.ms + 1e-9
 
 
 @given(batches, costs())
@@ -106,14 +107,20 @@ def test_groups_and_their_members_keep_the_order_of_the_batch(
     assert all(list(group.members) == sorted(group.members) for group in groups)
 
 
-def test_a_single_photo_takes_a_larger_canvas_where_that_is_faster() -> None:
-    costs = PassCosts(10, 1e-4, (64, 128), {(Frame(128, 128), 1): 1.0})
-    batch = {0: Frame(96, 128), 1: Frame(160, 64)}
-    assert plan(batch, costs) == [Group(Frame(128, 128), (0,)), Group(Frame(160, 64), (1,))]
+def test_the_canvas_of_a_single_pass_depends_on_no_measured_time() -> None:
+    costs = PassCosts(10, 1e-4, (64, 128), {(Frame(128, 128), 1): SharedPass(1.0)})
+    assert plan({0: Frame(96, 128)}, costs) == [Group(Frame(96, 128), (0,))]
+
+
+def test_a_photo_whose_bits_a_pass_would_change_does_not_share_it() -> None:
+    large, small = Frame(128, 128), Frame(64, 64)
+    shared = {(large, 2): SharedPass(1.0, frozenset({large}))}
+    costs = PassCosts(10, 1e-4, (64, 128), shared)
+    assert plan({0: large, 1: small, 2: large}, costs) == [Group(large, (0, 2)), Group(small, (1,))]
 
 
 def test_a_photo_above_the_ladder_gets_a_single_pass() -> None:
-    costs = PassCosts(10, 1e-4, (64, 128), {(Frame(128, 128), 2): 1.0})
+    costs = PassCosts(10, 1e-4, (64, 128), {(Frame(128, 128), 2): SharedPass(1.0)})
     batch = {0: Frame(160, 64), 1: Frame(64, 64), 2: Frame(96, 128)}
     assert plan(batch, costs) == [
         Group(Frame(160, 64), (0,)),
@@ -122,7 +129,7 @@ def test_a_photo_above_the_ladder_gets_a_single_pass() -> None:
 
 
 def test_nothing_is_shared_where_sharing_costs_more() -> None:
-    costs = PassCosts(1, 1e-4, (64,), {(Frame(64, 64), 2): 100.0})
+    costs = PassCosts(1, 1e-4, (64,), {(Frame(64, 64), 2): SharedPass(100.0)})
     assert [group.members for group in plan(dict.fromkeys(range(4), Frame(64, 64)), costs)] == [
         (0,),
         (1,),
@@ -132,7 +139,7 @@ def test_nothing_is_shared_where_sharing_costs_more() -> None:
 
 
 def test_seven_photos_take_the_passes_for_four_and_two() -> None:
-    passes = {(Frame(64, 64), 2): 11.0, (Frame(64, 64), 4): 13.0}
+    passes = {(Frame(64, 64), 2): SharedPass(11.0), (Frame(64, 64), 4): SharedPass(13.0)}
     groups = plan(dict.fromkeys(range(7), Frame(64, 64)), PassCosts(10, 0, (64,), passes))
     assert sorted(len(group.members) for group in groups) == [1, 2, 4]
 
@@ -144,7 +151,9 @@ def test_no_photos_make_no_groups() -> None:
 def test_sixty_four_photos_are_planned_without_trying_every_split() -> None:
     ladder = (64, 128, 192, 256)
     passes = {
-        (Frame(*sides), n): 5.0 * n for sides in itertools.product(ladder, repeat=2) for n in (2, 8)
+        (Frame(*sides), n): SharedPass(5.0 * n)
+        for sides in itertools.product(ladder, repeat=2)
+        for n in (2, 8)
     }
     batch = {index: Frame(32 * (1 + index % 8), 32 * (1 + index % 7)) for index in range(64)}
     started = time.process_time()

@@ -6,7 +6,7 @@ import torch
 from handlers.model_config import Batching
 from handlers.runtime.device import Device
 from handlers.runtime.labels import OutputRequest
-from handlers.runtime.warm_up import warm_up
+from handlers.runtime.warm_up.run import warm_up
 from loadtest.front.null_network import CERTAIN, NullNetwork
 
 LABELS = np.array([[0, 1, 2], [3, 4, 5]], np.uint8)
@@ -32,4 +32,4 @@ def test_confidence_has_the_size_of_the_labels() -> None:
 
 
 def test_the_warm_up_admits_no_shared_passes() -> None:
-    assert not warm_up(NETWORK, Batching()).shared_ms
+    assert not warm_up(NETWORK, Batching()).shared

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from handlers.model_config import Batching, GroupPixels, Ladder
-from handlers.runtime import warm_up as warm_up_module
-from handlers.runtime.warm_up import warm_up
+from handlers.runtime.warm_up import run as warm_up_module
+from handlers.runtime.warm_up.run import warm_up
 from handlers.shared.frame import Frame
 from tests.support.worker import FakeNetwork, Pixels
 
@@ -38,7 +38,7 @@ def batching(sides: tuple[int, ...] = (64,), pixels: int = 10**6) -> Batching:
 
 def test_passes_that_cost_no_more_than_a_single_one_are_admitted() -> None:
     costs = warm_up(TimedNetwork(lambda photos: PASS_S), batching())
-    assert set(costs.shared_ms) == {(Frame(64, 64), photos) for photos in (2, 4, 8)}
+    assert set(costs.shared) == {(Frame(64, 64), photos) for photos in (2, 4, 8)}
     assert costs.ladder == (64,)
     assert costs.single_ms(Frame(64, 64)) == pytest.approx(1000 * PASS_S, rel=1)
 
@@ -47,14 +47,14 @@ def test_a_pass_that_differs_in_the_last_bits_is_not_admitted(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     costs = warm_up(TimedNetwork(lambda photos: PASS_S, error=1e-12), batching())
-    assert costs.shared_ms == {}
+    assert costs.shared == {}
     assert "not exact, so not used: 2 photos on 64x64" in caplog.text
 
 
 def test_where_bits_do_not_count_that_pass_is_admitted() -> None:
     inexact = batching().model_copy(update={"exact": False})
     costs = warm_up(TimedNetwork(lambda photos: PASS_S, error=1e-12), inexact)
-    assert set(costs.shared_ms) == {(Frame(64, 64), photos) for photos in (2, 4, 8)}
+    assert set(costs.shared) == {(Frame(64, 64), photos) for photos in (2, 4, 8)}
 
 
 def test_a_pass_that_exceeds_the_memory_is_not_admitted(
@@ -66,7 +66,7 @@ def test_a_pass_that_exceeds_the_memory_is_not_admitted(
         return PASS_S
 
     costs = warm_up(TimedNetwork(pass_s), batching())
-    assert set(costs.shared_ms) == {(Frame(64, 64), 2)}
+    assert set(costs.shared) == {(Frame(64, 64), 2)}
     assert "no memory for it, so not used: 4 photos on 64x64" in caplog.text
 
 
@@ -79,19 +79,19 @@ def test_a_pass_that_fails_is_not_admitted_and_ends_nothing(
         return PASS_S
 
     costs = warm_up(TimedNetwork(pass_s), batching())
-    assert set(costs.shared_ms) == {(Frame(64, 64), 2), (Frame(64, 64), 8)}
+    assert set(costs.shared) == {(Frame(64, 64), 2), (Frame(64, 64), 8)}
     assert "no kernel image is available, so not used: 4 photos on 64x64" in caplog.text
 
 
 def test_a_pass_that_takes_longer_than_single_ones_is_not_admitted() -> None:
     costs = warm_up(TimedNetwork(lambda photos: PASS_S * photos**2), batching())
-    assert costs.shared_ms == {}
+    assert costs.shared == {}
 
 
 def test_a_pass_above_the_budget_is_not_measured() -> None:
     network = TimedNetwork(lambda photos: PASS_S)
     costs = warm_up(network, batching(pixels=4 * 64 * 64))
-    assert set(costs.shared_ms) == {(Frame(64, 64), 2), (Frame(64, 64), 4)}
+    assert set(costs.shared) == {(Frame(64, 64), 2), (Frame(64, 64), 4)}
     assert max(network.passes) == 4
 
 
@@ -108,7 +108,7 @@ def test_a_warm_up_that_takes_too_long_keeps_the_passes_that_it_has_admitted(
     caplog.set_level("INFO")
     monkeypatch.setitem(warm_up_module.LONGEST_S, "cpu", 0.0)
     costs = warm_up(TimedNetwork(lambda photos: PASS_S), batching((64, 128)))
-    assert costs.shared_ms == {}
+    assert costs.shared == {}
     assert "photos on 64x64 and on stay unshared" in caplog.text
 
 
@@ -120,6 +120,6 @@ def test_a_measurement_that_would_take_too_long_is_not_begun(
     caplog.set_level("INFO")
     monkeypatch.setitem(warm_up_module.LONGEST_S, "cpu", measurements_s)
     network = TimedNetwork(lambda photos: PASS_S)
-    assert warm_up(network, batching()).shared_ms == {}
+    assert warm_up(network, batching()).shared == {}
     assert max(network.passes) == 1
     assert "photos on 64x64 and on stay unshared" in caplog.text

@@ -1,0 +1,1 @@
+"""Warm-up before the first request: which forward passes photos may share, and what passes take."""
