@@ -14,6 +14,7 @@ from torch import Tensor, fx, nn
 
 from handlers.net.exact.extents import Extents, Size
 from handlers.net.exact.fuse import layer_of
+from handlers.net.exact.geometry import pair
 
 # the largest value of each activation that a mask can be computed with; the least is zero
 TOPS: Mapping[type[nn.Module | None], float] = {nn.ReLU: float("inf"), nn.ReLU6: 6.0}
@@ -43,7 +44,10 @@ class MaskedActivation(nn.Module):
 
     def forward(self, maps: Tensor, limits: Mapping[int, Tensor]) -> Tensor:
         """Activate (N, C, H, W) maps; `limits` are (N, 1, H, W) in their precision, by strip."""
-        return torch.clamp(maps, self.get_buffer("_zero"), limits[self.strip], out=maps)
+        limit = limits[self.strip]
+        if maps.dtype == torch.float16:  # may overflow, and a clamp keeps NaN outside of the photo
+            return maps.clamp_(0, self.top).masked_fill_(limit == 0, 0)
+        return torch.clamp(maps, self.get_buffer("_zero"), limit, out=maps)
 
 
 class Masks:
@@ -91,10 +95,15 @@ def fuse_masks(module: fx.GraphModule) -> None:
     calls = Counter(node.target for node in module.graph.nodes)
     for node in list(module.graph.nodes):
         mask = layer_of(module, node)
-        if not isinstance(mask, Mask) or mask.value != 0:
+        if not isinstance(mask, Mask):
             continue
         before, outsides = behind(module, node.args[0], nn.Identity), node.args[1]
-        top = TOPS.get(type(layer_of(module, before)))
+        activation = layer_of(module, before)
+        top = TOPS.get(type(activation))
+        # no pooling window is all outside, so beside values above zero zeros change no maximum
+        is_positive = top is not None or isinstance(activation, MaskedActivation)
+        if mask.value != 0 and not is_positive:
+            continue
         if mask.inplace and top is not None and calls[before.target] == 1:
             fused = MaskedActivation(mask.strip, top)
             module.set_submodule(str(before.target), fused)
@@ -119,4 +128,15 @@ def is_blank(module: fx.GraphModule, node: fx.Node) -> bool:
     layer = layer_of(module, source)
     if source.op == "placeholder":
         return True
+    if isinstance(layer, nn.MaxPool2d) and has_windows_of_its_own(layer):
+        return is_blank(module, source.all_input_nodes[0])
     return isinstance(layer, MaskedActivation) or (isinstance(layer, Mask) and layer.value == 0)
+
+
+def has_windows_of_its_own(pool: nn.MaxPool2d) -> bool:
+    """Check whether each point of a photo's map is in one window, and that one in the photo's own
+    pooled map: windows beyond it then have zeros alone.
+    """
+    sizes = (pair(pool.kernel_size), pair(pool.stride), pair(pool.padding), pair(pool.dilation))
+    kernel, stride, padding, dilation = sizes
+    return pool.ceil_mode and kernel == stride and padding == (0, 0) and dilation == (1, 1)

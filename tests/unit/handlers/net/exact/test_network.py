@@ -202,3 +202,26 @@ def test_masks_are_computed_with_the_activations_where_maps_are_large() -> None:
     layers = [type(layer) for layer in masked("lite0").modules()]
     assert layers.count(MaskedActivation) == 16  # before each block's depthwise convolution
     assert layers.count(Mask) == 2  # of scores on their way up
+
+
+@pytest.mark.parametrize(
+    ("name", "after_pools"),
+    [
+        pytest.param("vgg16-padding-100", 0, id="ceil"),
+        pytest.param("vgg16", 5, id="floor"),  # its last window may be half of the photo
+    ],
+)
+def test_pooling_needs_no_mask_before_it_and_rarely_one_after_it(
+    name: str, after_pools: int
+) -> None:
+    layers = [type(layer) for layer in masked(name).modules()]
+    assert layers.count(nn.MaxPool2d) == 5
+    assert layers.count(Mask) == 2 + after_pools  # two of scores on their way up
+
+
+@torch.inference_mode()
+def test_what_overflows_in_fp16_does_not_leave_a_photo() -> None:
+    maps = torch.tensor([[[[2.0, float("nan"), float("inf")], [float("nan"), -1.0, 7.0]]]])
+    limits = torch.tensor([[[[6.0, 0.0, 6.0], [0.0, 6.0, 6.0]]]])
+    activated = MaskedActivation(0, 6.0)(maps.half(), {0: limits.half()})
+    assert activated.tolist() == [[[[2, 0, 6], [0, 0, 6]]]]
