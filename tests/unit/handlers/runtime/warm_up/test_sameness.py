@@ -36,16 +36,16 @@ class ShapedNetwork(FakeNetwork):
     def scores(self, photos: Sequence[Pixels], canvas: Frame) -> list[Tensor]:
         self.passes.append(len(photos))
         return [
-            torch.tensor(photo.mean() + 1e-12 * self._kernel(canvas, len(photos), place))
-            for place, photo in enumerate(photos)
+            torch.tensor(photo.mean() + 1e-12 * self._kernel(canvas, len(photos), position))
+            for position, photo in enumerate(photos)
         ]
 
 
-def by_size(canvas: Frame, _images: int, _place: int) -> int:
+def by_size(canvas: Frame, _images: int, _position: int) -> int:
     return int(canvas.pixels > 64 * 64)
 
 
-def same(_canvas: Frame, _images: int, _place: int) -> int:
+def same(_canvas: Frame, _images: int, _position: int) -> int:
     return 0
 
 
@@ -67,9 +67,9 @@ def test_a_small_photo_whose_own_canvas_has_other_kernels_may_not() -> None:
 @pytest.mark.parametrize(
     "kernel",
     [
-        pytest.param(lambda _canvas, images, _place: images > 1, id="by-the-number"),
-        pytest.param(lambda _canvas, _images, place: place == 3, id="by-the-place"),
-        pytest.param(lambda canvas, images, _place: canvas.pixels * images > 9e4, id="by-both"),
+        pytest.param(lambda _canvas, images, _position: images > 1, id="by-the-number"),
+        pytest.param(lambda _canvas, _images, place: position == 3, id="by-the-position"),
+        pytest.param(lambda canvas, images, _position: canvas.pixels * images > 9e4, id="by-both"),
     ],
 )
 def test_a_pass_with_other_kernels_than_single_passes_on_its_canvas_admits_none(
