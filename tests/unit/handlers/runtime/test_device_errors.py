@@ -91,7 +91,7 @@ def test_a_missing_kernel_is_a_lack_of_memory_where_an_allocation_has_failed(gpu
     assert diagnose(NO_KERNEL) is Failure.other  # since then none has
 
 
-def test_a_worker_whose_kernels_have_changed_ends() -> None:
+def test_a_change_of_kernels_ends_the_worker() -> None:
     assert diagnose(KernelLostError("another kernel")) is Failure.device_lost
 
 

@@ -112,7 +112,7 @@ def test_the_canvas_of_a_single_pass_depends_on_no_measured_time() -> None:
     assert plan({0: Frame(96, 128)}, costs) == [Group(Frame(96, 128), (0,))]
 
 
-def test_a_photo_whose_bits_a_pass_would_change_does_not_share_it() -> None:
+def test_a_photo_shares_no_pass_that_would_change_its_bits() -> None:
     large, small = Frame(128, 128), Frame(64, 64)
     shared = {(large, 2): SharedPass(1.0, frozenset({large}))}
     costs = PassCosts(10, 1e-4, (64, 128), shared)

@@ -22,7 +22,7 @@ from handlers.stages.plan import plan
 from tests.support.worker import FakeNetwork, Pixels
 
 LARGE, SMALL = Frame(128, 128), Frame(32, 32)
-# of a canvas, the number of photos, and a photo's place: which kernel computes the photo there
+# of a canvas, the number of photos, and a photo's position: which kernel computes the photo there
 Kernel = Callable[[Frame, int, int], int]
 
 
@@ -58,7 +58,7 @@ def test_every_photo_may_share_a_pass_of_the_same_kernels() -> None:
     assert SMALL in single_canvases(same)
 
 
-def test_a_small_photo_whose_own_canvas_has_other_kernels_may_not() -> None:
+def test_a_small_photo_on_a_canvas_with_other_kernels_may_not() -> None:
     admitted = single_canvases(by_size)
     assert SMALL not in admitted
     assert admitted == {each for each in single_canvases(same) if by_size(each, 1, 0)}
@@ -68,7 +68,7 @@ def test_a_small_photo_whose_own_canvas_has_other_kernels_may_not() -> None:
     "kernel",
     [
         pytest.param(lambda _canvas, images, _position: images > 1, id="by-the-number"),
-        pytest.param(lambda _canvas, _images, place: position == 3, id="by-the-position"),
+        pytest.param(lambda _canvas, _images, position: position == 3, id="by-the-position"),
         pytest.param(lambda canvas, images, _position: canvas.pixels * images > 9e4, id="by-both"),
     ],
 )
