@@ -18,7 +18,7 @@ PROCESSES_PER_GPU = 2
 # need the processors, and those of 32 are kept busy by one process.
 PROCESSORS_PER_PROCESS_WITHOUT_GPU = 32
 # The gateway alone has its processors for itself, but does not know what the worker can do: four
-# feed the GPUs of most machines, and processes that wait cost memory, 80 MB each.
+# feed the GPUs of most machines, and processes that wait cost memory, 100 MB each.
 MAX_ALONE = 4
 
 

@@ -31,7 +31,7 @@ def send_all(room: Room, cost_s: float = 1.0) -> list[Sequence[QueueEntry]]:
     return sent
 
 
-def test_a_process_whose_others_have_nothing_to_send_may_use_all_of_the_room() -> None:
+def test_while_the_others_have_nothing_to_send_a_process_may_use_all_of_the_room() -> None:
     first, second = rooms(2)
     sent = send_all(first)
     assert len(sent) == LIMITS.requests

@@ -115,8 +115,8 @@ def test_a_warm_up_that_takes_too_long_keeps_the_passes_that_it_has_admitted(
 def test_a_measurement_that_would_take_too_long_is_not_begun(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # three single photos, and 2, 4 and 8 together, twice: more than that
-    measurements_s = 25 * PASS_S
+    # single photos take 18 passes' time, and two photos, twice, four: more than that
+    measurements_s = 20 * PASS_S
     caplog.set_level("INFO")
     monkeypatch.setitem(warm_up_module.LONGEST_S, "cpu", measurements_s)
     network = TimedNetwork(lambda photos: PASS_S)
