@@ -37,14 +37,24 @@ class Telemetry:
             await self.app(scope, receive, exchange.send)
         except ClientDisconnect:
             pass  # there is no connection for an answer
-        except (Exception, asyncio.CancelledError) as error:
-            problem = problem_of(error, scope)
-            if isinstance(problem, InternalError):
-                request_id = exchange.context.request_id
-                logger.exception("request failed", request_id=request_id, exc_info=error)
-            await exchange.send_problem(problem, receive)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - answered, and logged
+            await self._answer(exchange, error, scope, receive)
         finally:
             self.observer.observe(exchange)
+
+    async def _answer(
+        self, exchange: Exchange, error: BaseException, scope: Scope, receive: Receive
+    ) -> None:
+        """Answer with the problem that an exception means.
+
+        Apart from `__call__`, which is in the exception's traceback: an exception in a variable
+        there would keep all of the request in memory until garbage is collected.
+        """
+        problem = problem_of(error, scope)
+        if isinstance(problem, InternalError):
+            request_id = exchange.context.request_id
+            logger.error("request failed", request_id=request_id, exc_info=error)
+        await exchange.send_problem(problem, receive)
 
 
 class AnswerObserver:
