@@ -11,6 +11,7 @@ takes a process for alive whose event loop is blocked.
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -130,6 +131,7 @@ class Supervisor:
 def supervise(settings: Settings, processes: int) -> int:
     """Serve with so many processes; returns the exit code."""
     options, rates = uvicorn_options(settings, processes), SharedTable()
+    sys.stdin = None  # uvicorn would open it in each process, which reads none, and leave it open
 
     def configure(group: ProcessGroup) -> uvicorn.Config:
         return uvicorn.Config(partial(build_app, rates, group), factory=True, **options)

@@ -165,7 +165,7 @@ async def test_the_worker_gets_the_same_photo_in_each_way_of_sending_it(
         plain = await gateway.segment(CAT)
         assert (answer.status_code, answer.content) == (200, plain.content)
         assert [call.body for call in gateway.torchserve.photos] == [CAT, CAT]
-        assert gateway.torchserve.photos[0].headers["Content-Type"] == "application/octet-stream"
+        assert gateway.torchserve.photos[0].headers["Content-Type"] == "application/vnd.fcnserve.images"
 
 
 @pytest.mark.parametrize(

@@ -201,6 +201,8 @@ async def test_a_killed_process_is_replaced_and_its_counts_stay(tmp_path: Path) 
     async with two_processes(tmp_path) as gateways:
         for _ in range(4):
             assert await gateways.segment() == 200
+        # what a process has counted in its last milliseconds dies with it
+        assert await gateways.value("fcnserve_image_pixels_count") == 4
         await replaced(gateways)
         assert await gateways.value("fcnserve_image_pixels_count") == 4
         gateways.command.signal_group(signal.SIGINT)  # Ctrl-C in a terminal
