@@ -12,8 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from service.metrics.kept import flush_all
-
 # the share of a processor's time that rendering may take; the next rendering waits for it, for
 # MAX_PAUSE_S at most: Prometheus gives up after 10 s
 MAX_SHARE = 0.05
@@ -54,6 +52,5 @@ class Scrape:
         processor or the disk does not count.
         """
         began = time.thread_time()
-        flush_all()
         text = generate_latest(self._registry)
         return text, time.thread_time() - began

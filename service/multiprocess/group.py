@@ -78,8 +78,10 @@ class ProcessGroup:
         names = [(name, "") for name in OF_PROCESS]
         names += [(name, model) for model in ("", *models) for name in OF_MODEL]
         size_bytes = len(names) * count * WORD_BYTES
-        self._memory = SharedMemory(size_bytes) if memory is None else memory
-        numbers = self._memory.view.cast("d")
+        if memory is None and count > 1:
+            memory = SharedMemory(size_bytes)
+        self._memory = memory
+        numbers = (memory.view if memory else memoryview(bytearray(size_bytes))).cast("d")
         self._figures: Mapping[tuple[str, str], Figure] = {
             name: Figure(numbers[start * count : (start + 1) * count], index)
             for start, name in enumerate(names)

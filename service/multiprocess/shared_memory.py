@@ -9,6 +9,7 @@ enough.
 
 import mmap
 import os
+import weakref
 from collections.abc import Callable
 from multiprocessing import reduction
 from typing import Any
@@ -20,6 +21,7 @@ class SharedMemory:
     def __init__(self, size_bytes: int, descriptor: int | None = None) -> None:
         """Allocate it all at once, or map what another process has allocated; raises OSError."""
         self.descriptor = allocate(size_bytes) if descriptor is None else descriptor
+        weakref.finalize(self, os.close, self.descriptor)
         self._size_bytes = size_bytes
         self.view = memoryview(mmap.mmap(self.descriptor, size_bytes))
 

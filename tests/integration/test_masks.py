@@ -124,8 +124,9 @@ def test_an_answer_has_its_stages_its_model_and_its_digest(server: Server, cat: 
 def test_the_model_card_is_the_workers_own(server: Server) -> None:
     models = server.client.get("/v1/models").json()
     assert models == [card(server)]
-    ((_, _, of_worker),) = server.upstream([(DESCRIBE, b"")])
-    assert models[0].items() >= json.loads(of_worker).items()  # and what the gateway adds
+    # each worker has measured its own costs
+    bodies = [body for _ in range(10) for _, _, body in server.upstream([(DESCRIBE, b"")])]
+    assert any(models[0].items() >= json.loads(body).items() for body in bodies)
 
 
 def test_the_digest_of_the_model_is_the_same_in_every_answer(server: Server, cat: bytes) -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from starlette.datastructures import Headers
 from starlette.requests import Request
 
+from handlers.shared.wire import IMAGES_MEDIA_TYPE
 from service.body.json_image import from_json
 from service.body.multipart import from_multipart
 from service.body.read import declared_body_bytes, read_body
@@ -165,7 +166,7 @@ async def test_the_worker_gets_the_same_photo_in_each_way_of_sending_it(
         plain = await gateway.segment(CAT)
         assert (answer.status_code, answer.content) == (200, plain.content)
         assert [call.body for call in gateway.torchserve.photos] == [CAT, CAT]
-        assert gateway.torchserve.photos[0].headers["Content-Type"] == "application/vnd.fcnserve.images"
+        assert gateway.torchserve.photos[0].headers["Content-Type"] == IMAGES_MEDIA_TYPE
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -38,6 +39,20 @@ def test_each_process_has_its_own_number_and_sees_the_sum_of_all() -> None:
     assert list(images) == [1000, 1000, 1000]
     assert (images.own, images.total()) == (1000, 3000)
     assert group.figure(IMAGES, "b").total() == group.figure(IMAGES).total() == 0
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_one_process_alone_needs_no_open_file_and_several_close_theirs() -> None:
+    before = open_files()
+    alone, several = ProcessGroup(["a"]), ProcessGroup(["a"], 2)
+    alone.figure(IMAGES, "a").own = several.figure(IMAGES, "a").own = 1
+    assert open_files() > before
+    del several
+    assert open_files() == before
+    assert alone.figure(IMAGES, "a").total() == 1
 
 
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGSTOP])
