@@ -87,7 +87,8 @@ def test_a_process_that_is_killed_or_stopped_during_a_change_blocks_no_other(
 
 
 def test_a_table_has_no_file_and_all_of_its_memory_from_the_start() -> None:
-    descriptor = SharedTable()._descriptor
+    table = SharedTable()
+    descriptor = table._memory.descriptor
     there = os.fstat(descriptor)
     assert there.st_nlink == 0
     assert there.st_blocks * 512 >= there.st_size
