@@ -23,6 +23,7 @@ from typing import Any
 
 from deploy.advice import InstallError
 from deploy.pins import GATEWAY, pinned_torch, pins_of, read_requirements
+from service.subprocesses import parent_death_signal
 from service.worker.gpus import gpu_count
 from service.worker.java import OLDEST_JAVA, find_system_java, java_candidates
 
@@ -183,7 +184,9 @@ def pip_install(python: Path, *arguments: str) -> None:
     environ = {name: value for name, value in os.environ.items() if name not in DROPPED}
     with NamedTemporaryFile("r", prefix="fcns-", suffix=".log", errors="replace") as log:
         command = [str(python), "-I", "-m", "pip", "install", *options, "--log", log.name]
-        if subprocess.run([*command, *arguments], env=environ, check=False).returncode:
+        ends_too = parent_death_signal(os.getpid())  # however this process ends, even in between
+        pip = subprocess.run([*command, *arguments], env=environ, check=False, preexec_fn=ends_too)
+        if pip.returncode:
             raise InstallError(step, log.read())
 
 

@@ -134,6 +134,7 @@ def test_a_photo_is_segmented_by_the_installed_wheel(environment: Path, empty: P
         assert len(mask.getcolors() or ()) > 1
     assert [path.name for path in empty.iterdir()] == ["mask.png"]
     listed = [line.split() for line in run(environment, empty, "model", "list").splitlines()]
-    assert {line[0]: line[5] for line in listed[1:]}[MODEL] == "yes"
+    # name, version, architecture, classes, megabytes and their unit, packed
+    assert {line[0]: line[6] for line in listed[1:]}[MODEL] == "yes"
     assert not list(environment.rglob("*.mar"))  # pip owns site-packages
     assert list((empty.parent / "home").rglob(f"{MODEL}.mar"))
