@@ -11,7 +11,7 @@ WORKDIR /opt/fcnserve
 # what decides the dependencies comes first: a change of the code alone installs nothing anew
 COPY pyproject.toml setup.py constraints.txt LICENSE ./
 COPY deploy deploy
-COPY service/__init__.py service/
+COPY service/__init__.py service/subprocesses.py service/
 COPY service/worker/__init__.py service/worker/java.py service/worker/gpus.py service/worker/
 RUN --mount=type=cache,target=/root/.cache/pip \
     touch README.md \
