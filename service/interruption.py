@@ -35,6 +35,12 @@ class Interruption(ABC):
     def overdue(self) -> Exception:
         """Return the exception of a block that still runs at `due_s`."""
 
+    def begin(self) -> None:  # noqa: B027 - nothing, unless overridden
+        """Do what comes before the block; what this raises, the block raises."""
+
+    def end(self) -> None:  # noqa: B027 - nothing, unless overridden
+        """Do what comes after the block, however it has ended."""
+
     def interrupt(self, reason: Exception) -> None:
         """End the block with an exception, unless it has ended, or one ends it already."""
         if self._task is not None and self._reason is None:
@@ -42,6 +48,7 @@ class Interruption(ABC):
             self._task.cancel()
 
     def __enter__(self) -> Self:
+        self.begin()
         self._task = asyncio.current_task(self._loop)
         assert self._task is not None  # noqa: S101 - a coroutine runs in a task
         self._cancelled_before = self._task.cancelling()
@@ -54,6 +61,7 @@ class Interruption(ABC):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self.end()
         task, self._task = self._task, None
         if self._timer is not None:
             self._timer.cancel()

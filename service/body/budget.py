@@ -13,8 +13,6 @@ nginx, the pause between two reads, which a body of one byte a minute does not e
 
 import asyncio
 import math
-from types import TracebackType
-from typing import Self
 
 from handlers.shared.errors import ProblemError
 from service.deadline import Deadline
@@ -114,18 +112,11 @@ class ArrivingBody(Interruption):
         self.held_bytes = 0
         super().__init__(self.next_due_s())
 
-    def __enter__(self) -> Self:
+    def begin(self) -> None:
         self._budget.add(self)
-        return super().__enter__()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def end(self) -> None:
         self._budget.remove(self)
-        super().__exit__(kind, error, traceback)
 
     def next_due_s(self) -> float:
         """Return the loop time by which more bytes have to arrive."""

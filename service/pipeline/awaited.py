@@ -5,9 +5,6 @@ has passed, ClientDisconnect once the client's connection is closed. Called by
 `service.pipeline.read`.
 """
 
-from types import TracebackType
-from typing import Self
-
 from starlette.requests import ClientDisconnect
 
 from service.context import RequestContext
@@ -25,23 +22,16 @@ class WhileAwaited(Interruption):
         self._context = context
         self._deadline = deadline
 
-    def __enter__(self) -> Self:
+    def begin(self) -> None:
         if self._context.is_disconnected:
             raise ClientDisconnect
-        self._context.on_disconnect = self._end
-        return super().__enter__()
+        self._context.on_disconnect = self._disconnected
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def end(self) -> None:
         self._context.on_disconnect = None
-        super().__exit__(kind, error, traceback)
 
     def overdue(self) -> Exception:
         return self._deadline.error()
 
-    def _end(self) -> None:
+    def _disconnected(self) -> None:
         self.interrupt(ClientDisconnect())
