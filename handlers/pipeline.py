@@ -87,7 +87,8 @@ class Pipeline:
             partial(isolation.run, (index,), Outcome(each, each.request_id).then, "decode", decode)
             for index, each in photos.items()
         ]
-        decoding = dict(zip(photos, self._codecs.start(decode_calls), strict=True))
+        pixels = max((photo.pixels for photo in photos.values()), default=0)
+        decoding = dict(zip(photos, self._codecs.start(decode_calls, pixels), strict=True))
         planning = time.perf_counter()
         canvas = self._network.single_canvas
         groups = plan({at: canvas(photo.working_size) for at, photo in photos.items()}, self._costs)
@@ -103,7 +104,8 @@ class Pipeline:
                 partial(isolation.run, (index,), self._finish, outcome)
                 for index, outcome in labelled.items()
             ]
-            started = self._codecs.start(encode_calls, caller_waits=group is groups[-1])
+            is_last = group is groups[-1]
+            started = self._codecs.start(encode_calls, pixels, caller_waits=is_last)
             encoding |= dict(zip(labelled, started, strict=True))
         report = Report({"plan": plan_ms})
         return hold(encoding) | {

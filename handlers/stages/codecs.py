@@ -1,8 +1,10 @@
 """Runs the codecs' calls beside the network: in threads, and in the calling thread while that has
 nothing to do but wait for them.
 
-A call that is handed to a thread costs two changes of threads, on an idle machine as long as a
-small photo takes to decode: a photo that comes alone is decoded and encoded where it is. Called by
+A call that is handed to a thread costs two changes of threads, and each of its returns to Python a
+wait for the interpreter's lock: with photos of 0.08 megapixels half as much again as the calls
+themselves. So a photo that comes alone is decoded and encoded where it is, and so are all short
+calls of a worker that has one processor, where threads would gain nothing. Called by
 `handlers.pipeline`, for every batch.
 """
 
@@ -14,6 +16,9 @@ from typing import Generic, TypeVar
 from handlers.runtime.device import Device, codec_threads
 
 T = TypeVar("T")
+
+SHORT_PIXELS = 500_000
+"""An image up to this size is decoded in some 5 ms, and encoded in less."""
 
 
 class CodecCall(Generic[T]):
@@ -50,14 +55,17 @@ class Codecs:
         self._most_threads = device.threads  # at a time: this worker's share of the processors
         # where torch has several threads in the calling thread, they might round labels otherwise
         self._runs_in_caller = device.kind == "cuda" or device.threads == 1
+        self._has_one_processor = device.kind == "cpu" and device.threads == 1
 
     def start(
-        self, calls: Iterable[Callable[[], T]], *, caller_waits: bool = True
+        self, calls: Iterable[Callable[[], T]], pixels: int, *, caller_waits: bool = True
     ) -> list[CodecCall[T]]:
-        """Begin with calls, in their order; `caller_waits` where the calling thread goes on to wait
-        for their results, and so makes one of them itself.
+        """Begin with calls, in their order, on images of up to so many pixels; `caller_waits` where
+        the calling thread goes on to wait for their results, and so makes one of them itself.
         """
         started = [CodecCall(call, runs_in_caller=self._runs_in_caller) for call in calls]
+        if self._has_one_processor and pixels <= SHORT_PIXELS:
+            return started  # made where their results are asked for
         waiting = 1 if caller_waits and self._runs_in_caller else 0
         for _ in range(min(len(started) - waiting, self._most_threads)):
             self._threads.submit(run_all, started)

@@ -25,6 +25,10 @@ class Photo:
         return self.job.request_id
 
     @property
+    def pixels(self) -> int:
+        return self.size[0] * self.size[1]
+
+    @property
     def output_request(self) -> OutputRequest:
         """What its answer asks of its scores."""
         return OutputRequest(self.size, confidence=self.job.options.output == "confidence")

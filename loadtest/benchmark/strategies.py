@@ -128,7 +128,8 @@ class PhotoLoop:
         """Answer a batch, in order."""
         photos = dict(enumerate(self._open_photo(job) for job in jobs))
         decode_calls = [partial(Outcome(each).then, "decode", decode) for each in photos.values()]
-        decoding = dict(zip(photos, self._codecs.start(decode_calls), strict=True))
+        pixels = max(photo.pixels for photo in photos.values())
+        decoding = dict(zip(photos, self._codecs.start(decode_calls, pixels), strict=True))
         frames = {index: self._network.frame(photo.working_size) for index, photo in photos.items()}
         encoding: dict[int, CodecCall[Outcome[Mask]]] = {}
         groups = self._grouping(frames)
@@ -136,7 +137,8 @@ class PhotoLoop:
             decoded = {index: decoding[index].result() for index in group.members}
             labelled = forward(self._network, group, photos, decoded)
             encode_calls = [partial(self._finish, each) for each in labelled.values()]
-            started = self._codecs.start(encode_calls, caller_waits=group is groups[-1])
+            is_last = group is groups[-1]
+            started = self._codecs.start(encode_calls, pixels, caller_waits=is_last)
             encoding |= dict(zip(labelled, started, strict=True))
         answers = hold(encoding)
         return [answers[index] for index in range(len(jobs))]
