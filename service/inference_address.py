@@ -1,12 +1,14 @@
 """The address of TorchServe's inference API: its text in, its parts out.
 
 `http://host:port` (or https), with a path where a proxy in front of TorchServe adds one, or
-`unix:/path` for a socket on this machine. Called by `service.settings`, which checks it, and by
-`service.backend.connections`, which connects to it.
+`unix:/path` for a socket on this machine. Called by `service.settings`, which checks it, by
+`service.backend.connections`, which connects to it, and by `service.multiprocess.count`.
 """
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import PurePath
 from typing import Self
 from urllib.parse import urlsplit
@@ -43,6 +45,13 @@ class InferenceAddress:
         port = DEFAULT_PORTS[parts.scheme] if parts.port is None else parts.port
         prefix = parts.path.rstrip("/")
         return cls(parts.hostname, port, "", prefix, parts.scheme == "https")
+
+    @property
+    def is_local(self) -> bool:
+        """Return whether it names this machine: a socket, or a loopback address."""
+        with suppress(ValueError):
+            return ip_address(self.host).is_loopback
+        return self.host == "localhost"
 
     @property
     def authority(self) -> str:

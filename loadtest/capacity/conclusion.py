@@ -11,7 +11,7 @@ from math import ceil
 from loadtest.capacity.figures import StageFigures
 from loadtest.capacity.knee import saturation_text
 from loadtest.capacity.locust_run import LocustRun
-from service.multiprocess.count import process_count_beside_worker
+from service.multiprocess.count import process_count
 from service.settings import Settings
 from service.worker.gpus import gpu_count
 
@@ -60,7 +60,7 @@ def capacity_text(
     """Write capacity and saturation of the shape `steps`; of other shapes, rates and memory."""
     asked = test.settings.get("gateway_processes", "auto")
     setting = Settings.model_validate({"gateway_processes": asked})
-    gateways = process_count_beside_worker(setting, gpu_count())
+    gateways = process_count(setting, gpu_count)
     full = list(full_load_text(test))
     if test.shape != "steps":
         return " ".join([*stage_texts(test, steps), *full])

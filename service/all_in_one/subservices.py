@@ -17,11 +17,9 @@ from dataclasses import dataclass
 
 import structlog
 
-from service.multiprocess.count import process_count_beside_worker
 from service.ports import free_ports
 from service.settings import ROOT, Settings
 from service.subprocesses import Subprocess, running
-from service.worker.gpus import gpu_count
 
 MAX_RESTARTS = 5
 FIRST_PAUSE_S = 1.0
@@ -95,14 +93,10 @@ class Subservice:
 
 
 def subservice_environment(settings: Settings, port: int) -> dict[str, str]:
-    """Give TorchServe free ports, so that several copies of the service run side by side, and the
-    gateway as many processes as suit a machine that it shares with the worker.
-    """
+    """Give TorchServe free ports, so that several copies of the service run side by side."""
     (worker_port,) = free_ports(1)
-    processes = process_count_beside_worker(settings, gpu_count())
     return os.environ | {
         "FCNSERVE_PORT": str(port),
-        "FCNSERVE_GATEWAY_PROCESSES": str(processes),
         # absolute, since subservices run in another folder
         "FCNSERVE_MODEL_STORE": str(settings.model_store.absolute()),
         "FCNSERVE_WORKER_HOST": "127.0.0.1",

@@ -1,10 +1,12 @@
 """The number of gateway processes: `FCNSERVE_GATEWAY_PROCESSES`, or one that suits the machine.
 
 A process uses one processor for its event loop, and serves some 600 to 2000 small photos a second.
-Called by `service.server.run` and, for gateway and worker on one machine, by
-`service.all_in_one.subservices`.
+Called by `service.server.run`.
 """
 
+from collections.abc import Callable
+
+from service.inference_address import InferenceAddress
 from service.multiprocess.processors import usable_processors
 from service.settings import Settings
 
@@ -22,18 +24,18 @@ PROCESSORS_PER_PROCESS_WITHOUT_GPU = 32
 MAX_ALONE = 4
 
 
-def process_count(settings: Settings) -> int:
-    """Return the number for a gateway that has its processors for itself."""
-    if settings.gateway_processes != "auto":
-        return settings.gateway_processes
-    return min(MAX_ALONE, usable_processors())
-
-
-def process_count_beside_worker(settings: Settings, gpus: int) -> int:
-    """Return the number for a gateway that shares its processors with a worker of so many GPUs."""
+def process_count(settings: Settings, gpu_count: Callable[[], int]) -> int:
+    """Return the number; a worker on this machine, with so many GPUs, shares its processors."""
     if settings.gateway_processes != "auto":
         return settings.gateway_processes
     processors = usable_processors()
+    if InferenceAddress.parse(settings.torchserve_url).is_local:
+        return process_count_beside_worker(processors, gpu_count())
+    return min(MAX_ALONE, processors)
+
+
+def process_count_beside_worker(processors: int, gpus: int) -> int:
+    """Return the number for a gateway that shares its processors with a worker of so many GPUs."""
     if gpus == 0:
         return max(1, processors // PROCESSORS_PER_PROCESS_WITHOUT_GPU)
     return max(1, min(processors // PROCESSORS_PER_PROCESS, PROCESSES_PER_GPU * gpus))

@@ -13,6 +13,7 @@ from service.server.open_files import within_open_files
 from service.server.server import Server, freeze_garbage_collector, uvicorn_options
 from service.server.supervisor import supervise
 from service.settings import Settings
+from service.worker.gpus import gpu_count
 
 
 def run() -> int:
@@ -25,7 +26,7 @@ def run() -> int:
     logs.configure(settings)
     if authenticator := Authenticator.of(settings):
         authenticator.check_file()  # at the start only: later a broken file ends no gateway
-    processes = process_count(settings)
+    processes = process_count(settings, gpu_count)
     settings = within_open_files(settings, processes)
     if processes > 1:
         return supervise(settings, processes)
