@@ -34,7 +34,12 @@ from handlers.runtime.device_errors import (
 from handlers.runtime.labels import LabelArray, OutputRequest, PendingLabels
 from handlers.runtime.network import Network
 from handlers.runtime.pass_costs import ladder_canvas
-from handlers.runtime.upsample.gpu import packed_axes, unpacked_axes, upsampled_labels
+from handlers.runtime.upsample.gpu import (
+    ScoredPhoto,
+    label_pixels,
+    pack_tables,
+    split_labels,
+)
 from handlers.shared.frame import Frame, Size
 from handlers.shared.photo import Pixels
 
@@ -72,10 +77,11 @@ class RecordedPass:
 
 @dataclass(frozen=True, slots=True)
 class CopiedLabels(PendingLabels):
-    """Labels that the device computes, and copies into pinned memory (1 or 2, H, W)."""
+    """Labels (H, W), and confidence, that the device computes and copies into pinned memory."""
 
     copied: Any  # the event after the copy
-    memory: Tensor
+    labels: Tensor
+    confidence: Tensor | None
 
     def wait(self) -> None:
         """Wait until the device has copied them, without holding the GIL."""
@@ -84,8 +90,7 @@ class CopiedLabels(PendingLabels):
     def read(self) -> tuple[LabelArray, LabelArray | None]:
         """Return classes (H, W), and confidence (H, W) where the request asks for it."""
         self.wait()
-        labels, *confidence = self.memory.numpy()
-        return labels, confidence[0] if confidence else None
+        return self.labels.numpy(), None if self.confidence is None else self.confidence.numpy()
 
 
 class CudaNetwork(Network):
@@ -133,19 +138,18 @@ class CudaNetwork(Network):
         self, photos: Sequence[Pixels], requests: Sequence[OutputRequest], canvas: Frame
     ) -> list[PendingLabels]:
         """Queue all that makes the photos' labels, and return at once."""
-        staged = self._stage(photos, canvas)
-        workings = [photo.shape[:2] for photo in photos]
-        axes = self._bring_up(packed_axes(workings, requests, self.score_placement))
-        scores = self._crop_scores(self._pass(staged), photos)
+        scores = self._pass(self._stage(photos, canvas))
+        scored = [
+            ScoredPhoto(photo.shape[:2], self._net.score_size(self.frame(photo.shape[:2])), request)
+            for photo, request in zip(photos, requests, strict=True)
+        ]
+        # while the pass runs
+        height, width = scores.shape[2:]
+        tables = self._bring_up(pack_tables(scored, self.score_placement, (height, width)))
+        self._through.wait_stream(self._up)
         with self._streams.stream(self._through):
-            labels = [
-                upsampled_labels(one, rows, columns, confidence=request.confidence)
-                for one, (rows, columns), request in zip(
-                    scores, unpacked_axes(axes, requests), requests, strict=True
-                )
-            ]
-            flat = torch.cat([each.flatten() for each in labels])
-        return self._bring_down(flat, [each.shape for each in labels])
+            made = label_pixels(scores, tables, scored)
+        return self._bring_down(made, scored)
 
     @torch.inference_mode()
     def prepare(self, images: int, canvas: Frame) -> None:
@@ -260,17 +264,13 @@ class CudaNetwork(Network):
         canvas.masked_fill_(outside(sizes[None], (pixels.shape[1], pixels.shape[2]))[0], 0)
         return canvas.to(self.device.dtype)
 
-    def _bring_down(self, flat: Tensor, shapes: Sequence[torch.Size]) -> list[PendingLabels]:
-        """Queue the copy of labels, which lie in `flat` one photo after the other."""
+    def _bring_down(self, made: Tensor, scored: Sequence[ScoredPhoto]) -> list[PendingLabels]:
+        """Queue the copy of a group's labels."""
         cuda = self.device.kind == "cuda"
         self._down.wait_stream(self._through)
         with self._streams.stream(self._down):
-            host = torch.empty(flat.shape, dtype=torch.uint8, pin_memory=cuda)
-            host.copy_(self._keep_until(flat, self._down), non_blocking=True)
+            host = torch.empty(made.shape, dtype=torch.uint8, pin_memory=cuda)
+            host.copy_(self._keep_until(made, self._down), non_blocking=True)
             copied = self._streams.Event(**({"blocking": True} if cuda else {}))
             copied.record(self._down)
-        parts = torch.split(host, [shape.numel() for shape in shapes])
-        return [
-            CopiedLabels(copied, part.view(shape))
-            for part, shape in zip(parts, shapes, strict=True)
-        ]
+        return [CopiedLabels(copied, *parts) for parts in split_labels(host, scored)]

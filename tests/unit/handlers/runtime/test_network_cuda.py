@@ -11,19 +11,15 @@ import pytest
 import torch
 
 from handlers.model_config import Batching, BatchSize, GroupPixels, Ladder, load_config
-from handlers.net.exact.geometry import PHOTO, Placement
 from handlers.runtime.device import Device
 from handlers.runtime.device_errors import KernelLostError, failed_allocations
 from handlers.runtime.labels import LabelArray, OutputRequest
 from handlers.runtime.network import Network
 from handlers.runtime.network_cuda import CudaNetwork
-from handlers.runtime.upsample.gpu import packed_axes, unpacked_axes, upsampled_labels
-from handlers.runtime.upsample.processor import ScoreGrid
 from handlers.runtime.warm_up.run import LONGEST_S, warm_up
 from handlers.shared.frame import Frame
 from tests.support.photos import save
 from tests.support.worker import (
-    CLASSES,
     MODEL,
     Pixels,
     cpu,
@@ -124,26 +120,6 @@ def test_the_labels_are_those_of_a_processor(net: CudaNetwork, photos: list[Pixe
         label(net, photos, REQUESTS), label(reference, photos, REQUESTS), strict=True
     ):
         assert np.mean(ours[0] == theirs[0]) > 0.999
-
-
-@pytest.mark.parametrize("placement", [Placement(3.5, 8), PHOTO], ids=["coarse", "of-pixels"])
-def test_every_pixel_is_interpolated_as_on_a_processor(
-    device: Device, placement: Placement, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        "handlers.runtime.upsample.gpu.STRIP_SCORES", CLASSES * 90 * 7
-    )  # seven rows at a time
-    working, request = (40, 60), OutputRequest((75, 90), confidence=True)
-    height, width = (5, 8) if placement.stride > 1 else working
-    scores = 4 * torch.randn(CLASSES, height, width, generator=torch.Generator().manual_seed(5))
-    axes = packed_axes([working], [request], placement).to(device.torch_device)
-    ((rows, columns),) = unpacked_axes(axes, [request])
-    made = upsampled_labels(scores.to(device.torch_device), rows, columns, confidence=True).cpu()
-    grid = ScoreGrid(scores, placement, working, request.size)
-    labels = grid.labels()
-    assert (made[0] == labels).float().mean() > 0.999
-    off = made[1].int() - grid.confidence().int()
-    assert off.abs()[made[0] == labels].max() <= 1
 
 
 def test_a_pipeline_answers_with_it(net: CudaNetwork, photos: list[Pixels]) -> None:
