@@ -126,9 +126,9 @@ class _Walk:
         start = layout.scan.end if layout.scan else len(body)
         self.markers, self.restarts = _markers(body, start)
         self.interval = 0
-        for segment in layout.segments:
-            if segment.marker == _RESTART_INTERVAL:
-                self.interval = int.from_bytes(body[segment.data : segment.data + 2], "big")
+        for marker, _, data, _ in layout.segments:
+            if marker == _RESTART_INTERVAL:
+                self.interval = int.from_bytes(body[data : data + 2], "big")
 
     def __iter__(self) -> Iterator[Scan]:
         if self.layout.scan is None:

@@ -6,7 +6,7 @@ Pillow's reader works byte by byte in Python, seconds for a body of stray bytes 
 """
 
 import re
-from collections.abc import Iterator
+import struct
 from typing import NamedTuple
 
 from handlers.shared.errors import BrokenImageError, ImageTooCostlyError
@@ -20,7 +20,7 @@ MAX_STRAY_BYTES = 65_536
 _MARKER = re.compile(rb"\xff[^\x00\xff]", re.DOTALL)
 _BARE = frozenset({0x01, *range(0xD0, 0xDA)})  # markers that no length follows
 _LENGTH_BYTES = 2
-_FRAME_BYTES = 6  # precision, height, width, components
+_FRAME = struct.Struct(">BHHB")  # precision, height, width, components
 SEQUENTIAL = frozenset({0xC0, 0xC1, 0xC9})
 LOSSLESS = 0xC3
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}  # JPEG-LS's is the last
@@ -40,6 +40,10 @@ class Segment(NamedTuple):
     end: int
 
 
+Fields = tuple[int, int, int, int]
+"""A segment's fields, in their order: a plain tuple takes a fifth of the time to make."""
+
+
 class Layout(NamedTuple):
     """The segments before the pixels, and their contents."""
 
@@ -49,7 +53,7 @@ class Layout(NamedTuple):
     exif: bytes
     xmp: bytes
     frame: Segment
-    segments: list[Segment]
+    segments: list[Fields]
     scan: Segment | None
 
     def has_several_scans(self, body: bytes | bytearray) -> bool:
@@ -61,15 +65,10 @@ class Layout(NamedTuple):
 
 def read_layout(body: bytes | bytearray) -> Layout:
     """Walk to the first scan; raises BrokenImageError when no frame header comes before it."""
-    segments = list(_segments(body))
-    frame = next((s for s in segments if _is_frame_header(s)), None)
-    if frame is None:
-        msg = "the jpeg file has no frame header before its data; send the whole file"
-        raise BrokenImageError(msg)
-    height = int.from_bytes(body[frame.data + 1 : frame.data + 3], "big")
-    width = int.from_bytes(body[frame.data + 3 : frame.data + 5], "big")
-    scan = segments[-1] if segments[-1].marker == _SCAN else None
-    components = body[frame.data + 5]
+    segments = _segments(body)
+    frame = _frame_header(segments)
+    _, height, width, components = _FRAME.unpack_from(body, frame.data)
+    scan = Segment(*segments[-1]) if segments[-1][0] == _SCAN else None
     exif, xmp = _joined(body, segments)
     return Layout(height, width, components, exif, xmp, frame, segments, scan)
 
@@ -81,57 +80,63 @@ def without_stray_bytes(body: bytes | bytearray, layout: Layout, end: int) -> by
     """
     if layout.scan is None:
         return b""
-    coding = [s for s in layout.segments[:-1] if s.marker not in _ONLY_METADATA]
-    tables = b"".join(bytes(body[s.start : s.end]) for s in coding)
+    tables = b"".join(
+        bytes(body[start:end])
+        for marker, start, _, end in layout.segments[:-1]
+        if marker not in _ONLY_METADATA
+    )
     header = bytes(body[layout.scan.start : layout.scan.end])
     if layout.frame.marker in SEQUENTIAL:
         header = header[:-_SPECTRAL_BYTES] + _ALL_COEFFICIENTS
     return b"\xff\xd8" + tables + header + bytes(body[layout.scan.end : end])
 
 
-def _segments(body: bytes | bytearray) -> Iterator[Segment]:
-    """Yield the complete segments up to and including the first scan's header."""
+def _segments(body: bytes | bytearray) -> list[Fields]:
+    """List the complete segments up to and including the first scan's header.
+
+    Gateway and worker do this for each photo, so it is one loop that calls little.
+    """
+    segments: list[Fields] = []
+    last = len(body) - _LENGTH_BYTES
     at, stray_bytes = 2, 0
-    for _ in range(MAX_SEGMENTS):
-        last = min(len(body), at + 2 + MAX_STRAY_BYTES - stray_bytes)
-        segment = _next_segment(body, _MARKER.search(body, at, last))
-        if segment is None or segment.marker == _END:
-            return
-        yield segment
-        stray_bytes += segment.start - at
-        if segment.marker == _SCAN:
-            return
-        at = segment.end
+    while len(segments) < MAX_SEGMENTS:
+        match = _MARKER.search(body, at, at + 2 + MAX_STRAY_BYTES - stray_bytes)
+        if match is None:
+            return segments
+        start, data = match.span()
+        marker, end = body[data - 1], data
+        if marker == _END:
+            return segments
+        if marker not in _BARE:
+            length = body[data] << 8 | body[data + 1] if data <= last else 0
+            data, end = data + _LENGTH_BYTES, data + length
+            if length < _LENGTH_BYTES or end > len(body):
+                return segments
+        segments.append((marker, start, data, end))
+        if marker == _SCAN:
+            return segments
+        stray_bytes += start - at
+        at = end
     msg = f"the jpeg file has more than {MAX_SEGMENTS} segments; save the image again"
     raise ImageTooCostlyError(msg)
 
 
-def _next_segment(body: bytes | bytearray, match: re.Match[bytes] | None) -> Segment | None:
-    if match is None:
-        return None
-    marker, data = body[match.end() - 1], match.end()
-    if marker in _BARE:
-        return Segment(marker, match.start(), data, data)
-    length = int.from_bytes(body[data : data + _LENGTH_BYTES], "big")
-    if length < _LENGTH_BYTES or data + length > len(body):
-        return None
-    return Segment(marker, match.start(), data + _LENGTH_BYTES, data + length)
+def _frame_header(segments: list[Fields]) -> Segment:
+    for marker, start, data, end in segments:
+        if marker in _FRAMES and end - data >= _FRAME.size:
+            return Segment(marker, start, data, end)
+    msg = "the jpeg file has no frame header before its data; send the whole file"
+    raise BrokenImageError(msg)
 
 
-def _is_frame_header(segment: Segment) -> bool:
-    return segment.marker in _FRAMES and segment.end - segment.data >= _FRAME_BYTES
-
-
-def _joined(body: bytes | bytearray, segments: list[Segment]) -> tuple[bytes, bytes]:
+def _joined(body: bytes | bytearray, segments: list[Fields]) -> tuple[bytes, bytes]:
     """Return the EXIF and XMP blocks as Pillow does: EXIF parts joined, the last XMP."""
-    exif, xmp = bytearray(), None
-    for segment in segments:
-        if segment.marker != _APP1:
+    exif, xmp = bytearray(), slice(0)
+    for marker, _, data, end in segments:
+        if marker != _APP1:
             continue
-        if body.startswith(_EXIF, segment.data) and len(exif) < MAX_EXIF_BYTES:
-            exif += body[segment.data + len(_EXIF) : segment.end]
-        elif body.startswith(_XMP, segment.data):
-            xmp = segment
-    if xmp is None:
-        return bytes(exif), b""
-    return bytes(exif), bytes(body[xmp.data + len(_XMP) : xmp.end])
+        if body.startswith(_EXIF, data) and len(exif) < MAX_EXIF_BYTES:
+            exif += body[data + len(_EXIF) : end]
+        elif body.startswith(_XMP, data):
+            xmp = slice(data + len(_XMP), end)
+    return bytes(exif), bytes(body[xmp])
