@@ -71,21 +71,22 @@ class AnswerObserver:
 
     def _log(self, exchange: Exchange, route: str, seconds: float) -> None:
         context = exchange.context
-        optional = {
-            "code": context.problem_code,
-            "key": context.key_name,
-            "model": exchange.model,
+        fields: dict[str, object] = {
+            "method": exchange.method,
+            "route": route,
+            "status": exchange.status,
+            "ms": round(seconds * 1000, 1),
+            "request_id": context.request_id,
         }
-        logger.info(
-            "request",
-            method=exchange.method,
-            route=route,
-            status=exchange.status,
-            ms=round(seconds * 1000, 1),
-            request_id=context.request_id,
-            **{name: value for name, value in optional.items() if value},
-            **{verb: round(ms, 1) for verb, ms in context.stages.ms.items()},
-        )
+        if context.problem_code:
+            fields["code"] = context.problem_code
+        if context.key_name:
+            fields["key"] = context.key_name
+        if exchange.model:
+            fields["model"] = exchange.model
+        for verb, ms in context.stages.ms.items():
+            fields[verb] = round(ms, 1)
+        logger.info("request", **fields)
 
     def _count(self, exchange: Exchange, route: str, seconds: float) -> None:
         """Count the request, and its images where they get no result; `service.pipeline.batch`

@@ -7,6 +7,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr
+from datetime import datetime
 
 import pytest
 import structlog
@@ -59,9 +60,11 @@ def configure(stderr: Stream, log_format: str, log_level: str = "info") -> None:
         logs.configure(Settings(log_format=log_format, log_level=log_level))  # type: ignore[arg-type]  # names
 
 
-def expected(log_format: str, level: str, name: str, **fields: object) -> str:
+def expected(
+    log_format: str, level: str, name: str, text: str = "request", **fields: object
+) -> str:
     """Render a line by structlog alone."""
-    event = {**fields, "event": "request", "level": level, "logger": name, "timestamp": "NOW"}
+    event = {**fields, "event": text, "level": level, "logger": name, "timestamp": "NOW"}
     renderer: Callable[..., str | bytes] = (
         structlog.processors.JSONRenderer()
         if log_format == "json"
@@ -78,6 +81,37 @@ def test_a_line_is_what_structlog_writes(stderr: Stream, log_format: str, level:
     getattr(structlog.get_logger("fcnserve.x"), level)("request", **FIELDS)
     line = TIME.sub("NOW", stderr.getvalue())
     assert line == expected(log_format, level, "fcnserve.x", **FIELDS)
+
+
+@pytest.mark.parametrize("log_format", ["json", "human"])
+@pytest.mark.parametrize("event", ["", "two words", "a=b", "ends with a space "])
+@pytest.mark.parametrize("fields", [{}, {"stack": "of\ncalls"}, {"exception": "E"}], ids=str)
+def test_any_event_is_what_structlog_writes(
+    stderr: Stream, log_format: str, event: str, fields: dict[str, str]
+) -> None:
+    configure(stderr, log_format)
+    structlog.get_logger("x").info(event, **fields)
+    line = TIME.sub("NOW", stderr.getvalue())
+    assert line == expected(log_format, "info", "x", event, **fields)
+
+
+@pytest.mark.parametrize("level", ["debug", "info", "warning", "warn", "error", "critical"])
+def test_a_level_is_named_as_structlog_names_it(stderr: Stream, level: str) -> None:
+    configure(stderr, "json", "debug")
+    getattr(structlog.get_logger("x"), level)("request")
+    event = structlog.stdlib.add_log_level(None, level, {})
+    assert json.loads(stderr.getvalue())["level"] == event["level"]
+
+
+def test_the_time_is_what_structlog_writes(stderr: Stream) -> None:
+    configure(stderr, "json")
+    stamp = structlog.processors.TimeStamper(fmt="iso")
+    before = stamp(None, "info", {})["timestamp"]
+    structlog.get_logger("x").warning("request")
+    seen, after = json.loads(stderr.getvalue())["timestamp"], stamp(None, "info", {})["timestamp"]
+    assert TIME.fullmatch(seen)
+    times = [datetime.fromisoformat(each) for each in (before, seen, after)]
+    assert times == sorted(times)
 
 
 @pytest.mark.parametrize("log_format", ["json", "human"])
