@@ -5,10 +5,9 @@
        │   create_app                       around every request, from outside to inside
        ├─ CORSMiddleware                    headers for browsers, where the settings name origins
        ├─ Telemetry                         problems, one log line, metrics
-       ├─ HeadRequests                      HEAD as GET
-       ├─ OverloadMiddleware ── Admission   429 while the gateway is at capacity
-       ├─ DirectRoutes ─┐                   requests for masks; FastAPI routes all others
-       │   add_routes   │
+       ├─ DirectRoutes ─┬─ Admission        429 while the gateway is at capacity
+       ├─ HeadRequests  │                   HEAD as GET
+       │   create_routes, add_routes        FastAPI: all but requests for masks
        ├─ Authenticator ┤                   401, or 429 above a key's rate
        └─ route ────────┴─ Segmenter, once or for each image of a batch
             │   lifespan, build_segmenter
@@ -22,9 +21,14 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    suppress,
+)
 from functools import partial
 from importlib.metadata import version
 
@@ -32,15 +36,15 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CollectorRegistry
 from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
 
 from handlers.shared.photo import ignore_decoder_warnings
 from service.api import problem_handlers, routes
-from service.api.components import Components, install
+from service.api.components import Components, components_of, install
 from service.api.direct_routes import DirectRoutes
 from service.api.head_requests import HeadRequests
 from service.api.openapi_document import document
 from service.api.openapi_responses import DESCRIPTION, problems
-from service.api.overload import OverloadMiddleware
 from service.api.telemetry import Telemetry
 from service.auth.authenticator import Authenticator, as_dependencies
 from service.auth.shared_table import SharedTable
@@ -75,7 +79,7 @@ def create_app(
     scraped: CollectorRegistry | None = None,
     rates: SharedTable | None = None,
     group: ProcessGroup | None = None,
-) -> FastAPI:
+) -> ASGIApp:
     """Build the gateway; it opens no connection before it is started.
 
     `/metrics` shows `registry` or, with several processes, the sums of all in `scraped`. These
@@ -86,6 +90,24 @@ def create_app(
     metrics = Metrics(registry, scraped, settings.models)
     authenticator = Authenticator.of(settings, rates)
     admission = admission_of(settings, metrics, group)
+    routes = create_routes(
+        settings,
+        authenticator,
+        lambda app: lifespan(app, settings, metrics, authenticator, admission, group),
+    )
+    direct = DirectRoutes(
+        HeadRequests(routes), admission, authenticator, partial(components_of, routes)
+    )
+    app = Telemetry(direct, metrics.requests)
+    return with_cors(app, settings.cors_origins) if settings.cors_origins else app
+
+
+def create_routes(
+    settings: Settings,
+    authenticator: Authenticator | None,
+    lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]],
+) -> FastAPI:
+    """Build FastAPI's part: it routes what `DirectRoutes` does not answer, and documents all."""
     make = FastAPIOffline if settings.open_docs else partial(FastAPI, openapi_url=None)
     app = make(  # offline: /docs without a CDN
         title="fcnserve",
@@ -93,36 +115,25 @@ def create_app(
         description=DESCRIPTION,
         redoc_url=None,
         redirect_slashes=False,  # a redirect would go to any host that the request names
-        lifespan=lambda app: lifespan(app, settings, metrics, authenticator, admission, group),
+        lifespan=lifespan,
     )
     add_routes(app, settings, authenticator)
     app.openapi = partial(document, app, settings.models)  # type: ignore[method-assign]  # FastAPI's way to do it
     for kind in problem_handlers.HANDLED_BY_FASTAPI:
         app.add_exception_handler(kind, problem_handlers.answer)
-    add_middleware(app, settings, metrics, admission, authenticator)
+    app.add_exception_handler(Exception, problem_handlers.pass_on)
     return app
 
 
-def add_middleware(
-    app: FastAPI,
-    settings: Settings,
-    metrics: Metrics,
-    admission: Admission,
-    authenticator: Authenticator | None,
-) -> None:
-    """Surround the routes; the last one added is the outermost."""
-    app.add_middleware(DirectRoutes, authenticator=authenticator)
-    app.add_middleware(OverloadMiddleware, admission=admission)
-    app.add_middleware(HeadRequests)
-    app.add_middleware(Telemetry, metrics=metrics.requests)
-    if settings.cors_origins:  # a browser may read each answer, problems too
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=settings.cors_origins,
-            allow_methods=["GET", "POST"],
-            allow_headers=["*"],
-            expose_headers=EXPOSED_HEADERS,
-        )
+def with_cors(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
+    """Let pages of these origins read each answer, problems too."""
+    return CORSMiddleware(
+        app,
+        allow_origins=origins,
+        allow_methods=["GET", "POST"],
+        allow_headers=["*"],
+        expose_headers=EXPOSED_HEADERS,
+    )
 
 
 def add_routes(app: FastAPI, settings: Settings, authenticator: Authenticator | None) -> None:

@@ -1,10 +1,13 @@
-"""Middleware around the router: it answers `POST /v1/segment` and its batch itself.
+"""Middleware around FastAPI: it answers `POST /v1/segment` and its batch itself.
 
 `service.api.routes` declares both for FastAPI, which documents them; its routing, dependencies and
 wrappers take about half as long as all steps of a small photo. Here the same checks run in the same
 order: API key and rate, each option once, the query's model. A request that is not exactly one of
 these two passes on to FastAPI, whose routes answer it in the same way: a test compares both.
-Installed by `service.app`, inside all other middleware.
+
+While the gateway is at capacity, requests for masks get 429 before all these checks, API keys
+included: each refusal takes CPU time, which in an overload the masks lack. Installed by
+`service.app`, inside `service.api.telemetry`, which answers what is raised here.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -12,9 +15,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from fastapi import Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.api import problem_handlers
-from service.api.components import components_of
+from service.api.components import Components
 from service.auth.authenticator import Authenticator
+from service.pipeline.admission import Admission
 from service.pipeline.batch import segment_batch
 from service.pipeline.query import SegmentQuery, read_query
 from service.pipeline.segment import Segmenter
@@ -30,27 +33,33 @@ ANSWERS: Mapping[str, Answer] = {
 class DirectRoutes:
     """ASGI middleware that answers requests for masks."""
 
-    def __init__(self, app: ASGIApp, authenticator: Authenticator | None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        admission: Admission,
+        authenticator: Authenticator | None,
+        components: Callable[[], Components],
+    ) -> None:
+        """Take, beside what it checks with, a function that returns the components of a gateway
+        that has started.
+        """
         self.app = app
+        self.admission = admission
         self.authenticator = authenticator
+        self.components = components
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer = answer_for(scope)
         if answer is None:
             await self.app(scope, receive, send)
             return
+        self.admission.check_capacity()
         request = Request(scope, receive)
-        try:
-            response = await self._response(request, answer)
-        except problem_handlers.HANDLED_BY_FASTAPI as error:
-            response = await problem_handlers.answer(request, error)
-        await response(scope, receive, send)
-
-    async def _response(self, request: Request, answer: Answer) -> Response:
         if self.authenticator is not None:
-            await self.authenticator.check_key_and_rate(request)
-        query = read_query(request.scope["query_string"])
-        return await answer(components_of(request.app).segmenter, request, query)
+            self.authenticator.check_key_and_rate(request)
+        query = read_query(scope["query_string"])
+        response = await answer(self.components().segmenter, request, query)
+        await response(scope, receive, send)
 
 
 def answer_for(scope: Scope) -> Answer | None:

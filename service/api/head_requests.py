@@ -1,7 +1,7 @@
 """HEAD on every route that takes GET: the same answer without its body (RFC 9110, 9.3.2).
 
-Middleware inside `service.api.telemetry`. Our own, because Starlette's routes for GET take
-HEAD too, and FastAPI's do not.
+Middleware around FastAPI, inside `service.api.telemetry`. Our own, because Starlette's routes for
+GET take HEAD too, and FastAPI's do not.
 """
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send

@@ -1,7 +1,7 @@
 """Exceptions in, problems out: one table translates those of FastAPI, Starlette and asyncio.
 
-`service.app` has FastAPI answer with `answer` for each class of HANDLED_BY_FASTAPI;
-`service.api.telemetry` translates what FastAPI leaves to it.
+`service.app` has FastAPI answer with `answer` for each class of HANDLED_BY_FASTAPI, and pass all
+others on to `service.api.telemetry`, which translates them.
 """
 
 import asyncio
@@ -98,3 +98,8 @@ async def answer(request: Request, error: Exception) -> Response:
     problem = problem_of(error, request.scope)
     context_of(request).problem_code = problem.code
     return problem_response(problem)
+
+
+async def pass_on(_request: Request, error: Exception) -> Response:
+    """Raise what is answered, and logged, outside FastAPI."""
+    raise error

@@ -1,6 +1,6 @@
 """Middleware around every request: an answer for every exception, then one log line and metrics.
 
-Called by the ASGI server through `service.app`; the application is inside.
+Made by `service.app`, which puts it around all that answers; called by the ASGI server.
 """
 
 import asyncio

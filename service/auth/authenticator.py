@@ -1,11 +1,12 @@
 """The check of an API key: a request in; a problem, or the key's name in its context, out.
 
-`service.app` makes it a FastAPI dependency of all routes of `/v1`, where there are keys. It runs
-before a body is read; `service.server.http1.connection` discards what the client still sends, so
-that the client receives the problem.
+`service.app` makes it a FastAPI dependency of all routes of `/v1`, where there are keys;
+`service.api.direct_routes` calls it itself. It runs before a body is read;
+`service.server.http1.connection` discards what the client still sends, so that the client receives
+the problem.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -54,14 +55,14 @@ class Authenticator:
         """Reload the keys when their file changes, until the block ends."""
         return self._keys.watching()
 
-    async def check_key_and_rate(self, request: Request) -> None:
+    def check_key_and_rate(self, request: Request) -> None:
         """Check a request that sends images; raises UnauthorizedError, RateLimitedError."""
         key = self._key_of(request)
         if self._rates is not None:
             self._rates.spend(key.digest)
             context_of(request).charge_key = partial(self._rates.charge, key.digest)
 
-    async def check_key(self, request: Request) -> None:
+    def check_key(self, request: Request) -> None:
         """Check a request without a rate; raises UnauthorizedError."""
         self._key_of(request)
 
@@ -86,13 +87,17 @@ def sent_keys(request: Request) -> set[bytes]:
     return {key.encode("latin-1") for key in stripped if key}  # as Starlette decoded it
 
 
-def as_dependencies(check: Callable[[Request], Awaitable[None]]) -> Sequence[Any]:
+def as_dependencies(check: Callable[[Request], None]) -> Sequence[Any]:
     """Make FastAPI's dependencies: a check, and the two ways to send a key, which /docs shows."""
     schemes = (
         HTTPBearer(scheme_name="bearer", auto_error=False),
         APIKeyHeader(name="X-API-Key", scheme_name="header", auto_error=False),
     )
-    return [Depends(check), *(Security(scheme) for scheme in schemes)]
+
+    async def checked(request: Request) -> None:  # FastAPI runs other functions in threads
+        check(request)
+
+    return [Depends(checked), *(Security(scheme) for scheme in schemes)]
 
 
 def charge_further_images(request: Request, images: int) -> None:

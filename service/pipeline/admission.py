@@ -5,7 +5,7 @@ Requests, body bytes and predicted CPU seconds (`handlers.shared.cost`) are limi
 together and, where there are several, for each. The limits hold for all of the gateway's processes
 together: each adds to its own figures, and reads those of all (`service.multiprocess.group`). It
 counts first and checks then, so that two processes cannot both take the last permit. Called by
-`service.api.overload` before routing, `service.pipeline.read` (permit and bytes),
+`service.api.direct_routes` before routing, `service.pipeline.read` (permit and bytes),
 `service.pipeline.batch` (permits) and `service.pipeline.admit` (seconds).
 """
 

@@ -10,9 +10,9 @@ import signal
 from socket import socket
 
 import uvicorn
-from fastapi import FastAPI
 from prometheus_client import PLATFORM_COLLECTOR, CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector
+from starlette.types import ASGIApp
 from uvicorn.supervisors.multiprocess import Process
 
 from service import logs
@@ -76,7 +76,7 @@ class GatewayProcess(Process):
             logging.shutdown()  # what waits; multiprocessing runs no `atexit`
 
 
-def build_app(rates: SharedTable, group: ProcessGroup) -> FastAPI:
+def build_app(rates: SharedTable, group: ProcessGroup) -> ASGIApp:
     """Make the application; called by uvicorn in each process."""
     end_with_supervisor()
     settings = Settings()

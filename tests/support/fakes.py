@@ -25,6 +25,7 @@ from aiohttp.test_utils import TestServer
 from fastapi import FastAPI
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
+from starlette.types import ASGIApp
 from structlog.testing import capture_logs
 
 from handlers.job import Answer, joint_body
@@ -279,7 +280,7 @@ def class_pixels_of(labels: NDArray[np.uint8]) -> dict[int, int]:
 class Gateway:
     """A running gateway, the fake behind it, and a client."""
 
-    app: FastAPI
+    app: ASGIApp
     registry: CollectorRegistry
     torchserve: FakeTorchServe
     http: httpx.AsyncClient
@@ -313,7 +314,7 @@ class Gateway:
 
     @property
     def components(self) -> Components:
-        return components_of(self.app)
+        return components_of(routes_of(self.app))
 
     @property
     def in_flight(self) -> int:
@@ -379,6 +380,13 @@ async def gateway_at(torchserve: FakeTorchServe, **settings: Any) -> AsyncIterat
         for connection in list(server.server_state.connections):
             connection.transport.abort()
         await server.lifespan.shutdown()
+
+
+def routes_of(app: Any) -> FastAPI:
+    """Find FastAPI's part of an application."""
+    while not isinstance(app, FastAPI):
+        app = app.app
+    return app
 
 
 async def until(holds: Callable[[], object], within_s: float = 10.0) -> None:

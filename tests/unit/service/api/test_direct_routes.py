@@ -25,10 +25,11 @@ from service.api.telemetry import Telemetry
 from service.app import create_app
 from service.auth.keys import make_key
 from service.metrics.requests import RequestMetrics
+from service.pipeline.admit import AdmitStep
 from service.pipeline.query import SegmentQuery
 from service.settings import Settings
 from tests.support import photos
-from tests.support.fakes import FakeTorchServe, Fault, Gateway, running
+from tests.support.fakes import FakeTorchServe, Fault, Gateway, routes_of, running
 
 PHOTO = photos.jpeg(Image.fromarray(photos.photo(30, 40)))
 SECRET, KEY = make_key("camera-7")
@@ -54,7 +55,7 @@ class Sent:
     method: str = "POST"
     root_path: str = ""
 
-    def scope(self, app: ASGIApp) -> dict[str, Any]:
+    def scope(self) -> dict[str, Any]:
         return {
             "type": "http",
             "asgi": {"version": "3.0"},
@@ -68,7 +69,6 @@ class Sent:
             "headers": [*self.headers, (b"x-request-id", b"one")],
             "client": ("127.0.0.1", 1),
             "server": ("127.0.0.1", 8000),
-            "app": app,
             "state": {},
         }
 
@@ -112,7 +112,7 @@ class Pair:
 
         self.gateway.logs.clear()
         self.gateway.torchserve.calls.clear()
-        await Telemetry(app, self.observed)(sent.scope(self.gateway.app), receive, send)
+        await Telemetry(app, self.observed)(sent.scope(), receive, send)
         start, *parts = messages
         is_batch = any(b"multipart" in value for _, value in start["headers"])
         calls = self.gateway.torchserve.photos
@@ -142,11 +142,10 @@ def without_times(line: Any) -> dict[str, object]:
 
 
 def direct_of(app: Any) -> DirectRoutes:
-    """Find the middleware in an application's stack."""
-    layer = app.middleware_stack or app.build_middleware_stack()
-    while not isinstance(layer, DirectRoutes):
-        layer = layer.app
-    return layer
+    """Find the middleware in an application."""
+    while not isinstance(app, DirectRoutes):
+        app = app.app
+    return app
 
 
 @asynccontextmanager
@@ -336,13 +335,45 @@ async def test_both_answer_alike_where_the_worker_fails(
         assert direct.status == status
 
 
+async def test_neither_answers_a_client_that_has_disconnected() -> None:
+    async with pair() as both:
+        apps: list[ASGIApp] = [both.direct, both.direct.app]
+        for app in apps:
+            messages: list[Message] = []
+
+            async def receive() -> Message:
+                return {"type": "http.disconnect"}
+
+            async def send(message: Message, sent: list[Message] = messages) -> None:
+                sent.append(message)
+
+            both.gateway.logs.clear()
+            await Telemetry(app, both.observed)(Sent().scope(), receive, send)
+            assert messages == []
+            assert [line["status"] for line in both.gateway.logs] == [499]
+
+
+@pytest.mark.parametrize("through_fastapi", [False, True])
+async def test_a_defect_is_one_problem_and_one_logged_traceback(
+    through_fastapi: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    async with pair() as both:
+        monkeypatch.setattr(AdmitStep, "__call__", fail)
+        answered = await both.answer(both.direct.app if through_fastapi else both.direct, Sent())
+        assert (answered.status, json.loads(answered.body)["code"]) == (500, "internal_error")
+        assert [line["event"] for line in answered.logged] == ["request failed", "request"]
+
+
 def test_each_direct_route_is_declared_for_fastapi() -> None:
     app = create_app(Settings(), CollectorRegistry())
-    documented = app.openapi()["paths"]
+    documented = routes_of(app).openapi()["paths"]
     assert all("post" in documented[path] for path in ANSWERS)
 
 
 @pytest.mark.parametrize("path", ANSWERS)
 def test_the_direct_routes_are_answered_without_fastapi(path: str) -> None:
-    scope = Sent(path=path).scope(None)  # type: ignore[arg-type]  # not called
+    scope = Sent(path=path).scope()
     assert answer_for(scope) is ANSWERS[path]

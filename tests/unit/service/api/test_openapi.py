@@ -10,11 +10,12 @@ from prometheus_client import CollectorRegistry
 from handlers.shared.errors import ProblemError
 from service.app import create_app
 from service.settings import Settings
+from tests.support.fakes import routes_of
 
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    return create_app(Settings(), CollectorRegistry()).openapi()
+    return routes_of(create_app(Settings(), CollectorRegistry())).openapi()
 
 
 def members(found: Any) -> Iterator[tuple[str, Any]]:
@@ -55,7 +56,7 @@ def test_a_problem_is_documented_with_the_codes_of_its_status(
 
 
 def test_the_document_is_made_once() -> None:
-    app = create_app(Settings(), CollectorRegistry())
+    app = routes_of(create_app(Settings(), CollectorRegistry()))
     assert app.openapi() is app.openapi()
 
 

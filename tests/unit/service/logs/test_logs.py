@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr
 from datetime import datetime
+from typing import Any
 
 import pytest
 import structlog
@@ -17,7 +18,7 @@ from service.logs.lines import MAX_WRITE_BYTES, Lines, joined_writes
 from service.settings import Settings
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
-FIELDS: dict[str, object] = {
+FIELDS: dict[str, Any] = {
     "method": "POST",
     "route": "/v1/segment",
     "status": 200,
@@ -61,17 +62,17 @@ def configure(stderr: Stream, log_format: str, log_level: str = "info") -> None:
 
 
 def expected(
-    log_format: str, level: str, name: str, text: str = "request", **fields: object
+    log_format: str, level: str, name: str, /, event: str = "request", **fields: object
 ) -> str:
     """Render a line by structlog alone."""
-    event = {**fields, "event": text, "level": level, "logger": name, "timestamp": "NOW"}
+    line = {**fields, "event": event, "level": level, "logger": name, "timestamp": "NOW"}
     renderer: Callable[..., str | bytes] = (
         structlog.processors.JSONRenderer()
         if log_format == "json"
         else structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0)
     )
-    event = dict(structlog.processors.format_exc_info(None, level, event))
-    return f"{renderer(None, level, event)!s}\n"
+    line = dict(structlog.processors.format_exc_info(None, level, line))
+    return f"{renderer(None, level, line)!s}\n"
 
 
 @pytest.mark.parametrize("log_format", ["json", "human"])
@@ -87,12 +88,12 @@ def test_a_line_is_what_structlog_writes(stderr: Stream, log_format: str, level:
 @pytest.mark.parametrize("event", ["", "two words", "a=b", "ends with a space "])
 @pytest.mark.parametrize("fields", [{}, {"stack": "of\ncalls"}, {"exception": "E"}], ids=str)
 def test_any_event_is_what_structlog_writes(
-    stderr: Stream, log_format: str, event: str, fields: dict[str, str]
+    stderr: Stream, log_format: str, event: str, fields: dict[str, Any]
 ) -> None:
     configure(stderr, log_format)
     structlog.get_logger("x").info(event, **fields)
     line = TIME.sub("NOW", stderr.getvalue())
-    assert line == expected(log_format, "info", "x", event, **fields)
+    assert line == expected(log_format, "info", "x", event=event, **fields)
 
 
 @pytest.mark.parametrize("level", ["debug", "info", "warning", "warn", "error", "critical"])
