@@ -11,7 +11,7 @@ PYTHON ?= $(or $(shell for python in python3.11 python3.12 python3; do \
 # The commands that run long are `exec`ed, one a line: a signal to make reaches the program itself.
 INSTALL = @exec $(PYTHON) deploy/install.py
 
-.PHONY: help serve test test-stack test-fuzz test-faults lint format bench bench-front overload loadtest peers wheel lock lock-images clean
+.PHONY: help serve test test-stack test-fuzz test-faults lint format bench bench-front gpu-check overload loadtest peers wheel lock lock-images clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
@@ -54,6 +54,12 @@ bench: ## measure ways to batch, and the service around ours: a quarter of an ho
 bench-front: ## measure gateway, TorchServe and other servers around a network that costs nothing
 	$(INSTALL) worker
 	@exec .venv/bin/python -m loadtest.front.run $(ARGS)
+
+# it installs nothing: PYTHON, or else .venv's where there is one
+CHECK_PYTHON = $(if $(filter file,$(origin PYTHON)),$(or $(wildcard .venv/bin/python),$(PYTHON)),$(PYTHON))
+
+gpu-check: ## find out in eight minutes how this works on a GPU (PYTHON=, OUT=, ARGS="--only rates")
+	@exec $(CHECK_PYTHON) -m loadtest.gpu_check $(if $(OUT),--out $(OUT)) $(ARGS)
 
 overload: ## send ten times what the service can do, and measure (options in ARGS)
 	$(INSTALL) worker test

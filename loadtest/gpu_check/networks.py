@@ -1,0 +1,56 @@
+"""Networks as a GPU's worker has them, for the stages; on a CPU all but the recording runs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from handlers.model_config import ModelConfig, load_config
+from handlers.runtime.device import Device, check_gpu, cpu_threads
+from handlers.runtime.network_cuda import CudaNetwork
+from handlers.runtime.warm_up.run import LONGEST_S
+from handlers.runtime.warm_up.sameness import photo_of
+from handlers.runtime.weights import BACKBONE, build_net
+from handlers.shared.photo import Pixels
+from loadtest.gpu_check.catalogue import Scale
+from loadtest.gpu_check.runner import ROOT
+
+MODEL = ROOT / "model_store" / "fcn8s-lite2"
+SAMPLES = ROOT / "service" / "samples"
+VGG16 = "fcn8s-vgg16"
+
+
+def load_network(config: ModelConfig, folder: Path, scale: Scale, precision: str) -> CudaNetwork:
+    """Load a model onto the device; raises DeviceError for a GPU that cannot be used."""
+    if scale.device == "cuda":
+        check_gpu(0, precision)
+    device = Device(torch.device(scale.device, 0), precision, cpu_threads())
+    return CudaNetwork(config, folder, device)
+
+
+def lite2(scale: Scale, precision: str | None = None) -> CudaNetwork:
+    """Load the bundled model."""
+    return load_network(load_config(MODEL), MODEL, scale, precision or scale.precision)
+
+
+def vgg16(scale: Scale, folder: Path) -> CudaNetwork:
+    """Load the paper's network with random weights, which are written into `folder`."""
+    options = load_config(MODEL).model_dump(mode="json", exclude={"lite", "vgg16"})
+    sizes = {"channels": scale.vgg_channels, "fc_channels": scale.vgg_fc_channels}
+    config = ModelConfig.model_validate(options | {"architecture": VGG16, "vgg16": sizes})
+    torch.manual_seed(0)
+    weights = build_net(config).state_dict()
+    plain = {name.removeprefix(BACKBONE): value.contiguous() for name, value in weights.items()}
+    save_file(plain, folder / config.weights)
+    return load_network(config, folder, scale, scale.precision)
+
+
+def noise(canvas: Sequence[int], images: int) -> list[Pixels]:
+    """Make photos that fill a canvas."""
+    return [photo_of(canvas)] * images
+
+
+def limit_warm_up(scale: Scale) -> None:
+    """Have this process's workers warm up as briefly as `scale` says."""
+    LONGEST_S[scale.device] = scale.longest_warm_up_s

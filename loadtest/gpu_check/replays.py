@@ -1,0 +1,105 @@
+"""The stage of times: passes of the bundled model and of the full VGG16, without and with labels.
+
+A pass is replayed from its recording, as in a worker; its FLOPs a second are compared with those of
+large matrix products in the same precision, measured just before.
+"""
+
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from unittest.mock import patch
+
+import torch
+from torch import nn
+
+from handlers.net import ARCHITECTURES
+from handlers.net.options import LiteOptions, VggOptions
+from handlers.runtime.labels import OutputRequest
+from handlers.runtime.network_cuda import CudaNetwork
+from handlers.shared.frame import Frame
+from loadtest.gpu_check.catalogue import Scale
+from loadtest.gpu_check.networks import VGG16, lite2, noise, vgg16
+from loadtest.gpu_check.rates import matrix_flops_per_s, typical_s
+from loadtest.gpu_check.results import Check, Fact, Item, Row
+from loadtest.measure.flops import frame_flops
+
+CLASSES = 21
+VGG_TARGET = 0.6
+# the canvases of most photos
+CANVASES = 2
+
+
+def run(scale: Scale) -> Iterator[Item]:
+    """Yield the table row by row, small passes first."""
+    rate = matrix_flops_per_s(scale.precision, scale)
+    yield Fact(f"matrix rate in {scale.precision}, TFLOP/s", rate / 1e12)
+    network = lite2(scale)
+    with torch.device("meta"):
+        meta = ARCHITECTURES["fcn8s-lite2"](CLASSES, lite=LiteOptions(skips="expand")).eval()
+    for canvas in map(Frame._make, scale.canvases[:CANVASES]):
+        for images in scale.images:
+            yield measured("fcn8s-lite2", network, meta, canvas, images, rate, scale)
+    del network
+    yield from run_vgg(rate, scale)
+
+
+def run_vgg(rate: float, scale: Scale) -> Iterator[Item]:
+    with TemporaryDirectory() as folder, torch.inference_mode():
+        network = vgg16(scale, Path(folder))
+    with torch.device("meta"):
+        options = VggOptions(channels=scale.vgg_channels, fc_channels=scale.vgg_fc_channels)
+        meta = ARCHITECTURES[VGG16](CLASSES, vgg16=options).eval()
+    best = 0.0
+    canvas = Frame._make(scale.canvases[0])
+    for images in scale.vgg_images:
+        row = measured(VGG16, network, meta, canvas, images, rate, scale)
+        best = max(best, float(row.cells["of matrix rate, %"] or 0) / 100)
+        yield row
+    if scale.device == "cpu":
+        return
+    claim = f"VGG16 reaches {VGG_TARGET:.0%} of the matrix rate"
+    yield Check(claim, best >= VGG_TARGET, f"{best:.1%}", of_speed=True)
+
+
+@torch.inference_mode()
+def measured(
+    name: str,
+    network: CudaNetwork,
+    meta: nn.Module,
+    canvas: Frame,
+    images: int,
+    rate: float,
+    scale: Scale,
+) -> Row:
+    """Record a pass; time its replays, then with labels, then with the photos' way up as well."""
+    photos, requests = noise(canvas, images), [OutputRequest(canvas)] * images
+    started = time.perf_counter()
+    network.prepare(images, canvas)
+    network.synchronise()
+    recording_s = time.perf_counter() - started
+    staged = network._stage(photos, canvas)
+    pass_s = typical_s(lambda: network._pass(staged), scale)
+    label = partial(network.label, photos, requests, canvas)
+    with patch.object(network, "_stage", return_value=staged):
+        labelled_s = typical_s(label, scale)
+    all_s = typical_s(label, scale)
+    network.forget(images, canvas)
+    flops_per_s = images * frame_flops(meta, canvas) / pass_s
+    return Row(
+        f"Passes in {scale.precision}",
+        {
+            "network": name,
+            "canvas": f"{canvas.width}x{canvas.height}",
+            "photos": images,
+            "recording, s": recording_s,
+            "pass, ms": pass_s * 1000,
+            "and labels, ms": labelled_s * 1000,
+            "and upload, ms": all_s * 1000,
+            "passes, photos/s": images / pass_s,
+            "all, photos/s": images / all_s,
+            "TFLOP/s": flops_per_s / 1e12,
+            "of matrix rate, %": 100 * flops_per_s / rate,
+        },
+    )
