@@ -1,23 +1,27 @@
 """The whole worker: one TorchServe batch in, one answer per image out, in the same order.
 
-    isolate -> open -> decode -> plan -> forward -> encode -> hold
+    isolate -> open -> plan -> decode -> forward -> encode -> hold
 
 An image is in turn a `Job`, a `Photo`, its pixels, `PendingLabels`, a `Mask` and an `Answer`; its
-`Outcome` has the last of these, or the problem that stopped this image and no other. Decoding and
-encoding run beside the network (`handlers.stages.codecs`): the next photos are decoded and the last
-masks encoded while a group is in its forward pass. Images that may have ended a process run after
-the others, one at a time (`handlers.isolation`). Made and called by `handlers.entry`.
+`Outcome` has the last of these, or the problem that stopped this image and no other. The plan needs
+sizes only, and says where photos are decoded to: a GPU's network has memory for each group.
+Decoding and encoding run beside the network (`handlers.stages.codecs`): the next photos are decoded
+and the last masks encoded while a group is in its forward pass. Images that may have ended a
+process run after the others, one at a time (`handlers.isolation`). Made and called by
+`handlers.entry`.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import repeat
 from pathlib import Path
 
 from handlers.isolation.crash_isolation import CrashIsolation
 from handlers.isolation.time_limits import TimeLimits
 from handlers.job import Answer, Job, Jobs
 from handlers.model_config import ModelConfig, load_config
+from handlers.runtime.canvas_batch import CanvasBatch, CanvasShape
 from handlers.runtime.cost_rates import measure_rates
 from handlers.runtime.device import choose_device, codec_threads
 from handlers.runtime.labels import PendingLabels
@@ -28,6 +32,7 @@ from handlers.runtime.pass_costs import PassCosts
 from handlers.runtime.warm_up.run import warm_up
 from handlers.shared.errors import ProblemError
 from handlers.shared.model_card import WorkerModelCard
+from handlers.shared.photo import Pixels
 from handlers.shared.wire import JSON_MEDIA_TYPE, Report
 from handlers.stages.codecs import CodecCall, Codecs
 from handlers.stages.decode import Photo, decode, open_photo
@@ -35,9 +40,11 @@ from handlers.stages.encode import Mask, encode, wait
 from handlers.stages.forward import forward
 from handlers.stages.hold import hold, in_order, log_images, with_batch_size
 from handlers.stages.outcome import Outcome
-from handlers.stages.plan import plan
+from handlers.stages.plan import Group, plan
 
 NOT_ISOLATED = CrashIsolation()
+
+PlannedGroup = tuple[Group, CanvasBatch | None]  # with memory to decode its photos into, if of use
 
 
 class Pipeline:
@@ -83,28 +90,25 @@ class Pipeline:
     def _segment(self, images: Jobs, isolation: CrashIsolation) -> dict[int, Answer]:
         """Take images through all stages, group by group."""
         photos, stopped = self._open(images, isolation)
-        decode_calls = [
-            partial(isolation.run, (index,), Outcome(each, each.request_id).then, "decode", decode)
-            for index, each in photos.items()
-        ]
         pixels = max((photo.pixels for photo in photos.values()), default=0)
-        decoding = dict(zip(photos, self._codecs.start(decode_calls, pixels), strict=True))
         planning = time.perf_counter()
-        canvas = self._network.single_canvas
-        groups = plan({at: canvas(photo.working_size) for at, photo in photos.items()}, self._costs)
+        groups = self._plan(photos)
         plan_ms = (time.perf_counter() - planning) * 1000
+        decoding = self._start_decoding(photos, groups, pixels, isolation)
         encoding: dict[int, CodecCall[Outcome[Mask]]] = {}
-        for group in groups:
+        for group, batch in groups:
             decoded = {
                 index: decoding.pop(index).result().with_stage("plan", plan_ms)
                 for index in group.members
             }
-            labelled = isolation.run(group.members, forward, self._network, group, photos, decoded)
+            labelled = isolation.run(
+                group.members, forward, self._network, group, photos, decoded, batch
+            )
             encode_calls = [
                 partial(isolation.run, (index,), self._finish, outcome)
                 for index, outcome in labelled.items()
             ]
-            is_last = group is groups[-1]
+            is_last = group is groups[-1][0]
             started = self._codecs.start(encode_calls, pixels, caller_waits=is_last)
             encoding |= dict(zip(labelled, started, strict=True))
         report = Report({"plan": plan_ms})
@@ -128,6 +132,32 @@ class Pipeline:
             else:
                 photos[index] = opened.value
         return photos, stopped
+
+    def _plan(self, photos: Mapping[int, Photo]) -> list[PlannedGroup]:
+        """Split photos into groups."""
+        sizes = {index: photo.working_size for index, photo in photos.items()}
+        canvas = self._network.single_canvas
+        groups = plan({index: canvas(size) for index, size in sizes.items()}, self._costs)
+        shapes = [
+            CanvasShape(group.canvas, [sizes[index] for index in group.members]) for group in groups
+        ]
+        return list(zip(groups, self._network.canvas_batches(shapes), strict=True))
+
+    def _start_decoding(
+        self,
+        photos: Mapping[int, Photo],
+        groups: Sequence[PlannedGroup],
+        pixels: int,
+        isolation: CrashIsolation,
+    ) -> dict[int, CodecCall[Outcome[Pixels]]]:
+        """Begin with the first group's photos."""
+        calls = {}
+        for group, batch in groups:
+            for index, memory in zip(group.members, batch or repeat(None), strict=False):
+                first = Outcome(photos[index], photos[index].request_id)
+                stage = partial(decode, memory=memory)
+                calls[index] = partial(isolation.run, (index,), first.then, "decode", stage)
+        return dict(zip(calls, self._codecs.start(calls.values(), pixels), strict=True))
 
     def _finish(self, labelled: Outcome[PendingLabels]) -> Outcome[Mask]:
         """Wait for the device, and encode."""

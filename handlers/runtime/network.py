@@ -15,6 +15,7 @@ from handlers.model_config import ModelConfig
 from handlers.net.exact.geometry import Placement
 from handlers.net.exact.network import ExactNet
 from handlers.net.exact.rewrite import Blanking
+from handlers.runtime.canvas_batch import CanvasBatch, CanvasShape
 from handlers.runtime.device import Device
 from handlers.runtime.labels import OutputRequest, PendingLabels
 from handlers.runtime.weights import load_net
@@ -58,6 +59,12 @@ class Network(ABC):
     def frames(self, photos: Sequence[Pixels], canvas: Frame) -> list[Frame]:  # noqa: ARG002 - overridden by benchmarks
         """Return what of a canvas belongs to each photo (h, w, 3): its own frame."""
         return [self.frame(photo.shape[:2]) for photo in photos]
+
+    def canvas_batches(self, shapes: Sequence[CanvasShape]) -> list[CanvasBatch | None]:
+        """Allocate memory that groups' photos may be decoded into, before `label` is called with
+        it; None where arrays of their own are as good: a processor normalises them in any case.
+        """
+        return [None] * len(shapes)
 
     @abstractmethod
     def scores(self, photos: Sequence[Pixels], canvas: Frame) -> list[Tensor]:

@@ -24,6 +24,12 @@ from torch import Tensor
 from handlers.model_config import ModelConfig
 from handlers.net.exact.masks import outside
 from handlers.net.exact.rewrite import Blanking
+from handlers.runtime.canvas_batch import (
+    PINNED_BYTES,
+    CanvasBatch,
+    CanvasShape,
+    canvas_batches,
+)
 from handlers.runtime.device import Device, prepare_cpu, prepare_gpu
 from handlers.runtime.device_errors import (
     Failure,
@@ -124,6 +130,10 @@ class CudaNetwork(Network):
         frame = self.frame(size)
         return ladder_canvas(self._ladder, *frame) or Frame.of(frame, SINGLE_STRIDE)
 
+    def canvas_batches(self, shapes: Sequence[CanvasShape]) -> list[CanvasBatch | None]:
+        """Allocate memory that the device copies from."""
+        return canvas_batches(shapes, pinned=self.device.kind == "cuda")
+
     @torch.inference_mode()
     def scores(self, photos: Sequence[Pixels], canvas: Frame) -> list[Tensor]:
         """Score photos (h, w, 3) on one canvas: (classes, h, w) each, of its own frame."""
@@ -201,21 +211,27 @@ class CudaNetwork(Network):
         return StagedPhotos(pixels, ends.to(self.device.torch_device))
 
     def _stage(self, photos: Sequence[Pixels], canvas: Frame) -> StagedPhotos:
-        """Lay photos (h, w, 3) out in pinned memory and send them up; the memory around them is
-        not initialised.
-        """
-        pinned = self.device.kind == "cuda"
-        pixels = torch.empty((len(photos), *canvas, 3), dtype=torch.uint8, pin_memory=pinned)
-        for corner, photo in zip(pixels.numpy(), photos, strict=True):
-            corner[: photo.shape[0], : photo.shape[1]] = photo
+        """Send photos (h, w, 3) up: in one copy, where they were decoded for it."""
+        batch = photos if isinstance(photos, CanvasBatch) else self._lay_out(photos, canvas)
         ends = self._ends([photo.shape[:2] for photo in photos], self.frames(photos, canvas))
-        return StagedPhotos(self._bring_up(pixels), self._bring_up(ends))
+        return StagedPhotos(self._bring_up(batch.pixels), self._bring_up(ends))
+
+    def _lay_out(self, photos: Sequence[Pixels], canvas: Frame) -> CanvasBatch:
+        shape = CanvasShape(canvas, [photo.shape[:2] for photo in photos])
+        batch = CanvasBatch(shape, pinned=self._is_pinned(shape.bytes))
+        for corner, photo in zip(batch, photos, strict=True):
+            corner[...] = photo
+        return batch
+
+    def _is_pinned(self, host_bytes: int) -> bool:
+        """Return whether memory of the processor that is copied from or to is page-locked."""
+        return self.device.kind == "cuda" and host_bytes <= PINNED_BYTES
 
     def _ends(self, sizes: Sequence[Size], frames: Sequence[Size]) -> Tensor:
         return torch.cat((torch.tensor([sizes], dtype=torch.int32), self._net.ends(frames)))
 
     def _bring_up(self, host: Tensor) -> Tensor:
-        if self.device.kind == "cuda" and not host.is_pinned():
+        if self._is_pinned(host.nbytes) and not host.is_pinned():
             host = host.pin_memory()
         with self._streams.stream(self._up):
             there = host.to(self.device.torch_device, non_blocking=True)
@@ -269,7 +285,8 @@ class CudaNetwork(Network):
         cuda = self.device.kind == "cuda"
         self._down.wait_stream(self._through)
         with self._streams.stream(self._down):
-            host = torch.empty(made.shape, dtype=torch.uint8, pin_memory=cuda)
+            pinned = self._is_pinned(made.nbytes)
+            host = torch.empty(made.shape, dtype=torch.uint8, pin_memory=pinned)
             host.copy_(self._keep_until(made, self._down), non_blocking=True)
             copied = self._streams.Event(**({"blocking": True} if cuda else {}))
             copied.record(self._down)

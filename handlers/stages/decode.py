@@ -45,7 +45,13 @@ def open_photo(job: Job, working_max_side: int) -> Photo:
     return Photo(job, header, size, working_size)
 
 
-def decode(opened: Photo) -> photo.Pixels:
-    """Decode to (h, w, 3) RGB at the working size; raises ProblemError."""
+def decode(opened: Photo, memory: photo.Pixels | None = None) -> photo.Pixels:
+    """Decode to (h, w, 3) RGB at the working size, into `memory` of that size if there is some;
+    raises ProblemError.
+    """
     pixels = photo.decode(opened.job.body, opened.header, opened.job.options.orientation)
-    return photo.reduce(pixels, opened.working_size)
+    reduced = photo.reduce(pixels, opened.working_size)
+    if memory is None:
+        return reduced
+    memory[...] = reduced
+    return memory

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 
 from handlers.log import with_fields
+from handlers.runtime.canvas_batch import CanvasBatch
 from handlers.runtime.labels import PendingLabels
 from handlers.runtime.network import Network
 from handlers.shared.errors import ProblemError
@@ -28,8 +29,10 @@ def forward(
     group: Group,
     photos: Mapping[int, Photo],
     decoded: Mapping[int, Outcome[Pixels]],
+    batch: CanvasBatch | None = None,
 ) -> Outcomes:
-    """Label a group's photos; each report gets the time of the whole group.
+    """Label a group's photos, which may have been decoded into a `batch`; each report gets the time
+    of the whole group.
 
     A pass is known to be exact for the number of photos that it was planned for: where decoding has
     stopped one of them, the others run in single passes.
@@ -45,7 +48,7 @@ def forward(
     if outcomes:
         outcomes |= run_single_passes(network, photos, pixels)
     else:
-        outcomes = run_pass(network, group.canvas, photos, pixels)
+        outcomes = run_pass(network, group.canvas, photos, pixels, batch)
     ended = time.perf_counter()
     return {
         index: after(decoded[index], one, (ended - started) * 1000)
@@ -54,7 +57,11 @@ def forward(
 
 
 def run_pass(
-    network: Network, canvas: Frame, photos: Mapping[int, Photo], pixels: Mapping[int, Pixels]
+    network: Network,
+    canvas: Frame,
+    photos: Mapping[int, Photo],
+    pixels: Mapping[int, Pixels],
+    batch: CanvasBatch | None = None,
 ) -> Outcomes:
     """Run one pass; where it fails for several photos, each gets a pass of its own.
 
@@ -62,7 +69,7 @@ def run_pass(
     """
     requests = [photos[index].output_request for index in pixels]
     try:
-        labels = network.label(list(pixels.values()), requests, canvas)
+        labels = network.label(batch or list(pixels.values()), requests, canvas)
     except Exception as error:  # noqa: BLE001 - translated, and logged where unforeseen
         ids = [photos[index].request_id for index in pixels]
         if len(pixels) == 1:

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from handlers.model_config import Batching, BatchSize, GroupPixels, Ladder, load_config
+from handlers.runtime import canvas_batch
 from handlers.runtime.device import Device
 from handlers.runtime.device_errors import KernelLostError, failed_allocations
 from handlers.runtime.labels import LabelArray, OutputRequest
@@ -22,6 +23,7 @@ from tests.support.photos import save
 from tests.support.worker import (
     MODEL,
     Pixels,
+    code_of,
     cpu,
     jobs_of,
     labels_of,
@@ -131,6 +133,35 @@ def test_a_pipeline_answers_with_it(net: CudaNetwork, photos: list[Pixels]) -> N
     assert [answer.shape for answer in answers] == SIZES
     agree = [np.mean(one == other) for one, other in zip(answers, expected, strict=True)]
     assert min(agree) > 0.999
+
+
+def test_photos_are_decoded_into_the_memory_that_is_sent_up(
+    net: CudaNetwork, photos: list[Pixels], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bodies = [save(photo, "PNG") for photo in photos]
+    worker = pipeline(net)
+
+    def masks() -> list[bytes]:
+        return [answer.body for answer in worker.run(jobs_of(*bodies))]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(canvas_batch, "PINNED_BYTES", 0)
+        expected = masks()
+    monkeypatch.setattr(net, "_lay_out", None)  # would copy them
+    assert masks() == expected
+
+
+def test_a_broken_photo_in_a_groups_memory_changes_no_other_mask(
+    net: CudaNetwork, photos: list[Pixels]
+) -> None:
+    bodies = [save(photo, "PNG") for photo in photos]
+    worker = pipeline(net)
+    expected = [labels_of(answer) for answer in worker.run(jobs_of(*bodies))]
+    bodies[1] = bodies[1][:-40]
+    answers = worker.run(jobs_of(*bodies))
+    assert code_of(answers[1]) == "broken_image"
+    for index in (0, 2, 3):
+        np.testing.assert_array_equal(labels_of(answers[index]), expected[index])
 
 
 def test_warm_up_measures_single_photos_on_the_ladder_too(
