@@ -183,8 +183,8 @@ class Settings(BaseSettings):
         0,
         ge=0,
         le=64,
-        description="Python workers per model; 0: two a GPU, else one a processor, up to four of "
-        "all models",
+        description="Python workers per model; 0: two or three a GPU, else one a processor, up to "
+        "four of all models",
     )
     threads: int = Field(
         0,

@@ -3,8 +3,8 @@ one copy, out.
 
 Page-locked memory is what a GPU copies from while the processor goes on. There is a bounded amount
 of it for a batch of images; photos beyond it are decoded into arrays of their own, and laid out
-when it is their group's turn. Used by `handlers.runtime.network_cuda`, filled by
-`handlers.stages.decode`.
+when it is their group's turn. Used by `handlers.runtime.network_cuda`; `handlers.pipeline` has
+photos decoded into it.
 """
 
 from collections.abc import Sequence

@@ -73,7 +73,7 @@ def how_to_install(extras: str) -> str:
 
 
 def environment(
-    settings: Settings, workers: int, load_reports: Path, flight_records: Path
+    settings: Settings, workers: int, threads: int, load_reports: Path, flight_records: Path
 ) -> dict[str, str]:
     """Return the workers' environment: this process's, less what would change their code."""
     inherited = {
@@ -95,6 +95,6 @@ def environment(
             "FCNSERVE_LOG_LEVEL": settings.log_level,
             "FCNSERVE_WORKERS": str(workers),
             "ONEDNN_PRIMITIVE_CACHE_CAPACITY": str(ONEDNN_PRIMITIVES),
-            "FCNSERVE_THREADS": str(settings.threads),
+            "FCNSERVE_THREADS": str(threads),
         }
     )

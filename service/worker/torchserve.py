@@ -20,7 +20,7 @@ from service.temporary_folders import temporary_folder
 from service.worker.command import command, environment
 from service.worker.configuration import configuration_of, properties_text
 from service.worker.gpus import worker_gpus
-from service.worker.worker_count import worker_count
+from service.worker.worker_count import worker_count, worker_threads
 
 # TorchServe closes its channels and leaves its workers two seconds
 STOP_GRACE_S = 8.0
@@ -63,13 +63,14 @@ def torchserve(settings: Settings, models: Sequence[str]) -> Iterator[TorchServe
         configuration = folder.path / "config.properties"
         gpus = worker_gpus()
         workers = worker_count(settings, gpus)
+        threads = worker_threads(settings, workers, gpus)
         configuration.write_text(properties_text(configuration_of(settings, models, workers, gpus)))
         load_reports, flight_records = folder.path / "loads", folder.path / "flights"
         load_reports.mkdir()
         flight_records.mkdir()
         with running(
             command(settings, configuration),
-            environment(settings, workers, load_reports, flight_records),
+            environment(settings, workers, threads, load_reports, flight_records),
             folder.path,
             STOP_GRACE_S,
             stdout=subprocess.DEVNULL,  # its log goes to stderr, and only its banner here

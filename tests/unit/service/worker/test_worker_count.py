@@ -1,14 +1,16 @@
 """The number of Python workers suits the machine, unless the settings fix it."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from service.settings import Settings
+from service.worker import worker_count as module
 from service.worker.command import environment
 from service.worker.gpus import gpu_count
-from service.worker.worker_count import worker_count
+from service.worker.worker_count import worker_count, worker_threads
 
 TWO_GPUS = "GPU 0: NVIDIA H100 (UUID: GPU-1)\n  MIG 1g.10gb\nGPU 1: NVIDIA H100 (UUID: GPU-2)\n"
 
@@ -48,16 +50,76 @@ def test_threads_of_several_models_sleep_at_barriers(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-    assert "OMP_WAIT_POLICY" not in environment(Settings(models=("a",)), 1, tmp_path, tmp_path)
+    assert "OMP_WAIT_POLICY" not in environment(Settings(models=("a",)), 1, 0, tmp_path, tmp_path)
     two = Settings(models=("a", "b"))
-    assert environment(two, 1, tmp_path, tmp_path)["OMP_WAIT_POLICY"] == "passive"
+    assert environment(two, 1, 0, tmp_path, tmp_path)["OMP_WAIT_POLICY"] == "passive"
     monkeypatch.setenv("OMP_WAIT_POLICY", "active")  # the operator's choice is kept
-    assert environment(two, 1, tmp_path, tmp_path)["OMP_WAIT_POLICY"] == "active"
+    assert environment(two, 1, 0, tmp_path, tmp_path)["OMP_WAIT_POLICY"] == "active"
 
 
-def test_each_gpu_has_two_workers(driver: Path) -> None:
+@pytest.fixture
+def processors(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Return what sets the number of processors, as a container's limit does."""
+    return lambda count: monkeypatch.setattr(module, "usable_processors", lambda: count)
+
+
+@pytest.mark.parametrize(
+    ("count", "gpus", "workers"),
+    [
+        *((1, 1, 2), (4, 1, 2), (8, 1, 2), (12, 1, 3), (16, 1, 3), (256, 1, 3)),
+        *((16, 2, 4), (32, 2, 6), (64, 8, 16), (128, 8, 24)),
+    ],
+)
+def test_each_gpu_has_workers_for_the_photos_that_its_processors_can_decode(
+    processors: Callable[[int], None], count: int, gpus: int, workers: int
+) -> None:
+    processors(count)
+    assert worker_count(Settings(), gpus) == workers
+
+
+def test_the_driver_tells_how_many_gpus_have_workers(
+    driver: Path, processors: Callable[[int], None]
+) -> None:
+    processors(8)
     write_tool(driver, TWO_GPUS)
     assert worker_count(Settings(), gpu_count()) == 4
+
+
+def test_each_of_several_models_has_two_workers_a_gpu(processors: Callable[[int], None]) -> None:
+    processors(64)
+    assert worker_count(Settings(models=("a", "b")), 2) == 4
+
+
+@pytest.mark.parametrize(
+    ("count", "gpus", "threads"),
+    [(1, 1, 2), (4, 1, 2), (8, 1, 4), (16, 1, 5), (128, 1, 16), (64, 8, 4), (16, 8, 2)],
+)
+def test_the_workers_of_gpus_share_the_processors_for_decoding(
+    processors: Callable[[int], None], count: int, gpus: int, threads: int
+) -> None:
+    processors(count)
+    workers = worker_count(Settings(), gpus)
+    assert worker_threads(Settings(), workers, gpus) == threads
+
+
+def test_the_models_of_gpus_share_the_processors_for_decoding(
+    processors: Callable[[int], None],
+) -> None:
+    processors(64)
+    assert worker_threads(Settings(models=("a", "b")), 2, 1) == 16
+    assert worker_threads(Settings(models=("a", "b", "c", "d")), 2, 1) == 8
+
+
+def test_the_setting_overrides_the_number_of_codec_threads(
+    processors: Callable[[int], None],
+) -> None:
+    processors(64)
+    assert worker_threads(Settings(threads=3), 2, 1) == 3
+
+
+@pytest.mark.parametrize("threads", [0, 5])
+def test_without_a_gpu_a_worker_counts_its_own_threads(threads: int) -> None:
+    assert worker_threads(Settings(threads=threads), 2, 0) == threads
 
 
 def test_a_failing_driver_counts_as_no_gpu(monkeypatch: pytest.MonkeyPatch, driver: Path) -> None:
