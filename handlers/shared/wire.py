@@ -7,12 +7,12 @@ gateway writes the options (`service.pipeline.options`) and reads the report
 (`service.backend.client`); the worker reads the options and writes the report (`handlers.job`).
 """
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import from_json, to_json
 
 from handlers.shared.errors import WorkerFailedError
 
@@ -80,28 +80,23 @@ class Report:
     class_pixels: Mapping[int, int] = field(default_factory=dict)
 
     def to_json(self) -> str:
-        """Write one ASCII line, fit for a header.
-
-        Not by `asdict` of the whole, which copies deeply: once an image that shows.
-        """
-        return json.dumps(
-            {
-                "stages_ms": {verb: round(ms, 3) for verb, ms in self.stages_ms.items()},
-                "batch_images": self.batch_images,
-                "group": self.group and asdict(self.group),
-                "class_pixels": self.class_pixels,
-            },
-            separators=(",", ":"),
-        )
+        """Write one ASCII line, fit for a header."""
+        report = {
+            "stages_ms": {verb: round(ms, 3) for verb, ms in self.stages_ms.items()},
+            "batch_images": self.batch_images,
+            "group": self.group,
+            "class_pixels": self.class_pixels,
+        }
+        return to_json(report, ensure_ascii=True).decode()
 
     @classmethod
     def from_json(cls, line: str | bytes) -> "Report":
         """Parse a worker's report; raises WorkerFailedError for one of another release.
 
-        Plain `json` and dataclasses: this runs once an answer, on the gateway's event loop.
+        Plain JSON and dataclasses: this runs once an answer, on the gateway's event loop.
         """
         try:
-            report: dict[str, Any] = json.loads(line)
+            report: dict[str, Any] = from_json(line)
             return cls(
                 report["stages_ms"],
                 report["batch_images"],
