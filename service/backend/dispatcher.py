@@ -60,10 +60,13 @@ class Dispatcher(Generic[Image, Answer]):
         """Take the function that sends images in one request, and returns the outcome of each: its
         answer, or what its caller raises.
         """
-        self.room = room or Room()
-        self._metrics = metrics
+        self.room = room = room or Room()
         self._send = send
         self._queue: ImageQueue[Waiter[Image, Answer]] = ImageQueue()
+        metrics.images_waiting.follow(self._queue.__len__)
+        metrics.seconds_waiting.follow(self._queue.seconds)
+        metrics.images_dispatched.follow(lambda: room.images)
+        metrics.seconds_dispatched.follow(lambda: room.seconds)
         self._sequence = count()
         self._requests: set[asyncio.Task[None]] = set()
         self._exclusive = ExclusiveImages(self._advance)
@@ -85,13 +88,11 @@ class Dispatcher(Generic[Image, Answer]):
             entry, image, asyncio.get_running_loop().create_future()
         )
         self._queue.add(waiter)
-        self._metrics.waiting(1, entry.cost_s)
         self._advance_soon()
         try:
             return await waiter.answer
         except asyncio.CancelledError:
             if self._queue.remove(waiter):
-                self._metrics.waiting(-1, -entry.cost_s)
                 self._advance_soon()  # this may have been the first
             raise
 
@@ -135,9 +136,6 @@ class Dispatcher(Generic[Image, Answer]):
     def _start(self, waiters: Sequence[Waiter[Image, Answer]]) -> None:
         entries = [waiter.entry for waiter in waiters]
         self.room.take(entries)
-        seconds = sum(entry.cost_s for entry in entries)
-        self._metrics.waiting(-len(entries), -seconds)
-        self._metrics.dispatched(len(entries), seconds)
         self._exclusive.started(entries[0])
         request = asyncio.create_task(self._run(waiters))
         self._requests.add(request)
@@ -156,6 +154,5 @@ class Dispatcher(Generic[Image, Answer]):
     def _done(self, entries: Sequence[QueueEntry], request: "asyncio.Task[None]") -> None:
         self._requests.discard(request)
         self.room.give_back(entries)
-        self._metrics.dispatched(-len(entries), -sum(entry.cost_s for entry in entries))
         self._exclusive.done(entries[0])
         self._advance()

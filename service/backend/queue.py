@@ -141,6 +141,10 @@ class ImageQueue(Generic[Q]):
         self._queued.remove(chosen)
         return chosen
 
+    def seconds(self) -> float:
+        """Return what is predicted for all; any thread may ask."""
+        return sum(each.entry.cost_s for each in list(self._queued))
+
     def has_shared(self) -> bool:
         """Return whether an image waits that is not exclusive."""
         return any(not each.entry.is_exclusive for each in self._queued if not each.is_cancelled)

@@ -34,9 +34,10 @@ class BodyBudget:
     def __init__(self, max_bytes: int, min_bytes_per_s: int, metrics: QueueMetrics) -> None:
         self.max_bytes = max_bytes
         self.min_bytes_per_s = min_bytes_per_s
-        self._metrics = metrics
         self._bodies: set[ArrivingBody] = set()
         self._held_bytes = 0
+        metrics.bodies_reading.follow(lambda: len(self._bodies))
+        metrics.bytes_reading.follow(lambda: self._held_bytes)
 
     @classmethod
     def of(cls, settings: Settings, metrics: QueueMetrics, processes: int) -> "BodyBudget":
@@ -58,15 +59,14 @@ class BodyBudget:
 
     def add(self, body: "ArrivingBody") -> None:
         self._bodies.add(body)
-        self._count(0)
 
     def remove(self, body: "ArrivingBody") -> None:
         self._bodies.discard(body)
-        self._count(-body.held_bytes)
+        self._held_bytes -= body.held_bytes
 
     def take(self, body: "ArrivingBody", more_bytes: int) -> None:
         """Count bytes that have arrived; a body always finds room where no other holds any."""
-        self._count(more_bytes)
+        self._held_bytes += more_bytes
         body.held_bytes += more_bytes
         while self.max_bytes < self._held_bytes > body.held_bytes:
             slowest = min([body, *self._large_bodies()], key=ArrivingBody.present_rate)
@@ -83,7 +83,7 @@ class BodyBudget:
         return [body for body in self._bodies if body.held_bytes >= least_bytes]
 
     def release(self, body: "ArrivingBody") -> None:
-        self._count(-body.held_bytes)
+        self._held_bytes -= body.held_bytes
         body.held_bytes = 0
 
     def _no_room(self) -> BusyError:
@@ -93,10 +93,6 @@ class BodyBudget:
             "after Retry-After, or raise FCNSERVE_MAX_READING_BYTES",
             retry_after_s=1,
         )
-
-    def _count(self, more_bytes: int) -> None:
-        self._held_bytes += more_bytes
-        self._metrics.show_reading(len(self._bodies), self._held_bytes)
 
 
 class ArrivingBody(Interruption):

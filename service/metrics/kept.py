@@ -3,7 +3,8 @@ costs a request a tenth of what it would cost by itself.
 
 prometheus_client takes a lock for each number, searches a histogram's buckets one by one and, with
 several processes, writes each number into a file. Here a count is an addition and an observation
-an append; `flush` passes them on, a thousand at a time. A scrape of this process flushes before it
+an append, and a gauge may follow a number that exists anyway; `flush` passes them on, a thousand
+at a time. A scrape of this process flushes before it
 reads. With several processes each flushes every FLUSH_S (`flushing`), since another one may be
 scraped. Metrics change in the event loop's thread only; any thread may flush. Made by the groups of
 `service.metrics`.
@@ -11,7 +12,7 @@ scraped. Metrics change in the event loop's thread only; any thread may flush. M
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from typing import Protocol
 from weakref import WeakSet
@@ -90,7 +91,12 @@ class Gauge(prometheus_client.Gauge):
     def _metric_init(self) -> None:
         super()._metric_init()
         self._now = self._flushed = 0.0
+        self._read: Callable[[], float] | None = None
         _all.add(self)
+
+    def follow(self, read: Callable[[], float]) -> None:
+        """Show what `read` returns at each flush, from any thread, instead of what is set."""
+        self._read = read
 
     def set(self, value: float) -> None:
         self._now = value
@@ -103,7 +109,7 @@ class Gauge(prometheus_client.Gauge):
 
     def flush(self) -> None:
         with _flushing:
-            now = self._now
+            now = self._now if self._read is None else self._read()
             if now != self._flushed:
                 super().set(now)
                 self._flushed = now

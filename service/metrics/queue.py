@@ -1,8 +1,8 @@
 """The gauges of how full the gateway is: bodies arriving, images in flight, waiting in the queue,
 and dispatched to TorchServe.
 
-Called by `service.body.budget`, `service.pipeline.admission` and `service.backend.dispatcher`. A
-scrape shows the sum over the live processes.
+They follow what `service.body.budget`, `service.pipeline.admission` and
+`service.backend.dispatcher` count. A scrape shows the sum over the live processes.
 """
 
 from dataclasses import dataclass
@@ -23,16 +23,6 @@ class ModelQueueMetrics:
     seconds_waiting: Gauge
     images_dispatched: Gauge
     seconds_dispatched: Gauge
-
-    def waiting(self, images: int, seconds: float) -> None:
-        """Add images that wait; negative numbers for those that do so no longer."""
-        self.images_waiting.inc(images)
-        self.seconds_waiting.inc(seconds)
-
-    def dispatched(self, images: int, seconds: float) -> None:
-        """Add images that have been sent to TorchServe; negative numbers for answered ones."""
-        self.images_dispatched.inc(images)
-        self.seconds_dispatched.inc(seconds)
 
 
 class QueueMetrics:
@@ -71,15 +61,6 @@ class QueueMetrics:
             "Predicted CPU seconds of the images that TorchServe has",
             MODEL,
         )
-
-    def show_in_flight(self, images: int, body_bytes: int, seconds: float) -> None:
-        self.in_flight.set(images)
-        self.bytes_in_flight.set(body_bytes)
-        self.seconds_in_flight.set(seconds)
-
-    def show_reading(self, bodies: int, body_bytes: int) -> None:
-        self.bodies_reading.set(bodies)
-        self.bytes_reading.set(body_bytes)
 
     def of(self, model: str) -> ModelQueueMetrics:
         """Return one model's gauges."""

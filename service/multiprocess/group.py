@@ -10,6 +10,7 @@ that has one limit for all processes.
 import multiprocessing
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
 
 from service.multiprocess.shared_memory import SharedMemory
 
@@ -29,8 +30,35 @@ OF_PROCESS = (PID, HEARTBEAT, CONNECTIONS, ANSWERED_S)
 OF_MODEL = (IMAGES, BODY_BYTES, SECONDS, SENT_REQUESTS, SENT_SECONDS)
 
 
-class Figure:
-    """One figure of all processes, and which of the numbers is this process's own."""
+class Figure(Protocol):
+    """One figure of all processes."""
+
+    own: float
+
+    def total(self) -> float:
+        """Add up all processes' numbers."""
+
+    def __iter__(self) -> Iterator[float]:
+        """Iterate over the numbers, in the order of the processes."""
+
+
+class SingleFigure:
+    """A figure of one process alone."""
+
+    __slots__ = ("own",)
+
+    def __init__(self) -> None:
+        self.own = 0.0
+
+    def total(self) -> float:
+        return self.own
+
+    def __iter__(self) -> Iterator[float]:
+        yield self.own
+
+
+class SharedFigure:
+    """A figure of several processes, and which of the numbers is this process's own."""
 
     __slots__ = ("_index", "_numbers")
 
@@ -48,11 +76,9 @@ class Figure:
         self._numbers[self._index] = number
 
     def total(self) -> float:
-        """Add up all processes' numbers."""
         return sum(self._numbers)
 
     def __iter__(self) -> Iterator[float]:
-        """Iterate over the numbers, in the order of the processes."""
         return iter(self._numbers)
 
 
@@ -77,13 +103,15 @@ class ProcessGroup:
         self.index = index
         names = [(name, "") for name in OF_PROCESS]
         names += [(name, model) for model in ("", *models) for name in OF_MODEL]
-        size_bytes = len(names) * count * WORD_BYTES
-        if memory is None and count > 1:
-            memory = SharedMemory(size_bytes)
         self._memory = memory
-        numbers = (memory.view if memory else memoryview(bytearray(size_bytes))).cast("d")
-        self._figures: Mapping[tuple[str, str], Figure] = {
-            name: Figure(numbers[start * count : (start + 1) * count], index)
+        self._figures: Mapping[tuple[str, str], Figure]
+        if count == 1:
+            self._figures = {name: SingleFigure() for name in names}
+            return
+        self._memory = memory or SharedMemory(len(names) * count * WORD_BYTES)
+        numbers = self._memory.view.cast("d")
+        self._figures = {
+            name: SharedFigure(numbers[start * count : (start + 1) * count], index)
             for start, name in enumerate(names)
         }
 

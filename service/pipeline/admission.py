@@ -35,11 +35,19 @@ class Admission:
         """Take the limits of all models and all processes together."""
         group = group or ProcessGroup(models)
         self._limits = limits
-        self._metrics = metrics
-        metrics.in_flight_limit.set(limits.images)
         self._rate = AnswerRate(group)
-        self._in_flight = CountedInFlight(group)
-        self._of_model = {model: CountedInFlight(group, model) for model in models}
+        self._in_flight = in_flight = CountedInFlight(group)
+        # a single model has all that is in flight
+        self._of_model = (
+            {model: CountedInFlight(group, model) for model in models}
+            if len(models) > 1
+            else dict.fromkeys(models, in_flight)
+        )
+        self._has_several_models = len(models) > 1
+        metrics.in_flight_limit.set(limits.images)
+        metrics.in_flight.follow(lambda: in_flight.images.own)
+        metrics.bytes_in_flight.follow(lambda: in_flight.body_bytes.own)
+        metrics.seconds_in_flight.follow(lambda: in_flight.seconds.own)
 
     @property
     def in_flight(self) -> InFlight:
@@ -48,10 +56,12 @@ class Admission:
 
     def is_idle(self, model: str) -> bool:
         """Return whether nothing of a model is in flight in this process."""
-        return self._of_model[model].own().images == 0
+        return self._of_model[model].images.own == 0
 
     def check_capacity(self) -> None:
         """Check for a free permit, without taking it; raises BusyError."""
+        if self._in_flight.images.total() < self._limits.images:
+            return  # nearly always
         others = self.in_flight
         if reason := self._limits.exceeded_by(InFlight(images=1), others):
             raise self._busy(reason, others)
@@ -72,7 +82,7 @@ class Admission:
 
     def take(self, permit: "Permit") -> None:
         """Count a request in flight; raises BusyError."""
-        if self._in_flight.own().images == 0:
+        if self._in_flight.images.own == 0:
             self._rate.restart()
         self._take(permit.model, InFlight(1, permit.body_bytes))
 
@@ -86,7 +96,7 @@ class Admission:
 
     def give_back(self, permit: "Permit") -> None:
         """Count a request as answered."""
-        self._count(permit.model, -1, -permit.body_bytes, -permit.seconds)
+        self._remove(permit.model, InFlight(1, permit.body_bytes, permit.seconds))
         self._rate.add(permit.seconds)
 
     def retry_after_s(self) -> int:
@@ -95,18 +105,25 @@ class Admission:
 
     def _take(self, model: str, more: InFlight) -> None:
         """Count more, and give it back where it does not fit; raises BusyError."""
-        self._count(model, more.images, more.body_bytes, more.seconds)
+        self._in_flight.add(more)
+        if self._has_several_models:
+            self._of_model[model].add(more)
         try:
             self._check_all(model, more, counted=more)
         except BusyError:
-            self._count(model, -more.images, -more.body_bytes, -more.seconds)
+            self._remove(model, more)
             raise
+
+    def _remove(self, model: str, part: InFlight) -> None:
+        self._in_flight.remove(part)
+        if self._has_several_models:
+            self._of_model[model].remove(part)
 
     def _check_all(self, model: str, more: InFlight, counted: InFlight = NOTHING) -> None:
         """Raise BusyError where more exceeds a limit; of it, `counted` is counted already."""
         others = self._in_flight.without(counted)
         reason = self._limits.exceeded_by(more, others)
-        if not reason and len(self._of_model) > 1:
+        if not reason and self._has_several_models:
             limits = self._limits.of_one(len(self._of_model))
             of_model = self._of_model[model].without(counted)
             reason = limits.exceeded_by(more, of_model, f" for {model}")
@@ -115,13 +132,6 @@ class Admission:
 
     def _busy(self, reason: str, others: InFlight) -> BusyError:
         return BusyError(reason, self._rate.retry_after_s(others))
-
-    def _count(self, model: str, images: int, body_bytes: int = 0, seconds: float = 0.0) -> None:
-        """Count more in this process, whose metrics are added up by the scrape."""
-        for in_flight in (self._in_flight, self._of_model[model]):
-            in_flight.add(images, body_bytes, seconds)
-        own = self._in_flight.own()
-        self._metrics.show_in_flight(own.images, own.body_bytes, own.seconds)
 
 
 @dataclass(slots=True)

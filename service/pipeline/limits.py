@@ -6,14 +6,14 @@ are computed from the settings by `service.app`, and enforced by `service.pipeli
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from service.multiprocess.group import BODY_BYTES, IMAGES, SECONDS, ProcessGroup
 
 ADVICE = "try again after Retry-After or raise"
 
 
-@dataclass(frozen=True, slots=True)
-class InFlight:
+class InFlight(NamedTuple):
     """What is in flight, of all models or of one, or a part of it."""
 
     images: int = 0
@@ -65,27 +65,31 @@ class AdmissionLimits:
 class CountedInFlight:
     """What is in flight, of all models or of one, counted by all processes together."""
 
-    __slots__ = ("_body_bytes", "_images", "_seconds")
+    __slots__ = ("body_bytes", "images", "seconds")
 
     def __init__(self, group: ProcessGroup, model: str = "") -> None:
-        self._images = group.figure(IMAGES, model)
-        self._body_bytes = group.figure(BODY_BYTES, model)
-        self._seconds = group.figure(SECONDS, model)
+        self.images = group.figure(IMAGES, model)
+        self.body_bytes = group.figure(BODY_BYTES, model)
+        self.seconds = group.figure(SECONDS, model)
 
-    def add(self, images: int, body_bytes: int, seconds: float) -> None:
-        """Count more in this process; negative numbers give back."""
-        self._images.own += images
-        self._body_bytes.own += body_bytes
-        self._seconds.own += seconds
+    def add(self, more: InFlight) -> None:
+        """Count more in this process."""
+        images, body_bytes, seconds = more
+        self.images.own += images
+        self.body_bytes.own += body_bytes
+        self.seconds.own += seconds
+
+    def remove(self, part: InFlight) -> None:
+        """Count less in this process."""
+        images, body_bytes, seconds = part
+        self.images.own -= images
+        self.body_bytes.own -= body_bytes
+        self.seconds.own -= seconds
 
     def without(self, part: InFlight) -> InFlight:
         """Return what is in flight in all processes, except a part."""
         return InFlight(
-            int(self._images.total()) - part.images,
-            int(self._body_bytes.total()) - part.body_bytes,
-            self._seconds.total() - part.seconds,
+            int(self.images.total()) - part.images,
+            int(self.body_bytes.total()) - part.body_bytes,
+            self.seconds.total() - part.seconds,
         )
-
-    def own(self) -> InFlight:
-        """Return what is in flight in this process."""
-        return InFlight(int(self._images.own), int(self._body_bytes.own), self._seconds.own)

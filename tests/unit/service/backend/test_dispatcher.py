@@ -5,7 +5,6 @@ import math
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -19,15 +18,14 @@ from service.backend import queue as queue_module
 from service.backend.dispatcher import Dispatcher
 from service.backend.queue import DispatchLimits
 from service.metrics.kept import Gauge
-from service.metrics.queue import QueueMetrics
+from service.metrics.queue import ModelQueueMetrics, QueueMetrics
 from tests.support.fakes import CAT, FAKE_PIXELS_PER_S, FakeTorchServe, Gateway, running, until
 
 MAX_OVERTAKEN = 2
 TURNS = 6  # of the loop: more than any step of the dispatcher needs
 
 
-def gauges(dispatcher: Dispatcher[Any, Any]) -> tuple[float, float, float, float]:
-    shown = dispatcher._metrics
+def gauges(shown: ModelQueueMetrics) -> tuple[float, float, float, float]:
     return (
         value(shown.images_waiting),
         value(shown.seconds_waiting),
@@ -57,8 +55,8 @@ class Simulation:
         """Take the limits: requests, images of each, and seconds of all."""
         requests, images, seconds = limits
         self.limits = DispatchLimits(int(requests), int(images), seconds, workers, exclusive_s)
-        metrics = QueueMetrics(CollectorRegistry()).of("any")
-        self.dispatcher: Dispatcher[int, int] = Dispatcher(metrics, self.send)
+        self.metrics = QueueMetrics(CollectorRegistry()).of("any")
+        self.dispatcher: Dispatcher[int, int] = Dispatcher(self.metrics, self.send)
         self.callers: list[asyncio.Task[int]] = []
         self.seconds: list[float] = []
         self.requests: list[Sequence[int]] = []
@@ -120,7 +118,7 @@ class Simulation:
         assert (room.images, room.seconds) == (len(seconds), sum(seconds))
         assert room.shared_requests == len(self.requests_in_flight)
         waiting = [self.seconds[number] for number in self.waiting]
-        assert gauges(self.dispatcher) == (len(waiting), sum(waiting), len(seconds), sum(seconds))
+        assert gauges(self.metrics) == (len(waiting), sum(waiting), len(seconds), sum(seconds))
         if self.waiting:  # there is no room for the first
             assert seconds
             assert (
@@ -175,7 +173,7 @@ async def simulate(steps: list[tuple[str, int, int]], *limits: int) -> None:
     for number, caller in enumerate(simulation.callers):
         assert caller.cancelled() or caller.result() == number
     simulation.check()
-    assert gauges(simulation.dispatcher) == (0, 0, 0, 0)
+    assert gauges(simulation.metrics) == (0, 0, 0, 0)
 
 
 async def test_images_that_are_ready_at_the_same_moment_go_together() -> None:

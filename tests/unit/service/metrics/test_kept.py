@@ -51,6 +51,15 @@ def test_sums_are_the_same(amounts: list[float], scraped_between: bool) -> None:
     assert text(registries[0]) == text(registries[1])
 
 
+def test_a_gauge_follows_a_number() -> None:
+    registry, numbers = CollectorRegistry(), [1.0, 2.0]
+    gauge = Gauge("a", "", ["b"], registry=registry)
+    gauge.labels("c").follow(lambda: sum(numbers))
+    gauge.labels("c").follow(numbers.pop)  # the last one counts
+    assert registry.get_sample_value("a", {"b": "c"}) == 2
+    assert registry.get_sample_value("a", {"b": "c"}) == 1
+
+
 def test_observations_without_a_scrape_do_not_accumulate() -> None:
     histogram = Histogram("a", "", buckets=BUCKETS, registry=None)
     for _ in range(3 * MAX_KEPT):
