@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from handlers.model_config import ModelConfig
-from handlers.net.exact.rewrite import Blanking
+from handlers.net.exact.rewrite import STRIPS
 from handlers.runtime.device import Device, prepare_cpu
 from handlers.runtime.labels import OutputRequest, PendingLabels
 from handlers.runtime.network import Network
@@ -20,7 +20,7 @@ from handlers.shared.photo import Pixels
 class CpuNetwork(Network):
     """One model on a processor."""
 
-    blanking: Blanking = "strips"
+    blanking = STRIPS
     fewest_shared = 2
 
     def __init__(self, config: ModelConfig, folder: Path, device: Device) -> None:

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from handlers.model_config import ModelConfig
 from handlers.net.exact.masks import outside
-from handlers.net.exact.rewrite import Blanking
+from handlers.net.exact.rewrite import MASKS
 from handlers.runtime.canvas_batch import (
     PINNED_BYTES,
     CanvasBatch,
@@ -102,7 +102,7 @@ class CopiedLabels(PendingLabels):
 class CudaNetwork(Network):
     """One model on one GPU."""
 
-    blanking: Blanking = "masks"
+    blanking = MASKS
     fewest_shared = 1  # single passes on the ladder are recorded, too
 
     def __init__(self, config: ModelConfig, folder: Path, device: Device) -> None:
@@ -275,10 +275,19 @@ class CudaNetwork(Network):
         return self._net.masked(canvas, staged.ends[1:]).float()
 
     def _normalise(self, pixels: Tensor, sizes: Tensor) -> Tensor:
-        """Make what the network reads, (N, 3, H, W), zero outside of the photos."""
-        canvas = pixels.float().sub_(self._mean).div_(self._std).permute(0, 3, 1, 2)
-        canvas.masked_fill_(outside(sizes[None], (pixels.shape[1], pixels.shape[2]))[0], 0)
-        return canvas.to(self.device.dtype)
+        """Make what the network reads, (N, channels, H, W), zero outside of the photos and in
+        channels beyond their three.
+        """
+        images, height, width, channels = pixels.shape
+        photos = pixels.float().sub_(self._mean).div_(self._std).permute(0, 3, 1, 2)
+        photos.masked_fill_(outside(sizes[None], (height, width))[0], 0)
+        canvas = torch.zeros(
+            (images, height, width, self._net.canvas_channels),
+            dtype=self.device.dtype,
+            device=pixels.device,
+        )
+        canvas[..., :channels] = photos.permute(0, 2, 3, 1)
+        return canvas.permute(0, 3, 1, 2)
 
     def _bring_down(self, made: Tensor, scored: Sequence[ScoredPhoto]) -> list[PendingLabels]:
         """Queue the copy of a group's labels."""

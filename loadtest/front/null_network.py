@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from handlers.model_config import ModelConfig
-from handlers.net.exact.rewrite import Blanking
+from handlers.net.exact.rewrite import STRIPS
 from handlers.runtime.device import Device
 from handlers.runtime.labels import LabelArray, OutputRequest, PendingLabels
 from handlers.runtime.network import Network
@@ -33,7 +33,7 @@ def load_network(device: Device, config: ModelConfig, folder: Path) -> Network:
 class NullNetwork(Network):
     """Looks labels up; a size without a map, as in the warm-up, gets class 0 everywhere."""
 
-    blanking: Blanking = "strips"
+    blanking = STRIPS
     fewest_shared = 1_000_000  # no pass is shared: none takes any time
 
     def __init__(self, device: Device, maps: Mapping[Size, LabelArray]) -> None:

@@ -119,11 +119,28 @@ def lay_out(photos: Sequence[Tensor], canvas: Size) -> Tensor:
 
 def run(net: ExactNet, photos: Sequence[Tensor], canvas: Size) -> list[Tensor]:
     """Score photos together: each one's own scores."""
-    frames = [(photo.shape[1], photo.shape[2]) for photo in photos]
-    scores = net(lay_out(photos, canvas), frames)
-    sizes = [net.score_size(frame) for frame in frames]
-    return [one[:, :height, :width] for one, (height, width) in zip(scores, sizes, strict=True)]
+    frames = frames_of(photos)
+    return own_scores(net, net(lay_out(photos, canvas), frames), frames)
 
 
 def run_single(net: ExactNet, photo: Tensor) -> Tensor:
     return run(net, [photo], (photo.shape[1], photo.shape[2]))[0]
+
+
+def run_masked(net: ExactNet, photos: Sequence[Tensor], canvas: Size) -> list[Tensor]:
+    """Score photos together as a GPU does: each one's own scores."""
+    frames = frames_of(photos)
+    wide = torch.zeros(len(photos), *canvas, net.canvas_channels, dtype=photos[0].dtype)
+    canvases = wide.permute(0, 3, 1, 2)  # channels_last
+    canvases[:, :3] = lay_out(photos, canvas)
+    return own_scores(net, net.masked(canvases, net.ends(frames)), frames)
+
+
+def frames_of(photos: Sequence[Tensor]) -> list[Size]:
+    return [(photo.shape[1], photo.shape[2]) for photo in photos]
+
+
+def own_scores(net: ExactNet, scores: Tensor, frames: Sequence[Size]) -> list[Tensor]:
+    """Cut each photo's scores out of those of its canvas."""
+    sizes = [net.score_size(frame) for frame in frames]
+    return [one[:, :height, :width] for one, (height, width) in zip(scores, sizes, strict=True)]

@@ -1,4 +1,5 @@
-"""Fuses activations into the convolution before them: one pass over memory less.
+"""Layers of a processor: oneDNN's, with activations fused into the convolution before them, which
+takes one pass over memory less.
 
 Called by `handlers.net.exact.rewrite`.
 """
@@ -7,7 +8,16 @@ from collections import Counter
 
 from torch import fx, nn
 
-from handlers.net.exact.layers import FUSED, OneDnnConv2d
+from handlers.net.exact.fold import replace_layer
+from handlers.net.exact.layers import FUSED, OneDnnConv2d, same_kernels
+
+
+def take_same_kernels(module: fx.GraphModule) -> None:
+    """Take layers whose kernels do not depend on the batch, in place."""
+    for node in module.graph.nodes:
+        layer = layer_of(module, node)
+        if layer is not None:
+            replace_layer(module, node, same_kernels(layer))
 
 
 def fuse_activations(module: fx.GraphModule) -> None:

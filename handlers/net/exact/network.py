@@ -17,10 +17,11 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
+from handlers.net.exact.channels import CANVAS_CHANNELS, PHOTO_CHANNELS
 from handlers.net.exact.extents import Size, StripBounds
 from handlers.net.exact.fold import fold_batch_norms
 from handlers.net.exact.masks import Masks
-from handlers.net.exact.rewrite import Blanking, GraphRewriter
+from handlers.net.exact.rewrite import STRIPS, Blanking, GraphRewriter
 from handlers.net.exact.tracing import trace
 
 # a photo of everyday size, by which a network is checked; a multiple of every backbone's stride
@@ -31,11 +32,8 @@ CACHED_SIZES = 4096
 class ExactNet(nn.Module):
     """A network whose scores for a photo depend neither on canvas nor on the rest of the batch."""
 
-    def __init__(self, net: nn.Module, blanking: Blanking = "strips") -> None:
-        """Rewrite `net`, which is in eval mode.
-
-        Strips are numbers, and layers those of oneDNN: best on a processor. Masks are tensors, and
-        layers torch's own: what a GPU can record (`handlers.net.exact.masks`).
+    def __init__(self, net: nn.Module, blanking: Blanking = STRIPS) -> None:
+        """Rewrite `net`, which is in eval mode, for a processor (STRIPS) or a GPU (MASKS).
 
         Raises UnknownLayerError for what cannot be exact, UnfitSizeError where maps are joined that
         have different sizes.
@@ -51,6 +49,9 @@ class ExactNet(nn.Module):
         self._scores = rewriter.scores
         self._bounds = lru_cache(CACHED_SIZES)(self._measure)
         self._bounds(PROBE_SIZE)
+        canvas, *_ = self.graph.graph.nodes
+        # of a canvas: those beyond a photo's are zeros
+        self.canvas_channels: int = canvas.meta.get(CANVAS_CHANNELS, PHOTO_CHANNELS)
 
     def forward(self, canvas: Tensor, sizes: Sequence[Size]) -> Tensor:
         """Score photos of `sizes` in the top-left corners of a zero canvas (N, 3, H, W).
@@ -62,7 +63,9 @@ class ExactNet(nn.Module):
         return scores
 
     def masked(self, canvas: Tensor, ends: Tensor) -> Tensor:
-        """Score like `forward` with masks; `ends` are those of the photos, on the device."""
+        """Score like `forward` with masks, on a canvas (N, `canvas_channels`, H, W); `ends` are
+        those of the photos, on the device.
+        """
         scores: Tensor = self.graph(canvas, self._masks.of(canvas, ends))
         return scores
 

@@ -4,17 +4,17 @@ Called by `handlers.net.exact.network`, once for each network.
 """
 
 import operator
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import fx, nn
 
+from handlers.net.exact.channels import pad_channels
 from handlers.net.exact.extents import Extents, MapJoin
-from handlers.net.exact.fold import replace_layer
-from handlers.net.exact.fuse import fuse_activations
+from handlers.net.exact.fuse import fuse_activations, take_same_kernels
 from handlers.net.exact.geometry import Geometry, UnknownLayerError, geometry_of
-from handlers.net.exact.layers import CropLike, same_kernels
+from handlers.net.exact.layers import CropLike
 from handlers.net.exact.masks import Mask, fuse_masks
 from handlers.net.exact.strips import BlankStrips
 
@@ -22,7 +22,24 @@ POINTWISE_FUNCTIONS = frozenset(
     {operator.add, operator.iadd, operator.mul, torch.add, torch.relu, nn.functional.relu}
 )
 
-Blanking = Literal["strips", "masks"]
+GraphPass = Callable[[fx.GraphModule], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Blanking:
+    """How networks blank on one kind of device: a layer, and what changes the graph afterwards, in
+    place.
+    """
+
+    layer: type[BlankStrips | Mask]
+    passes: tuple[GraphPass, ...]
+
+
+# a processor: strips are numbers, and layers those of oneDNN
+STRIPS = Blanking(BlankStrips, (take_same_kernels, fuse_activations))
+# a GPU: masks are tensors, so that passes can be recorded, and layers torch's own, with channels
+# padded
+MASKS = Blanking(Mask, (fuse_masks, pad_channels))
 
 
 class GraphRewriter:
@@ -30,9 +47,9 @@ class GraphRewriter:
     across a photo's edge.
     """
 
-    def __init__(self, module: fx.GraphModule, blanking: Blanking = "strips") -> None:
+    def __init__(self, module: fx.GraphModule, blanking: Blanking) -> None:
         self.module = module
-        self._masks = blanking == "masks"
+        self._blanking = blanking
         self.strips: list[tuple[Extents, Geometry]] = []
         self.joins: list[MapJoin] = []
         self.scores = Extents()
@@ -50,20 +67,11 @@ class GraphRewriter:
         self._views.add(canvas)
         for node in nodes[1:]:
             self._pass(node)
-        if self._masks:
-            fuse_masks(self.module)
-        else:
-            self._take_same_kernels(nodes)
-            fuse_activations(self.module)
+        for change in self._blanking.passes:
+            change(self.module)
         graph.lint()
         self.module.recompile()
         return self.module
-
-    def _take_same_kernels(self, nodes: Sequence[fx.Node]) -> None:
-        for node in nodes:
-            if node.op == "call_module":
-                layer = self.module.get_submodule(str(node.target))
-                replace_layer(self.module, node, same_kernels(layer))
 
     def _pass(self, node: fx.Node) -> None:
         if node.op == "call_module":
@@ -98,8 +106,8 @@ class GraphRewriter:
         if maps.op == "placeholder" and value == 0:  # a canvas is zero there
             return
         inplace = maps not in self._views
-        layer = Mask if self._masks else BlankStrips
-        self.module.add_submodule(name, layer(len(self.strips), value, inplace=inplace))
+        layer = self._blanking.layer(len(self.strips), value, inplace=inplace)
+        self.module.add_submodule(name, layer)
         self.strips.append((extents, geometry))
         with self.module.graph.inserting_before(node):
             blanked = self.module.graph.call_module(name, (maps, self._bounds))

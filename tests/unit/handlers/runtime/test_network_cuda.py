@@ -105,6 +105,21 @@ def test_memory_left_from_other_photos_changes_nothing(
     assert all(map(same, first, label(net, photos, REQUESTS)))
 
 
+def test_the_network_reads_zeros_beside_a_photo_and_beyond_its_three_channels(
+    net: CudaNetwork, photos: list[Pixels]
+) -> None:
+    staged = net._stage(photos, CANVAS)
+    net.synchronise()
+    canvas = net._normalise(staged.pixels, staged.ends[0])
+    assert canvas.shape == (len(photos), 8, *CANVAS)
+    assert canvas.is_contiguous(memory_format=torch.channels_last)
+    for one, photo in zip(canvas.cpu(), photos, strict=True):
+        height, width = photo.shape[:2]
+        assert one[:3, :height, :width].count_nonzero() > height * width
+        one[:3, :height, :width] = 0
+        assert one.count_nonzero() == 0
+
+
 def test_group_after_group_may_be_queued_before_any_is_read(
     net: CudaNetwork, photos: list[Pixels]
 ) -> None:

@@ -15,6 +15,7 @@ from handlers.net import ARCHITECTURES
 from handlers.net.exact.layers import onednn_computes
 from handlers.net.exact.masks import Mask, MaskedActivation
 from handlers.net.exact.network import ExactNet
+from handlers.net.exact.rewrite import MASKS
 from handlers.net.options import Kernels, LiteOptions, Upsampling, VggOptions
 from handlers.runtime.weights import load_net
 from tests.support.toys import (
@@ -27,6 +28,7 @@ from tests.support.toys import (
     photo_batches,
     randomised,
     run,
+    run_masked,
     run_single,
 )
 from tests.support.worker import MODEL, WEIGHTS, sample
@@ -111,7 +113,7 @@ def batches_of(name: str) -> st.SearchStrategy[PhotoBatch]:
 
 @lru_cache
 def masked(name: str) -> ExactNet:
-    return ExactNet(deepcopy(plain(name)), "masks").to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]  # untyped
+    return ExactNet(deepcopy(plain(name)), MASKS).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]  # untyped
 
 
 def change(scores: Tensor, expected: Tensor) -> float:
@@ -191,11 +193,8 @@ def test_masks_blank_what_strips_blank(name: str, data: st.DataObject) -> None:
     batch = data.draw(batches_of(name))
     net, photos = masked(name), batch.photos()
     with torch.inference_mode():
-        scores = net.masked(lay_out(photos, batch.canvas), net.ends(batch.frames))
-        for photo, frame, found in zip(photos, batch.frames, scores, strict=True):
-            height, width = net.score_size(frame)
-            expected = run_single(exact(name), photo)
-            assert change(found[:, :height, :width], expected) < SAME_FUNCTION
+        for photo, scores in zip(photos, run_masked(net, photos, batch.canvas), strict=True):
+            assert change(scores, run_single(exact(name), photo)) < SAME_FUNCTION
 
 
 def test_masks_are_computed_with_the_activations_where_maps_are_large() -> None:
