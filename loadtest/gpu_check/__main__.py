@@ -22,6 +22,7 @@ from loadtest.gpu_check.runner import (
     stage_command,
 )
 
+ALARM_S = 5
 OUT = ROOT / "build" / "results" / "gpu-check"
 
 
@@ -36,6 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
     results = Results(options.out, names, command)
     results.log.unlink(missing_ok=True)
     run_stages(results, partial(stage_command, dry=options.dry_run), has_gpu=not options.dry_run)
+    if any(STAGES[name].missing() for name in names):
+        print("give another Python with PYTHON=, or bring packages as docs/gpu.md says")
     print(f"the page: {options.out / STEM}.md")
     return exit_status(results)
 
@@ -60,6 +63,8 @@ def print_items(name: str, *, dry: bool) -> int:
     with os.fdopen(os.dup(1), "w", buffering=1) as lines:
         os.dup2(2, 1)
         stage = import_module(import_name(STAGES[name]))
+        # where the runner is killed, too
+        signal.alarm(int(STAGES[name].limit_s) + ALARM_S)
         for item in stage.run(DRY if dry else FULL):
             lines.write(to_line(item))
     return 0

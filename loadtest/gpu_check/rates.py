@@ -5,8 +5,10 @@ Needs torch and numpy alone. Also the clock of the other stages.
 
 import os
 import platform
+import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from statistics import median
 
@@ -18,6 +20,7 @@ from loadtest.gpu_check.results import Cell, Fact, Item, Row
 LIBRARIES = ("numpy", "triton", "pydantic", "pillow", "simplejpeg", "isal", "safetensors")
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 TF32 = "fp32 as tf32"
+SMI_S = 10.0
 
 
 def run(scale: Scale) -> Iterator[Item]:
@@ -47,11 +50,28 @@ def gpu_facts(scale: Scale) -> Iterator[Item]:
         return
     gpu = torch.cuda.get_device_properties(0)
     yield Fact("GPU", gpu.name)
+    yield from driver_facts()
     yield Fact("capability", f"{gpu.major}.{gpu.minor}")
     yield Fact("multiprocessors", gpu.multi_processor_count)
     yield Fact("GPU memory, GB", gpu.total_memory / 1e9)
     yield Fact("CUDA", torch.version.cuda)
     yield Fact("cuDNN", torch.backends.cudnn.version())  # type: ignore[no-untyped-call]  # in torch
+
+
+def driver_facts() -> Iterator[Item]:
+    """Ask the driver's own tool, where it is, for what limits the rates."""
+    query = (
+        "driver_version",
+        "power.limit",
+        "clocks.max.sm",
+        "clocks.max.memory",
+        "ecc.mode.current",
+    )
+    command = ["nvidia-smi", "--id=0", f"--query-gpu={','.join(query)}", "--format=csv,noheader"]
+    with suppress(OSError, subprocess.SubprocessError):
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=SMI_S)
+        for name, value in zip(query, done.stdout.split(","), strict=False):
+            yield Fact(name, value.strip())
 
 
 def copies(scale: Scale) -> Iterator[Item]:

@@ -46,7 +46,7 @@ def run(scale: Scale) -> Iterator[Item]:
 
 
 def run_vgg(rate: float, scale: Scale) -> Iterator[Item]:
-    with TemporaryDirectory() as folder, torch.inference_mode():
+    with TemporaryDirectory() as folder:
         network = vgg16(scale, Path(folder))
     with torch.device("meta"):
         options = VggOptions(channels=scale.vgg_channels, fc_channels=scale.vgg_fc_channels)

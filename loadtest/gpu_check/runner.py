@@ -71,8 +71,8 @@ def run_stage(
             process_group=0,
         )
         reader = Thread(target=read_items, args=(process.stdout, name, results), daemon=True)
-        reader.start()
         try:
+            reader.start()
             result.state = ended(process.wait(limit_s))
         except subprocess.TimeoutExpired:
             result.state = f"killed after {limit_s:.0f} s"

@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from loadtest.gpu_check.__main__ import main
 from loadtest.gpu_check.catalogue import PACKAGES, STAGES, TORCH
 from tests.support.pages import rows
+from tests.support.polling import wait_until
 
 ROOT = Path(__file__).parents[4]
 MOST_FILES = 8
@@ -46,6 +48,22 @@ def test_python_without_packages_gets_a_page_that_names_them(tmp_path: Path) -> 
     page = (tmp_path / "gpu-check.md").read_text()
     assert "not run: this Python has no torch, numpy" in page
     assert "has no torch, numpy, pydantic, pyyaml, safetensors, pillow, simplejpeg, isal" in page
+
+
+def test_a_stage_ends_with_the_command_that_is_stopped(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "loadtest.gpu_check", "--dry-run", "--out", str(tmp_path)]
+    results = tmp_path / "gpu-check.json"
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as process:
+        wait_until(lambda: results.exists() and '"running"' in results.read_text(), 60)
+        wait_until(lambda: len(children(process.pid)) == 1, 60)
+        (stage,) = children(process.pid)
+        process.terminate()
+    assert process.returncode == 128 + signal.SIGTERM
+    wait_until(lambda: not Path(f"/proc/{stage}/exe").exists(), 60)
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def test_an_unknown_stage_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
