@@ -106,7 +106,7 @@ class Survey:
     def row(self, one: Comparison) -> Row:
         """Time a pass that is recorded, and forget it."""
         with torch.inference_mode():
-            staged = self._network._stage(noise(one.canvas, one.images), one.canvas)
+            staged = self._network._stage(noise(self._network, one.canvas, one.images), one.canvas)
             pass_s = typical_s(lambda: self._network._pass(staged), self._scale)
         self._network.forget(one.images, one.canvas)
         return Row(

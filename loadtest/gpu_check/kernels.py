@@ -41,7 +41,7 @@ def run(scale: Scale) -> Iterator[Item]:
 
 def profiled(network: CudaNetwork, canvas: Frame, images: int, groups: int) -> list[Any]:
     """Return the profiler's events of some groups, the first of which came before."""
-    photos, requests = noise(canvas, images), [OutputRequest(canvas)] * images
+    photos, requests = noise(network, canvas, images), [OutputRequest(canvas)] * images
     activities = [ProfilerActivity.CPU]
     if network.device.kind == "cuda":
         activities.append(ProfilerActivity.CUDA)

@@ -7,11 +7,13 @@ import torch
 from safetensors.torch import save_file
 
 from handlers.model_config import ModelConfig, load_config
+from handlers.runtime.canvas_batch import CanvasShape
 from handlers.runtime.device import Device, check_gpu, cpu_threads
 from handlers.runtime.network_cuda import CudaNetwork
 from handlers.runtime.warm_up.run import LONGEST_S
 from handlers.runtime.warm_up.sameness import photo_of
 from handlers.runtime.weights import BACKBONE, build_net
+from handlers.shared.frame import Frame
 from handlers.shared.photo import Pixels
 from loadtest.gpu_check.catalogue import Scale
 from loadtest.gpu_check.runner import ROOT
@@ -46,9 +48,15 @@ def vgg16(scale: Scale, folder: Path) -> CudaNetwork:
     return load_network(config, folder, scale, scale.precision)
 
 
-def noise(canvas: Sequence[int], images: int) -> list[Pixels]:
-    """Make photos that fill a canvas."""
-    return [photo_of(canvas)] * images
+def noise(network: CudaNetwork, canvas: Frame, images: int) -> Sequence[Pixels]:
+    """Make photos that fill a canvas, in memory that the device copies from, as a worker's are."""
+    (batch,) = network.canvas_batches([CanvasShape(canvas, [canvas] * images)])
+    photo = photo_of(canvas)
+    if batch is None:
+        return [photo] * images
+    for memory in batch:
+        memory[...] = photo
+    return batch
 
 
 def limit_warm_up(scale: Scale) -> None:

@@ -74,7 +74,7 @@ def measured(
     scale: Scale,
 ) -> Row:
     """Record a pass; time its replays, then with labels, then with the photos' way up as well."""
-    photos, requests = noise(canvas, images), [OutputRequest(canvas)] * images
+    photos, requests = noise(network, canvas, images), [OutputRequest(canvas)] * images
     started = time.perf_counter()
     network.prepare(images, canvas)
     network.synchronise()
