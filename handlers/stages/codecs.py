@@ -22,10 +22,21 @@ SHORT_PIXELS = 500_000
 
 
 class CodecCall(Generic[T]):
+    """A call that is made where its result is asked for, which is done once."""
+
+    def __init__(self, call: Callable[[], T]) -> None:
+        self._call = call
+
+    def result(self) -> T:
+        """Return what the call returns or raise what it raises."""
+        return self._call()
+
+
+class SharedCall(CodecCall[T]):
     """A call that is made once, in the first thread that takes it."""
 
     def __init__(self, call: Callable[[], T], *, runs_in_caller: bool) -> None:
-        self._call = call
+        super().__init__(call)
         self._runs_in_caller = runs_in_caller
         self._taken = Lock()
         self._future: Future[T] = Future()
@@ -39,9 +50,7 @@ class CodecCall(Generic[T]):
                 self._future.set_exception(error)
 
     def result(self) -> T:
-        """Return what the call returns or raise what it raises; make it here if no thread has
-        taken it.
-        """
+        """Wait for the call, or make it here if no thread has taken it."""
         if self._runs_in_caller:
             self.run()
         return self._future.result()
@@ -63,16 +72,16 @@ class Codecs:
         """Begin with calls, in their order, on images of up to so many pixels; `caller_waits` where
         the calling thread goes on to wait for their results, and so makes one of them itself.
         """
-        started = [CodecCall(call, runs_in_caller=self._runs_in_caller) for call in calls]
         if self._has_one_processor and pixels <= SHORT_PIXELS:
-            return started  # made where their results are asked for
+            return [CodecCall(call) for call in calls]
+        started = [SharedCall(call, runs_in_caller=self._runs_in_caller) for call in calls]
         waiting = 1 if caller_waits and self._runs_in_caller else 0
         for _ in range(min(len(started) - waiting, self._most_threads)):
             self._threads.submit(run_all, started)
-        return started
+        return [*started]
 
 
-def run_all(calls: Sequence[CodecCall[T]]) -> None:
+def run_all(calls: Sequence[SharedCall[T]]) -> None:
     """Make those of the calls that no other thread has taken, one after the other."""
     for call in calls:
         call.run()

@@ -27,10 +27,13 @@ def plan(singles: Mapping[int, Frame], costs: PassCosts) -> list[Group]:
     """Split a batch into groups so that the predicted time is smallest; `singles` are the canvases
     of the photos' single passes.
 
-    A photo above the ladder runs in a single pass. The others are sorted by size, and a group is a
-    run of photos in that order: dynamic programming finds the best of all such splits. Single
-    passes only, and all photos on one canvas, are among them.
+    Where no passes are shared, as on most processors, there is nothing to choose. Else a photo
+    above the ladder runs in a single pass. The others are sorted by size, and a group is a run of
+    photos in that order: dynamic programming finds the best of all such splits. Single passes only,
+    and all photos on one canvas, are among them.
     """
+    if not costs.shared_images:
+        return [Group(frame, (index,)) for index, frame in sorted(singles.items())]
     above = [index for index, frame in singles.items() if costs.shared_canvas(*frame) is None]
     single = [Group(singles[index], (index,)) for index in above]
     by_size = sorted(set(singles).difference(above), key=lambda each: (singles[each].pixels, each))

@@ -71,12 +71,13 @@ def test_the_caller_makes_the_calls_that_busy_threads_have_not_begun() -> None:
     assert all(call.result() for (call,) in blocked)
 
 
+@pytest.mark.parametrize("pixels", [SHORT_PIXELS, LONG], ids=["short", "long"])
 @pytest.mark.parametrize("threads", [1, 2], ids=["in-the-caller", "in-a-thread"])
-def test_a_failing_call_raises_where_its_result_is_asked_for(threads: int) -> None:
+def test_a_failing_call_raises_where_its_result_is_asked_for(threads: int, pixels: int) -> None:
     def fail() -> None:
         raise ZeroDivisionError
 
-    failing, good = codecs(threads).start([fail, current_thread], LONG)
+    failing, good = codecs(threads).start([fail, current_thread], pixels)
     assert good.result()
     with pytest.raises(ZeroDivisionError):
         failing.result()

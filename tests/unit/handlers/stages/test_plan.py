@@ -67,6 +67,14 @@ def test_every_photo_is_in_exactly_one_group(batch: dict[int, Frame], costs: Pas
 
 
 @given(batches, costs())
+def test_groups_come_in_the_order_of_their_first_photos(
+    batch: dict[int, Frame], costs: PassCosts
+) -> None:
+    firsts = [group.members[0] for group in plan(batch, costs)]
+    assert firsts == sorted(firsts)
+
+
+@given(batches, costs())
 def test_a_group_is_a_single_pass_or_one_that_admits_its_photos(
     batch: dict[int, Frame], costs: PassCosts
 ) -> None:
