@@ -25,8 +25,9 @@ from handlers.runtime.labels import OutputRequest
 from handlers.runtime.upsample.processor import axis
 from handlers.shared.frame import Size
 
-# interpolated at a time: 128 MB in fp32, and with 21 classes 100 MB of what they are made of
-CHUNK_SCORES = 1 << 25
+# of pixels interpolated at a time: their scores in fp32, and for each what `interpolate` makes
+CHUNK_BYTES = 1 << 28
+SCORE_BYTES, PIXEL_BYTES = 4, 100
 CACHED_AXES = 4096
 # an index beyond all points, also when two are added, and far enough from what int32 holds
 OUTSIDE = 1 << 29
@@ -118,20 +119,25 @@ def label_pixels(scores: Tensor, packed: Tensor, photos: Sequence[ScoredPhoto]) 
     parts.
     """
     points, tables = points_of(scores), unpack_tables(packed, photos)
-    pixels = sum(photo.pixels for photo in photos)
-    first_confident = pixels - confident_pixels(photos)
-    made = scores.new_empty(2 * pixels - first_confident, dtype=torch.uint8)
-    labels, levels = torch.split(made, [pixels, pixels - first_confident])
-    chunk = max(1, CHUNK_SCORES // scores.shape[1])
+    pixels, confident = sum(photo.pixels for photo in photos), confident_pixels(photos)
+    made = scores.new_empty(pixels + confident, dtype=torch.uint8)
+    labels, levels = torch.split(made, [pixels, confident])
+    chunk = max(1, CHUNK_BYTES // (SCORE_BYTES * scores.shape[1] + PIXEL_BYTES))
     for start in range(0, pixels, chunk):
-        end = min(start + chunk, pixels)
-        every = interpolate(points, tables, start, end)
-        labels[start:end] = every.argmax(1)
-        confident = max(start, first_confident)
-        if confident < end:
-            part = levels[confident - first_confident : end - first_confident]
-            part.copy_(confidence_levels(every[confident - start :]))
+        part = slice(start, min(start + chunk, pixels))
+        fill_labels(interpolate(points, tables, part), labels[part], levels, pixels - part.stop)
     return made
+
+
+def fill_labels(scores: Tensor, labels: Tensor, levels: Tensor, after: int) -> None:
+    """Fill in the labels of a part of the pixels, and the confidence of those that want it:
+    `levels` is that of the group's last pixels, of which so many come `after` this part.
+    """
+    labels.copy_(scores.argmax(1))
+    end = len(levels) - after
+    if end > 0:
+        count = min(end, len(scores))
+        levels[end - count : end] = confidence_levels(scores[-count:])
 
 
 def split_labels(made: Tensor, photos: Sequence[ScoredPhoto]) -> list[tuple[Tensor, Tensor | None]]:
@@ -168,9 +174,9 @@ def points_of(scores: Tensor) -> Tensor:
     return points
 
 
-def interpolate(points: Tensor, tables: Tables, start: int, end: int) -> Tensor:
-    """Interpolate the scores of some of a group's pixels: (pixels, classes)."""
-    pixel = torch.arange(start, end, device=points.device)
+def interpolate(points: Tensor, tables: Tables, part: slice) -> Tensor:
+    """Interpolate the scores of a part of a group's pixels: (pixels, classes)."""
+    pixel = torch.arange(part.start, part.stop, device=points.device)
     row = torch.bucketize(pixel, tables.row_ends, right=True)
     column = pixel.add_(tables.column_shifts.index_select(0, row))
     down = tables.rows.index_select(0, row)[:, :, None]  # (pixels, 4, 1)

@@ -1,5 +1,6 @@
 """A pixel has the bits of the processor's interpolation, whatever else is in its group."""
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,6 +22,7 @@ COARSE = Placement(3.5, 8)
 MAP = (9, 11)  # of the canvas' scores
 LEVELS = 255
 FEW = 5
+CHUNK_BYTES = 8 << 20
 
 cuda = pytest.param(
     "cuda",
@@ -92,7 +94,7 @@ def test_labels_are_the_argmax_of_the_processors_interpolation(
 ) -> None:
     scores = scores_of(len(group))
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(gpu, "CHUNK_SCORES", CLASSES * chunk_pixels)
+        patched.setattr(gpu, "CHUNK_BYTES", chunk_pixels * (4 * CLASSES + gpu.PIXEL_BYTES))
         made = make(scores, group)
     for (labels, levels), own, one in zip(made, scores, group, strict=True):
         every = every_score(own, one)
@@ -167,6 +169,24 @@ def test_tables_of_photos_beyond_two_gigapixels_do_not_overflow() -> None:
     ends = gpu.unpack_tables(packed, [large, PHOTOS[0]]).row_ends
     assert ends[-1] == large.pixels + PHOTOS[0].pixels
     assert np.all(np.diff(ends.numpy()) > 0)
+
+
+@pytest.mark.parametrize("classes", [2, 21, 150])
+def test_memory_is_bounded_whatever_the_number_of_classes(
+    monkeypatch: pytest.MonkeyPatch, classes: int
+) -> None:
+    monkeypatch.setattr(gpu, "CHUNK_BYTES", CHUNK_BYTES)
+    scores, group = scores_of(1, classes=classes), [photo((72, 88), (900, 700), confidence=False)]
+    packed = pack_tables(group, COARSE, MAP)
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        label_pixels(scores, packed, group)
+    assert profiled.profiler is not None
+    assert profiled.profiler.kineto_results is not None
+    events = profiled.profiler.kineto_results.events()
+    changes = [event.nbytes() for event in events if event.name() == "[memory]"]
+    most = max(itertools.accumulate(changes))
+    labels_bytes = 900 * 700
+    assert CHUNK_BYTES / 2 < most - labels_bytes < 1.1 * CHUNK_BYTES
 
 
 def test_a_group_takes_as_many_operations_as_one_photo() -> None:
