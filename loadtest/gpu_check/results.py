@@ -7,6 +7,7 @@ files after each of them: what was found before a stage hangs, or the machine is
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
 
@@ -86,6 +87,7 @@ class Results:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._command = command
+        self._started = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
         self._writing = Lock()
         self.stages = {name: StageResult() for name in names}
         self.write()
@@ -105,9 +107,9 @@ class Results:
         """Write both files anew; a reader never sees half a file."""
         with self._writing:
             stages = {name: fields(one) for name, one in self.stages.items()}
-            data = {"command": self._command, "stages": stages}
+            data = {"command": self._command, "started": self._started, "stages": stages}
             self._replace("json", json.dumps(data, indent=1))
-            self._replace("md", page(self._command, self.stages))
+            self._replace("md", page(f"`{self._command}`, {self._started}", self.stages))
 
     def _replace(self, suffix: str, text: str) -> None:
         part = self._folder / f"{STEM}.part"
@@ -119,7 +121,7 @@ def fields(result: StageResult) -> dict[str, object]:
     return asdict(result) | {"items": [json.loads(to_line(item)) for item in result.items]}
 
 
-def page(command: str, stages: Mapping[str, StageResult]) -> str:
+def page(origin: str, stages: Mapping[str, StageResult]) -> str:
     """Write the page: checks that do not hold, states of all stages, then stage by stage."""
     states = [(name, one.state, f"{one.seconds:.0f}", counted(one)) for name, one in stages.items()]
     failed = [
@@ -129,7 +131,7 @@ def page(command: str, stages: Mapping[str, StageResult]) -> str:
         if isinstance(item, Check) and not item.holds
     ]
     parts = [
-        f"# GPU check\n\n`{command}`; docs/gpu.md says how to read this page.",
+        f"# GPU check\n\n{origin}; docs/gpu.md says how to read this page.",
         "\n".join(["What does not hold:\n", *failed]) if failed else "",
         table(states, ("stage", "state", "seconds", "checks"), ("stage", "state")),
         *(section(name, one) for name, one in stages.items() if one.items or one.log_end),

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 MARK = "GPU_CHECK_STAGE"
 # a small pass with a team of threads takes ten times as long on a busy machine
 WITHOUT_GPU = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "FCNSERVE_THREADS": "1"}
-READER_S = 2.0  # for lines that a killed stage has written
+KILLED_S = 2.0  # for a killed stage's end, and for the lines that it has written
 
 CommandOf = Callable[[str], Sequence[str]]
 
@@ -78,7 +78,7 @@ def run_stage(
             result.state = f"killed after {limit_s:.0f} s"
         finally:
             kill(process, mark)
-            reader.join(READER_S)
+            reader.join(KILLED_S)
     result.seconds = time.monotonic() - started
     if result.state != "ended":
         result.log_end = last_lines(results.log, begin)
@@ -111,7 +111,8 @@ def kill(process: "subprocess.Popen[str]", mark: str) -> None:
     for pid in marked(mark):
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    process.wait()
+    with suppress(subprocess.TimeoutExpired):  # one in the driver ends when that returns
+        process.wait(KILLED_S)
 
 
 def marked(mark: str) -> Iterator[int]:
