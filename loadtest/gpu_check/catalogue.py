@@ -31,11 +31,11 @@ class Stage:
 
 
 STAGES: Mapping[str, Stage] = {
-    "rates": Stage("rates", 40, TORCH, "Versions, copy rates and matrix rates"),
+    "rates": Stage("rates", 35, TORCH, "Versions, copy rates and matrix rates"),
     "tests": Stage("marked_tests", 50, (*PIPELINE, "pytest", "hypothesis"), "Tests marked gpu"),
-    "labels": Stage("labels", 40, NETWORK, "Labels beside those of fp32 on a CPU"),
-    "invariance": Stage("invariance", 75, NETWORK, "Shared passes beside single ones"),
-    "replays": Stage("replays", 60, NETWORK, "Passes and labels by time"),
+    "labels": Stage("labels", 35, NETWORK, "Labels beside those of fp32 on a CPU"),
+    "invariance": Stage("invariance", 70, NETWORK, "Shared passes beside single ones"),
+    "replays": Stage("replays", 75, NETWORK, "Passes and labels by time, and variants"),
     "variants": Stage("variants", 30, TORCH, "Variants of layers"),
     "kernels": Stage("kernels", 35, NETWORK, "Kernels by time, and the idle share"),
     "pipeline": Stage("pipeline", 65, PIPELINE, "The pipeline in process"),
@@ -84,7 +84,7 @@ FULL = Scale(
     sets=("one", "mix"),
     photos=64,
     seconds=4.0,
-    processes=(1, 2, 4),
+    processes=(1, 2, 3, 4),
     longest_warm_up_s=20.0,
 )
 # on the CPU: shows that each stage runs, no figure of it means anything

@@ -23,17 +23,24 @@ SAMPLES = ROOT / "service" / "samples"
 VGG16 = "fcn8s-vgg16"
 
 
-def load_network(config: ModelConfig, folder: Path, scale: Scale, precision: str) -> CudaNetwork:
+def load_network(
+    config: ModelConfig,
+    folder: Path,
+    scale: Scale,
+    precision: str,
+    network: type[CudaNetwork] = CudaNetwork,
+) -> CudaNetwork:
     """Load a model onto the device; raises DeviceError for a GPU that cannot be used."""
     if scale.device == "cuda":
         check_gpu(0, precision)
-    device = Device(torch.device(scale.device, 0), precision, cpu_threads())
-    return CudaNetwork(config, folder, device)
+    return network(config, folder, Device(torch.device(scale.device, 0), precision, cpu_threads()))
 
 
-def lite2(scale: Scale, precision: str | None = None) -> CudaNetwork:
+def lite2(
+    scale: Scale, precision: str | None = None, network: type[CudaNetwork] = CudaNetwork
+) -> CudaNetwork:
     """Load the bundled model."""
-    return load_network(load_config(MODEL), MODEL, scale, precision or scale.precision)
+    return load_network(load_config(MODEL), MODEL, scale, precision or scale.precision, network)
 
 
 def vgg16(scale: Scale, folder: Path) -> CudaNetwork:

@@ -1,34 +1,41 @@
 """The stage of times: passes of the bundled model and of the full VGG16, without and with labels.
 
 A pass is replayed from its recording, as in a worker; its FLOPs a second are compared with those of
-large matrix products in the same precision, measured just before.
+large matrix products in the same precision, measured just before. Then variants of the bundled
+model (`loadtest.gpu_variants`).
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from handlers.net import ARCHITECTURES
 from handlers.net.options import LiteOptions, VggOptions
 from handlers.runtime.labels import OutputRequest
 from handlers.runtime.network_cuda import CudaNetwork
+from handlers.runtime.warm_up.sameness import photo_of
 from handlers.shared.frame import Frame
 from loadtest.gpu_check.catalogue import Scale
 from loadtest.gpu_check.networks import VGG16, lite2, noise, vgg16
 from loadtest.gpu_check.rates import matrix_flops_per_s, typical_s
-from loadtest.gpu_check.results import Check, Fact, Item, Row
+from loadtest.gpu_check.results import Cell, Check, Fact, Item, Row
 from loadtest.measure.flops import frame_flops
 
 CLASSES = 21
 VGG_TARGET = 0.6
 # the canvases of most photos
 CANVASES = 2
+# in the names of variants that `python -m loadtest.gpu_variants` compares: a minute for each
+CATALOGUE, COMPILED = "loadtest.gpu_variants.catalogue", "compiled"
+NOTE_CHARACTERS = 60
 
 
 def run(scale: Scale) -> Iterator[Item]:
@@ -43,6 +50,7 @@ def run(scale: Scale) -> Iterator[Item]:
             yield measured("fcn8s-lite2", network, meta, canvas, images, rate, scale)
     del network
     yield from run_vgg(rate, scale)
+    yield from run_variants(scale)
 
 
 def run_vgg(rate: float, scale: Scale) -> Iterator[Item]:
@@ -61,6 +69,43 @@ def run_vgg(rate: float, scale: Scale) -> Iterator[Item]:
         return
     claim = f"VGG16 reaches {VGG_TARGET:.0%} of the matrix rate"
     yield Check(claim, best >= VGG_TARGET, f"{best:.1%}", of_speed=True)
+
+
+def run_variants(scale: Scale) -> Iterator[Item]:
+    """Compare the bundled model with its layers in other forms, but for those that are compiled."""
+    canvas, images = Frame._make(scale.canvases[0]), scale.images[-1]
+    photos = [photo_of(canvas)] * images
+    served: list[Tensor] = []
+    for name, network_class in variants().items():
+        cells: dict[str, Cell] = {"variant": name, "photos": images}
+        try:
+            network = lite2(scale, network=network_class)
+            network.prepare(images, canvas)
+            scores = network.scores(photos, canvas)
+            with torch.inference_mode():
+                staged = network._stage(photos, canvas)
+                pass_s = typical_s(partial(network._pass, staged), scale)
+        except RuntimeError as error:
+            figures: dict[str, Cell] = {"note": str(error)[:NOTE_CHARACTERS]}
+        else:
+            served = served or scores
+            figures = {"pass, ms": pass_s * 1000, "change": largest_change(scores, served)}
+        yield Row("Variants of fcn8s-lite2", cells | figures)
+
+
+def variants() -> dict[str, type[CudaNetwork]]:
+    """Return the networks to compare, by name; where there are no others, production's own."""
+    if find_spec(CATALOGUE.rpartition(".")[0]) is None:
+        return {"served": CudaNetwork}
+    catalogue = import_module(CATALOGUE)
+    names = [name for name in catalogue.VARIANTS if COMPILED not in name]
+    return {name: catalogue.variant_network(name) for name in names}
+
+
+def largest_change(scores: Sequence[Tensor], served: Sequence[Tensor]) -> float:
+    """Return the largest change of a score, as a part of the largest score."""
+    pairs = zip(scores, served, strict=True)
+    return max(((one - other).abs().max() / other.abs().max()).item() for one, other in pairs)
 
 
 @torch.inference_mode()

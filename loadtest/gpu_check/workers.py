@@ -1,4 +1,4 @@
-"""The stage of workers: 1, 2 and 4 processes with TorchServe's handler, and this in its place.
+"""The stage of workers: 1, 2, 3 and 4 processes with TorchServe's handler, and this in its place.
 
 Requests are what a gateway sends: several photos in one body. A worker gets the next as soon as it
 has answered, so all the time but the handler's is left out. All processes are loaded first, at the
@@ -29,8 +29,8 @@ NO_OPTIONS = b"{}"
 
 def run(scale: Scale) -> Iterator[Item]:
     """Yield a row for each number of processes that work at the same time."""
-    # as for two workers, the number that a GPU gets
-    os.environ.setdefault(THREADS, str(max(1, len(os.sched_getaffinity(0)) // 2)))
+    # as for three workers, the number that a large GPU gets
+    os.environ.setdefault(THREADS, str(max(2, len(os.sched_getaffinity(0)) // 3)))
     yield Fact("threads of a process", int(os.environ[THREADS]))
     started = time.perf_counter()
     with loaded_workers(max(scale.processes), scale) as workers:

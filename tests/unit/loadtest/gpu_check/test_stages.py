@@ -21,7 +21,7 @@ TABLES = {
     "rates": {"Copies", "Matrix products"},
     "labels": {"Labels that agree"},
     "invariance": {"Passes beside single ones"},
-    "replays": {"Passes in fp32"},
+    "replays": {"Passes in fp32", "Variants of fcn8s-lite2"},
     "variants": {"Layers"},
     "kernels": {"Kernels"},
     "pipeline": {"Masks a second"},
