@@ -1,9 +1,9 @@
 """The data of one request beside its HTTP: one typed record.
 
 The server makes it (under another ASGI server, the first `context_of`) when the request's head is
-complete. Written by `service.server` (draining, refusal, disconnect), `service.auth` (the key),
-`service.errors` and `service.api.telemetry` (the problem) and `service.pipeline` (stage times,
-images); read by these and by the access log.
+complete. Written by `service.server` (draining, refusal, end of the body, disconnect),
+`service.auth` (the key), `service.errors` and `service.api.telemetry` (the problem) and
+`service.pipeline` (stage times, images); read by these and by the access log.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
@@ -38,6 +39,7 @@ class RequestContext:
     problem_code: str = ""  # of the answer
     refusal: ProblemError | None = None  # the answer, instead of a route's
     is_draining: bool = False  # when the request arrived, the gateway was about to stop
+    has_whole_body: bool = False  # no more of it is to arrive
     is_disconnected: bool = False
     on_disconnect: Callable[[], None] | None = None  # called once, by `disconnect`
 
@@ -50,7 +52,7 @@ class RequestContext:
 
 def context_of(request: HTTPConnection | Scope) -> RequestContext:
     """Return the context of a request, given as Starlette's object or as its ASGI scope."""
-    scope = request.scope if isinstance(request, HTTPConnection) else request
+    scope: Any = getattr(request, "scope", request)
     state = scope.setdefault("state", {})
     context: RequestContext | None = state.get(CONTEXT_KEY)
     if context is None:

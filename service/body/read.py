@@ -30,10 +30,14 @@ def declared_body_bytes(request: Request, max_body_bytes: int, advice: str = IMA
 
 
 async def read_body(
-    request: Request, max_body_bytes: int, arriving: ArrivingBody, advice: str = IMAGE_ADVICE
+    request: Request,
+    max_body_bytes: int,
+    arriving: ArrivingBody | None,
+    advice: str = IMAGE_ADVICE,
 ) -> bytes:
-    """Read all bytes; raises BodyTooLargeError as soon as there are more than the limit, and
-    ClientDisconnect.
+    """Read all bytes, which count on `arriving` as they arrive; None where they all have.
+
+    Raises BodyTooLargeError as soon as there are more than the limit, and ClientDisconnect.
     """
     body = bytearray()  # not a list: chunks of one byte would take forty times their size
     is_complete = False
@@ -45,7 +49,8 @@ async def read_body(
         if len(body) + len(chunk) > max_body_bytes:
             raise body_too_large(len(body) + len(chunk), max_body_bytes, advice)
         if chunk:
-            arriving.take(len(chunk))
+            if arriving is not None:
+                arriving.take(len(chunk))
             if is_complete and not body:
                 return bytes(chunk)  # most: no copy
             body += chunk

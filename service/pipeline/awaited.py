@@ -2,7 +2,7 @@
 
 A request's context and deadline go in; inside the block DeadlineError is raised once the deadline
 has passed, ClientDisconnect once the client's connection is closed. Called by
-`service.pipeline.read`.
+`service.pipeline.segment` and `service.pipeline.batch`.
 """
 
 from starlette.requests import ClientDisconnect

@@ -26,10 +26,11 @@ from service.errors import InternalError
 from service.metrics.requests import RequestMetrics
 from service.metrics.stage_times import TOTAL, StageTimes
 from service.pipeline.admission import Permit
+from service.pipeline.awaited import WhileAwaited
 from service.pipeline.batch_response import ImageAnswer, Outcome, respond
 from service.pipeline.options import RequestOptions
 from service.pipeline.query import BATCH_MEDIA_OUTPUTS, SegmentQuery
-from service.pipeline.read import BodyLimit, Received
+from service.pipeline.read import BodyForm, BodyLimit
 from service.pipeline.segment import Segmenter
 
 logger = structlog.get_logger("fcnserve.batch")
@@ -78,26 +79,33 @@ async def segment_batch(segmenter: Segmenter, request: Request, query: SegmentQu
     model = segmenter.models.resolve(query.model)
     check_is_multipart(request)
     limit = BodyLimit(segmenter.settings.max_batch_body_bytes, BATCH_ADVICE)
-    parse = partial(images_of_batch, request)
-    async with segmenter.read(request, model, deadline, limit, parse) as received:
-        context.image_count = len(received.content)
-        charge_further_images(request, len(received.content))
+    form = BodyForm.of(request, limit, partial(images_of_batch, request))
+    body = await segmenter.read.body(request, context, model, deadline, limit)
+    deadline = deadline.at_body_end()
+    with (
+        segmenter.read.admission.permit(model, len(body)) as permit,
+        WhileAwaited(context, deadline) as awaited,
+    ):
+        images = await segmenter.read.content(body, form, permit, context.stages)
+        del body  # the images are copies
+        context.image_count = len(images)
+        charge_further_images(request, len(images))
         options = await segmenter.options.read(request, query, model, BATCH_MEDIA_OUTPUTS)
-        received.awaited.due_s = math.inf  # from here on, each image has the deadline for itself
+        awaited.due_s = math.inf  # from here on, each image has the deadline for itself
         read_ms = context.stages.ms["read"]
-        batch = Batch(segmenter, options, received.deadline, read_ms, context.request_id)
-        outcomes = await outcomes_of(batch, received)
+        batch = Batch(segmenter, options, deadline, read_ms, context.request_id)
+        outcomes = await outcomes_of(batch, images, permit)
     count_rejections(outcomes, segmenter.metrics)
     context.stages.add(TOTAL, (asyncio.get_running_loop().time() - context.arrived_s) * 1000)
     return respond(outcomes, options.render.output)
 
 
-async def outcomes_of(batch: Batch, received: Received[list[Upload]]) -> list[Outcome]:
+async def outcomes_of(batch: Batch, images: Sequence[Upload], permit: Permit) -> list[Outcome]:
     """Segment all images at once, each with a permit; the request's own is that of the first."""
     admission, model = batch.segmenter.read.admission, batch.options.model
-    first, *others = received.content
+    first, *others = images
     return await asyncio.gather(
-        batch.outcome(first, nullcontext(received.permit)),
+        batch.outcome(first, nullcontext(permit)),
         *(batch.outcome(upload, admission.permit(model)) for upload in others),
     )
 

@@ -1,13 +1,12 @@
-"""The first step, read: a request whose body is still arriving goes in, its images come out, with a
-permit that holds for as long as they are in work.
+"""The first step, read: a request whose body is still arriving goes in, its bytes come out, and
+from them, once the request has a permit, its images.
 
 Bytes are limited while they arrive (`service.body.budget`); the permit is taken once the body is
 complete, so that a slow request takes none from the others. Called by `service.pipeline.segment`
 and `service.pipeline.batch`.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -16,10 +15,10 @@ from fastapi import Request
 from service.body.budget import BodyBudget
 from service.body.content_encoding import Decompressor, content_coding
 from service.body.read import declared_body_bytes, read_body
-from service.context import context_of
+from service.context import RequestContext
 from service.deadline import Deadline
+from service.metrics.stage_times import StageTimes
 from service.pipeline.admission import Admission, Permit
-from service.pipeline.awaited import WhileAwaited
 
 T = TypeVar("T")
 
@@ -32,16 +31,20 @@ class BodyLimit:
     advice: str
 
 
-@dataclass(frozen=True, slots=True)
-class Received(Generic[T]):
-    """What a body contained, the permit of its request, and the deadline of its answer, which
-    `awaited` enforces.
-    """
+@dataclass(slots=True)
+class BodyForm(Generic[T]):
+    """How a request's body becomes its images: its limit, its `Content-Encoding`, its parser."""
 
-    content: T
-    permit: Permit
-    deadline: Deadline
-    awaited: WhileAwaited
+    limit: BodyLimit
+    coding: str
+    parse: Callable[[bytes], Awaitable[T]]
+
+    @classmethod
+    def of(
+        cls, request: Request, limit: BodyLimit, parse: Callable[[bytes], Awaitable[T]]
+    ) -> "BodyForm[T]":
+        """Read the request's headers; raises UnsupportedContentCodingError."""
+        return cls(limit, content_coding(request.headers), parse)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,34 +55,30 @@ class ReadStep:
     budget: BodyBudget
     decompressor: Decompressor
 
-    @asynccontextmanager
-    async def __call__(
+    async def body(
         self,
         request: Request,
+        context: RequestContext,
         model: str,
         deadline: Deadline,
         limit: BodyLimit,
-        parse: Callable[[bytes], Awaitable[T]],
-    ) -> AsyncIterator[Received[T]]:
-        """Read, decompress and parse a body; the permit holds until the block ends.
-
-        Raises ProblemError, and inside the block DeadlineError once the deadline has passed,
-        ClientDisconnect once the client disconnects.
-        """
-        context, coding = context_of(request), content_coding(request.headers)
-        stages = context.stages
+    ) -> bytes:
+        """Read a request's bytes, which the caller then takes a permit for; raises ProblemError."""
         announced = declared_body_bytes(request, limit.max_bytes, limit.advice)
         self.admission.check_announced(model, announced)
-        with stages.timing("read"), self.budget.arriving(deadline) as arrival:
-            body = await read_body(request, limit.max_bytes, arrival, limit.advice)
-        deadline = deadline.at_body_end()
-        with (
-            self.admission.permit(model, len(body)) as permit,
-            WhileAwaited(context, deadline) as awaited,
-        ):
-            with stages.timing("read"):
+        with context.stages.timing("read"):
+            if context.has_whole_body:  # most: none of it is still arriving
+                return await read_body(request, limit.max_bytes, None, limit.advice)
+            with self.budget.arriving(deadline) as arrival:
+                return await read_body(request, limit.max_bytes, arrival, limit.advice)
+
+    async def content(
+        self, body: bytes, form: BodyForm[T], permit: Permit, stages: StageTimes
+    ) -> T:
+        """Decompress and parse a body; raises ProblemError."""
+        with stages.timing("read"):
+            if form.coding:
                 body = await self.decompressor.decompress(
-                    body, coding, limit.max_bytes, permit.add_bytes, limit.advice
+                    body, form.coding, form.limit.max_bytes, permit.add_bytes, form.limit.advice
                 )
-                content = await parse(body)
-            yield Received(content, permit, deadline, awaited)
+            return await form.parse(body)

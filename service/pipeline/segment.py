@@ -8,6 +8,7 @@ import base64
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from fastapi import Request, Response
 
@@ -18,15 +19,16 @@ from service.context import context_of
 from service.deadline import Deadline
 from service.metrics.requests import RequestMetrics
 from service.pipeline.admit import AdmitStep
+from service.pipeline.awaited import WhileAwaited
 from service.pipeline.dispatch import DispatchStep
 from service.pipeline.options import OptionsReader
 from service.pipeline.query import SegmentQuery
-from service.pipeline.read import BodyLimit, ReadStep
+from service.pipeline.read import BodyForm, BodyLimit, ReadStep
 from service.pipeline.render import RenderStep
 from service.settings import Settings
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Segmenter:
     """The steps, what they need to begin, and the metrics of requests."""
 
@@ -39,17 +41,26 @@ class Segmenter:
     render: RenderStep
     metrics: RequestMetrics
 
+    @cached_property
+    def body_limit(self) -> BodyLimit:
+        return BodyLimit(self.settings.max_body_bytes, IMAGE_ADVICE)
+
     async def segment(self, request: Request, query: SegmentQuery) -> Response:
         """Answer a request of one image; raises ProblemError, or ClientDisconnect."""
         context = context_of(request)
         stages = context.stages
         deadline = Deadline.of(context, query.timeout_ms, self.settings)
         model, parse = self.models.resolve(query.model), image_extractor(request)
-        limit = BodyLimit(self.settings.max_body_bytes, IMAGE_ADVICE)
-        async with self.read(request, model, deadline, limit, parse) as received:
+        form = BodyForm.of(request, self.body_limit, parse)
+        body = await self.read.body(request, context, model, deadline, form.limit)
+        with (
+            self.read.admission.permit(model, len(body)) as permit,
+            WhileAwaited(context, deadline.at_body_end()),
+        ):
+            body = await self.read.content(body, form, permit, stages)
             with stages.timing("admit"):
                 options = await self.options.read(request, query, model)
-            image = await self.admit(received.content, options, received.permit, stages)
+            image = await self.admit(body, options, permit, stages)
             mask = await self.dispatch(image, options, stages)
             rendered = await self.render(mask, image, options, stages)
         headers = answer_headers(rendered.body, mask.model)

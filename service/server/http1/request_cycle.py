@@ -81,6 +81,7 @@ class RequestCycle:
             self.body += data
         if is_last:
             self._more_body = False
+            self._context.has_whole_body = True
         if data or is_last:
             self._tell()
 

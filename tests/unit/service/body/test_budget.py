@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from PIL import Image
 from prometheus_client import CollectorRegistry
 
 from handlers.shared.errors import ProblemError
@@ -15,6 +16,7 @@ from service.deadline import Deadline
 from service.errors import BusyError, ReadTimeoutError
 from service.metrics.queue import QueueMetrics
 from service.settings import Settings
+from tests.support import photos
 from tests.support.clock import on_uvloop
 from tests.support.fakes import CAT, Gateway, running, until
 from tests.unit.service.server.http1.test_connections import POST, connected
@@ -287,11 +289,26 @@ async def test_the_servers_own_deadline_applies_once_the_body_is_complete() -> N
 async def test_a_slow_body_is_rejected_for_a_fast_one() -> None:
     async with running(max_reading_bytes=200_000) as gateway:
         await gateway.ready()
-        async with connected(gateway) as slow:
+        async with connected(gateway) as slow, connected(gateway) as fast:
             await slow.send(POST + b"Content-Length: 190000\r\n\r\n" + bytes(180_000))
             await until(lambda: gateway.value("fcnserve_bytes_reading") == 180_000)
             await asyncio.sleep(0.5)
-            assert (await gateway.segment()).status_code == 200
+            await fast.send(POST + b"Content-Length: %d\r\n\r\n" % len(CAT) + CAT[:-1])
             answer = await slow.answer()
+            await fast.send(CAT[-1:])
+            assert (await fast.answer()).status_code == 200
             assert (answer.status_code, answer.json()["code"]) == (429, "busy")
             assert "FCNSERVE_MAX_READING_BYTES" in answer.json()["detail"]
+
+
+@on_uvloop
+async def test_a_body_that_arrives_with_its_head_needs_no_room() -> None:
+    async with running(max_reading_bytes=200_000) as gateway:
+        await gateway.ready()
+        photo = photos.jpeg(Image.fromarray(photos.photo(30, 40)))  # of one packet
+        async with connected(gateway) as slow, connected(gateway) as fast:
+            await slow.send(POST + b"Content-Length: 300000\r\n\r\n" + bytes(200_000))
+            await until(lambda: gateway.value("fcnserve_bytes_reading") == 200_000)
+            await fast.send(POST + b"Content-Length: %d\r\n\r\n" % len(photo) + photo)
+            assert (await fast.answer()).status_code == 200
+            assert gateway.value("fcnserve_bytes_reading") == 200_000
