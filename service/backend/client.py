@@ -29,13 +29,10 @@ MODEL = MODEL_HEADER.lower().encode()  # as it is read
 
 
 class SentImage(NamedTuple):
-    """An image file and what the worker is asked for."""
+    """An image file and what the worker is asked for: `WorkerOptions` as a line of JSON."""
 
+    options: bytes
     body: bytes
-    options: WorkerOptions
-
-    def sections(self) -> tuple[bytes, bytes]:
-        return self.options.to_json().encode(), self.body
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +63,9 @@ class TorchServeClient:
         self, model: str, body: bytes, options: WorkerOptions, timeout_s: float
     ) -> WorkerAnswer:
         """Send a single image; raises what `send_together` raises."""
-        (answer,) = await self.send_together(model, [SentImage(body, options)], timeout_s)
+        (answer,) = await self.send_together(
+            model, [SentImage(options.to_json().encode(), body)], timeout_s
+        )
         return answer
 
     async def send_together(
@@ -77,7 +76,7 @@ class TorchServeClient:
         Raises NotReadyError, WorkerCrashedError, or WorkerFailedError; WorkerSilentError after
         `timeout_s`, since TorchServe may lose a request. A request's deadline is the caller's.
         """
-        sections = [section for each in images for section in each.sections()]
+        sections = [section for each in images for section in each]
         status, headers, body = await self._connections.post(
             f"/predictions/{model}", HEADERS, with_lengths(sections), timeout_s
         )

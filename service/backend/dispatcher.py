@@ -117,10 +117,14 @@ class Dispatcher(Generic[Image, Answer]):
 
     def _next_request(self) -> list[Waiter[Image, Answer]]:
         """Take the images of the next request from the queue; none while there is no room."""
+        waiters: list[Waiter[Image, Answer]] = []
+        if not self._queue:
+            return waiters
         request = NextRequest(self.room, len(self._queue))
-        waiters = []
-        while waiter := self._queue.take(
-            request.has_room, self._is_held_back, beside=request.last_frame
+        while self._queue and (
+            waiter := self._queue.take(
+                request.has_room, self._is_held_back, beside=request.last_frame
+            )
         ):
             request.add(waiter.entry)
             waiters.append(waiter)

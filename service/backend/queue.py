@@ -132,7 +132,7 @@ class ImageQueue(Generic[Q]):
         ready = (
             each for each in self._queued if not each.is_cancelled and not is_held_back(each.entry)
         )
-        first_few = list(islice(ready, MAX_CANDIDATES))
+        first_few = list(islice(ready, MAX_CANDIDATES if beside else 1))
         if not first_few or not has_room(first_few[0].entry):
             return None
         chosen = self._best(first_few, has_room, beside) if beside else first_few[0]

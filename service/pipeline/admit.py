@@ -6,6 +6,7 @@ Called by `service.pipeline.segment`; a batch runs it for each of its images.
 
 import asyncio
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from handlers.shared import photo
 from handlers.shared.frame import Frame
@@ -19,8 +20,7 @@ from service.settings import Settings
 INLINE_HEADER_BYTES = 64_000
 
 
-@dataclass(frozen=True, slots=True)
-class AdmittedImage:
+class AdmittedImage(NamedTuple):
     """An image file, its own pixels, the frame that the network gets, and its predicted cost."""
 
     body: bytes
@@ -47,9 +47,10 @@ class AdmitStep:
                 header = self._check_header(body)
             pixels = header.height * header.width
             self.metrics.observe_photo(pixels)
-            cost_s = options.cost_s(header, len(body), self.settings.max_image_seconds)
+            frame = options.frame(header)
+            cost_s = options.cost_s(header, len(body), frame, self.settings.max_image_seconds)
             permit.add_seconds(cost_s)
-            return AdmittedImage(body, pixels, options.frame(header), cost_s)
+            return AdmittedImage(body, pixels, frame, cost_s)
 
     def _check_header(self, body: bytes) -> photo.Header:
         header = photo.read_header(body, self.settings.formats)

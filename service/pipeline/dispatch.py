@@ -8,7 +8,7 @@ it for each of its images. Deadlines are the caller's.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -76,14 +76,13 @@ class DispatchStep:
             raise read_problem(answer.body)
         return answer
 
-    async def _send(self, image: AdmittedImage, options: RequestOptions) -> WorkerAnswer:
+    def _send(self, image: AdmittedImage, options: RequestOptions) -> Awaitable[WorkerAnswer]:
         """Queue and send the image, until a worker has answered it."""
         model, dispatcher = options.model, self.dispatchers[options.model]
         limits = options.card.dispatch_limits
         entry = dispatcher.entry(image.frame, image.cost_s, limits, len(image.body), image.pixels)
-        sent = SentImage(image.body, options.worker_options(image.cost_s))
-        attempt = partial(attempt_at, dispatcher, entry, sent)
-        return await self.retry.until_answered(model, attempt)
+        attempt = partial(attempt_at, dispatcher, entry, image, options)
+        return self.retry.until_answered(model, attempt)
 
     async def _card_of(self, answer: WorkerAnswer, options: RequestOptions) -> ModelCard | None:
         """Return the card of the answer's model: nearly always the request's own; None where that
@@ -96,16 +95,17 @@ class DispatchStep:
         )
 
 
-async def attempt_at(
+def attempt_at(
     dispatcher: Dispatcher[SentImage, WorkerAnswer],
     entry: QueueEntry,
-    image: SentImage,
+    image: AdmittedImage,
+    options: RequestOptions,
     has_crashed: bool,
-) -> WorkerAnswer:
+) -> Awaitable[WorkerAnswer]:
     """Send an image once, as a suspect if a worker has crashed with it: such an image goes alone,
     and runs alone. Raises what `TorchServeClient.send` raises.
     """
     if has_crashed:
         entry = replace(entry, is_suspect=True)
-        image = image._replace(options=image.options.model_copy(update={"suspect": True}))
-    return await dispatcher.run(entry, image)
+    for_worker = options.options_of_image(image.cost_s, is_suspect=has_crashed)
+    return dispatcher.run(entry, SentImage(for_worker, image.body))

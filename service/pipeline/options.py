@@ -5,7 +5,8 @@ A request's query and `Accept` header go in, options that the model can fulfil c
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from fastapi import Request
 
@@ -19,6 +20,8 @@ from service.backend.retry import Retry
 from service.context import context_of
 from service.errors import InvalidOptionError
 from service.pipeline.query import (
+    MAX_KEPT,
+    MAX_KEPT_LENGTH,
     MEDIA_OUTPUTS,
     MediaOutputs,
     SegmentQuery,
@@ -28,8 +31,7 @@ from service.pipeline.query import (
 from service.render import Output, RenderOptions
 
 
-@dataclass(frozen=True, slots=True)
-class RequestOptions:
+class RequestOptions(NamedTuple):
     """Options that a model can fulfil, and that model's card."""
 
     model: str
@@ -37,7 +39,8 @@ class RequestOptions:
     max_side: int | None
     render: RenderOptions
     classes: Sequence[str] | None
-    request_id: str
+    worker_options: str  # those of the worker that all images have, as members of a JSON object
+    request_id: str = ""
 
     def render_with(self, card: ModelCard) -> RenderOptions:
         """Return the options for rendering an answer of this card's model, which may be newer than
@@ -46,34 +49,37 @@ class RequestOptions:
         """
         return replace(self.render, classes=class_ids(self.classes, card.classes))
 
-    def worker_options(self, cost_s: float) -> WorkerOptions:
-        """Return the worker's options for one image."""
-        return WorkerOptions(
-            output="confidence" if self.render.output is Output.confidence else "mask",
-            orientation=self.render.orientation,
-            max_side=self.max_side,
-            cost_s=cost_s,
-            request_id=self.request_id,
-        )
+    def options_of_image(self, cost_s: float, *, is_suspect: bool = False) -> bytes:
+        """Write the worker's options for one image, as `WorkerOptions` reads them. All parts are
+        valid: the request's id has no character that JSON would escape.
+        """
+        suspect = '"suspect":true,' if is_suspect else ""
+        of_image = f'{suspect}"cost_s":{cost_s!r},"request_id":"{self.request_id}"'
+        return f"{{{self.worker_options}{of_image}}}".encode("ascii")
 
     def frame(self, header: photo.Header) -> Frame:
         """Return the frame at which the network will see a photo."""
         size = header.size(self.render.orientation)
         return Frame.of(photo.fit(*size, self.max_side or self.card.working_max_side))
 
-    def cost_s(self, header: photo.Header, body_bytes: int, max_image_seconds: float) -> float:
+    def cost_s(
+        self, header: photo.Header, body_bytes: int, frame: Frame, max_image_seconds: float
+    ) -> float:
         """Predict a photo's cost in CPU seconds; raises ImageTooCostlyError."""
         confidence = self.render.output is Output.confidence
-        work = Work.of(header, body_bytes, self.frame(header).pixels, confidence=confidence)
+        work = Work.of(header, body_bytes, frame.pixels, confidence=confidence)
         return check_cost(work, self.card.costs, self.card.image_limit_s(max_image_seconds))
 
 
 @dataclass(frozen=True, slots=True)
 class OptionsReader:
-    """Reads the card of the named model, and checks options against it."""
+    """Reads the card of the named model, and checks options against it; keeps what the latest
+    query strings and `Accept` headers mean for it.
+    """
 
     models: ModelRegistry
     retry: Retry
+    _kept: dict[tuple[object, ...], RequestOptions] = field(default_factory=dict)
 
     async def read(
         self,
@@ -86,10 +92,25 @@ class OptionsReader:
         ProblemError of a card that cannot be read.
         """
         accept = ",".join(request.headers.getlist("accept"))
+        request_id = context_of(request).request_id
+        key = (model, request.scope["query_string"], accept, id(media_outputs))
+        kept = self._kept.get(key)
+        if kept is not None and kept.card is self.models.known(model):
+            return RequestOptions(*kept[:-1], request_id)
         output, accept_jpeg = negotiate(query.output, accept, media_outputs)
         card = self.models.known(model)
         if card is None:
             card = await self.retry.until_answered(model, lambda _: self.models.card(model))
+        options = self._checked(query, model, card, output, accept_jpeg=accept_jpeg)
+        if len(request.scope["query_string"]) + len(accept) <= MAX_KEPT_LENGTH:
+            if len(self._kept) == MAX_KEPT:
+                self._kept.clear()
+            self._kept[key] = options
+        return options._replace(request_id=request_id)
+
+    def _checked(
+        self, query: SegmentQuery, model: str, card: ModelCard, output: Output, *, accept_jpeg: bool
+    ) -> RequestOptions:
         max_side = checked_max_side(query.max_side, card)
         render = RenderOptions(
             output,
@@ -100,8 +121,19 @@ class OptionsReader:
             accept_jpeg,
             query.legend,
         )
-        request_id = context_of(request).request_id
-        return RequestOptions(model, card, max_side, render, query.classes, request_id)
+        for_worker = WorkerOptions(
+            output="confidence" if output is Output.confidence else "mask",
+            orientation=query.orientation,
+            max_side=max_side,
+        )
+        members = members_of(for_worker)
+        return RequestOptions(model, card, max_side, render, query.classes, members)
+
+
+def members_of(options: WorkerOptions) -> str:
+    """Write options as members of a JSON object, to which others are added."""
+    members = options.to_json()[1:-1]
+    return members and f"{members},"
 
 
 def checked_max_side(max_side: int | None, card: ModelCard) -> int | None:

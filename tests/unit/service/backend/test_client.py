@@ -189,7 +189,7 @@ async def test_a_problem_of_a_request_is_raised() -> None:
 async def test_each_image_of_a_request_gets_its_answer() -> None:
     answer = answer_of(joint_body([MASK, PROBLEM]))
     async with client_of(OneAnswerServer(answers_first=False, last_bytes=answer)) as client:
-        images = [SentImage(b"photo", WorkerOptions())] * 2
+        images = [SentImage(b"{}", b"photo")] * 2
         mask, problem = await client.send_together("m", images, 10)
     assert (mask.body, mask.outcome, mask.model) == (b"mask", "answered", "m@0")
     assert (problem.body, problem.outcome) == (PROBLEM.body, "problem")
