@@ -9,6 +9,7 @@ the worker's model header is TorchServe's own: no worker took the images. Called
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from itertools import chain
 from typing import NamedTuple
 
 from handlers.shared.errors import PROBLEM_MEDIA_TYPE, WorkerFailedError, read_problem
@@ -76,7 +77,7 @@ class TorchServeClient:
         Raises NotReadyError, WorkerCrashedError, or WorkerFailedError; WorkerSilentError after
         `timeout_s`, since TorchServe may lose a request. A request's deadline is the caller's.
         """
-        sections = [section for each in images for section in each]
+        sections = list(chain.from_iterable(images))
         status, headers, body = await self._connections.post(
             f"/predictions/{model}", HEADERS, with_lengths(sections), timeout_s
         )

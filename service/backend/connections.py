@@ -82,12 +82,12 @@ class Connections:
     ) -> bytes:
         """Write a request's head. Raises ValueError where a part of it has a line break."""
         path = f"{self._address.prefix}{target}"
-        body_bytes = sum(len(buffer) for buffer in body)
+        body_bytes = sum(map(len, body))
         lines = (
             b"POST %b HTTP/1.1" % path.encode("ascii"),
             b"Host: %b" % self._address.authority.encode("ascii"),
             b"Content-Length: %d" % body_bytes,
-            *(b"%b: %b" % header for header in headers),
+            *[b"%b: %b" % header for header in headers],
         )
         head = b"\r\n".join((*lines, b"", b""))
         if head.count(b"\n") != len(lines) + 1 or head.count(b"\r") != len(lines) + 1:

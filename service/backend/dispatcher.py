@@ -112,14 +112,12 @@ class Dispatcher(Generic[Image, Answer]):
     def _advance(self) -> None:
         """Send the next requests while there is room."""
         self._will_advance = False
-        while waiters := self._next_request():
+        while self._queue and (waiters := self._next_request()):
             self._start(waiters)
 
     def _next_request(self) -> list[Waiter[Image, Answer]]:
         """Take the images of the next request from the queue; none while there is no room."""
         waiters: list[Waiter[Image, Answer]] = []
-        if not self._queue:
-            return waiters
         request = NextRequest(self.room, len(self._queue))
         while self._queue and (
             waiter := self._queue.take(

@@ -45,7 +45,7 @@ class Room:
         self._count(entries, -1)
 
     def _count(self, entries: Sequence[QueueEntry], sign: int) -> None:
-        images, seconds = sign * len(entries), sign * sum(each.cost_s for each in entries)
+        images, seconds = sign * len(entries), sign * sum([each.cost_s for each in entries])
         self.images += images
         self.seconds += seconds
         if not entries[0].is_exclusive:

@@ -86,7 +86,11 @@ def render_plain(with_traceback: Processor, logger: Any, level: str, event: Even
         f"{event.pop('timestamp')} [{event.pop('level'):<{LEVEL_WIDTH}}] "
         f"{event.pop('event')} [{event.pop('logger')}]"
     )
-    return " ".join([head, *[plain_pair(key, event[key]) for key in sorted(event)]])
+    pairs = [
+        plain_pair(key, value) if isinstance(value, str) else f"{key}={value!r}"
+        for key, value in sorted(event.items())
+    ]
+    return " ".join([head, *pairs])
 
 
 def plain_pair(key: str, value: object) -> str:

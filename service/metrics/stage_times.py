@@ -29,8 +29,9 @@ class StageTimes:
         """Split the time of an upstream request: the part that the worker does not report is
         waiting.
         """
+        times = self.ms
         for verb, ms in worker_ms.items():
-            self.add(verb, ms)
+            times[verb] = times.get(verb, 0.0) + ms
         self.add("wait", max(0.0, total_ms - sum(worker_ms.values())))
 
     def server_timing(self) -> str:
@@ -51,7 +52,8 @@ class Timing:
         self._started_s = time.perf_counter()
 
     def __exit__(self, *_: object) -> None:
-        self._times.add(self._verb, (time.perf_counter() - self._started_s) * 1000)
+        times, verb = self._times.ms, self._verb
+        times[verb] = times.get(verb, 0.0) + (time.perf_counter() - self._started_s) * 1000
 
 
 @lru_cache(maxsize=256)

@@ -14,7 +14,7 @@ from tests.support.fakes import CAT, ROOT, running
 
 PHOTO = CAT + b"a tail, unlike the liveness probe's"
 WAY = [
-    "service/body/content_encoding.py",
+    "service/pipeline/read.py",
     "service/body/content_type.py",
     "service/pipeline/admit.py",
     "service/pipeline/dispatch.py",
