@@ -43,6 +43,8 @@ _INVERSE = {6: 8, 8: 6}
 
 def orientation_in(exif: bytes, xmp: bytes = b"") -> int:
     """Return the orientation (1 to 8) that the raw EXIF and XMP blocks of a file ask for."""
+    if not exif and not xmp:
+        return UPRIGHT
     value = _in_directory(_PREFIX.sub(b"", exif[:MAX_EXIF_BYTES]))
     if value is None:
         match = _IN_XMP.search(xmp, 0, MAX_XMP_BYTES)
