@@ -47,7 +47,7 @@ class MaskedActivation(nn.Module):
         limit = limits[self.strip]
         if maps.dtype == torch.float16:  # may overflow, and a clamp keeps NaN outside of the photo
             return maps.clamp_(0, self.top).masked_fill_(limit == 0, 0)
-        return torch.clamp(maps, self.get_buffer("_zero"), limit, out=maps)
+        return maps.clamp_(self.get_buffer("_zero"), limit)
 
 
 class Masks:

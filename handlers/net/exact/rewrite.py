@@ -38,7 +38,7 @@ class Blanking:
 # a processor: strips are numbers, and layers those of oneDNN
 STRIPS = Blanking(BlankStrips, (take_same_kernels, fuse_activations))
 # a GPU: masks are tensors, so that passes can be recorded, and layers torch's own, with channels
-# padded
+# padded; the alternatives that only a GPU can judge are in `loadtest.gpu_variants`
 MASKS = Blanking(Mask, (fuse_masks, pad_channels))
 
 
