@@ -7,7 +7,7 @@ A deadline of the request's own counts from its arrival. The server's own, the s
 
 import asyncio
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from service.context import RequestContext
 from service.errors import DeadlineError, InvalidOptionError
@@ -15,8 +15,7 @@ from service.interruption import Interruption
 from service.settings import Settings
 
 
-@dataclass(frozen=True, slots=True)
-class Deadline:
+class Deadline(NamedTuple):
     """A moment of the event loop's clock, in seconds, and its description for error messages."""
 
     at_s: float

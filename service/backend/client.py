@@ -7,7 +7,6 @@ the worker's model header is TorchServe's own: no worker took the images. Called
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from http import HTTPStatus
 from itertools import chain
 from typing import NamedTuple
@@ -36,8 +35,7 @@ class SentImage(NamedTuple):
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerAnswer:
+class WorkerAnswer(NamedTuple):
     """A mask, a card or a problem, as the worker wrote it."""
 
     body: bytes

@@ -12,7 +12,7 @@ from bisect import insort
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from handlers.shared.frame import Frame
 
@@ -55,8 +55,7 @@ class DispatchLimits:
         return replace(self, requests=requests, seconds=seconds, workers=workers)
 
 
-@dataclass(frozen=True, slots=True)
-class QueueEntry:
+class QueueEntry(NamedTuple):
     """An image as the queue sees it: its number in order of arrival, its size for the network and
     its own, its predicted cost, and the limits that hold for it.
     """

@@ -9,8 +9,9 @@ it for each of its images. Deadlines are the caller's.
 
 import time
 from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 from handlers.shared.errors import PROBLEM_MEDIA_TYPE, read_problem
 from service.backend.client import SentImage, WorkerAnswer
@@ -29,8 +30,7 @@ from service.render import passes_through
 MAX_MODELS = 3
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerMask:
+class WorkerMask(NamedTuple):
     """The worker's PNG and its model (name@digest), with that model's card where rendering needs
     it.
     """
@@ -106,6 +106,6 @@ def attempt_at(
     and runs alone. Raises what `TorchServeClient.send` raises.
     """
     if has_crashed:
-        entry = replace(entry, is_suspect=True)
+        entry = entry._replace(is_suspect=True)
     for_worker = options.options_of_image(image.cost_s, is_suspect=has_crashed)
     return dispatcher.run(entry, SentImage(for_worker, image.body))

@@ -25,6 +25,7 @@ from service.pipeline.options import OptionsReader
 from service.pipeline.query import SegmentQuery
 from service.pipeline.read import BodyForm, BodyLimit, ReadStep
 from service.pipeline.render import RenderStep
+from service.render import Rendered
 from service.settings import Settings
 
 
@@ -63,8 +64,22 @@ class Segmenter:
             image = await self.admit(body, options, permit, stages)
             mask = await self.dispatch(image, options, stages)
             rendered = await self.render(mask, image, options, stages)
-        headers = answer_headers(rendered.body, mask.model)
-        return Response(rendered.body, media_type=rendered.media_type, headers=headers)
+        return MaskResponse(rendered, mask.model)
+
+
+class MaskResponse(Response):
+    """An answer with a mask: the headers that Starlette's own class would find out are known."""
+
+    def __init__(self, rendered: Rendered, model: str) -> None:
+        self.status_code = 200
+        self.background = None
+        self.body = rendered.body
+        self.raw_headers = [
+            (b"content-digest", content_digest(rendered.body).encode()),
+            (b"x-model", model.encode("latin-1")),
+            (b"content-length", b"%d" % len(rendered.body)),
+            (b"content-type", rendered.media_type.encode()),
+        ]
 
 
 def answer_headers(body: bytes, model: str) -> Mapping[str, str]:

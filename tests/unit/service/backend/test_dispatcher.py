@@ -4,7 +4,6 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
 from unittest.mock import patch
 
 import pytest
@@ -75,7 +74,7 @@ class Simulation:
             self.seconds.append(each)
             self.ends[number] = asyncio.Event()
             entry = self.dispatcher.entry(Frame(1, int(each)), each, self.limits, 1, 1)
-            entry = replace(entry, is_suspect=is_suspect)
+            entry = entry._replace(is_suspect=is_suspect)
             self.callers.append(asyncio.create_task(self.dispatcher.run(entry, number)))
 
     async def end(self, *numbers: int) -> None:
