@@ -39,7 +39,7 @@ class RequestContext:
     problem_code: str = ""  # of the answer
     refusal: ProblemError | None = None  # the answer, instead of a route's
     is_draining: bool = False  # when the request arrived, the gateway was about to stop
-    has_whole_body: bool = False  # no more of it is to arrive
+    has_complete_body: bool = False  # no more of it is to arrive
     is_disconnected: bool = False
     on_disconnect: Callable[[], None] | None = None  # called once, by `disconnect`
 

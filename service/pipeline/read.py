@@ -67,7 +67,7 @@ class ReadStep:
         announced = declared_body_bytes(request, limit.max_bytes, limit.advice)
         self.admission.check_announced(model, announced)
         with context.stages.timing("read"):
-            if context.has_whole_body:  # most: none of it is still arriving
+            if context.has_complete_body:  # most: none of it is still arriving
                 return await read_body(request, limit.max_bytes, None, limit.advice)
             with self.budget.arriving(deadline) as arrival:
                 return await read_body(request, limit.max_bytes, arrival, limit.advice)

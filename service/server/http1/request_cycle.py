@@ -81,7 +81,7 @@ class RequestCycle:
             self.body += data
         if is_last:
             self._more_body = False
-            self._context.has_whole_body = True
+            self._context.has_complete_body = True
         if data or is_last:
             self._tell()
 

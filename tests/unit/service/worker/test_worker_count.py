@@ -117,9 +117,9 @@ def test_the_setting_overrides_the_number_of_codec_threads(
     assert worker_threads(Settings(threads=3), 2, 1) == 3
 
 
-def test_workers_are_told_how_many_they_are_and_their_threads(tmp_path: Path) -> None:
-    told = environment(Settings(workers=9, threads=9), 3, 5, tmp_path, tmp_path)
-    assert (told["FCNSERVE_WORKERS"], told["FCNSERVE_THREADS"]) == ("3", "5")
+def test_workers_get_their_number_and_that_of_their_threads(tmp_path: Path) -> None:
+    variables = environment(Settings(workers=9, threads=9), 3, 5, tmp_path, tmp_path)
+    assert (variables["FCNSERVE_WORKERS"], variables["FCNSERVE_THREADS"]) == ("3", "5")
 
 
 @pytest.mark.parametrize("threads", [0, 5])
