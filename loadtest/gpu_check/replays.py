@@ -8,8 +8,6 @@ model (`loadtest.gpu_variants`).
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest.mock import patch
@@ -21,12 +19,13 @@ from handlers.net import ARCHITECTURES
 from handlers.net.options import LiteOptions, VggOptions
 from handlers.runtime.labels import OutputRequest
 from handlers.runtime.network_cuda import CudaNetwork
-from handlers.runtime.warm_up.sameness import photo_of
+from handlers.runtime.warm_up.sameness import PROBE_SIZE, photo_of
 from handlers.shared.frame import Frame
 from loadtest.gpu_check.catalogue import Scale
 from loadtest.gpu_check.networks import VGG16, lite2, noise, vgg16
 from loadtest.gpu_check.rates import matrix_flops_per_s, typical_s
 from loadtest.gpu_check.results import Cell, Check, Fact, Item, Row
+from loadtest.gpu_variants.catalogue import VARIANTS, variant_network
 from loadtest.measure.flops import frame_flops
 
 CLASSES = 21
@@ -34,8 +33,9 @@ VGG_TARGET = 0.6
 # the canvases of most photos
 CANVASES = 2
 # in the names of variants that `python -m loadtest.gpu_variants` compares: a minute for each
-CATALOGUE, COMPILED = "loadtest.gpu_variants.catalogue", "compiled"
+COMPILED = "compiled"
 NOTE_CHARACTERS = 60
+VARIANTS_TABLE = "Variants of fcn8s-lite2"
 
 
 def run(scale: Scale) -> Iterator[Item]:
@@ -74,32 +74,41 @@ def run_vgg(rate: float, scale: Scale) -> Iterator[Item]:
 def run_variants(scale: Scale) -> Iterator[Item]:
     """Compare the bundled model with its layers in other forms, but for those that are compiled."""
     canvas, images = Frame._make(scale.canvases[0]), scale.images[-1]
-    photos = [photo_of(canvas)] * images
     served: list[Tensor] = []
-    for name, network_class in variants().items():
+    for name in VARIANTS:
+        if COMPILED in name:
+            continue
         cells: dict[str, Cell] = {"variant": name, "photos": images}
         try:
-            network = lite2(scale, network=network_class)
-            network.prepare(images, canvas)
-            scores = network.scores(photos, canvas)
-            with torch.inference_mode():
-                staged = network._stage(photos, canvas)
-                pass_s = typical_s(partial(network._pass, staged), scale)
+            network = lite2(scale, network=variant_network(name))
+            scores, figures = measured_variant(network, canvas, images, scale)
         except RuntimeError as error:
-            figures: dict[str, Cell] = {"note": str(error)[:NOTE_CHARACTERS]}
-        else:
-            served = served or scores
-            figures = {"pass, ms": pass_s * 1000, "change": largest_change(scores, served)}
-        yield Row("Variants of fcn8s-lite2", cells | figures)
+            yield Row(VARIANTS_TABLE, cells | {"note": str(error)[:NOTE_CHARACTERS]})
+            continue
+        served = served or scores
+        figures["change"] = largest_change(scores, served)
+        yield Row(VARIANTS_TABLE, cells | figures)
 
 
-def variants() -> dict[str, type[CudaNetwork]]:
-    """Return the networks to compare, by name; where there are no others, production's own."""
-    if find_spec(CATALOGUE.rpartition(".")[0]) is None:
-        return {"served": CudaNetwork}
-    catalogue = import_module(CATALOGUE)
-    names = [name for name in catalogue.VARIANTS if COMPILED not in name]
-    return {name: catalogue.variant_network(name) for name in names}
+@torch.inference_mode()
+def measured_variant(
+    network: CudaNetwork, canvas: Frame, images: int, scale: Scale
+) -> tuple[list[Tensor], dict[str, Cell]]:
+    """Return scores to compare, the time of a pass, and whether photos may share it: whether the
+    probe photo has the bits of its single pass in each position.
+    """
+    probe = photo_of(network.frame(PROBE_SIZE))
+    (single,) = network.scores([probe], canvas)
+    network.prepare(images, canvas)
+    is_shared = all(torch.equal(one, single) for one in network.scores([probe] * images, canvas))
+    scores = network.scores([photo_of(canvas)] * images, canvas)
+    staged = network._stage(noise(network, canvas, images), canvas)
+    pass_s = typical_s(partial(network._pass, staged), scale)
+    return scores, {
+        "pass, ms": pass_s * 1000,
+        "photos/s": images / pass_s,
+        "can be shared": is_shared,
+    }
 
 
 def largest_change(scores: Sequence[Tensor], served: Sequence[Tensor]) -> float:
