@@ -4,6 +4,8 @@ Called by `handlers.runtime.warm_up.run`, `handlers.runtime.network_cuda` and
 `handlers.stages.outcome`.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import Enum
 
 import torch
@@ -37,11 +39,32 @@ class FailedAllocations:
 
     def has_grown(self) -> bool:
         """Return whether an allocation has failed since the last call."""
-        before, self._seen = self._seen, torch.cuda.memory_stats().get("num_ooms", 0)
+        before = self._seen
+        self._seen = torch.cuda.memory_stats_as_nested_dict().get("num_ooms", 0)
         return self._seen > before
 
 
 failed_allocations = FailedAllocations()
+
+
+@contextmanager
+def kernels_by_rule(images: int) -> Iterator[None]:
+    """Check that cuDNN has memory in this block for the kernels that it chooses by rule: else it
+    takes others in silence, for this shape from then on, whose bits differ from those of other
+    workers.
+
+    Raises KernelLostError for a single pass, OutOfMemoryError for one that need not be shared.
+    """
+    failed_allocations.has_grown()  # those before have been reported, and changed no kernel
+    yield
+    if not failed_allocations.has_grown():
+        return
+    if images > 1:
+        raise torch.OutOfMemoryError("no memory for the kernels of a shared pass")
+    raise KernelLostError(
+        "no memory was left on the GPU for a kernel's workspace, and another kernel was used: "
+        "have fewer workers share it (FCNSERVE_WORKERS), or set batching: {exact: false}"
+    )
 
 
 def diagnose(error: Exception) -> Failure:

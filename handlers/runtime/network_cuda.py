@@ -14,6 +14,7 @@ their maps. Everything but the recording runs on a processor, too, for tests.
 
 import logging
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,12 +32,7 @@ from handlers.runtime.canvas_batch import (
     canvas_batches,
 )
 from handlers.runtime.device import Device, prepare_cpu, prepare_gpu
-from handlers.runtime.device_errors import (
-    Failure,
-    KernelLostError,
-    diagnose,
-    failed_allocations,
-)
+from handlers.runtime.device_errors import Failure, diagnose, kernels_by_rule
 from handlers.runtime.labels import LabelArray, OutputRequest, PendingLabels
 from handlers.runtime.network import Network
 from handlers.runtime.pass_costs import ladder_canvas
@@ -182,16 +178,16 @@ class CudaNetwork(Network):
 
     def _record(self, images: int, canvas: Frame) -> RecordedPass:
         staged = self._static(images, canvas)
-        with self._streams.stream(self._through):
-            self._score(staged)  # chooses the kernels, which must not happen in the recording
-        self._streams.synchronize()
-        self._check_kernels(images)
-        graph = torch.cuda.CUDAGraph()
-        self._pool = self._pool or torch.cuda.graph_pool_handle()
-        # codec threads may call the device meanwhile: "thread_local" lets them
-        recording = torch.cuda.graph(graph, self._pool, self._through, "thread_local")
-        with self._streams.stream(self._through), recording:
-            scores = self._score(staged)
+        with self._check(images):
+            with self._streams.stream(self._through):
+                self._score(staged)  # chooses the kernels, which must not happen in the recording
+            self._streams.synchronize()
+            graph = torch.cuda.CUDAGraph()
+            self._pool = self._pool or torch.cuda.graph_pool_handle()
+            # codec threads may call the device meanwhile: "thread_local" lets them
+            recording = torch.cuda.graph(graph, self._pool, self._through, "thread_local")
+            with self._streams.stream(self._through), recording:
+                scores = self._score(staged)
         return RecordedPass(graph, staged, scores)
 
     def forget(self, images: int, canvas: Frame) -> None:
@@ -251,24 +247,13 @@ class CudaNetwork(Network):
         with self._streams.stream(self._through):
             if recorded:
                 return recorded.replay(staged)
-            scores = self._score(staged)
-        self._check_kernels(images)
-        return scores
+            with self._check(images):
+                return self._score(staged)
 
-    def _check_kernels(self, images: int) -> None:
-        """Check that cuDNN had memory for the kernels that it chooses by rule: else it takes others
-        in silence, for this shape from then on, whose bits differ from those of other workers.
-
-        Raises KernelLostError for a single pass, OutOfMemoryError for one that need not be shared.
-        """
-        if not (self._exact and self.device.kind == "cuda" and failed_allocations.has_grown()):
-            return
-        if images > 1:
-            raise torch.OutOfMemoryError("no memory for the kernels of a shared pass")
-        raise KernelLostError(
-            "no memory was left on the GPU for a kernel's workspace, and another kernel was used: "
-            "have fewer workers share it (FCNSERVE_WORKERS), or set batching: {exact: false}"
-        )
+    def _check(self, images: int) -> AbstractContextManager[None]:
+        """Check a pass of so many photos: where bits count, cuDNN has to use the right kernels."""
+        is_checked = self._exact and self.device.kind == "cuda"
+        return kernels_by_rule(images) if is_checked else nullcontext()
 
     def _score(self, staged: StagedPhotos) -> Tensor:
         canvas = self._normalise(staged.pixels, staged.ends[0])

@@ -1,12 +1,19 @@
 """A lack of memory stops one image, a lost device ends the worker, and all else does neither."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 import torch
 
 from handlers.runtime import device_errors
-from handlers.runtime.device_errors import FailedAllocations, Failure, KernelLostError, diagnose
+from handlers.runtime.device_errors import (
+    FailedAllocations,
+    Failure,
+    KernelLostError,
+    diagnose,
+    kernels_by_rule,
+)
 from handlers.shared.errors import WorkerFailedError, WorkerOutOfMemoryError
 from handlers.stages.outcome import EX_SOFTWARE, translate
 
@@ -23,7 +30,7 @@ class FakeGpu:
         stats: Callable[[], dict[str, int]] = lambda: {"num_ooms": self.failed_allocations}  # noqa: E731 - short
         monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
         monkeypatch.setattr(torch.cuda, "synchronize", self._synchronize)
-        monkeypatch.setattr(torch.cuda, "memory_stats", stats)
+        monkeypatch.setattr(torch.cuda, "memory_stats_as_nested_dict", stats)
         monkeypatch.setattr(torch, "ones", lambda *_size, device: torch.zeros(1))
         monkeypatch.setattr(device_errors, "failed_allocations", FailedAllocations())
 
@@ -89,6 +96,28 @@ def test_a_missing_kernel_is_a_lack_of_memory_where_an_allocation_has_failed(gpu
     gpu.failed_allocations += 1
     assert diagnose(NO_KERNEL) is Failure.no_memory
     assert diagnose(NO_KERNEL) is Failure.other  # since then none has
+
+
+@pytest.mark.parametrize(("images", "error"), [(1, KernelLostError), (2, torch.OutOfMemoryError)])
+def test_kernels_dropped_for_want_of_memory_give_no_answer(
+    gpu: FakeGpu, images: int, error: type[Exception]
+) -> None:
+    with pytest.raises(error, match="no memory"), kernels_by_rule(images):
+        gpu.failed_allocations += 1  # which cuDNN hides
+    with kernels_by_rule(images):
+        pass
+
+
+@pytest.mark.parametrize("images", [1, 16])
+def test_a_pass_after_one_without_memory_keeps_its_kernels(gpu: FakeGpu, images: int) -> None:
+    with suppress(torch.OutOfMemoryError), kernels_by_rule(images):
+        gpu.failed_allocations += 1
+        raise torch.OutOfMemoryError("of the pass")
+    with kernels_by_rule(1):
+        pass
+    gpu.failed_allocations += 1  # between the passes, as for the labels of a huge photo
+    with kernels_by_rule(1):
+        pass
 
 
 def test_a_change_of_kernels_ends_the_worker() -> None:

@@ -13,7 +13,6 @@ import torch
 from handlers.model_config import Batching, BatchSize, GroupPixels, Ladder, load_config
 from handlers.runtime import canvas_batch
 from handlers.runtime.device import Device
-from handlers.runtime.device_errors import KernelLostError, failed_allocations
 from handlers.runtime.labels import LabelArray, OutputRequest
 from handlers.runtime.network import Network
 from handlers.runtime.network_cuda import CudaNetwork
@@ -207,21 +206,6 @@ def test_a_gpu_that_cannot_record_runs_kernel_by_kernel(
         patched.setattr(net, "_record", fails)
         assert not net._try_to_record()
     assert "cannot be recorded, and run kernel by kernel: operation not permitted" in caplog.text
-
-
-@pytest.mark.parametrize(("images", "error"), [(1, KernelLostError), (2, torch.OutOfMemoryError)])
-def test_kernels_dropped_for_want_of_memory_give_no_answer(
-    net: CudaNetwork,
-    images: int,
-    error: type[Exception],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(Device, "kind", property(lambda _device: "cuda"))
-    monkeypatch.setattr(failed_allocations, "has_grown", lambda: True)
-    with pytest.raises(error, match="no memory"):
-        net._check_kernels(images)
-    monkeypatch.setattr(failed_allocations, "has_grown", lambda: False)
-    net._check_kernels(images)
 
 
 def test_no_kernel_is_timed_after_the_warm_up(net: CudaNetwork) -> None:
