@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 from handlers.shared.errors import ProblemError
 from service.context import context_of
 from tests.support.http_abuse import CORPUS
-from tests.support.memory_transport import connect
+from tests.support.memory_transport import MemoryTransport, connect
 
 LARGE = bytes(range(256)) * 300
 REQUESTS = [
@@ -52,17 +52,22 @@ async def answers(packets: list[bytes]) -> tuple[bytes, bool, bool]:
         if transport.is_closing():
             break
         connection.data_received(packet)
-        await settled()
+        await settled(transport)
     outcome = bytes(transport.written), transport.is_closing(), transport.has_sent_eof
     transport.lose(None)
-    await settled()
+    await settled(transport)
     return outcome
 
 
-async def settled() -> None:
-    """Let all run that waits for nothing."""
-    for _ in range(40):
-        await asyncio.sleep(0)
+async def settled(transport: MemoryTransport) -> None:
+    """Let all run that waits for nothing, until nothing is written any more: a packet may hold
+    hundreds of requests.
+    """
+    written = -1
+    while written < len(transport.written):
+        written = len(transport.written)
+        for _ in range(40):
+            await asyncio.sleep(0)
 
 
 @st.composite
