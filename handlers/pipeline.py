@@ -12,7 +12,8 @@ process run after the others, one at a time (`handlers.isolation`). Made and cal
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from itertools import repeat
 from pathlib import Path
@@ -29,7 +30,8 @@ from handlers.runtime.load_network import load_network
 from handlers.runtime.model_card import model_card
 from handlers.runtime.network import Network
 from handlers.runtime.pass_costs import PassCosts
-from handlers.runtime.warm_up.run import warm_up
+from handlers.runtime.warm_up.idle import IdleWarmUp
+from handlers.runtime.warm_up.run import WarmUp
 from handlers.shared.errors import ProblemError
 from handlers.shared.model_card import WorkerModelCard
 from handlers.shared.photo import Pixels
@@ -59,6 +61,7 @@ class Pipeline:
         self._open_photo = partial(open_photo, working_max_side=config.working_max_side)
         self._encode = partial(encode, palette=config.palette_bytes)
         self._codecs = Codecs(network.device)
+        self._between_batches: Callable[[], AbstractContextManager[None]] = nullcontext
         timeout_s = config.batching.response_timeout_s
         self._limits = TimeLimits.of(timeout_s, network.device.threads)
 
@@ -67,11 +70,24 @@ class Pipeline:
         """Load the model in `folder` on TorchServe's GPU, or on the CPU, and warm it up."""
         config = load_config(folder)
         network = load_network(choose_device(gpu_id, config.precision), config, folder)
-        costs = warm_up(network, config.batching)
+        warm_up = WarmUp(network, config.batching)
+        warm_up.run()
         with codec_threads(network.device) as threads:  # where codecs will run
-            rates = threads.submit(measure_rates, network, costs).result()
+            rates = threads.submit(measure_rates, network, warm_up.costs).result()
         card = model_card(config, folder, network.device, rates)
-        return cls(config, network, costs, card)
+        pipeline = cls(config, network, warm_up.costs, card)
+        if network.device.kind == "cuda":
+            pipeline.go_on_when_idle(warm_up)
+        return pipeline
+
+    def go_on_when_idle(self, warm_up: WarmUp) -> None:
+        """Measure what the warm-up had no time for while no batch is in work."""
+        idle = IdleWarmUp(warm_up, self._network.device, self._use)
+        self._between_batches = idle.batch
+        idle.start()
+
+    def _use(self, costs: PassCosts) -> None:
+        self._costs = costs
 
     def run(
         self, jobs: Sequence[Job | ProblemError], isolation: CrashIsolation = NOT_ISOLATED
@@ -79,7 +95,7 @@ class Pipeline:
         """Answer every job; one image's failure is its own answer and costs the others nothing."""
         images = {index: job for index, job in enumerate(jobs) if not is_describe(job)}
         cards = {index: self._describe() for index in range(len(jobs)) if index not in images}
-        with isolation.batch(images, self._limits) as batch:
+        with self._between_batches(), isolation.batch(images, self._limits) as batch:
             answered = self._segment(batch.together, isolation)
             for suspects in batch.later:
                 answered |= self._segment(suspects, isolation)

@@ -143,13 +143,16 @@ def codec_threads(device: Device) -> ThreadPoolExecutor:
     Torch would give each a team of threads. As soon as there are more of them than processors
     OpenMP has all teams, the network's too, sleep at each barrier: twice the time of a pass.
     """
+    return ThreadPoolExecutor(
+        max(2, device.threads), "codec", initializer=prepare_thread, initargs=(device,)
+    )
 
-    def begin() -> None:
-        torch.set_num_threads(1)
-        if device.kind == "cuda":  # else waiting for a copy would open the first GPU
-            torch.cuda.set_device(device.torch_device)
 
-    return ThreadPoolExecutor(max(2, device.threads), "codec", initializer=begin)
+def prepare_thread(device: Device) -> None:
+    """Prepare a thread beside the one with the network."""
+    torch.set_num_threads(1)
+    if device.kind == "cuda":  # else waiting for a copy would open the first GPU
+        torch.cuda.set_device(device.torch_device)
 
 
 def from_environment(name: str) -> int:

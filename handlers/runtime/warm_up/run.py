@@ -3,11 +3,12 @@
 A pass that several photos share is admitted only if it is faster than single passes and its scores
 equal theirs bit for bit (`handlers.runtime.warm_up.sameness`). The same photos always make the same
 answers; only which passes are used may differ between two starts, since times do. Called by
-`handlers.pipeline`.
+`handlers.pipeline` and, later, by `handlers.runtime.warm_up.idle`.
 """
 
 import logging
 import time
+from collections import deque
 from collections.abc import Sequence
 
 from handlers.model_config import Batching
@@ -33,32 +34,72 @@ LONG_ENOUGH_S = 1.0
 LONGEST_S = {"cpu": 5.0, "cuda": 40.0}
 
 
-def warm_up(network: Network, batching: Batching) -> PassCosts:
-    """Measure single passes, then the shared passes that the ladder and the budget allow."""
-    kind = network.device.kind
-    started = time.perf_counter()
-    until_s = started + LONGEST_S[kind]
-    single = single_costs(network)
-    measurement = PassMeasurement(network, single, until_s, exact=batching.exact)
-    shared: dict[tuple[Frame, int], SharedPass] = {}
-    for canvas, images in passes(network, batching):
-        pass_s = images * single.single_ms(canvas) / 1000
-        if time.perf_counter() + measurement.fewest_passes * pass_s > until_s:
-            logger.info("no more time to warm up: photos on %dx%d and on stay unshared", *canvas)
-            break
-        if measured := measurement.measure(canvas, images):
-            shared[canvas, images] = measured
+class WarmUp:
+    """The passes of a network: those that are measured, and those that are yet to be."""
+
+    def __init__(self, network: Network, batching: Batching) -> None:
+        """Measure single passes."""
+        kind = network.device.kind
+        self._started = time.perf_counter()
+        self._until_s = self._started + LONGEST_S[kind]
+        self._network, self._ladder = network, batching.ladder.on(kind)
+        self._single = single_costs(network)
+        self._measurement = PassMeasurement(
+            network, self._single, self._until_s, exact=batching.exact
+        )
+        self._shared: dict[tuple[Frame, int], SharedPass] = {}
+        self._left = deque(passes(network, batching))
+
+    @property
+    def costs(self) -> PassCosts:
+        """Return what has been measured so far."""
+        single = self._single
+        return PassCosts(single.launch_ms, single.ms_per_pixel, self._ladder, dict(self._shared))
+
+    @property
+    def has_more(self) -> bool:
+        return bool(self._left)
+
+    def run(self) -> None:
+        """Measure the passes for which a worker that starts has time."""
+        while self._left:
+            canvas, images = self._left[0]
+            pass_s = images * self._single.single_ms(canvas) / 1000
+            if time.perf_counter() + self._measurement.fewest_passes * pass_s > self._until_s:
+                logger.info(
+                    "no more time to warm up: photos on %dx%d and on stay unshared", *canvas
+                )
+                break
+            self._measure_next()
+        self._network.end_warm_up()
+        logger.info(
+            "warmed up in %.1f s: single passes take %.1f ms + %.0f ns a pixel, %d passes admitted",
+            time.perf_counter() - self._started,
+            self._single.launch_ms,
+            self._single.ms_per_pixel * 1e6,
+            len(self._shared),
+        )
+
+    def measure_another(self, seconds: float) -> None:
+        """Measure one of the passes that are left, and run single passes to compare it with for so
+        many seconds at most.
+        """
+        self._measurement.allow(seconds)
+        self._measure_next()
+
+    def _measure_next(self) -> None:
+        canvas, images = self._left.popleft()
+        if measured := self._measurement.measure(canvas, images):
+            self._shared[canvas, images] = measured
         else:
-            network.forget(images, canvas)
-    network.end_warm_up()
-    logger.info(
-        "warmed up in %.1f s: single passes take %.1f ms + %.0f ns a pixel, %d passes admitted",
-        time.perf_counter() - started,
-        single.launch_ms,
-        single.ms_per_pixel * 1e6,
-        len(shared),
-    )
-    return PassCosts(single.launch_ms, single.ms_per_pixel, batching.ladder.on(kind), shared)
+            self._network.forget(images, canvas)
+
+
+def warm_up(network: Network, batching: Batching) -> PassCosts:
+    """Measure the passes for which a worker that starts has time."""
+    passes_of_network = WarmUp(network, batching)
+    passes_of_network.run()
+    return passes_of_network.costs
 
 
 def single_costs(network: Network) -> PassCosts:
@@ -83,6 +124,10 @@ class PassMeasurement:
         self._sameness = Sameness(network, until_s)
         # before it is known that a pass is too slow to be shared; the first prepares its kernels
         self.fewest_passes = 1 + self._repeats
+
+    def allow(self, seconds: float) -> None:
+        """Let single passes that others are compared with be run for so long from now on."""
+        self._sameness.until_s = time.perf_counter() + seconds
 
     def measure(self, canvas: Frame, images: int) -> SharedPass | None:
         """Time a pass; None where it fails, is not exact, or no faster than single ones."""

@@ -47,7 +47,7 @@ class Sameness:
         """Take the moment (perf_counter) from which on no more single passes are run: photos that
         would need them share no pass.
         """
-        self._network, self._until_s = network, until_s
+        self._network, self.until_s = network, until_s
         self._probe = photo_of(network.frame(PROBE_SIZE))
         self._samples = lru_cache(None)(self._score_samples)
         self._signatures: dict[Frame, Tensor] = {}
@@ -86,7 +86,7 @@ class Sameness:
 
     def _signature(self, single: Frame) -> Tensor | None:
         """Score the probe photo on a canvas of single passes; None when the time is over."""
-        if single not in self._signatures and time.perf_counter() < self._until_s:
+        if single not in self._signatures and time.perf_counter() < self.until_s:
             (self._signatures[single],) = self._network.scores([self._probe], single)
         return self._signatures.get(single)
 

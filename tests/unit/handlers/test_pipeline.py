@@ -1,6 +1,7 @@
 """One answer per image, in order, with its mask, the card, and what was measured on the way."""
 
 import json
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,9 @@ from handlers.isolation.crash_isolation import CrashIsolation, IsolatedBatch
 from handlers.isolation.time_limits import TimeLimits
 from handlers.job import Job, Jobs
 from handlers.pipeline import Pipeline
+from handlers.runtime.pass_costs import PassCosts
+from handlers.runtime.warm_up import idle
+from handlers.runtime.warm_up.run import WarmUp
 from handlers.shared.wire import GroupFigures, WorkerOptions
 from tests.support.photos import jpeg, save
 from tests.support.reference import reference_labels
@@ -57,6 +61,36 @@ def test_groups_do_not_mix_up_their_photos() -> None:
     answers = pipeline(net).run(jobs_of(*(plain(size, n) for n, size in enumerate(sizes))))
     assert labels_or_codes(answers) == [0, 1, 2, 3, 4]
     assert net.passes == [5]
+
+
+class LaterWarmUp(WarmUp):
+    """Has one pass left, after which no photos share any."""
+
+    has_more = True
+
+    def __init__(self) -> None:
+        """Take no network."""
+
+    @property
+    def costs(self) -> PassCosts:
+        return PassCosts(1.0, 0.0)
+
+    def measure_another(self, seconds: float) -> None:
+        assert seconds > 0
+        self.has_more = False
+
+
+def test_what_is_measured_between_batches_plans_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(idle, "IDLE_S", 0.0)
+    net, warm_up = FakeNetwork(), LaterWarmUp()
+    worker, batch = pipeline(net), jobs_of(*[plain(SMALL, 1)] * 5)
+    worker.run(batch)
+    worker.go_on_when_idle(warm_up)
+    for thread in threading.enumerate():
+        if thread.name == "idle warm-up":
+            thread.join()
+    worker.run(batch)
+    assert net.passes == [5, 1, 1, 1, 1, 1]
 
 
 def test_one_image_gives_the_same_bytes_again_in_a_batch_and_from_another_pipeline(
