@@ -18,7 +18,7 @@ MAX_CPU_WORKERS = 4
 GPU_MS = 0.4
 # Measured without a GPU (docs/performance.md): of processors, around the network; and of these a
 # worker's Python code, which runs in one thread at a time: its codecs do not
-AROUND_MS, PYTHON_MS = 4.1, 0.85
+AROUND_MS, PYTHON_MS = 2.2, 0.7
 # with a processor busier than this, latency is queueing
 BUSY_SHARE = 0.75
 # while one encodes and waits for its next batch, the other has the GPU

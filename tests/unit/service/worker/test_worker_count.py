@@ -66,8 +66,8 @@ def processors(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 @pytest.mark.parametrize(
     ("count", "gpus", "workers"),
     [
-        *((1, 1, 2), (4, 1, 2), (8, 1, 2), (12, 1, 3), (16, 1, 3), (256, 1, 3)),
-        *((16, 2, 4), (32, 2, 6), (64, 8, 16), (128, 8, 24)),
+        *((1, 1, 2), (4, 1, 2), (6, 1, 2), (7, 1, 3), (16, 1, 3), (256, 1, 3)),
+        *((12, 2, 4), (32, 2, 6), (48, 8, 16), (128, 8, 24)),
     ],
 )
 def test_each_gpu_has_workers_for_the_photos_that_its_processors_can_decode(
@@ -92,7 +92,7 @@ def test_each_of_several_models_has_two_workers_a_gpu(processors: Callable[[int]
 
 @pytest.mark.parametrize(
     ("count", "gpus", "threads"),
-    [(1, 1, 2), (4, 1, 2), (8, 1, 4), (16, 1, 5), (128, 1, 16), (64, 8, 4), (16, 8, 2)],
+    [(1, 1, 2), (4, 1, 2), (6, 1, 3), (16, 1, 5), (128, 1, 16), (128, 8, 5), (16, 8, 2)],
 )
 def test_the_workers_of_gpus_share_the_processors_for_decoding(
     processors: Callable[[int], None], count: int, gpus: int, threads: int
