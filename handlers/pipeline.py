@@ -61,7 +61,7 @@ class Pipeline:
         self._open_photo = partial(open_photo, working_max_side=config.working_max_side)
         self._encode = partial(encode, palette=config.palette_bytes)
         self._codecs = Codecs(network.device)
-        self._between_batches: Callable[[], AbstractContextManager[None]] = nullcontext
+        self._keep_network: Callable[[], AbstractContextManager[None]] = nullcontext
         timeout_s = config.batching.response_timeout_s
         self._limits = TimeLimits.of(timeout_s, network.device.threads)
 
@@ -83,7 +83,7 @@ class Pipeline:
     def go_on_when_idle(self, warm_up: WarmUp) -> None:
         """Measure what the warm-up had no time for while no batch is in work."""
         idle = IdleWarmUp(warm_up, self._network.device, self._use)
-        self._between_batches = idle.batch
+        self._keep_network = idle.batch
         idle.start()
 
     def _use(self, costs: PassCosts) -> None:
@@ -95,7 +95,7 @@ class Pipeline:
         """Answer every job; one image's failure is its own answer and costs the others nothing."""
         images = {index: job for index, job in enumerate(jobs) if not is_describe(job)}
         cards = {index: self._describe() for index in range(len(jobs)) if index not in images}
-        with self._between_batches(), isolation.batch(images, self._limits) as batch:
+        with self._keep_network(), isolation.batch(images, self._limits) as batch:
             answered = self._segment(batch.together, isolation)
             for suspects in batch.later:
                 answered |= self._segment(suspects, isolation)
