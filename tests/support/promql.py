@@ -3,6 +3,7 @@
 Used by the tests of rules and dashboards.
 """
 
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from service.worker.process_metrics import WorkerCollector, WorkerProcesses
 
 RULES = Path(__file__).parents[2] / "deploy" / "prometheus" / "rules"
 SAMPLES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "gauge": ("",)}
+STEP_S = 5
 # metrics of Prometheus, prometheus_client and TorchServe; the latter's are in its metrics.yaml
 EXTERNAL = {
     *("up", "ALERTS"),
@@ -68,5 +70,9 @@ def alerts() -> dict[str, dict[str, Any]]:
 
 
 def has_data(prometheus: Prometheus, expr: str, start: float, end: float) -> bool:
-    """Whether any series had a number at any time."""
-    return any(series.has_data for series in prometheus.over(expr, start, end, 5))
+    """Whether any series had a number at any time, up to the end: the last step is there, since a
+    rule's only sample may be younger than a step.
+    """
+    steps = math.ceil((end - start) / STEP_S)
+    found = prometheus.over(expr, end - steps * STEP_S, end, STEP_S)
+    return any(series.has_data for series in found)

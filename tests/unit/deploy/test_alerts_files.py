@@ -1,6 +1,7 @@
 """The rules' files name metrics that exist, and each alert says what was seen and what to do."""
 
 import re
+from math import floor
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,9 @@ import yaml
 
 import service.errors  # noqa: F401 - fills ProblemError's family
 from deploy.grafana.boards import SCRAPE_INTERVAL_S, boards
+from deploy.grafana.prometheus import Prometheus, Series
 from handlers.shared.errors import ProblemError
-from tests.support.promql import alerts, known_metrics, metric_names, rules
+from tests.support.promql import alerts, has_data, known_metrics, metric_names, rules
 
 ROOT = Path(__file__).parents[3]
 RUNBOOK = ROOT / "docs" / "operations.md"
@@ -27,6 +29,26 @@ def anchors(page: Path) -> set[str]:
 def test_a_selector_is_distinguished_from_functions_labels_and_words() -> None:
     expr = 'sum by (le, x) (rate(a:b_total{c="d or e"}[5m])) / 1e6 > bool 0.5 and on (f) up'
     assert metric_names(expr) == {"a:b_total", "up"}
+
+
+class OneSample(Prometheus):
+    """Has one sample, which each step from its time on shows."""
+
+    def __init__(self, time_s: float) -> None:
+        self._time_s = time_s
+
+    def over(self, expr: str, start: float, end: float, step_s: float) -> list[Series]:
+        steps = floor((end - start) / step_s + 1e-6)
+        times = [start + step_s * step for step in range(steps + 1)]
+        shown = tuple(each for each in times if each >= self._time_s)
+        return [Series({"name": expr}, shown, (1.0,) * len(shown))]
+
+
+@pytest.mark.parametrize("age_s", [0.0, 0.1, 4.9, 30.0])
+@pytest.mark.parametrize("seconds", [40.0, 41.5, 44.99])
+def test_data_are_found_however_young_their_only_sample_is(age_s: float, seconds: float) -> None:
+    assert has_data(OneSample(100.0 - age_s), "up", 100.0 - seconds, 100.0)
+    assert not has_data(OneSample(101.0), "up", 100.0 - seconds, 100.0)
 
 
 @pytest.mark.parametrize(
