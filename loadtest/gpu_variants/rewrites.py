@@ -10,7 +10,7 @@ from torch import fx, nn
 
 from handlers.net.exact.fold import replace_layer
 from handlers.net.exact.fuse import layer_of
-from handlers.net.exact.geometry import geometry_of, pair
+from handlers.net.exact.geometry import geometry_of
 from handlers.net.exact.masks import TOPS, MaskedActivation
 from loadtest.gpu_variants.layers import (
     CudnnConvRelu,
@@ -22,6 +22,7 @@ from loadtest.gpu_variants.layers import (
     Top,
     TorchDepthwise,
 )
+from model_store.tools.train.depthwise import on_same_weights
 
 
 def take_linear_layers(module: fx.GraphModule) -> None:
@@ -49,7 +50,7 @@ def move_biases(module: fx.GraphModule) -> None:
         if isinstance(layer, nn.Conv2d) and layer.bias is not None:
             reader.bias.add_(reader.weight @ layer.bias.detach())
             replace_layer(module, activation, ShiftedActivation(layer.bias, top))
-            replace_layer(module, convolution, without_bias(layer))
+            replace_layer(module, convolution, on_same_weights(nn.Conv2d, layer))
 
 
 def fuse_by_cudnn(module: fx.GraphModule) -> None:
@@ -106,20 +107,3 @@ def activated_convolutions(module: fx.GraphModule) -> Iterator[tuple[fx.Node, fx
 
 def calls_of(module: fx.GraphModule) -> Counter[object]:
     return Counter(node.target for node in module.graph.nodes)
-
-
-def without_bias(layer: nn.Conv2d) -> nn.Conv2d:
-    """Make the layer without its bias, on the same weights."""
-    bare = nn.Conv2d(
-        layer.in_channels,
-        layer.out_channels,
-        pair(layer.kernel_size),
-        pair(layer.stride),
-        pair(layer.padding),
-        pair(layer.dilation),
-        layer.groups,
-        bias=False,
-        device="meta",  # weights that take no time to fill
-    )
-    bare.weight = layer.weight
-    return bare

@@ -2,10 +2,10 @@
 
 oneDNN's own in bf16 take three times as long as in fp32 (on Zen 4 a step of FCN-8s on Lite0 takes
 1.23 s of CPU with them, 0.77 s with these, and 1.00 s all in fp32). Called by
-`model_store.tools.train.trainer` on a CPU.
+`model_store.tools.train.trainer` on a CPU; `on_same_weights` also by `loadtest.gpu_variants`.
 """
 
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,24 +13,31 @@ from torch.nn.functional import conv2d
 
 from handlers.net.exact.geometry import pair
 
+C = TypeVar("C", bound=nn.Conv2d)
+
+
+def on_same_weights(kind: type[C], layer: nn.Conv2d) -> C:
+    """Make a convolution of a kind on a layer's weights, without a bias."""
+    made = kind(
+        layer.in_channels,
+        layer.out_channels,
+        pair(layer.kernel_size),
+        pair(layer.stride),
+        pair(layer.padding),
+        pair(layer.dilation),
+        layer.groups,
+        bias=False,
+    )
+    made.weight = layer.weight
+    return made
+
 
 class DepthwiseConv2d(nn.Conv2d):
     """Computes the same as the layer that it replaces, with the same parameters."""
 
     @classmethod
     def of(cls, layer: nn.Conv2d) -> Self:
-        replacement = cls(
-            layer.in_channels,
-            layer.out_channels,
-            pair(layer.kernel_size),
-            pair(layer.stride),
-            pair(layer.padding),
-            pair(layer.dilation),
-            layer.groups,
-            bias=False,
-        )
-        replacement.weight = layer.weight
-        return replacement
+        return on_same_weights(cls, layer)
 
     def forward(self, x: Tensor) -> Tensor:
         if x.dtype == torch.float32:
