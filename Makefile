@@ -73,10 +73,10 @@ peers: ## measure other servers around the same network, and ours, in turns (opt
 	$(INSTALL) worker bench
 	@exec .venv/bin/python -m loadtest.peers $(ARGS)
 
-wheel: ## build dist/fcnserve-*.whl, which pip installs anywhere
+wheel: ## build dist/fcnserve-*.whl and fcnserve_client-*.whl, which pip installs anywhere
 	$(INSTALL)
-	rm -rf build/lib
-	.venv/bin/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	rm -rf build/lib client/build
+	.venv/bin/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist ./client .
 
 lock: ## write constraints.txt anew: the newest versions allowed (ARGS=--keep: those it has)
 	$(PYTHON) -m venv build/lock

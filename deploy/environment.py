@@ -22,7 +22,7 @@ from tempfile import NamedTemporaryFile
 from typing import Any
 
 from deploy.advice import InstallError
-from deploy.pins import GATEWAY, pinned_torch, pins_of, read_requirements
+from deploy.pins import CLIENT, GATEWAY, pinned_torch, pins_of, read_requirements
 from service.subprocesses import parent_death_signal
 from service.worker.gpus import gpu_count
 from service.worker.java import OLDEST_JAVA, find_system_java, java_candidates
@@ -54,7 +54,8 @@ def install(root: Path, extras: Sequence[str], environ: Mapping[str, str]) -> No
     # nothing is left to fetch for the checkout, but what a CUDA build of torch pins itself
     offline = [] if cuda or index else ["--quiet", "--no-index"]
     checkout = f"{root}[{','.join(sorted(needed))}]" if needed else str(root)
-    pip_install(python, "--no-build-isolation", *offline, "--editable", checkout)
+    packages = ["--editable", str(root / CLIENT), "--editable", checkout]
+    pip_install(python, "--no-build-isolation", *offline, *packages)
     (folder / STAMP_FILE).write_text(json.dumps(target) + "\n")
 
 
@@ -100,7 +101,8 @@ def target_stamp(root: Path, extras: Sequence[str], environ: Mapping[str, str]) 
 
 def fingerprint(root: Path, environ: Mapping[str, str]) -> str:
     """Digest the pins, the place, the Python, and where a GPU's tool and a Java would be found."""
-    files = [(root / name).read_text() for name in ("pyproject.toml", "constraints.txt")]
+    names = ("pyproject.toml", f"{CLIENT}/pyproject.toml", "constraints.txt")
+    files = [(root / name).read_text() for name in names]
     nvidia = shutil.which("nvidia-smi", path=environ.get("PATH"))
     found = (nvidia, *java_candidates(environ), environ.get("TORCH_BUILD"))
     parts = [*files, *map(str, (root, sys.version_info[:2], *found))]

@@ -7,6 +7,7 @@ WORKDIR /opt/fcnserve
 # what decides the dependencies comes first: a change of the code alone installs nothing anew
 COPY pyproject.toml setup.py constraints.txt LICENSE ./
 COPY deploy deploy
+COPY client client
 COPY service/__init__.py service/subprocesses.py service/
 COPY service/worker/__init__.py service/worker/java.py service/worker/gpus.py service/worker/
 RUN --mount=type=cache,target=/root/.cache/pip \
@@ -15,7 +16,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     && .venv/bin/python -m pip uninstall --quiet --yes pip
 COPY handlers handlers
 COPY service service
-RUN .venv/bin/python -m compileall -q handlers service
+RUN .venv/bin/python -m compileall -q handlers service client
 
 
 FROM ${PYTHON_IMAGE}
@@ -31,6 +32,7 @@ RUN groupadd --gid 10001 fcnserve \
 WORKDIR /opt/fcnserve
 COPY --from=build /opt/fcnserve/.venv .venv
 COPY --from=build /opt/fcnserve/LICENSE LICENSE
+COPY --from=build /opt/fcnserve/client client
 COPY --from=build /opt/fcnserve/deploy/wheel deploy/wheel
 COPY --from=build /opt/fcnserve/handlers handlers
 COPY --from=build /opt/fcnserve/service service

@@ -13,6 +13,7 @@ from pathlib import Path
 
 LOCK_FILE = "constraints.txt"
 GATEWAY = "gateway"  # what every extra builds on: the dependencies without an extra
+CLIENT = "client"  # the folder of the second package of the checkout, on which the first depends
 HEADER = """\
 # Every package at the version that is installed and tested, with the SHA-256 of each of its files,
 # followed by the extras that need it. Regenerate with: make lock
@@ -57,9 +58,16 @@ def pins_of(root: Path, extras: Iterable[str]) -> list[Pin]:
 
 
 def read_requirements(root: Path) -> dict[str, list[str]]:
-    """Return the requirements in pyproject.toml by extra; those without one under "gateway"."""
-    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
-    return {GATEWAY: project["dependencies"], **project["optional-dependencies"]}
+    """Return the requirements in pyproject.toml by extra; those without one under "gateway".
+
+    In the place of the client package, which comes from the checkout, are its own requirements.
+    """
+    project, client = (
+        tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+        for folder in (root, root / CLIENT)
+    )
+    others = [line for line in project["dependencies"] if not line.startswith(client["name"])]
+    return {GATEWAY: [*others, *client["dependencies"]], **project["optional-dependencies"]}
 
 
 def pinned_torch(root: Path) -> str:

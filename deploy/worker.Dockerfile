@@ -11,6 +11,7 @@ WORKDIR /opt/fcnserve
 # what decides the dependencies comes first: a change of the code alone installs nothing anew
 COPY pyproject.toml setup.py constraints.txt LICENSE ./
 COPY deploy deploy
+COPY client client
 COPY service/__init__.py service/subprocesses.py service/
 COPY service/worker/__init__.py service/worker/java.py service/worker/gpus.py service/worker/
 RUN --mount=type=cache,target=/root/.cache/pip \
@@ -22,7 +23,7 @@ COPY service service
 COPY model_store model_store
 # packed here, so that nothing is left to write when it runs
 RUN export PYTHONDONTWRITEBYTECODE=1 \
-    && .venv/bin/python -m compileall -q handlers service model_store \
+    && .venv/bin/python -m compileall -q handlers service client model_store \
     && for model in model_store/*/model.yaml; do \
            .venv/bin/fcnserve model package "$(dirname "$model")" || exit 1; \
        done
@@ -42,6 +43,7 @@ WORKDIR /opt/fcnserve
 COPY --from=build /opt/fcnserve/.venv .venv
 COPY --from=build /opt/fcnserve/LICENSE LICENSE
 COPY --from=build /opt/fcnserve/deploy/torchserve deploy/torchserve
+COPY --from=build /opt/fcnserve/client client
 COPY --from=build /opt/fcnserve/deploy/wheel deploy/wheel
 COPY --from=build /opt/fcnserve/handlers handlers
 COPY --from=build /opt/fcnserve/service service

@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from service.render.outlines import Point, Ring, trace
+from fcnserve_client.outlines import Point, Ring, trace
 from service.render.regions import Regions, find_regions, shown_classes
 from service.render.types import LabelMap, Legend
 

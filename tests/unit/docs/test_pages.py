@@ -104,6 +104,7 @@ LINKING = [
     *sorted((ROOT / "loadtest").rglob("*.md")),
     *sorted((ROOT / "model_store").glob("*/*.md")),
     *sorted((ROOT / "service").rglob("*.md")),
+    ROOT / "client/README.md",
 ]
 
 
