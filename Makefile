@@ -11,10 +11,10 @@ PYTHON ?= $(or $(shell for python in python3.11 python3.12 python3; do \
 # The commands that run long are `exec`ed, one a line: a signal to make reaches the program itself.
 INSTALL = @exec $(PYTHON) deploy/install.py
 
-.PHONY: help serve test test-stack test-fuzz test-faults lint format bench bench-front gpu-check overload loadtest peers wheel lock lock-images clean
+.PHONY: help serve test test-stack test-kubernetes test-fuzz test-faults lint format bench bench-front gpu-check overload loadtest peers wheel lock lock-images clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 24
 
 serve: ## install what is missing and serve on http://127.0.0.1:8000 (PORT= changes it)
 	$(INSTALL) worker
@@ -26,6 +26,10 @@ test: lint ## check style, types and imports, and run all tests
 test-stack: ## build the images, bring the stack up, break it; needs Docker with Compose
 	$(INSTALL) worker test
 	@exec .venv/bin/python -m pytest tests/stack $(ARGS)
+
+test-kubernetes: ## build the manifests and check them against schemas; needs kubectl, no cluster
+	$(INSTALL) worker test kubernetes
+	@exec .venv/bin/python -m pytest tests/kubernetes $(ARGS)
 
 test-fuzz: ## damaged photos and requests without end (--fuzz-images in ARGS)
 	$(INSTALL) worker test fuzz

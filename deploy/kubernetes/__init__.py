@@ -1,0 +1,1 @@
+"""Manifests for Kubernetes, and what writes the one that repeats other files."""
