@@ -60,6 +60,7 @@ from service.body.content_encoding import Decompressor
 from service.metrics.gateway import Metrics
 from service.metrics.scrape import Scrape
 from service.multiprocess.group import ProcessGroup
+from service.page.routes import page_routes
 from service.pipeline.admission import Admission
 from service.pipeline.admit import AdmitStep
 from service.pipeline.dispatch import DispatchStep
@@ -156,7 +157,7 @@ def add_routes(app: FastAPI, settings: Settings, authenticator: Authenticator | 
             responses=problems(401),
         )
     if settings.open_docs:
-        app.include_router(routes.docs)
+        app.include_router(page_routes())
 
 
 def admission_of(settings: Settings, metrics: Metrics, group: ProcessGroup) -> Admission:

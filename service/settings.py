@@ -137,7 +137,7 @@ class Settings(BaseSettings):
         True, description="whether `/metrics` is open; false: with an API key only"
     )
     open_docs: bool = Field(
-        True, description="whether there are `/docs`, `/openapi.json` and `/`, which leads to them"
+        True, description="whether there are the page at `/`, `/docs` and `/openapi.json`"
     )
     cors_origins: Names = Field(
         (),

@@ -17,12 +17,17 @@ console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 def announce(url: str, seconds: float, silent: Sequence[str]) -> None:
     """Print that the service is ready, which models do not answer, and a command to try."""
-    console.print(
-        f"ready after {seconds:.1f} s: {url} (API documentation: {url}/docs)", style="green"
-    )
+    console.print(f"ready after {seconds:.1f} s: {url}{page_hint(url)}", style="green")
     if silent:
         console.print(f"without {', '.join(silent)}: see above", style="red")
     console.print(f"try, in another terminal:\n\n{suggestion(url)}\n\nCtrl-C stops it.")
+
+
+def page_hint(url: str) -> str:
+    """Write what a browser finds there, where the settings open it."""
+    if not Settings().open_docs:
+        return ""
+    return f" (in a browser: a page to try photos; API documentation: {url}/docs)"
 
 
 def suggestion(url: str) -> str:

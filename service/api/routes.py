@@ -5,7 +5,6 @@ groups, and which of them need an API key.
 from typing import Literal
 
 from fastapi import APIRouter, Depends, Request, Response
-from fastapi.responses import RedirectResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 
@@ -30,7 +29,6 @@ each_once = [Depends(refuse_repeats)]
 v1 = APIRouter(prefix="/v1", dependencies=each_once)
 probes = APIRouter(dependencies=each_once)
 scrape = APIRouter()
-docs = APIRouter()
 
 
 @v1.post(
@@ -120,8 +118,3 @@ async def metrics(request: Request) -> Response:
     """Text in Prometheus' exposition format."""
     text = await components_of(request.app).scrape.text()
     return Response(text, media_type=CONTENT_TYPE_LATEST)
-
-
-@docs.get("/", include_in_schema=False)
-async def root() -> Response:
-    return RedirectResponse("docs")

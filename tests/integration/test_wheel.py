@@ -112,7 +112,8 @@ def test_the_wheel_adds_one_name_to_site_packages(wheel: Path) -> None:
     assert {name.split("/")[0].partition("-")[0] for name in names} == {"fcnserve"}
     inside = "fcnserve/handlers/entry.py", f"fcnserve/model_store/{MODEL}/weights.safetensors"
     logs = "fcnserve/deploy/torchserve/log4j2.xml", "fcnserve/deploy/torchserve/log4j2-json.xml"
-    assert {*inside, *logs, "fcnserve/service/samples/cat.jpg"} <= {*names}
+    page = "fcnserve/service/page/static/index.html", "fcnserve/service/samples/cat.jpg"
+    assert {*inside, *logs, *page} <= {*names}
     assert not [name for name in names if "/tests/" in name or "/loadtest/" in name]
 
 

@@ -11,7 +11,9 @@ from tests.unit.service.server.http1.test_connections import connected
 GET_ROUTES = ("/livez", "/readyz", "/metrics", "/v1/models", "/v1/models/fcn8s-lite2")
 
 
-@pytest.mark.parametrize("path", [*GET_ROUTES, "/docs", "/openapi.json", "/"])
+@pytest.mark.parametrize(
+    "path", [*GET_ROUTES, "/docs", "/openapi.json", "/", "/page/samples/cat.jpg"]
+)
 @on_uvloop
 async def test_head_has_the_headers_of_get_and_no_body(path: str) -> None:
     async with running() as gateway, connected(gateway) as client:

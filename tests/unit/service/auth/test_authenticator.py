@@ -91,7 +91,7 @@ async def test_a_request_with_a_key_is_answered_and_only_the_keys_name_is_logged
 
 async def test_probes_need_no_key(gateway: Gateway) -> None:
     await gateway.ready()
-    for path in ("/livez", "/readyz", "/metrics", "/openapi.json", "/docs"):
+    for path in ("/livez", "/readyz", "/metrics", "/openapi.json", "/docs", "/"):
         assert (await gateway.http.get(path)).status_code == 200, path
 
 
@@ -219,7 +219,15 @@ async def test_closed_metrics_need_a_key_and_do_not_count_against_its_rate(keys_
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/docs", "/openapi.json", "/redoc", "/static-offline-docs/favicon.png"]
+    "path",
+    [
+        "/",
+        "/docs",
+        "/openapi.json",
+        "/page/samples/cat.jpg",
+        "/redoc",
+        "/static-offline-docs/favicon.png",
+    ],
 )
 async def test_closed_docs_are_404(path: str) -> None:
     async with running(open_docs=False) as gateway:
