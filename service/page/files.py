@@ -47,10 +47,12 @@ class PageFile:
 
 
 def read_files(folders: Mapping[str, Path] = FOLDERS) -> Mapping[str, PageFile]:
-    """Read the files of these folders, by prefix and name."""
+    """Read the files below these folders, by prefix and path."""
     return {
-        prefix + path.name: PageFile(path.read_bytes(), MEDIA_TYPES[path.suffix])
+        prefix + path.relative_to(folder).as_posix(): PageFile(
+            path.read_bytes(), MEDIA_TYPES[path.suffix]
+        )
         for prefix, folder in folders.items()
-        for path in sorted(folder.iterdir())
+        for path in sorted(folder.rglob("*"))
         if path.suffix in MEDIA_TYPES
     }
