@@ -14,7 +14,10 @@ ROOT = Path(__file__).resolve().parents[2]
 FILES = (
     "docker-compose.yml",
     ".env.example",
+    "docker-compose.ingress.yml",
+    "deploy/swarm/stack.yml",
     "deploy/gateway.Dockerfile",
+    "deploy/ingress.Dockerfile",
     "deploy/worker.Dockerfile",
     "deploy/standins/locust.Dockerfile",
     "deploy/standins/prometheus.Dockerfile",

@@ -27,6 +27,18 @@ FIXED_BY_COMPOSE = {
 }
 
 
+def knobs() -> dict[str, str]:
+    """Variables that Compose replaces, with their defaults: those of the main file first."""
+    found: dict[str, str] = {}
+    for file in COMPOSE_FILES:
+        for name, _, default in re.findall(r"\$\{(\w+)(:-([^}]*))?", file.read_text()):
+            found.setdefault(name, default)
+    return found
+
+
+KNOBS = knobs()
+
+
 def read(name: str) -> dict[str, Any]:
     contents: dict[str, Any] = yaml.safe_load((ROOT / name).read_text())
     return contents
@@ -42,33 +54,25 @@ def default_text(default: object) -> str:
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)
-def test_the_example_of_an_env_file_has_every_setting(name: str) -> None:
-    field = Settings.model_fields[name]
-    expected = f"# {field.description}\n#FCNSERVE_{name.upper()}={default_text(field.default)}\n"
-    assert expected in ENV_EXAMPLE
+def test_the_example_of_an_env_file_has_every_setting_with_the_default_of_compose(
+    name: str,
+) -> None:
+    variable, field = f"FCNSERVE_{name.upper()}", Settings.model_fields[name]
+    if variable in FIXED_BY_COMPOSE - KNOBS.keys():
+        assert variable not in EXAMPLES
+    else:
+        default = KNOBS.get(variable, default_text(field.default))
+        assert f"# {field.description}\n#{variable}={default}\n" in ENV_EXAMPLE
 
 
 def test_the_example_of_an_env_file_has_every_knob_of_the_compose_files_with_its_default() -> None:
-    knobs: dict[str, str] = {}
-    for file in COMPOSE_FILES:
-        for name, _, default in re.findall(r"\$\{(\w+)(:-([^}]*))?", file.read_text()):
-            knobs.setdefault(name, default)
-    assert knobs
-    # a note in the example says so
-    differing = {
-        *("FCNSERVE_DRAIN_DELAY_S", "FCNSERVE_LOG_FORMAT", "FCNSERVE_MODEL_STORE"),
-        "FCNSERVE_GATEWAY_PROCESSES",
-    }
-    assert {name: EXAMPLES.get(name) for name in knobs.keys() - differing} == {
-        name: default for name, default in knobs.items() if name not in differing
-    }
+    assert KNOBS
+    assert {name: EXAMPLES.get(name) for name in KNOBS} == KNOBS
 
 
 def test_the_example_of_an_env_file_has_only_variables_that_are_read() -> None:
     settings = {f"FCNSERVE_{name.upper()}" for name in Settings.model_fields}
-    texts = "".join(file.read_text() for file in COMPOSE_FILES)
-    knobs = set(re.findall(r"\$\{(\w+)", texts))
-    assert set(EXAMPLES) - settings - knobs == {"COMPOSE_FILE"}
+    assert set(EXAMPLES) - settings - KNOBS.keys() == {"COMPOSE_FILE"}
 
 
 @pytest.mark.parametrize("service", ["gateway", "worker"])
@@ -116,7 +120,8 @@ def test_every_foreign_image_has_one_digest() -> None:
     texts = [(ROOT / name).read_text() for name in FILES]
     pinned = {found[0] for text in texts for found in PINNED.finditer(text)}
     # locust's tag is a variable
-    assert {image for image in images if not image.startswith(("fcnserve-", "locustio/"))} < pinned
+    foreign = {image for image in images if "fcnserve-" not in image}
+    assert {image for image in foreign if not image.startswith("locustio/")} < pinned
     assert len({image.partition("@")[0] for image in pinned}) == len(pinned)
 
 
@@ -130,7 +135,7 @@ def test_an_image_is_built_on_the_one_that_is_pinned(name: str) -> None:
 def test_digests_are_written_anew_in_every_file_that_names_an_image() -> None:
     naming = {
         str(file.relative_to(ROOT))
-        for pattern in ("*.yml", ".env.example", "deploy/**/*Dockerfile")
+        for pattern in ("*.yml", ".env.example", "deploy/**/*Dockerfile", "deploy/swarm/*.yml")
         for file in ROOT.glob(pattern)
         if PINNED.search(file.read_text())
     }
@@ -144,3 +149,48 @@ def test_a_health_check_uses_the_port_of_the_settings(service: str) -> None:
     assert str(field.default) == port
     assert probe_url(service, {}) == f"http://127.0.0.1:{port}{path}"
     assert probe_url(service, {variable: "9"}) == f"http://127.0.0.1:9{path}"
+
+
+def test_the_stack_of_a_swarm_has_the_settings_and_images_of_compose() -> None:
+    compose, stack = read("docker-compose.yml"), read("deploy/swarm/stack.yml")
+    assert stack["x-settings"].keys() == compose["x-settings"].keys()
+    for name in ("gateway", "worker"):
+        ours, theirs = stack["services"][name], compose["services"][name]
+        assert ours["image"] == theirs["image"]
+        assert ours["environment"].keys() == theirs["environment"].keys()
+        assert ours["stop_grace_period"] == theirs["stop_grace_period"]
+    assert compose["services"]["prometheus"]["image"] in stack["services"]["prometheus"]["image"]
+
+
+def test_every_service_of_the_stack_has_names_for_replicas_and_is_hardened() -> None:
+    for name, service in read("deploy/swarm/stack.yml")["services"].items():
+        assert service["deploy"]["endpoint_mode"] == "dnsrr", name
+        assert service["read_only"], name
+        assert service["cap_drop"] == ["ALL"], name
+
+
+@pytest.mark.parametrize("name", ["gateway", "worker"])
+def test_the_stack_starts_a_replica_before_it_stops_another(name: str) -> None:
+    deploy = read("deploy/swarm/stack.yml")["services"][name]["deploy"]
+    for way in ("update_config", "rollback_config"):
+        assert deploy[way]["order"] == "start-first"
+        assert deploy[way]["parallelism"] == 1
+
+
+def test_the_load_balancer_waits_longer_than_a_request_may_take() -> None:
+    seconds = dict(
+        re.findall(r"^ +timeout (\S+) (\d+)s", (ROOT / "deploy/haproxy.cfg").read_text(), re.M)
+    )
+    longest_s = Settings.model_fields["max_timeout_ms"].default / 1000
+    assert int(seconds["server"]) > longest_s
+    assert int(seconds["http-keep-alive"]) <= 75, "the gateway's KEEP_ALIVE_S"
+
+
+def test_prometheus_scrapes_each_replica_on_the_ports_of_the_settings() -> None:
+    jobs = {job["job_name"]: job for job in read("deploy/prometheus/prometheus.yml")["scrape_configs"]}
+    found = {name: job["dns_sd_configs"] for name, job in jobs.items() if name != "prometheus"}
+    ports = {"gateway": "port", "worker": "worker_status_port", "torchserve": "worker_metrics_port"}
+    for name, setting in ports.items():
+        (names,) = found[name]
+        assert names["type"] == "A"
+        assert names["port"] == Settings.model_fields[setting].default

@@ -24,10 +24,9 @@ def text_of(name: str) -> dict[str, Any]:
     return dict(json.loads((FOLDER / f"{name}.json").read_text()))
 
 
-def test_there_are_two_boards_with_panels_of_different_names() -> None:
-    assert {board.title for board in BOARDS.values()} == {
-        *("fcnserve: overview", "fcnserve: capacity")
-    }
+def test_boards_have_their_titles_and_panels_of_different_names() -> None:
+    titles = {board.title for board in BOARDS.values()}
+    assert titles == {f"fcnserve: {name}" for name in ("overview", "capacity", "workers")}
     assert len(PANELS) == sum(len(board.panels) for board in BOARDS.values())
 
 
