@@ -1,4 +1,4 @@
-"""Clients that send photos from outside while the containers change. Used by the tests of changes."""
+"""Clients that send photos from outside while containers change. Used by the tests of changes."""
 
 import threading
 from collections.abc import Callable

@@ -2,46 +2,17 @@
 
 import os
 import shutil
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import httpx
 import pytest
 
+from tests.stack.clients import ConcurrentClients
 from tests.stack.compose import Stack, docker
 from tests.support.polling import wait_until
 from tests.support.server import MODEL, ROOT
 
-CLIENTS = 3
 CHANGE_S = 180.0
-
-
-class ConcurrentClients:
-    """Clients that send one photo after another until they are stopped."""
-
-    def __init__(self, stack: Stack, photo: bytes) -> None:
-        self.answers: list[httpx.Response] = []
-        self._stack = stack
-        self._photo = photo
-        self._stopping = threading.Event()
-        self._pool = ThreadPoolExecutor(CLIENTS)
-        self._futures = [self._pool.submit(self._send_photos) for _ in range(CLIENTS)]
-
-    def _send_photos(self) -> None:
-        while not self._stopping.is_set():
-            self.answers.append(self._stack.post_photo(self._photo, timeout_ms=120_000))
-
-    def models(self) -> list[str]:
-        return [answer.headers.get("X-Model", "") for answer in self.answers]
-
-    def stop(self) -> None:
-        """Wait for the last answers; raises the exceptions of the clients."""
-        self._stopping.set()
-        for future in self._futures:
-            future.result()
-        self._pool.shutdown()
 
 
 @pytest.fixture
@@ -96,23 +67,19 @@ def test_a_new_model_takes_over_and_no_request_is_lost(
     stack: Stack, cat: bytes, new_model: Path, change: Callable[[Stack, Path], None]
 ) -> None:
     old = stack.post_photo(cat).headers["X-Model"]
-    clients = ConcurrentClients(stack, cat)
+    clients = ConcurrentClients(lambda: stack.post_photo(cat, timeout_ms=120_000))
     try:
         wait_until(lambda: bool(clients.models()), CHANGE_S, lambda: stack.logs("gateway"))
         change(stack, new_model)
         wait_until(
-            lambda: bool(set(clients.models()) - {old}) or bool(failed(clients)),
+            lambda: bool(set(clients.models()) - {old}) or bool(clients.failed()),
             CHANGE_S,
             lambda: stack.logs("worker", "gateway"),
         )
     finally:
         clients.stop()
-    assert failed(clients) == []
+    assert clients.failed() == []
     new = stack.post_photo(cat).headers["X-Model"]
     assert set(clients.models()) == {old, new}
     card = stack.client.get(f"{stack.gateway}/v1/models/{MODEL}").json()
     assert (card["version"], new) == ("99.test", f"{MODEL}@{card['digest']}")
-
-
-def failed(clients: ConcurrentClients) -> list[str]:
-    return [answer.text for answer in clients.answers if answer.status_code != httpx.codes.OK]

@@ -187,7 +187,8 @@ def test_the_load_balancer_waits_longer_than_a_request_may_take() -> None:
 
 
 def test_prometheus_scrapes_each_replica_on_the_ports_of_the_settings() -> None:
-    jobs = {job["job_name"]: job for job in read("deploy/prometheus/prometheus.yml")["scrape_configs"]}
+    scraped = read("deploy/prometheus/prometheus.yml")["scrape_configs"]
+    jobs = {job["job_name"]: job for job in scraped}
     found = {name: job["dns_sd_configs"] for name, job in jobs.items() if name != "prometheus"}
     ports = {"gateway": "port", "worker": "worker_status_port", "torchserve": "worker_metrics_port"}
     for name, setting in ports.items():
