@@ -1,6 +1,6 @@
 /**
  * A problem as an element: what went wrong, what to do, and the request's ID. Called by
- * panels/state.js and take_away.js.
+ * panels/progress.js and take_away.js.
  *
  * Classes: .problem; in it .problem-title, .problem-detail, .problem-advice, .problem-request.
  */
