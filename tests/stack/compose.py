@@ -8,7 +8,7 @@ test run. Used by all tests of this room.
 import json
 import os
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +39,13 @@ STAND_INS: dict[str, dict[str, Any]] = {
 class Stack:
     """One Compose project: its commands, its addresses, and the state of its containers."""
 
-    def __init__(self, folder: Path, project: str) -> None:
-        """Choose free ports and find out which images are available; starts nothing."""
+    def __init__(self, folder: Path, project: str, files: Sequence[str] = ()) -> None:
+        """Choose free ports and find out which images are available; starts nothing.
+
+        `files` are Compose files beside the main one.
+        """
         self.project = project
+        self.files = files
         self.folder = folder
         self.client = httpx.Client(timeout=150, trust_env=False)
         ports = {name: free_port() for name in ("FCNSERVE", "PROMETHEUS", "GRAFANA", "LOCUST")}
@@ -50,6 +54,7 @@ class Stack:
         self.locust = f"http://127.0.0.1:{ports['LOCUST']}"
         self.environment = {f"{name}_PORT": str(port) for name, port in ports.items()} | {
             "FCNSERVE_TAG": "stack-test",
+            "INGRESS_TAG": "stack-test",
             "LOCUST_VERSION": locust_version(),
             "PYTHON_IMAGE": self._python_image(),
         }
@@ -60,14 +65,34 @@ class Stack:
 
     def compose(self, *arguments: str, files: Iterable[str] = (), **environment: str) -> str:
         """Run `docker compose`, with further files and variables; returns its output."""
-        chosen = ["docker-compose.yml", *files, str(self.override)]
-        options = [option for file in chosen for option in ("-f", file)]
         return docker(
-            *("compose", "-p", self.project, "--env-file", str(self.folder / "empty.env")),
-            *(*options, *arguments),
-            environment=self.environment | environment,
+            *("compose", *arguments),
+            environment=self.variables(files) | environment,
             seconds=BUILD_S if {"--build", "build"} & set(arguments) else COMMAND_S,
         )
+
+    def roll_out(self, service: str, *, files: Iterable[str] = (), **environment: str) -> None:
+        """Run deploy/rollout.sh, as docs/operations.md and docs/models.md do."""
+        done = run(
+            ["sh", "deploy/rollout.sh", service],
+            environment=self.variables(files) | environment,
+            seconds=BUILD_S,
+        )
+        if done.returncode:
+            raise CommandError(f"the rollout of {service}:\n{done.stdout}\n{done.stderr}")
+
+    def variables(self, files: Iterable[str] = ()) -> dict[str, str]:
+        """Return what selects this project for `docker compose`."""
+        chosen = ["docker-compose.yml", *self.files, *files, str(self.override)]
+        return self.environment | {
+            "COMPOSE_FILE": ":".join(chosen),
+            "COMPOSE_PROJECT_NAME": self.project,
+            "COMPOSE_ENV_FILES": str(self.folder / "empty.env"),
+        }
+
+    def containers(self, service: str) -> set[str]:
+        """Return the ids of a service's running containers."""
+        return set(self.compose("ps", "--quiet", service).split())
 
     def up(self, *services: str) -> None:
         """Start the services that are not running, and wait until they are healthy."""
@@ -161,13 +186,23 @@ def run_docker(
     folder: Path = ROOT,
 ) -> "subprocess.CompletedProcess[str]":
     """Run Docker without a developer's own settings."""
+    return run(["docker", *arguments], environment=environment, seconds=seconds, folder=folder)
+
+
+def run(
+    command: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+    seconds: float = COMMAND_S,
+    folder: Path = ROOT,
+) -> "subprocess.CompletedProcess[str]":
+    """Run a command without a developer's own settings."""
     kept = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("FCNSERVE_", "COMPOSE_", "LOADTEST_"))
     }
     return subprocess.run(
-        ["docker", *arguments],
+        command,
         cwd=folder,
         env=kept | dict(environment or {}),
         capture_output=True,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.stack.clients import ConcurrentClients
-from tests.stack.compose import Stack, docker
+from tests.stack.compose import Stack
 from tests.support.polling import wait_until
 from tests.support.server import MODEL, ROOT
 
@@ -41,27 +41,21 @@ def old_worker_afterwards(stack: Stack) -> Iterator[None]:
     stack.wait_until_ready()
 
 
-def with_a_second_worker(stack: Stack, store: Path) -> None:
-    old = stack.compose("ps", "--quiet", "worker").strip()
-    with_store(
-        stack, store, "up", "-d", "--no-deps", "--no-recreate", "--scale", "worker=2", "--wait"
-    )
-    docker("stop", old)
-    docker("rm", old)
+FILES = ["docker-compose.models.yml"]
+
+
+def with_one_more_worker(stack: Stack, store: Path) -> None:
+    stack.roll_out("worker", files=FILES, FCNSERVE_MODEL_STORE=str(store))
 
 
 def with_one_worker_after_the_other(stack: Stack, store: Path) -> None:
-    with_store(stack, store, "up", "-d", "--no-deps", "--force-recreate")
-
-
-def with_store(stack: Stack, store: Path, *command: str) -> None:
-    files = ["docker-compose.models.yml"]
-    stack.compose(*command, "worker", files=files, FCNSERVE_MODEL_STORE=str(store))
+    command = ("up", "-d", "--no-deps", "--force-recreate", "worker")
+    stack.compose(*command, files=FILES, FCNSERVE_MODEL_STORE=str(store))
 
 
 @pytest.mark.usefixtures("old_worker_afterwards")
 @pytest.mark.parametrize(
-    "change", [with_a_second_worker, with_one_worker_after_the_other], ids=lambda way: way.__name__
+    "change", [with_one_more_worker, with_one_worker_after_the_other], ids=lambda way: way.__name__
 )
 def test_a_new_model_takes_over_and_no_request_is_lost(
     stack: Stack, cat: bytes, new_model: Path, change: Callable[[Stack, Path], None]
