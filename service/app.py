@@ -20,7 +20,6 @@
 """
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import (
@@ -39,6 +38,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from handlers.shared.photo import ignore_decoder_warnings
+from handlers.shared.processors import usable_processors
 from service.api import problem_handlers, routes
 from service.api.components import Components, components_of, install
 from service.api.direct_routes import DirectRoutes
@@ -237,7 +237,7 @@ def render_threads() -> ThreadPoolExecutor:
     """Make the threads that render large photos: they take at most half of the processors from the
     workers, and each takes memory for several times a photo's pixels.
     """
-    return ThreadPoolExecutor(max(1, len(os.sched_getaffinity(0)) // 2), "render")
+    return ThreadPoolExecutor(max(1, usable_processors() // 2), "render")
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from handlers.model_config import Precision
+from handlers.shared.processors import usable_processors
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # names that torch.cpu.get_capabilities() has for arithmetic in bf16: x86 (two kinds), then Arm
@@ -105,7 +106,7 @@ def cpu_computes_bf16() -> bool:
 def cpu_threads() -> int:
     """Return FCNSERVE_THREADS, or this worker's share of the processors that it may use."""
     threads, workers = from_environment("FCNSERVE_THREADS"), from_environment("FCNSERVE_WORKERS")
-    return threads or max(1, len(os.sched_getaffinity(0)) // max(1, workers))
+    return threads or max(1, usable_processors() // max(1, workers))
 
 
 def prepare_cpu(threads: int) -> None:

@@ -6,8 +6,8 @@ Called by `service.server.run`.
 
 from collections.abc import Callable
 
+from handlers.shared.processors import usable_processors
 from service.inference_address import InferenceAddress
-from service.multiprocess.processors import usable_processors
 from service.settings import Settings
 
 # Gateway and worker on one machine with GPUs. A photo takes 0.8 ms of a processor in the gateway,

@@ -5,9 +5,8 @@ Called by `service.worker.torchserve`.
 """
 
 import math
-import os
 
-from service.multiprocess.processors import usable_processors
+from handlers.shared.processors import usable_processors
 from service.settings import Settings
 
 # Measured on two cores: two workers of one thread answer a quarter more photos per second than one
@@ -41,7 +40,7 @@ def worker_count(settings: Settings, gpus: int) -> int:
     if gpus:
         several = models > 1  # each has its own: GPU memory counts for more than Python's time
         return gpus * (FEWEST_PER_GPU if several else workers_per_gpu(usable_processors() / gpus))
-    return min(max(1, MAX_CPU_WORKERS // models), len(os.sched_getaffinity(0)))
+    return min(max(1, MAX_CPU_WORKERS // models), usable_processors())
 
 
 def workers_per_gpu(processors: float) -> int:

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from handlers.model_config import Precision
-from handlers.runtime.device import Device, DeviceError, choose_device, prepare_gpu
+from handlers.runtime.device import Device, DeviceError, choose_device, cpu_threads, prepare_gpu
+from handlers.shared import processors
 from tests.support.worker import cpu
 
 
@@ -144,3 +145,11 @@ def test_numerics_name_what_the_last_bit_depends_on() -> None:
     numerics = {cpu("fp32", 1).numerics(), cpu("fp32", 2).numerics(), cpu("bf16", 1).numerics()}
     assert len(numerics) == 3
     assert all(torch.__version__ in each for each in numerics)
+
+
+def test_threads_are_the_share_of_the_time_that_a_container_may_use(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(processors, "limit_of_time", lambda: 4.0)
+    monkeypatch.setenv("FCNSERVE_WORKERS", "2")
+    assert cpu_threads() == 2

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from handlers.shared import processors as usable
 from service.settings import Settings
 from service.worker import worker_count as module
 from service.worker.command import environment
@@ -33,6 +34,15 @@ def test_there_is_one_worker_per_processor_up_to_four(
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(processors)))
     assert worker_count(Settings(), gpu_count()) == workers
+
+
+def test_a_limit_of_time_counts_as_well_as_the_number_of_processors(
+    monkeypatch: pytest.MonkeyPatch,
+    driver: Path,
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(16)))
+    monkeypatch.setattr(usable, "limit_of_time", lambda: 2.0)
+    assert worker_count(Settings(), gpu_count()) == 2
 
 
 @pytest.mark.parametrize(

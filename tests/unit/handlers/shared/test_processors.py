@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from service.multiprocess import processors
-from service.multiprocess.processors import UNLIMITED, limit_of_time, usable_processors
+from handlers.shared import processors
+from handlers.shared.processors import UNLIMITED, limit_of_time, usable_processors
 
 V1 = "9:name=systemd:/\n3:cpuset:/pod/a\n2:cpuacct,cpu:/pod/a\n0::/pod/a\n"
 V2 = "0::/pod/a\n"
