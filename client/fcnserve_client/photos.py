@@ -1,7 +1,8 @@
 """Photos in all forms in which Python programs have them.
 
 In: a path, bytes, a file, a Pillow image or an array. Out: the bytes that are sent, and, to draw an
-overlay, their pixels. Called by `fcnserve_client.segmentation`.
+overlay, their pixels. Called by both clients (`fcnserve_client.http.client`,
+`fcnserve_client.http.async_client`) and by `fcnserve_client.segmentation`.
 """
 
 import io
