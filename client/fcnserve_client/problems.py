@@ -39,217 +39,253 @@ def kind_of(code: str, status: int) -> type[ProblemError]:
 class BadBase64Error(ProblemError):
     """The JSON's `image` is not base64."""
 
-    status, code = 400, "bad_base64"
+    status: int | None = 400
+    code = "bad_base64"
 
 
 class BadContentCodingError(ProblemError):
     """The body is not encoded as its `Content-Encoding` declares."""
 
-    status, code = 400, "bad_content_encoding"
+    status: int | None = 400
+    code = "bad_content_encoding"
 
 
 class BadHttpError(ProblemError):
     """The bytes of the connection are not HTTP."""
 
-    status, code = 400, "bad_http"
+    status: int | None = 400
+    code = "bad_http"
 
 
 class BadJsonError(ProblemError):
     """The body is not a JSON object of the documented form."""
 
-    status, code = 400, "bad_json"
+    status: int | None = 400
+    code = "bad_json"
 
 
 class BadMultipartError(ProblemError):
     """The body is not `multipart/form-data` with files in the expected fields."""
 
-    status, code = 400, "bad_multipart"
+    status: int | None = 400
+    code = "bad_multipart"
 
 
 class BrokenImageError(ProblemError):
     """The bytes are no image, or not all of the image that their header announces."""
 
-    status, code = 400, "broken_image"
+    status: int | None = 400
+    code = "broken_image"
 
 
 class EmptyBodyError(ProblemError):
     """The request carried no image."""
 
-    status, code = 400, "empty_body"
+    status: int | None = 400
+    code = "empty_body"
 
 
 class UnauthorizedError(ProblemError):
     """The request has no valid API key."""
 
-    status, code = 401, "unauthorized"
+    status: int | None = 401
+    code = "unauthorized"
 
 
 class ModelNotFoundError(ProblemError):
     """No served model has this name."""
 
-    status, code = 404, "model_not_found"
+    status: int | None = 404
+    code = "model_not_found"
 
 
 class NotFoundError(ProblemError):
     """No route has this path."""
 
-    status, code = 404, "not_found"
+    status: int | None = 404
+    code = "not_found"
 
 
 class MethodNotAllowedError(ProblemError):
     """The route takes other methods."""
 
-    status, code = 405, "method_not_allowed"
+    status: int | None = 405
+    code = "method_not_allowed"
 
 
 class NotAcceptableError(ProblemError):
     """The `Accept` header allows none of the available media types."""
 
-    status, code = 406, "not_acceptable"
+    status: int | None = 406
+    code = "not_acceptable"
 
 
 class ReadTimeoutError(ProblemError):
     """Head or body of the request did not arrive within the deadline."""
 
-    status, code = 408, "read_timeout"
+    status: int | None = 408
+    code = "read_timeout"
 
 
 class BodyTooLargeError(ProblemError):
     """The body has more bytes than the limit."""
 
-    status, code = 413, "body_too_large"
+    status: int | None = 413
+    code = "body_too_large"
 
 
 class WorkerOutOfMemoryError(ProblemError):
     """The image fits the limits, and the device's memory did not suffice for it."""
 
-    status, code = 413, "out_of_memory"
+    status: int | None = 413
+    code = "out_of_memory"
 
 
 class SideTooLongError(ProblemError):
     """The image is valid, and one of its sides is longer than output formats allow."""
 
-    status, code = 413, "side_too_long"
+    status: int | None = 413
+    code = "side_too_long"
 
 
 class ImageTooCostlyError(ProblemError):
     """The image is valid, and takes more computing time than one image may."""
 
-    status, code = 413, "too_costly"
+    status: int | None = 413
+    code = "too_costly"
 
 
 class TooManyImagesError(ProblemError):
     """A batch has more images than the limit."""
 
-    status, code = 413, "too_many_images"
+    status: int | None = 413
+    code = "too_many_images"
 
 
 class TooManyPixelsError(ProblemError):
     """The image is valid, and larger than the limit."""
 
-    status, code = 413, "too_many_pixels"
+    status: int | None = 413
+    code = "too_many_pixels"
 
 
 class UnsupportedContentCodingError(ProblemError):
     """The `Content-Encoding` is none that can be decompressed."""
 
-    status, code = 415, "unsupported_content_encoding"
+    status: int | None = 415
+    code = "unsupported_content_encoding"
 
 
 class UnsupportedContentTypeError(ProblemError):
     """The `Content-Type` is none from which an image can be read."""
 
-    status, code = 415, "unsupported_content_type"
+    status: int | None = 415
+    code = "unsupported_content_type"
 
 
 class UnsupportedMediaTypeError(ProblemError):
     """The bytes are an image of a format that is not read here."""
 
-    status, code = 415, "unsupported_media_type"
+    status: int | None = 415
+    code = "unsupported_media_type"
 
 
 class ImageCrashesWorkerError(ProblemError):
     """Processes ended on this image, the last one with nothing else in work."""
 
-    status, code = 422, "image_crashes_worker"
+    status: int | None = 422
+    code = "image_crashes_worker"
 
 
 class ImageTakesTooLongError(ProblemError):
     """This image by itself takes longer than a batch may."""
 
-    status, code = 422, "image_takes_too_long"
+    status: int | None = 422
+    code = "image_takes_too_long"
 
 
 class InvalidOptionError(ProblemError):
     """A query option is unknown, or its value is out of range."""
 
-    status, code = 422, "invalid_option"
+    status: int | None = 422
+    code = "invalid_option"
 
 
 class BusyError(TransientProblemError):
     """As many requests, bytes or predicted seconds as the limit allows are in flight."""
 
-    status, code = 429, "busy"
+    status: int | None = 429
+    code = "busy"
 
 
 class RateLimitedError(TransientProblemError):
     """The API key sends more images than its rate allows."""
 
-    status, code = 429, "rate_limited"
+    status: int | None = 429
+    code = "rate_limited"
 
 
 class HeadersTooLargeError(ProblemError):
     """Request line and headers have more bytes than the limit."""
 
-    status, code = 431, "headers_too_large"
+    status: int | None = 431
+    code = "headers_too_large"
 
 
 class InternalError(ProblemError):
     """A defect of the gateway; its log has the traceback."""
 
-    status, code = 500, "internal_error"
+    status: int | None = 500
+    code = "internal_error"
 
 
 class WorkerFailedError(ProblemError):
     """The worker failed for a cause of its own, not of the photo's."""
 
-    status, code = 500, "worker_failed"
+    status: int | None = 500
+    code = "worker_failed"
 
 
 class UnsupportedTransferCodingError(ProblemError):
     """The `Transfer-Encoding` is not `chunked`."""
 
-    status, code = 501, "unsupported_transfer_coding"
+    status: int | None = 501
+    code = "unsupported_transfer_coding"
 
 
 class WorkerCrashedError(TransientProblemError):
     """The worker, or the connection to it, broke while it had this image."""
 
-    status, code = 502, "worker_crashed"
+    status: int | None = 502
+    code = "worker_crashed"
 
 
 class DrainingError(TransientProblemError):
     """This gateway is about to stop; another one, or its next process, will answer."""
 
-    status, code = 503, "draining"
+    status: int | None = 503
+    code = "draining"
 
 
 class NotReadyError(TransientProblemError):
     """No worker takes requests: the service or its worker is starting."""
 
-    status, code = 503, "not_ready"
+    status: int | None = 503
+    code = "not_ready"
 
 
 class TooManyConnectionsError(TransientProblemError):
     """As many connections as the limit allows are open."""
 
-    status, code = 503, "too_many_connections"
+    status: int | None = 503
+    code = "too_many_connections"
 
 
 class DeadlineError(TransientProblemError):
     """The request's deadline passed before its mask was ready."""
 
-    status, code = 504, "deadline_exceeded"
+    status: int | None = 504
+    code = "deadline_exceeded"
 
 
 _KINDS: dict[str, type[ProblemError]] = {

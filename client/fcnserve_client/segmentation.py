@@ -164,7 +164,7 @@ class Segmentation:
         except ImportError as error:
             raise ImportError("pip install 'fcnserve-client[supervision]'") from error
         shown = self._shown(classes)
-        masks = np.array([self.labels == each for each in shown]).reshape(-1, *self.size)
+        masks = np.array([self.labels == each for each in shown], np.bool_).reshape(-1, *self.size)
         boxes = [self.classes[self.model.class_name(each)].bbox for each in shown]
         corners = [(x, y, x + width, y + height) for x, y, width, height in boxes]
         means = [float(self.confidence[mask].mean()) for mask in masks] if self.has_levels else None

@@ -20,6 +20,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--write-results", action="store_true", help="write loadtest/results/faults.{json,md}"
     )
+    parser.addoption(
+        "--client-photos", type=int, default=1000, help="photos of the Python client's test"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -117,6 +117,16 @@ def test_the_wheel_adds_one_name_to_site_packages(wheel: Path) -> None:
     assert not [name for name in names if "/tests/" in name or "/loadtest/" in name]
 
 
+def test_the_clients_wheel_has_every_module_and_its_types(wheel: Path) -> None:
+    (client,) = wheel.parent.glob("fcnserve_client-*.whl")
+    with ZipFile(client) as packed:
+        names = {name for name in packed.namelist() if ".dist-info/" not in name}
+    folder = ROOT / "client"
+    modules = (folder / "fcnserve_client").rglob("*.py")
+    expected = {str(path.relative_to(folder)) for path in modules}
+    assert names == expected | {"fcnserve_client/py.typed"}
+
+
 def test_the_commands_start_outside_the_checkout(environment: Path, empty: Path) -> None:
     assert run(environment, empty, "--version").startswith("fcnserve ")
     for command in ("gateway", "worker", "serve", "segment", "model package"):

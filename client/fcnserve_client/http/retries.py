@@ -14,7 +14,7 @@ from fcnserve_client.errors import FcnserveError, RequestTimeoutError
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 8.0
 
-logger = logging.getLogger("fcnserve_client")
+logger: logging.Logger = logging.getLogger("fcnserve_client")
 
 
 @dataclass(frozen=True, slots=True)
