@@ -11,7 +11,7 @@ PYTHON ?= $(or $(shell for python in python3.11 python3.12 python3; do \
 # The commands that run long are `exec`ed, one a line: a signal to make reaches the program itself.
 INSTALL = @exec $(PYTHON) deploy/install.py
 
-.PHONY: help serve test test-stack test-kubernetes test-fuzz test-faults lint format bench bench-front gpu-check overload loadtest peers wheel lock lock-images clean
+.PHONY: help serve test test-stack test-kubernetes test-fuzz test-faults test-client lint format bench bench-front gpu-check overload loadtest peers wheel lock lock-images clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 24
@@ -38,6 +38,10 @@ test-fuzz: ## damaged photos and requests without end (--fuzz-images in ARGS)
 test-faults: ## break a running service in a dozen ways under load
 	$(INSTALL) worker test
 	@exec .venv/bin/python -m pytest tests/faults $(ARGS)
+
+test-client: ## install the Python client alone, from the package index, and run its README
+	$(INSTALL) worker test
+	@exec .venv/bin/python -m pytest tests/client $(ARGS)
 
 lint: ## ruff, mypy and the directions of imports; changes nothing
 	$(INSTALL) worker test
@@ -81,6 +85,7 @@ wheel: ## build dist/fcnserve-*.whl and fcnserve_client-*.whl, which pip install
 	$(INSTALL)
 	rm -rf build/lib client/build
 	.venv/bin/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist ./client .
+	rm -rf client/build
 
 lock: ## write constraints.txt anew: the newest versions allowed (ARGS=--keep: those it has)
 	$(PYTHON) -m venv build/lock

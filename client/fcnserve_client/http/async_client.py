@@ -138,8 +138,10 @@ class AsyncClient:
             except StopIteration as done:
                 result: Result = done.value
                 return result
-            came = await self._send(step) if isinstance(step, Send) else None
-            if not isinstance(step, Send):
+            if isinstance(step, Send):
+                came = await self._send(step)
+            else:
+                came = None
                 await asyncio.sleep(step.seconds)
 
     async def _send(self, send: Send) -> Answer | FcnserveError:

@@ -162,19 +162,21 @@ class Client:
             except StopIteration as done:
                 result: Result = done.value
                 return result
-            came = self._send(step) if isinstance(step, Send) else None
-            if not isinstance(step, Send):
+            if isinstance(step, Send):
+                came = self._send(step)
+            else:
+                came = None
                 self._closed.wait(step.seconds)
 
     def _send(self, send: Send) -> Answer | FcnserveError:
         remaining = Remaining(send.within_s)
-        headers = send.headers | {"Content-Length": str(len(send.body))}
+        sent = {"Content-Length": str(len(send.body))} if send.method == "POST" else {}
         request = self._http.build_request(
             send.method,
             send.url,
             params=send.query or None,
-            headers=headers,
-            content=remaining.parts(send.body),
+            headers=send.headers | sent,
+            content=remaining.parts(send.body) if sent else None,
             extensions={"timeout": remaining},
         )
         try:

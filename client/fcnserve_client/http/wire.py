@@ -6,6 +6,7 @@ arguments, or an error. Called by `fcnserve_client.http.client` and
 """
 
 import os
+import re
 import ssl
 import time
 from collections.abc import Iterator
@@ -50,7 +51,7 @@ def http_options(verify: ssl.SSLContext | bool) -> HttpOptions:
 
 
 def make_core(url: str, key: str | None, timeout_s: float, max_retries: int) -> Core:
-    """Check the arguments of a client. Raises ValueError for a URL that names no server."""
+    """Check the arguments of a client. Raises ValueError for what cannot be one."""
     full = (url if "://" in url else f"http://{url}").rstrip("/")
     try:
         parts = urlsplit(full)
@@ -61,7 +62,10 @@ def make_core(url: str, key: str | None, timeout_s: float, max_retries: int) -> 
         raise ValueError(f"{url!r} is no server's URL; one is {DEFAULT_URL} or https://example.org")
     if not timeout_s > 0 or max_retries < 0:
         raise ValueError("timeout is above 0 seconds, max_retries 0 or more")
-    return Core(full, key, RetryPolicy(timeout_s, max_retries))
+    stripped = None if key is None else key.strip()  # of the end of a file's line
+    if stripped is not None and not re.fullmatch(r"[\x21-\x7e]+", stripped):
+        raise ValueError("the key is no API key: one is ASCII without spaces")
+    return Core(full, stripped, RetryPolicy(timeout_s, max_retries))
 
 
 class Remaining(dict[str, float]):

@@ -209,6 +209,26 @@ def test_what_is_no_url_of_a_server_is_refused(
         kind("localhost", timeout=0)
 
 
+@pytest.mark.parametrize("key", ["", "two words", "ü", "line\nX-Other: 1"], ids=repr)
+def test_what_cannot_be_a_key_is_refused_without_repeating_it(key: str) -> None:
+    with pytest.raises(ValueError, match="no API key") as caught:
+        Client("example.org", key=key)
+    assert not key or key not in str(caught.value)
+
+
+@both
+async def test_a_key_may_have_the_end_of_its_files_line(use: Use) -> None:
+    sent: list[str] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        sent.append(request.headers["Authorization"])
+        return httpx2.Response(200, json=[])
+
+    client = {"key": "secret\n", "transport": httpx2.MockTransport(answer)}
+    assert await use("example.org", "models", client=client) == []
+    assert sent == ["Bearer secret"]
+
+
 def test_closing_ends_the_waits_of_other_threads() -> None:
     waiting = threading.Event()
 
