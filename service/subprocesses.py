@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 POLL_S = 0.05
@@ -56,15 +57,25 @@ class Subprocess:
             time.sleep(POLL_S)
 
 
+class Streams(NamedTuple):
+    """Where a subprocess writes, as Popen takes it; None: where this process does."""
+
+    stdout: int | None = None
+    stderr: int | None = None
+
+
+OWN_STREAMS = Streams()
+
+
 @contextmanager
 def running(
     command: Sequence[str],
     environment: Mapping[str, str],
     folder: Path,
     grace_s: float,
-    stdout: int | None = None,
     nice: int = 0,
     inherited: Sequence[int] = (),
+    streams: Streams = OWN_STREAMS,
 ) -> Iterator[Subprocess]:
     """Run `command` in `folder`, with its priority lowered by `nice` and the open files
     `inherited`; on exit it gets `grace_s` seconds to end, and is then killed.
@@ -80,9 +91,10 @@ def running(
         env=dict(environment),
         cwd=folder,
         stdin=subprocess.DEVNULL,
-        stdout=stdout,
         start_new_session=True,
         pass_fds=inherited,
+        stdout=streams.stdout,
+        stderr=streams.stderr,
         preexec_fn=before_exec,  # noqa: PLW1509 - a few system calls, no lock is taken
     )
     started = Subprocess(process, grace_s)

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.inference_address import InferenceAddress
+from service.logs.relay import stderr_for
 from service.ports import local_name
 from service.settings import Settings
-from service.subprocesses import Subprocess, running
+from service.subprocesses import Streams, Subprocess, running
 from service.temporary_folders import temporary_folder
 from service.worker.command import command, environment
 from service.worker.configuration import configuration_of, properties_text
@@ -68,15 +69,19 @@ def torchserve(settings: Settings, models: Sequence[str]) -> Iterator[TorchServe
         load_reports, flight_records = folder.path / "loads", folder.path / "flights"
         load_reports.mkdir()
         flight_records.mkdir()
-        with running(
-            command(settings, configuration),
-            environment(settings, workers, threads, load_reports, flight_records),
-            folder.path,
-            STOP_GRACE_S,
-            stdout=subprocess.DEVNULL,  # its log goes to stderr, and only its banner here
-            nice=NICE,
-            inherited=[folder.lock_fd],  # the folder is in use as long as TorchServe runs
-        ) as process:
+        with (
+            stderr_for(settings, "torchserve.java") as stderr,
+            running(
+                command(settings, configuration),
+                environment(settings, workers, threads, load_reports, flight_records),
+                folder.path,
+                STOP_GRACE_S,
+                # its log goes to stderr, and only its banner to stdout
+                streams=Streams(subprocess.DEVNULL, stderr),
+                nice=NICE,
+                inherited=[folder.lock_fd],  # the folder is in use as long as TorchServe runs
+            ) as process,
+        ):
             host, port = local_name(settings.worker_host), settings.worker_port
             address = InferenceAddress(host, port, settings.worker_socket)
             yield TorchServe(process, models, load_reports, flight_records, address, workers)
