@@ -11,7 +11,12 @@ import pytest
 from tests.stack.compose import run_docker
 from tests.support.server import ROOT
 
-EXTRAS = ("docker-compose.gpu.yml", "docker-compose.models.yml", "docker-compose.keys.yml")
+EXTRAS = (
+    "docker-compose.gpu.yml",
+    "docker-compose.models.yml",
+    "docker-compose.keys.yml",
+    "docker-compose.ingress.yml",
+)
 FILES = [
     ["docker-compose.yml", *(file for file, chosen in zip(EXTRAS, choice, strict=True) if chosen)]
     for choice in product((False, True), repeat=len(EXTRAS))
@@ -63,6 +68,29 @@ def test_the_gpu_file_gives_the_worker_its_gpus_and_the_cuda_build(no_env: Path)
     (devices,) = worker["deploy"]["resources"]["reservations"]["devices"]
     assert (devices["driver"], devices["count"]) == ("nvidia", -1)
     assert worker["build"]["args"]["TORCH_BUILD"] == "cuda"
+
+
+def test_the_documented_file_gives_each_worker_a_gpu_and_the_name(no_env: Path) -> None:
+    page = (ROOT / "docs/deployment.md").read_text()
+    third = no_env.with_name("gpu-1.yml")
+    (text,) = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    third.write_text(text.replace("file: docker-compose.yml", f"file: {ROOT}/docker-compose.yml"))
+    found = services(["docker-compose.yml", "docker-compose.gpu.yml", str(third)], no_env)
+    devices = {
+        name: found[name]["deploy"]["resources"]["reservations"]["devices"]
+        for name in ("worker", "worker-1")
+    }
+    assert {name: each[0]["device_ids"] for name, each in devices.items()} == {
+        "worker": ["0"],
+        "worker-1": ["1"],
+    }
+    assert found["worker-1"]["networks"]["inside"]["aliases"] == ["worker"]
+
+
+def test_the_load_balancer_publishes_the_port_in_place_of_the_gateways(no_env: Path) -> None:
+    found = published(services(["docker-compose.yml", "docker-compose.ingress.yml"], no_env))
+    assert found["ingress"] == {("127.0.0.1", 8000)}
+    assert "gateway" not in found
 
 
 def test_the_number_of_gpus_is_a_variable(tmp_path: Path) -> None:
