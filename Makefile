@@ -96,6 +96,6 @@ lock-images: ## write the digests of container images anew; needs Docker with bu
 	@exec $(PYTHON) deploy/lock/images.py
 
 clean: ## remove what can be made again: .venv, archives, caches
-	rm -rf .venv build dist run *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv build client/build dist run *.egg-info client/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 	find model_store -name '*.mar' -delete

@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from fcnserve_client.errors import FcnserveError
+from fcnserve_client.http.core import Rendered
 from fcnserve_client.model import Model, UnknownClassError
 from fcnserve_client.photos import Photo
 from fcnserve_client.polygons import Polygon
@@ -35,6 +36,7 @@ __all__ = [
     "Photo",
     "Polygon",
     "ProblemError",
+    "Rendered",
     "Segmentation",
     "UnknownClassError",
 ]

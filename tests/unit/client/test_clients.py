@@ -3,6 +3,7 @@
 import asyncio
 import io
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -17,6 +18,7 @@ from PIL import Image
 
 from fcnserve_client import AsyncClient, Client, Segmentation
 from fcnserve_client.errors import (
+    CertificateError,
     ConnectionFailedError,
     RedirectedError,
     RequestTimeoutError,
@@ -207,6 +209,19 @@ def test_what_is_no_url_of_a_server_is_refused(
         kind(url)
     with pytest.raises(ValueError, match="above 0"):
         kind("localhost", timeout=0)
+
+
+def test_a_certificate_that_is_not_trusted_is_not_tried_again() -> None:
+    def refused(_: httpx2.Request) -> httpx2.Response:
+        refusal = ssl.SSLCertVerificationError(1, "self-signed")
+        refusal.verify_message = "self-signed certificate"
+        raise httpx2.ConnectError("TLS") from refusal
+
+    with (
+        Client("https://example.org", transport=httpx2.MockTransport(refused)) as client,
+        pytest.raises(CertificateError, match=r"self-signed certificate.*SSL_CERT_FILE"),
+    ):
+        client.models()
 
 
 @pytest.mark.parametrize("key", ["", "two words", "ü", "line\nX-Other: 1"], ids=repr)
