@@ -158,15 +158,19 @@ def silent(connection: socket.socket) -> None:
 
 
 @both
-@pytest.mark.parametrize("behaviour", [trickle, silent], ids=["trickles", "is silent"])
+@pytest.mark.parametrize(
+    ("behaviour", "body_bytes"),
+    [(trickle, 1000), (silent, 1000), (silent, 8_000_000)],
+    ids=["trickles", "is silent", "does not read"],
+)
 async def test_the_total_time_holds_however_a_server_answers(
-    use: Use, behaviour: Callable[[socket.socket], None]
+    use: Use, behaviour: Callable[[socket.socket], None], body_bytes: int
 ) -> None:
     """A server that never ends an answer is given up, whatever arrives in between."""
     with listening(behaviour) as url:
         async with asyncio.timeout(PATIENCE_S):
             with pytest.raises(RequestTimeoutError, match="within the time given"):
-                await use(url, "segment", bytes(4_000_000), client={"timeout": 0.3})
+                await use(url, "segment", bytes(body_bytes), client={"timeout": 0.3})
 
 
 @both

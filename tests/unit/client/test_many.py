@@ -111,6 +111,25 @@ async def test_photos_are_taken_as_results_are(make: Any) -> None:
     assert len(work.done) <= len(work.taken) == 4 + PREFETCH * PARALLEL
 
 
+async def test_no_more_coroutines_than_asked_for_run_at_once() -> None:
+    begun: list[str] = []
+    released = asyncio.Event()
+
+    async def segment(photo: str) -> Segmentation:
+        begun.append(photo)
+        await released.wait()
+        return Segmentation(np.zeros((1, 1), np.uint8), MODEL)
+
+    iterator: Any = AsyncSegmentMany(Work().photos(20), segment, PARALLEL, "raise")
+    first = asyncio.create_task(anext(iterator))
+    for _ in range(100):  # turns of the loop: more than all tasks need to begin
+        await asyncio.sleep(0)
+    assert begun == ["0", "1", "2"]
+    released.set()
+    await first
+    await iterator.aclose()
+
+
 @both
 async def test_iterating_goes_on_after_a_failure(make: Any) -> None:
     work = Work(failing=("2", "5"))
