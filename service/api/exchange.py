@@ -45,6 +45,14 @@ class Exchange:
             await problem_response(problem)(self._scope, receive, self.send)
 
     @property
+    def client(self) -> str:
+        """The address that the connection comes from, a proxy's where there is one; "" of a
+        socket's.
+        """
+        address = self._scope.get("client")
+        return str(address[0]) if address else ""
+
+    @property
     def method(self) -> str:
         return str(self._scope["method"])
 

@@ -78,6 +78,8 @@ class AnswerObserver:
             "ms": round(seconds * 1000, 1),
             "request_id": context.request_id,
         }
+        if exchange.client:
+            fields["client"] = exchange.client
         if context.problem_code:
             fields["code"] = context.problem_code
         if context.key_name:

@@ -1,8 +1,10 @@
 """Several gateways behind the load balancer, replaced under load as docs/operations.md says."""
 
+import json
 import os
 from collections import Counter
 from collections.abc import Iterator
+from ipaddress import ip_address
 
 import pytest
 
@@ -45,6 +47,30 @@ def test_prometheus_finds_every_replica(replicas: Stack) -> None:
         return Counter(series["metric"]["job"] for series in replicas.query("up == 1"))
 
     wait_until(lambda: answering() == REPLICAS, SCRAPED_S, lambda: str(answering()))
+
+
+def test_the_load_balancer_logs_a_clients_address_and_the_answers_id(
+    replicas: Stack, cat: bytes
+) -> None:
+    answers = [replicas.post_photo(cat), replicas.client.get(f"{replicas.gateway}/v1/models")]
+
+    def lines() -> list[dict[str, object]]:
+        found = replicas.compose("logs", "--no-color", "--no-log-prefix", "ingress").splitlines()
+        return [json.loads(line) for line in found if line.startswith("{")]
+
+    ids = {answer.headers["X-Request-ID"] for answer in answers}
+    wait_until(lambda: ids <= {line["request_id"] for line in lines()}, SCRAPED_S)
+    logged = [line for line in lines() if line["request_id"] in ids]
+    assert [line["path"] for line in logged] == ["/v1/segment", "/v1/models"]
+    assert [line["status"] for line in logged] == [200, 200]
+    assert all(ip_address(str(line["client"])) for line in logged)
+
+
+@pytest.mark.parametrize("service", ["worker", "gateway"])
+def test_every_line_of_our_containers_is_an_object(replicas: Stack, service: str) -> None:
+    found = replicas.compose("logs", "--no-color", "--no-log-prefix", service).splitlines()
+    assert found
+    assert [line for line in found if not json.loads(line)["event"]] == []
 
 
 @pytest.mark.parametrize("service", ["gateway", "worker"])

@@ -107,6 +107,7 @@ async def test_a_request_has_one_log_line_with_its_id_and_stages(gateway: Gatewa
     (line,) = gateway.logs
     assert line["request_id"] == answer.headers["x-request-id"]
     assert line["model"] == answer.headers["x-model"]
+    assert line["client"] == "127.0.0.1"
     assert (line["route"], line["status"], line["log_level"]) == ("/v1/segment", 200, "info")
     assert set(VERBS) <= line.keys()
     assert sum(line[verb] for verb in VERBS) <= line["ms"] + 0.1 * len(VERBS)
