@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.stack.clients import ConcurrentClients
-from tests.stack.compose import STAND_INS, Stack, docker
+from tests.stack.compose import Stack, docker
 from tests.support.polling import wait_until
 from tests.support.server import ROOT
 
@@ -36,7 +36,7 @@ class Swarm:
         stand_in = {"PROMETHEUS_IMAGE": "fcnserve-standin-prometheus"}
         environment = {
             **self.images.environment,
-            **(stand_in if STAND_INS.keys() & {*self.images.stand_ins} else {}),
+            **(stand_in if "prometheus" in self.images.stand_ins else {}),
             "CONFIG_REVISION": self.name,
             "FCNSERVE_WORKERS": "1",
             "FCNSERVE_THREADS": "1",
