@@ -16,6 +16,7 @@
             ├─ AdmitStep
             ├─ DispatchStep ── Retry ── Health
             │    └─ Dispatcher (one a model) ── Attempts ── TorchServeClient ── TorchServe
+            │         └─ ReplicaSet ── Discovery      one client for each address
             └─ RenderStep ── threads
 """
 
@@ -52,11 +53,14 @@ from service.backend.attempt import Attempts
 from service.backend.client import TorchServeClient
 from service.backend.dispatcher import Dispatcher
 from service.backend.health import Health
+from service.backend.pins import Pins
 from service.backend.registry import ModelRegistry
+from service.backend.replicas.discovery import Discovery
+from service.backend.replicas.replica_set import ReplicaSet
 from service.backend.retry import Retry
-from service.backend.room import Room
 from service.body.budget import BodyBudget
 from service.body.content_encoding import Decompressor
+from service.inference_address import parse_addresses
 from service.metrics.gateway import Metrics
 from service.metrics.scrape import Scrape
 from service.multiprocess.group import ProcessGroup
@@ -179,23 +183,26 @@ async def lifespan(
     """Connect to TorchServe and watch its health for as long as the gateway runs, as one process of
     the group.
     """
-    client = TorchServeClient(settings.torchserve_url, settings.max_answer_bytes)
+    replicas = replicas_of(settings, admission, group)
     models = ModelRegistry(
         settings.models,
-        client,
+        replicas,
         settings.timeout_ms,
         settings.attempt_timeout_s,
         metrics.reports.show,
+        Pins.of(settings.pin_model),
     )
-    health = Health(client, models, settings, metrics.readiness, admission.is_idle)
-    attempts = Attempts(client, models, health, metrics.attempts, metrics.reports)
+    health = Health(replicas, models, settings, metrics.readiness)
+    attempts = Attempts(models, health, metrics.attempts, metrics.reports)
     dispatchers = {
-        name: Dispatcher(metrics.queue.of(name), partial(attempts.send, name), Room(group, name))
+        name: Dispatcher(metrics.queue.of(name), attempts.send, replicas.of[name])
         for name in settings.models
     }
+    metrics.replicas.follow(replicas.shown)
+    discovery = Discovery(parse_addresses(settings.torchserve_url), replicas)
     decompressor, renderers = Decompressor(), render_threads()
     read = ReadStep(admission, BodyBudget.of(settings, metrics.queue, group.count), decompressor)
-    retry = Retry(health, metrics.attempts, settings.restart_wait_s)
+    retry = Retry(health, metrics.attempts, settings.restart_wait_s, replicas.has_other)
     dispatch = DispatchStep(models, dispatchers, retry)
     segmenter = build_segmenter(settings, metrics, read, dispatch, renderers)
     scrape = Scrape(metrics.scraped, metrics.scrape_delay_s)
@@ -203,14 +210,27 @@ async def lifespan(
     async with AsyncExitStack() as stack:  # closes in reverse order
         stack.callback(renderers.shutdown, wait=False)
         stack.callback(decompressor.close)
-        stack.push_async_callback(client.close)
+        stack.push_async_callback(replicas.close)
         for dispatcher in dispatchers.values():
             stack.push_async_callback(dispatcher.close)
         await stack.enter_async_context(metrics.flushing())
+        await stack.enter_async_context(discovery.running())
         await stack.enter_async_context(watching(health))
         if authenticator is not None:
             stack.enter_context(authenticator.watching())
         yield
+
+
+def replicas_of(settings: Settings, admission: Admission, group: ProcessGroup) -> ReplicaSet:
+    """Make the set of replicas, which has none yet; the limits of admission follow their number."""
+    replicas = ReplicaSet(
+        settings.models,
+        lambda address: TorchServeClient(address, settings.max_answer_bytes),
+        group,
+    )
+    for of_model in replicas.of.values():
+        of_model.on_change.append(lambda: admission.follow(replicas.alive_count()))
+    return replicas
 
 
 def build_segmenter(

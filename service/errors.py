@@ -227,6 +227,8 @@ class WorkerCrashedError(ProblemError):
     code = "worker_crashed"
     title = "Worker crashed"
 
+    replica = ""  # that had the image
+
 
 class WorkerSilentError(WorkerCrashedError):
     """The worker has not answered within the time of an attempt."""
@@ -244,6 +246,7 @@ class NotReadyError(ProblemError):
     title = "Not ready"
 
     retry_after_s: ClassVar[int] = 1
+    replica = ""  # that was asked
 
 
 class ModelMissingError(NotReadyError):

@@ -1,13 +1,14 @@
 """The address of TorchServe's inference API: its text in, its parts out.
 
 `http://host:port` (or https), with a path where a proxy in front of TorchServe adds one, or
-`unix:/path` for a socket on this machine. Called by `service.settings`, which checks it, by
-`service.backend.connections`, which connects to it, and by `service.multiprocess.count`.
+`unix:/path` for a socket on this machine; several are separated by commas. Called by
+`service.settings`, which checks them, by `service.backend`, which connects to them, and by
+`service.multiprocess.count`.
 """
 
 import re
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import PurePath
 from typing import Self
@@ -29,6 +30,7 @@ class InferenceAddress:
     socket_path: str = ""
     prefix: str = ""  # of each request's target
     is_tls: bool = False
+    server_name: str = ""  # the name that `host`, a numeric address, was resolved from
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -54,12 +56,45 @@ class InferenceAddress:
         return self.host == "localhost"
 
     @property
+    def is_name(self) -> bool:
+        """Return whether it names a host that the DNS may give several and other addresses for."""
+        if self.socket_path or self.host == "localhost":
+            return False
+        with suppress(ValueError):
+            ip_address(self.host)
+            return False
+        return True
+
+    @property
     def authority(self) -> str:
         """Return the value of `Host`."""
         if self.socket_path:
             return self.host
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
+        return f"{bracketed(self.server_name or self.host)}:{self.port}"
+
+    @property
+    def replica_name(self) -> str:
+        """Return what distinguishes it from others, in metrics and logs."""
+        if self.socket_path:
+            return f"{UNIX}{self.socket_path}"
+        return f"{bracketed(self.host)}:{self.port}{self.prefix}"
+
+    def at(self, host: str) -> "InferenceAddress":
+        """Return one of the addresses of a name."""
+        return replace(self, host=host, server_name=self.host)
+
+
+def bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def parse_addresses(text: str) -> tuple[InferenceAddress, ...]:
+    """Read addresses that are separated by commas; raises ValueError."""
+    parts = [part.strip().rstrip("/") for part in text.split(",")]
+    found = tuple(InferenceAddress.parse(part) for part in parts)
+    if twice := next((each for each in found if found.count(each) > 1), None):
+        raise ValueError(f"{twice.replica_name} is there twice; name each address once")
+    return found
 
 
 def checked_socket_path(path: str) -> str:

@@ -10,13 +10,14 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from handlers.shared.photo import DEFAULT_FORMATS, OPTIONAL_FORMATS
 from handlers.shared.wire import MOST_JOINT_PIXELS
-from service.inference_address import InferenceAddress, checked_socket_path
+from service.inference_address import checked_socket_path, parse_addresses
 from service.origins import as_browsers_write
 from service.setting_names import wrong_names
 
 ROOT = Path(__file__).parent.parent
 # as in handlers/model_config.py
 MODEL_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+PIN = rf"(?:{MODEL_NAME}@)?[0-9a-f]{{16}}"
 
 JAVA_MAX_INT = 2**31 - 1
 MAX_PROCESSES = 64
@@ -42,7 +43,13 @@ class Settings(BaseSettings):
     torchserve_url: str = Field(
         "http://127.0.0.1:8080",
         description="where the gateway finds TorchServe's inference API: `http://host:port`, or "
-        "`unix:/path` for a socket",
+        "`unix:/path` for a socket; several are separated by commas, and a name may have several "
+        "addresses",
+    )
+    pin_model: Names = Field(
+        (),
+        description="digests that images are kept to, separated by commas: `digest`, or "
+        "`name@digest` with several models; empty: any",
     )
     formats: Annotated[frozenset[str], NoDecode] = Field(
         DEFAULT_FORMATS, description="image formats read; `tiff`, `gif` and `avif` may be added"
@@ -242,7 +249,7 @@ class Settings(BaseSettings):
             raise ValueError(f"choose a number from 1 to {MAX_PROCESSES}, or auto")
         return int(str(value))
 
-    @field_validator("models", "cors_origins", mode="before")
+    @field_validator("models", "cors_origins", "pin_model", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(split_list(value)) if isinstance(value, str) else value
@@ -276,9 +283,29 @@ class Settings(BaseSettings):
     @field_validator("torchserve_url", mode="after")
     @classmethod
     def _is_address(cls, value: str) -> str:
-        value = value.rstrip("/")
-        InferenceAddress.parse(value)
+        value = ",".join(part.strip().rstrip("/") for part in value.split(","))
+        parse_addresses(value)
         return value
+
+    @field_validator("pin_model", mode="after")
+    @classmethod
+    def _are_digests(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for pin in value:
+            if not re.fullmatch(PIN, pin):
+                raise ValueError(f"{pin!a} is no digest; write its 16 characters, or name@digest")
+        return value
+
+    @model_validator(mode="after")
+    def _pins_are_of_models(self) -> Self:
+        names = [pin.rpartition("@")[0] for pin in self.pin_model]
+        if len(names) > len(set(names)):
+            raise ValueError("pin_model names two digests of one model; name one")
+        for name in names:
+            if (name and name not in self.models) or (not name and len(self.models) > 1):
+                raise ValueError(
+                    f"pin_model: write name@digest, with one of {', '.join(self.models)}"
+                )
+        return self
 
     @field_validator("worker_socket", mode="after")
     @classmethod

@@ -18,6 +18,8 @@ from handlers.shared.errors import WorkerFailedError
 
 # of every answer of a worker, which distinguishes it from TorchServe's own: name@digest
 MODEL_HEADER = "X-Fcnserve-Model"
+# of each answer of a worker whose TorchServe is about to stop: it is to be sent no more images
+DRAINING_HEADER = "X-Fcnserve-Draining"
 # beside a mask that is an answer's whole body: see handlers/job.py
 REPORT_HEADER = "X-Fcnserve-Report"
 

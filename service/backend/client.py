@@ -15,6 +15,7 @@ from handlers.shared.errors import PROBLEM_MEDIA_TYPE, WorkerFailedError, read_p
 from handlers.shared.sections import split_sections, with_lengths
 from handlers.shared.wire import (
     ANSWER_SECTIONS,
+    DRAINING_HEADER,
     IMAGES_MEDIA_TYPE,
     MODEL_HEADER,
     Report,
@@ -25,7 +26,9 @@ from service.errors import ModelMissingError, NotReadyError, WorkerCrashedError
 from service.inference_address import InferenceAddress
 
 HEADERS = ((b"Content-Type", IMAGES_MEDIA_TYPE.encode()),)
-MODEL = MODEL_HEADER.lower().encode()  # as it is read
+# as they are read
+MODEL = MODEL_HEADER.lower().encode()
+DRAINING = DRAINING_HEADER.lower().encode()
 
 
 class SentImage(NamedTuple):
@@ -42,6 +45,7 @@ class WorkerAnswer(NamedTuple):
     media_type: str
     model: str  # name@digest
     report: Report
+    is_draining: bool = False  # its TorchServe is about to stop
 
     @property
     def outcome(self) -> str:
@@ -50,10 +54,10 @@ class WorkerAnswer(NamedTuple):
 
 
 class TorchServeClient:
-    """TorchServe's inference API."""
+    """The inference API of one TorchServe."""
 
-    def __init__(self, url: str, max_answer_bytes: int) -> None:
-        self._connections = Connections(InferenceAddress.parse(url), max_answer_bytes)
+    def __init__(self, address: InferenceAddress, max_answer_bytes: int) -> None:
+        self._connections = Connections(address, max_answer_bytes)
 
     async def close(self) -> None:
         await self._connections.close()
@@ -85,6 +89,8 @@ class TorchServeClient:
             headers.get(name, b"").decode("latin-1") for name in (b"content-type", MODEL)
         )
         answers = read_answers(media_type, body, tag)
+        if DRAINING in headers:
+            answers = [answer._replace(is_draining=True) for answer in answers]
         if len(answers) != len(images):
             raise WorkerFailedError(
                 f"the worker has {len(answers)} answers to {len(images)} images, which is a defect"

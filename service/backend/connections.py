@@ -123,8 +123,11 @@ class Connections:
                 if address.socket_path:
                     opening = loop.create_unix_connection(self._new, address.socket_path)
                     return (await opening)[1]
-                host, port = address.host, address.port
-                return (await loop.create_connection(self._new, host, port, ssl=self._tls))[1]
+                name = (address.server_name or address.host) if self._tls else None
+                opening_tcp = loop.create_connection(
+                    self._new, address.host, address.port, ssl=self._tls, server_hostname=name
+                )
+                return (await opening_tcp)[1]
         except OSError as error:  # TimeoutError included
             raise NotReadyError(NO_CONNECTION) from error
 

@@ -1,9 +1,10 @@
-"""When an exclusive image, one that takes long, may be sent: it does not take all workers.
+"""When an exclusive image, one that takes long, may be sent: it does not take all workers of a
+replica.
 
 An exclusive image is a request of its own, since all answers of a request leave together: a
 thumbnail beside an image of a hundred megapixels would wait for it. While there are shared (not
 exclusive) images, exclusive ones leave them one worker where there are several, and after each one
-all workers for as long as it took. Called by `service.backend.dispatcher`.
+all workers for as long as it took. Read by `service.backend.replicas`.
 """
 
 import asyncio
@@ -13,13 +14,18 @@ from service.backend.queue import DispatchLimits, QueueEntry
 
 
 class ExclusiveImages:
-    """Which of one model's exclusive images TorchServe has, and when the next may be sent."""
+    """Which of one model's exclusive images a replica has, and when the next may be sent."""
 
     def __init__(self, advance: Callable[[], None]) -> None:
         """Take the function to call when another image may be sent."""
         self._advance = advance
         self._sent_at: dict[int, float] = {}  # by sequence number
         self._rests_until = float("-inf")
+
+    @property
+    def count(self) -> int:
+        """How many TorchServe has."""
+        return len(self._sent_at)
 
     def is_held_back(self, limits: DispatchLimits, *, has_shared: bool) -> bool:
         """Return whether an exclusive image has to wait for other exclusive ones, or leaves the

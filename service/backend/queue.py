@@ -46,6 +46,15 @@ class DispatchLimits:
         """
         return cls(REQUESTS_PER_WORKER * workers, batch_size, seconds, workers, exclusive_s)
 
+    def in_unit_of(self, other: "DispatchLimits") -> "DispatchLimits":
+        """Return the same limits in the predicted seconds of another card, which a machine of
+        another speed may have: an image that is just long is so on both.
+        """
+        if self is other or not 0 < self.exclusive_s < math.inf or other.exclusive_s == math.inf:
+            return self
+        ratio = other.exclusive_s / self.exclusive_s
+        return replace(self, seconds=self.seconds * ratio, exclusive_s=other.exclusive_s)
+
     def share(self, processes: int) -> "DispatchLimits":
         """Return one gateway process's part; at least one request and one worker."""
         if processes == 1:
@@ -67,6 +76,8 @@ class QueueEntry(NamedTuple):
     body_bytes: int = 0
     pixels: int = 0
     is_suspect: bool = False  # a worker has crashed with it in work
+    avoid: str = ""  # the replica that has lost it or refused it: another is tried first
+    prefer: str = ""  # the replica that knows what it does: it waits for that one
 
     @property
     def is_exclusive(self) -> bool:
@@ -139,6 +150,13 @@ class ImageQueue(Generic[Q]):
             overtaken.overtaken += 1
         self._queued.remove(chosen)
         return chosen
+
+    def first(self, is_held_back: Callable[[QueueEntry], bool]) -> Q | None:
+        """Return the first that is not held back, without removing it."""
+        for each in self._queued:
+            if not each.is_cancelled and not is_held_back(each.entry):
+                return each
+        return None
 
     def seconds(self) -> float:
         """Return what is predicted for all; any thread may ask."""

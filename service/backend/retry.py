@@ -35,7 +35,23 @@ MAX_FAILURES: Mapping[type[ProblemError], int] = {
     WorkerCrashedError: 5,
 }
 
+# retries that go to another replica without a pause
+MAX_AT_ONCE = 3
+
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What is known of an image's earlier attempts."""
+
+    crashes: int = 0  # of workers that had it in work
+    replica: str = ""  # where the last attempt failed
+
+    def after(self, error: NotReadyError | WorkerCrashedError) -> "Earlier":
+        """Return what is known after another attempt that failed."""
+        is_crash = type(error) is WorkerCrashedError
+        return Earlier(self.crashes + is_crash, error.replica or self.replica)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +61,18 @@ class Retry:
     health: Health
     metrics: AttemptMetrics
     restart_wait_s: float
+    has_other: Callable[[str, str], bool]  # model, replica: whether another takes its images
 
-    async def until_answered(self, model: str, attempt: Callable[[bool], Awaitable[T]]) -> T:
-        """Return what `attempt` returns; raises its last error once no retry is left.
-
-        The argument of `attempt` is whether an earlier one ended in a worker's crash.
-        """
+    async def until_answered(self, model: str, attempt: Callable[[Earlier], Awaitable[T]]) -> T:
+        """Return what `attempt` returns; raises its last error once no retry is left."""
         failures: Counter[type[ProblemError]] = Counter()
+        earlier, retries = Earlier(), 0
         while True:
             started = time.monotonic()
             try:
-                return await attempt(WorkerCrashedError in failures)
+                return await attempt(earlier)
             except (NotReadyError, WorkerCrashedError) as error:
+                earlier = earlier.after(error)
                 if self._affects_all(error, model, started):
                     if self.health.silent_s(model) > self.restart_wait_s:
                         raise
@@ -65,7 +81,9 @@ class Retry:
                     if failures[type(error)] == MAX_FAILURES[type(error)]:
                         raise
             self.metrics.observe_retry(model)
-            await asyncio.sleep(pause_s(failures.total()))
+            retries += 1
+            if retries > MAX_AT_ONCE or not self.has_other(model, earlier.replica):
+                await asyncio.sleep(pause_s(failures.total()))
 
     def _affects_all(self, error: Exception, model: str, started: float) -> bool:
         """Return whether no image was answered meanwhile: TorchServe hangs, or accepts requests

@@ -1,4 +1,4 @@
-"""How much TorchServe has of one model's images, and which may join the next request.
+"""How much a replica, one TorchServe, has of a model's images, and which may join the next request.
 
 A request beyond one a worker is only the next one: it goes once it has as many images as those
 before it have on average, or all that fit. So a few that arrive first do not go as a small batch
@@ -18,18 +18,20 @@ from dataclasses import dataclass
 from handlers.shared.frame import Frame
 from handlers.shared.wire import MOST_JOINT_BYTES, MOST_JOINT_PIXELS
 from service.backend.queue import DispatchLimits, QueueEntry
-from service.multiprocess.group import SENT_REQUESTS, SENT_SECONDS, ProcessGroup
+from service.multiprocess.group import SENT_REQUESTS, SENT_SECONDS, ProcessGroup, tag_of
 
 
 class Room:
     """The images that TorchServe has; exclusive ones take no room of the others."""
 
-    def __init__(self, group: ProcessGroup | None = None, model: str = "") -> None:
+    def __init__(
+        self, group: ProcessGroup | None = None, model: str = "", replica: str = ""
+    ) -> None:
         """Take, where there are several, the processes that have images at TorchServe."""
         group = group or ProcessGroup()
         self.processes = group.count
-        self._requests = group.figure(SENT_REQUESTS, model)
-        self._seconds = group.figure(SENT_SECONDS, model)
+        self._requests = group.replica_figure(SENT_REQUESTS, model, tag_of(replica))
+        self._seconds = group.replica_figure(SENT_SECONDS, model, tag_of(replica))
         self.images = 0
         self.seconds = 0.0
         self.shared_requests = 0
@@ -54,6 +56,12 @@ class Room:
             self.shared_seconds += seconds
             self._requests.own, self._seconds.own = self.shared_requests, self.shared_seconds
 
+    def all_seconds(self) -> float:
+        """Return the predicted seconds that TorchServe has of all processes' images."""
+        if self.processes == 1:
+            return self.seconds
+        return self._seconds.total() + self.seconds - self.shared_seconds
+
     def has_slot(self, limits: DispatchLimits) -> bool:
         """Return whether TorchServe may get another request."""
         part = limits.share(self.processes)
@@ -75,10 +83,14 @@ class Room:
 
 @dataclass(slots=True)
 class NextRequest:
-    """The images that have been chosen for the next request, of those that wait."""
+    """The images that have been chosen for the next request, of those that wait.
+
+    `limits` are those of the replica that it goes to; None where each image's own hold.
+    """
 
     room: Room
     waiting: int
+    limits: DispatchLimits | None = None
     images: int = 0
     seconds: float = 0.0
     body_bytes: int = 0
@@ -104,17 +116,17 @@ class NextRequest:
             )
         return (
             not (self.is_closed or entry.goes_alone)
-            and self.images < entry.limits.images
+            and self.images < (self.limits or entry.limits).images
             and self.body_bytes + entry.body_bytes <= MOST_JOINT_BYTES
             and self.pixels + entry.pixels <= MOST_JOINT_PIXELS
             and self._has_seconds(entry)
         )
 
     def _has_seconds(self, entry: QueueEntry) -> bool:
-        return self.room.has_seconds(entry.limits, self.seconds + entry.cost_s)
+        return self.room.has_seconds(self.limits or entry.limits, self.seconds + entry.cost_s)
 
     def _has_slot(self, entry: QueueEntry) -> bool:
-        room, limits = self.room, entry.limits
+        room, limits = self.room, self.limits or entry.limits
         if not room.has_slot(limits):
             return False
         if room.has_idle_worker(limits):

@@ -16,6 +16,7 @@ from service.metrics.images import ImageMetrics
 from service.metrics.kept import FLUSH_S, Gauge, flushing
 from service.metrics.queue import QueueMetrics
 from service.metrics.readiness import ReadinessMetrics
+from service.metrics.replicas import ReplicaMetrics
 from service.metrics.requests import RequestMetrics
 from service.metrics.worker_reports import ReportMetrics
 
@@ -40,7 +41,9 @@ class Metrics:
         self.attempts = AttemptMetrics(registry)
         self.reports = ReportMetrics(registry)
         self.readiness = ReadinessMetrics(registry)
+        self.replicas = ReplicaMetrics()
         self.scraped.register(self.reports.models)
+        self.scraped.register(self.replicas)
         show_release(registry)
         for model in models:
             self._start(model)

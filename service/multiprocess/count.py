@@ -7,7 +7,7 @@ Called by `service.server.run`.
 from collections.abc import Callable
 
 from handlers.shared.processors import usable_processors
-from service.inference_address import InferenceAddress
+from service.inference_address import parse_addresses
 from service.settings import Settings
 
 # Gateway and worker on one machine with GPUs. A photo takes 0.8 ms of a processor in the gateway,
@@ -29,7 +29,7 @@ def process_count(settings: Settings, gpu_count: Callable[[], int]) -> int:
     if settings.gateway_processes != "auto":
         return settings.gateway_processes
     processors = usable_processors()
-    if InferenceAddress.parse(settings.torchserve_url).is_local:
+    if all(each.is_local for each in parse_addresses(settings.torchserve_url)):
         return process_count_beside_worker(processors, gpu_count())
     return min(MAX_ALONE, processors)
 

@@ -7,9 +7,10 @@ supervisor clears them before it starts another in its place. Made by `service.s
 that has one limit for all processes.
 """
 
+import hashlib
 import multiprocessing
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from service.multiprocess.shared_memory import SharedMemory
@@ -24,10 +25,17 @@ CONNECTIONS = "connections"
 ANSWERED_S = "answered_s"
 # of each model and, under "", of all models together
 IMAGES, BODY_BYTES, SECONDS = "images", "body_bytes", "seconds"
-# what TorchServe has: requests, and predicted seconds of their images
-SENT_REQUESTS, SENT_SECONDS = "sent_requests", "sent_seconds"
 OF_PROCESS = (PID, HEARTBEAT, CONNECTIONS, ANSWERED_S)
-OF_MODEL = (IMAGES, BODY_BYTES, SECONDS, SENT_REQUESTS, SENT_SECONDS)
+OF_MODEL = (IMAGES, BODY_BYTES, SECONDS)
+# of each model at each replica: the requests that it has and predicted seconds of their images, and
+# the images that it has answered and lost or refused so far
+SENT_REQUESTS, SENT_SECONDS = "sent_requests", "sent_seconds"
+REPLICA_ANSWERED, REPLICA_FAILED = "replica_answered", "replica_failed"
+OF_REPLICA = (SENT_REQUESTS, SENT_SECONDS, REPLICA_ANSWERED, REPLICA_FAILED)
+COUNTED_FOR_EVER = {ANSWERED_S, REPLICA_ANSWERED, REPLICA_FAILED}
+# replicas at a time: their figures have memory before any of them is known
+MAX_REPLICAS = 256
+NO_NUMBERS = MAX_REPLICAS * WORD_BYTES
 
 
 class Figure(Protocol):
@@ -82,6 +90,63 @@ class SharedFigure:
         return iter(self._numbers)
 
 
+class ReplicaFigure:
+    """A figure of one replica. Each process finds the replicas by itself, in any order, and writes
+    into its own slots; those of the others are found by the replica's tag.
+    """
+
+    __slots__ = ("_count", "_hints", "_index", "_numbers", "_slot", "_tag", "_tags")
+
+    def __init__(
+        self,
+        numbers: "memoryview[float]",
+        tags: "memoryview[float]",
+        tag: int,
+        index: int,
+        slot: int,
+    ) -> None:
+        """Take MAX_REPLICAS numbers and tags of each process, and this process's slot."""
+        self._numbers = numbers
+        self._tags = tags
+        self._tag = tag
+        self._index = index
+        self._slot = slot
+        self._count = len(tags) // MAX_REPLICAS
+        self._hints = [slot] * self._count
+
+    @property
+    def own(self) -> float:
+        found: float = self._numbers[self._index * MAX_REPLICAS + self._slot]
+        return found
+
+    @own.setter
+    def own(self, number: float) -> None:
+        self._numbers[self._index * MAX_REPLICAS + self._slot] = number
+
+    def total(self) -> float:
+        return sum(self)
+
+    def __iter__(self) -> Iterator[float]:
+        for process in range(self._count):
+            start = process * MAX_REPLICAS
+            if self._tags[start + self._hints[process]] == self._tag or self._find(process, start):
+                yield self._numbers[start + self._hints[process]]
+            else:
+                yield 0.0
+
+    def _find(self, process: int, start: int) -> bool:
+        tags = self._tags[start : start + MAX_REPLICAS].tolist()
+        if self._tag not in tags:
+            return False
+        self._hints[process] = tags.index(self._tag)
+        return True
+
+
+def tag_of(replica: str) -> int:
+    """Hash a replica's name to a number that a float holds exactly; never 0."""
+    return int.from_bytes(hashlib.blake2b(replica.encode(), digest_size=6).digest()) or 1
+
+
 class ProcessGroup:
     """The processes, as the one at `index` sees them; without arguments, one process alone.
 
@@ -108,12 +173,19 @@ class ProcessGroup:
         if count == 1:
             self._figures = {name: SingleFigure() for name in names}
             return
-        self._memory = memory or SharedMemory(len(names) * count * WORD_BYTES)
-        numbers = self._memory.view.cast("d")
+        of_replicas = [(name, model) for model in models for name in OF_REPLICA]
+        columns = 1 + len(of_replicas)  # with the tags
+        words = count * (len(names) + columns * MAX_REPLICAS)
+        self._memory = memory or SharedMemory(words * WORD_BYTES)
+        numbers: memoryview[float] = self._memory.view.cast("d")
         self._figures = {
             name: SharedFigure(numbers[start * count : (start + 1) * count], index)
             for start, name in enumerate(names)
         }
+        size = count * MAX_REPLICAS
+        first = count * len(names)
+        parts = [numbers[first + at * size : first + (at + 1) * size] for at in range(columns)]
+        self._tags, self._of_replicas = parts[0], dict(zip(of_replicas, parts[1:], strict=True))
 
     def __reduce__(self) -> tuple[type["ProcessGroup"], tuple[object, ...]]:
         return ProcessGroup, (self._models, self.count, self.index, self._memory)
@@ -126,11 +198,50 @@ class ProcessGroup:
         """Return a figure, of one model or of all together."""
         return self._figures[name, model]
 
+    def replica_figure(self, name: str, model: str, tag: int) -> Figure:
+        """Return a figure of a model at a replica, which takes a slot until `keep_replicas`;
+        raises ValueError where all MAX_REPLICAS are taken.
+        """
+        if self.count == 1:
+            return SingleFigure()
+        numbers = self._of_replicas[name, model]
+        return ReplicaFigure(numbers, self._tags, tag, self.index, self._slot(tag))
+
+    def _slot(self, tag: int) -> int:
+        """Find this process's slot of a replica, or take one."""
+        tags = self._own_tags()
+        if tag in tags:
+            return tags.index(tag)
+        slot = tags.index(0)
+        self._tags[self.index * MAX_REPLICAS + slot] = tag
+        return slot
+
+    def _own_tags(self) -> list[float]:
+        start = self.index * MAX_REPLICAS
+        return list(self._tags[start : start + MAX_REPLICAS])
+
+    def keep_replicas(self, tags: Collection[int]) -> None:
+        """Free the slots of all replicas but these."""
+        if self.count == 1:
+            return
+        for slot, tag in enumerate(self._own_tags()):
+            if tag and tag not in tags:
+                at = self.index * MAX_REPLICAS + slot
+                for numbers in self._of_replicas.values():
+                    numbers[at] = 0
+                self._tags[at] = 0
+
     def clear(self) -> None:
         """Remove the figures of this process, which has ended."""
         for (name, _), figure in self._figures.items():
-            if name != ANSWERED_S:
+            if name not in COUNTED_FOR_EVER:
                 figure.own = 0
+        if self.count == 1:
+            return
+        start = self.index * MAX_REPLICAS
+        for (name, _), numbers in self._of_replicas.items():
+            if name not in COUNTED_FOR_EVER:
+                numbers[start : start + MAX_REPLICAS] = memoryview(bytes(NO_NUMBERS)).cast("d")
 
     def pids(self) -> dict[str, int]:
         """Return the ids of the processes that listen, by index, and the supervisor's."""

@@ -32,9 +32,10 @@ class Admission:
         models: Sequence[str],
         group: ProcessGroup | None = None,
     ) -> None:
-        """Take the limits of all models and all processes together."""
+        """Take the limits of all models and all processes together, with one replica."""
         group = group or ProcessGroup(models)
-        self._limits = limits
+        self._limits = self._limits_of_replica = limits
+        self._metrics = metrics
         self._rate = AnswerRate(group)
         self._in_flight = in_flight = CountedInFlight(group)
         # a single model has all that is in flight
@@ -54,9 +55,12 @@ class Admission:
         """What is in flight in all processes."""
         return self._in_flight.without(NOTHING)
 
-    def is_idle(self, model: str) -> bool:
-        """Return whether nothing of a model is in flight in this process."""
-        return self._of_model[model].images.own == 0
+    def follow(self, replicas: int) -> None:
+        """Allow as many images and seconds for each replica that takes images, at least for one;
+        bytes take this process's memory, however many replicas there are.
+        """
+        self._limits = self._limits_of_replica.times(max(1, replicas))
+        self._metrics.in_flight_limit.set(self._limits.images)
 
     def check_capacity(self) -> None:
         """Check for a free permit, without taking it; raises BusyError."""

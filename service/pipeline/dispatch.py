@@ -19,7 +19,7 @@ from service.backend.dispatcher import Dispatcher
 from service.backend.model_card import ModelCard
 from service.backend.queue import QueueEntry
 from service.backend.registry import ModelRegistry
-from service.backend.retry import Retry
+from service.backend.retry import Earlier, Retry
 from service.errors import NotReadyError
 from service.metrics.stage_times import StageTimes
 from service.pipeline.admit import AdmittedImage
@@ -100,12 +100,20 @@ def attempt_at(
     entry: QueueEntry,
     image: AdmittedImage,
     options: RequestOptions,
-    has_crashed: bool,
+    earlier: Earlier,
 ) -> Awaitable[WorkerAnswer]:
     """Send an image once, as a suspect if a worker has crashed with it: such an image goes alone,
-    and runs alone. Raises what `TorchServeClient.send` raises.
+    and runs alone. After a failure another replica is tried first, and after a second crash the
+    one that crashed last, which knows what the image did. Raises what `TorchServeClient.send`
+    raises.
     """
-    if has_crashed:
-        entry = entry._replace(is_suspect=True)
+    has_crashed = earlier.crashes > 0
+    if has_crashed or earlier.replica:
+        stays = earlier.crashes > 1
+        entry = entry._replace(
+            is_suspect=has_crashed,
+            avoid="" if stays else earlier.replica,
+            prefer=earlier.replica if stays else "",
+        )
     for_worker = options.options_of_image(image.cost_s, is_suspect=has_crashed)
     return dispatcher.run(entry, SentImage(for_worker, image.body))

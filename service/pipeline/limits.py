@@ -39,6 +39,10 @@ class AdmissionLimits:
         )
         return AdmissionLimits(images, body_bytes, self.seconds * (models + 1) / (2 * models))
 
+    def times(self, replicas: int) -> "AdmissionLimits":
+        """Return the limits with so many replicas."""
+        return AdmissionLimits(self.images * replicas, self.body_bytes, self.seconds * replicas)
+
     def exceeded_by(self, more: InFlight, others: InFlight, scope: str = "") -> str:
         """Return why more does not fit beside the others; empty where it does."""
         images = others.images + more.images

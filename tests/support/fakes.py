@@ -44,6 +44,7 @@ from handlers.shared.wire import (
 from service.api.components import Components, components_of
 from service.app import create_app
 from service.backend.health import PROBE_PHOTO
+from service.backend.replicas.replica import ModelReplica
 from service.server.server import Server, uvicorn_options
 from service.settings import Settings
 
@@ -315,6 +316,11 @@ class Gateway:
     @property
     def components(self) -> Components:
         return components_of(routes_of(self.app))
+
+    def replica(self, model: str = "fcn8s-lite2") -> ModelReplica:
+        """The fake, as the gateway sees it."""
+        (found,) = self.components.health.replicas.of[model].all
+        return found
 
     @property
     def in_flight(self) -> int:

@@ -17,7 +17,7 @@ from handlers.shared.errors import (
 from handlers.shared.wire import PNG_MEDIA_TYPE, Report
 from service.backend.attempt import FAILURES, Attempts
 from service.backend.client import WorkerAnswer
-from service.backend.health import NEVER
+from service.backend.replicas.replica import NEVER
 from service.errors import NotReadyError, WorkerCrashedError, WorkerSilentError
 from service.metrics.attempts import OUTCOMES, AttemptMetrics
 from service.metrics.worker_reports import ReportMetrics
@@ -30,7 +30,7 @@ REPORT = Report({}, batch_images=3)
 def attempts_of(gateway: Gateway, registry: CollectorRegistry) -> Attempts:
     models, health = gateway.components.models, gateway.components.health
     metrics, reports = AttemptMetrics(registry), ReportMetrics(registry)
-    return Attempts(models._client, models, health, metrics, reports)
+    return Attempts(models, health, metrics, reports)
 
 
 def answer(media_type: str) -> WorkerAnswer:
@@ -55,7 +55,9 @@ async def test_an_outcome_is_counted_and_an_answer_shows_a_live_worker(
         await gateway.ready()
         gateway.components.health._answered_at[MODEL] = NEVER
         registry = CollectorRegistry()
-        attempts_of(gateway, registry).observe(MODEL, outcome)
+        attempts = attempts_of(gateway, registry)
+        attempts.observe(gateway.replica(), outcome)
+        attempts.report(gateway.replica(), outcome)
         labels = {"model": MODEL, "outcome": label}
         assert registry.get_sample_value("fcnserve_upstream_attempts_total", labels) == 1
         is_answer = isinstance(outcome, WorkerAnswer)

@@ -18,6 +18,7 @@ from service.errors import (
     WorkerCrashedError,
     WorkerSilentError,
 )
+from service.inference_address import InferenceAddress
 from tests.support.fakes import running
 from tests.support.ports import free_port
 from tests.support.upstream import Handler, listening
@@ -28,7 +29,7 @@ async def test_connections_to_the_worker_are_kept_open() -> None:
         await gateway.ready()
         for _ in range(5):
             await gateway.segment()
-        assert len(gateway.components.models._client._connections) == 1
+        assert len(gateway.replica().client._connections) == 1
 
 
 @dataclass
@@ -73,7 +74,7 @@ def client_of(torchserve: OneAnswerServer) -> AbstractAsyncContextManager[TorchS
 async def serving(handler: Handler) -> AsyncIterator[TorchServeClient]:
     """Run a server of this handler; yields a client of it."""
     async with listening(handler) as url:
-        client = TorchServeClient(url, MAX_ANSWER_BYTES)
+        client = TorchServeClient(InferenceAddress.parse(url), MAX_ANSWER_BYTES)
         try:
             yield client
         finally:
@@ -117,7 +118,7 @@ async def test_a_request_is_repeated_only_once() -> None:
 
 
 async def test_a_refused_connection_is_not_ready() -> None:
-    client = TorchServeClient(f"http://127.0.0.1:{free_port()}", MAX_ANSWER_BYTES)
+    client = TorchServeClient(InferenceAddress("127.0.0.1", free_port()), MAX_ANSWER_BYTES)
     with pytest.raises(NotReadyError, match="starting or gone"):
         await client.send("m", b"photo", WorkerOptions(), 10)
     await client.close()

@@ -16,9 +16,11 @@ from handlers.shared.wire import MOST_JOINT_BYTES, MOST_JOINT_PIXELS
 from service.backend import queue as queue_module
 from service.backend.dispatcher import Dispatcher
 from service.backend.queue import DispatchLimits
+from service.backend.replicas.replica import ModelReplica
 from service.metrics.kept import Gauge
 from service.metrics.queue import ModelQueueMetrics, QueueMetrics
 from tests.support.fakes import CAT, FAKE_PIXELS_PER_S, FakeTorchServe, Gateway, running, until
+from tests.support.replicas import model_replicas
 
 MAX_OVERTAKEN = 2
 TURNS = 6  # of the loop: more than any step of the dispatcher needs
@@ -55,13 +57,15 @@ class Simulation:
         requests, images, seconds = limits
         self.limits = DispatchLimits(int(requests), int(images), seconds, workers, exclusive_s)
         self.metrics = QueueMetrics(CollectorRegistry()).of("any")
-        self.dispatcher: Dispatcher[int, int] = Dispatcher(self.metrics, self.send)
+        replicas = model_replicas("one")
+        (self.replica,) = replicas.all
+        self.dispatcher: Dispatcher[int, int] = Dispatcher(self.metrics, self.send, replicas)
         self.callers: list[asyncio.Task[int]] = []
         self.seconds: list[float] = []
         self.requests: list[Sequence[int]] = []
         self.ends: dict[int, asyncio.Event] = {}
 
-    async def send(self, images: Sequence[int]) -> Sequence[int]:
+    async def send(self, _replica: ModelReplica, images: Sequence[int]) -> Sequence[int]:
         self.requests.append(images)
         for number in images:
             await self.ends[number].wait()
@@ -113,7 +117,7 @@ class Simulation:
         assert sum(seconds) <= self.limits.seconds or len(seconds) == 1
         for position, number in enumerate(self.started):
             assert sum(later > number for later in self.started[:position]) <= MAX_OVERTAKEN
-        room = self.dispatcher.room
+        room = self.replica.room
         assert (room.images, room.seconds) == (len(seconds), sum(seconds))
         assert room.shared_requests == len(self.requests_in_flight)
         waiting = [self.seconds[number] for number in self.waiting]
@@ -320,7 +324,7 @@ async def test_a_caller_may_be_cancelled_at_the_very_moment_of_its_turn(turns: i
     await settle(turns)
     simulation.callers[1].cancel()
     await simulation.end(1)
-    room = simulation.dispatcher.room
+    room = simulation.replica.room
     assert (room.images, room.seconds) == (0, 0)
     simulation.arrive(1)
     await settle()
@@ -341,10 +345,11 @@ async def test_a_request_keeps_its_room_and_its_mates_after_a_caller_is_cancelle
 
 
 async def test_each_image_of_a_request_has_an_outcome_of_its_own() -> None:
-    async def send(_images: Sequence[int]) -> Sequence[int | Exception]:
+    async def send(_: ModelReplica, _images: Sequence[int]) -> Sequence[int | Exception]:
         return [0, KeyError("of the second"), 2]
 
-    dispatcher: Dispatcher[int, int] = Dispatcher(QueueMetrics(CollectorRegistry()).of("a"), send)
+    metrics, replicas = QueueMetrics(CollectorRegistry()).of("a"), model_replicas("one")
+    dispatcher: Dispatcher[int, int] = Dispatcher(metrics, send, replicas)
     limits = DispatchLimits(1, 3, 10)
     callers = [
         dispatcher.run(dispatcher.entry(Frame(1, 1), 1, limits, 1, 1), number)
@@ -359,11 +364,13 @@ async def test_each_image_of_a_request_has_an_outcome_of_its_own() -> None:
 async def test_a_request_that_fails_gives_its_room_back(is_cancelled: bool) -> None:
     go = asyncio.Event()
 
-    async def send(_images: Sequence[int]) -> Sequence[int]:
+    async def send(_: ModelReplica, _images: Sequence[int]) -> Sequence[int]:
         await go.wait()
         return [1 // 0]
 
-    dispatcher: Dispatcher[int, int] = Dispatcher(QueueMetrics(CollectorRegistry()).of("a"), send)
+    metrics, replicas = QueueMetrics(CollectorRegistry()).of("a"), model_replicas("one")
+    (replica,) = replicas.all
+    dispatcher: Dispatcher[int, int] = Dispatcher(metrics, send, replicas)
     entry = dispatcher.entry(Frame(1, 5), 5, DispatchLimits(1, 1, 10), 1, 1)
     caller = asyncio.create_task(dispatcher.run(entry, 0))
     await settle()
@@ -373,7 +380,7 @@ async def test_a_request_that_fails_gives_its_room_back(is_cancelled: bool) -> N
     with pytest.raises(asyncio.CancelledError if is_cancelled else ZeroDivisionError):
         await caller
     await settle()
-    assert (dispatcher.room.images, dispatcher.room.seconds) == (0, 0)
+    assert (replica.room.images, replica.room.seconds) == (0, 0)
 
 
 async def test_closing_cancels_the_requests_of_cancelled_callers() -> None:
@@ -383,7 +390,7 @@ async def test_closing_cancels_the_requests_of_cancelled_callers() -> None:
     simulation.callers[0].cancel()
     await settle()
     await simulation.dispatcher.close()
-    assert (simulation.dispatcher.room.images, simulation.dispatcher.room.seconds) == (0, 0)
+    assert (simulation.replica.room.images, simulation.replica.room.seconds) == (0, 0)
 
 
 @pytest.mark.parametrize(

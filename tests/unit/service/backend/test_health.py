@@ -192,7 +192,7 @@ async def test_the_watch_goes_on_after_an_unexpected_exception(
 ) -> None:
     async with running(models="a,b", ready_window_s=WINDOW_S) as gateway:
         await gateway.ready()
-        upstream = gateway.components.models._client
+        upstream = gateway.replica("a").client
         send = upstream.send
         failures: list[str] = []
 

@@ -34,7 +34,7 @@ async def test_a_request_waits_for_the_card_of_a_worker_that_restarts() -> None:
     async with running() as gateway:
         await gateway.ready()
         gateway.torchserve.fault = gateway.torchserve.own_error(503)
-        gateway.components.models.drop_if_exchanged("fcn8s-lite2", "fcn8s-lite2@another")
+        gateway.components.models.drop_if_exchanged(gateway.replica(), "fcn8s-lite2@another")
         answer = asyncio.create_task(gateway.segment())
         await retried(gateway)
         assert not gateway.torchserve.photos
@@ -129,7 +129,7 @@ async def test_an_image_of_a_disconnected_client_is_not_retried(fault: int) -> N
         await retried(gateway)
         answer.cancel()
         await until(lambda: gateway.in_flight == 0)
-        assert gateway.components.segmenter.dispatch.dispatchers["fcn8s-lite2"].room.images == 0
+        assert gateway.replica().room.images == 0
         gateway.torchserve.fault = None
         sent_before = len(gateway.torchserve.photos)
         assert (await gateway.segment()).status_code == 200
@@ -148,7 +148,7 @@ async def test_an_image_that_is_lost_twice_while_others_are_answered_is_given_up
     torchserve = FakeTorchServe()
 
     async def is_lost(request: web.Request) -> web.StreamResponse:
-        gateway.components.health.record_answer("fcn8s-lite2")  # another image's
+        gateway.components.health.record_answer(gateway.replica())  # another image's
         return await torchserve.hangs(request)
 
     async with running(torchserve, attempt_timeout_s=0.2) as gateway:

@@ -1,0 +1,96 @@
+"""Which replica gets the next request: the one that will be done with it first.
+
+A replica's time is the predicted seconds of all that it has, divided by its measured speed. An idle
+worker is always used. A request beyond one a worker is only the next one there, so it goes to no
+replica that would be done with it later than another that is full: the image would rather wait for
+that one. Replicas that take images and an image come in; no I/O. Called by
+`service.backend.dispatcher`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from service.backend.queue import QueueEntry
+from service.backend.replicas.replica import ModelReplica
+from service.backend.room import NextRequest
+
+
+@dataclass(slots=True)
+class Choice:
+    """A replica, the request that it gets, and the replica that would be next best."""
+
+    replica: ModelReplica
+    request: NextRequest
+    other: ModelReplica | None = None
+
+    def has_room(self, entry: QueueEntry) -> bool:
+        """Return whether another image may go, too: where the request has room, and the image would
+        not be done sooner at the other replica.
+        """
+        other, request = self.other, self.request
+        if not request.has_room(entry):
+            return False
+        if other is None or request.images == 0:
+            return True
+        if entry.avoid == self.replica.name:
+            return False
+        here_s = self.replica.finish_s(request.seconds + entry.cost_s)
+        return here_s <= other.finish_s(entry.cost_s)
+
+
+def choose(entry: QueueEntry, waiting: int, ready: Sequence[ModelReplica]) -> Choice | None:
+    """Return the replica for the first image that waits, of so many; None while none has room."""
+    if len(ready) == 1:
+        return with_room(entry, waiting, ready[0])
+    candidates = sorted(allowed(entry, ready), key=lambda each: each.finish_s(entry.cost_s))
+    found: Choice | None = None
+    for position, replica in enumerate(candidates):
+        may_wait = found is None and (position == 0 or entry.is_exclusive)
+        if not may_wait and not is_idle(entry, replica):
+            continue  # one that is full, or chosen, would still be done sooner
+        if choice := with_room(entry, waiting, replica):
+            if found is not None:
+                found.other = replica
+                break
+            found = choice
+    return found
+
+
+def allowed(entry: QueueEntry, ready: Sequence[ModelReplica]) -> Sequence[ModelReplica]:
+    """Return the replicas for this image: the preferred one, or not the one that has lost it, if
+    there are others.
+    """
+    if entry.prefer:
+        return [each for each in ready if each.name == entry.prefer] or ready
+    if entry.avoid:
+        return [each for each in ready if each.name != entry.avoid] or ready
+    return ready
+
+
+def is_idle(entry: QueueEntry, replica: ModelReplica) -> bool:
+    return replica.room.has_idle_worker(replica.limits_for(entry))
+
+
+def with_room(entry: QueueEntry, waiting: int, replica: ModelReplica) -> Choice | None:
+    request = NextRequest(replica.room, waiting, replica.limits_for(entry))
+    return Choice(replica, request) if request.has_room(entry) else None
+
+
+def for_exclusive(
+    entry: QueueEntry, ready: Sequence[ModelReplica], *, has_shared_waiting: bool
+) -> Sequence[ModelReplica]:
+    """Return the replicas that may take an exclusive image: while there are shared ones, exclusive
+    images are at half of the replicas at most, or at one.
+    """
+    has_shared = has_shared_waiting or any(each.room.shared_images for each in ready)
+    is_shared_out = has_shared and len(ready) > 1
+    most = max(1, len(ready) // 2) if is_shared_out else len(ready)
+    has_free = sum(each.exclusive.count > 0 for each in ready) < most
+    return [
+        each
+        for each in ready
+        if (has_free or each.exclusive.count)
+        and not each.exclusive.is_held_back(
+            each.limits_for(entry).share(each.room.processes), has_shared=has_shared
+        )
+    ]
