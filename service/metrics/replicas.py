@@ -83,7 +83,7 @@ class ReplicaMetrics(Collector):
 
 def images_of(found: Iterable[ShownReplica]) -> Metric:
     images = CounterMetricFamily(
-        "fcnserve_replica_images",
+        "fcnserve_replica_images_total",
         "Attempts at images by the TorchServe that they were sent to: answered, or failed",
         labels=(*LABELS, "outcome"),
     )

@@ -35,6 +35,7 @@ from handlers.shared.photo import DEFAULT_FORMATS, OPTIONAL_FORMATS, read_header
 from handlers.shared.png import write_grey_alpha, write_indexed
 from handlers.shared.sections import split_sections, with_lengths
 from handlers.shared.wire import (
+    DRAINING_HEADER,
     IMAGES_MEDIA_TYPE,
     MODEL_HEADER,
     REQUEST_SECTIONS,
@@ -110,6 +111,7 @@ class FakeTorchServe:
     batch_size: int = 8
     workers: int = 1
     response_timeout_s: float = 0.0
+    is_draining: bool = False
     costs: CostRates = FAKE_COSTS
     classes: list[str] = field(default_factory=lambda: CLASSES)
     background_id: int | None = 0
@@ -197,6 +199,7 @@ class FakeTorchServe:
     def sent(self, request: web.Request, body: bytes) -> web.Response:
         model = f"{request.match_info['name']}@{self.digest}"
         headers = {**FOREIGN_HEADERS, MODEL_HEADER: model}
+        headers |= {DRAINING_HEADER: "1"} if self.is_draining else {}
         return web.Response(body=body, content_type=IMAGES_MEDIA_TYPE, headers=headers)
 
     def own_error(self, status: int) -> Fault:
@@ -347,11 +350,11 @@ async def running(
 
 
 @asynccontextmanager
-async def listening(torchserve: FakeTorchServe) -> AsyncIterator[str]:
+async def listening(torchserve: FakeTorchServe, host: str = "127.0.0.1") -> AsyncIterator[str]:
     """Run the fake alone; yields its URL."""
     upstream = web.Application(client_max_size=1 << 30)
     upstream.router.add_post("/predictions/{name}", torchserve.predict)
-    async with TestServer(upstream) as server:
+    async with TestServer(upstream, host=host) as server:
         try:
             yield f"http://127.0.0.1:{server.port}"
         finally:

@@ -10,6 +10,8 @@ import math
 
 FIRST_PAUSE_S = 0.05
 MAX_PAUSE_S = 1.0
+# requests; a whole one, as in TCP, is much where a gateway's share is two
+GROWTH = 0.25
 
 
 class Window:
@@ -31,8 +33,8 @@ class Window:
         return pause_s
 
     def answered(self, limit: int) -> None:
-        """Allow one more for each that is in flight, up to the card's limit and then any."""
+        """Allow GROWTH more once all in flight are answered; any number from the limit on."""
         self._refusals = 0
-        self.requests += 1 / self.requests
+        self.requests += GROWTH / self.requests
         if self.requests >= limit:
             self.requests = math.inf
