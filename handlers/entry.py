@@ -33,6 +33,7 @@ class FcnHandler:
     _pipeline: "Pipeline"
     _isolation: "CrashIsolation"
     _model: str
+    _is_draining = False
 
     def initialize(self, context: Any) -> None:
         """Load the model that the archive holds; raises what loading it raises."""
@@ -83,6 +84,7 @@ class FcnHandler:
         ]
         jobs = [job for request in requests for job in request.jobs]
         answers = iter(self._pipeline.run(jobs, self._isolation))
+        self._is_draining = is_draining()
         return [
             self._answer(index, request, list(islice(answers, len(request.jobs))), context)
             for index, request in enumerate(requests)
@@ -96,6 +98,8 @@ class FcnHandler:
         from handlers.shared import wire
 
         context.set_response_header(index, wire.MODEL_HEADER, self._model)
+        if self._is_draining:
+            context.set_response_header(index, wire.DRAINING_HEADER, "1")
         if not request.is_plain:
             context.set_response_content_type(index, wire.IMAGES_MEDIA_TYPE)
             return joint_body(answers)
@@ -103,6 +107,14 @@ class FcnHandler:
         context.set_response_content_type(index, answer.media_type)
         context.set_response_header(index, wire.REPORT_HEADER, answer.report.to_json())
         return answer.body
+
+
+def is_draining() -> bool:
+    """Return whether the supervisor is about to stop TorchServe."""
+    from handlers.shared.flight_records import DRAINING_FILE
+
+    folder = os.environ.get(FLIGHT_RECORDS)
+    return bool(folder) and Path(folder or "", DRAINING_FILE).exists()
 
 
 def report_load(name: str, failure: str) -> None:

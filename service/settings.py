@@ -218,6 +218,13 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
         description="seconds without an answer after which the worker ends, to be restarted",
     )
+    worker_drain_s: float = Field(
+        0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="seconds at most for which the worker serves on at a stop, while gateways send "
+        "their images to others",
+    )
     job_queue_size: int = Field(
         100, ge=1, le=100_000, description="requests that TorchServe queues per model"
     )

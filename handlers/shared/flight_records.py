@@ -29,6 +29,8 @@ SLOTS_AT = 64
 FILE_BYTES = SLOTS_AT + MOST_IMAGES * SLOT.size
 TRACE_BYTES = 64 * 1024
 FREE, QUEUED, ACTIVE = 0, 1, 2
+# beside the models' folders, while TorchServe is about to stop
+DRAINING_FILE = "draining"
 
 # "out_of_time" of CPU time, "stalled" of the clock's, which a busy machine may take
 Ending = Literal["crashed", "killed", "out_of_time", "stalled"]
@@ -136,6 +138,17 @@ def read_text(trace: Path) -> str:
 def remove(record: Path) -> None:
     for suffix in (*TRACE_SUFFIXES, SUFFIX):
         record.with_suffix(suffix).unlink(missing_ok=True)
+
+
+def has_images(folder: Path) -> bool:
+    """Return whether a process here has an image in work; one that has ended counts, too, until its
+    record is taken.
+    """
+    for path in record_paths(folder):
+        with suppress(OSError), FileIO(path) as file:
+            if any(file.readall()[SLOTS_AT:]):
+                return True
+    return False
 
 
 def last_signs_s(folder: Path) -> tuple[float, float]:

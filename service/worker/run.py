@@ -20,6 +20,7 @@ from service import logs
 from service.settings import Settings
 from service.worker.archives import one_line, pack_models
 from service.worker.command import JavaMissingError, TorchServeMissingError
+from service.worker.drain import drain
 from service.worker.exporter import application, exporting
 from service.worker.gpu_metrics import gpu_collector
 from service.worker.liveness import INTERVAL_S, LivenessProbe, probing
@@ -94,7 +95,10 @@ def supervise(server: TorchServe, settings: Settings, stopping: threading.Event)
     )
     app = application(metrics_registry(server, probe), lambda: probe.is_healthy(UNHEALTHY_AFTER_S))
     with exporting(settings.worker_host, settings.worker_status_port, app), probing(probe):
-        return wait_until_ended(server, probe, settings.worker_silence_s, stopping)
+        code = wait_until_ended(server, probe, settings.worker_silence_s, stopping)
+        if code == 0:
+            drain(server, settings.worker_drain_s)
+        return code
 
 
 def metrics_registry(server: TorchServe, probe: LivenessProbe) -> CollectorRegistry:

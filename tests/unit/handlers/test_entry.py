@@ -13,10 +13,13 @@ from PIL import Image
 
 from handlers import entry
 from handlers.entry import FcnHandler
+from handlers.job import JointRequest
 from handlers.log import log_to_stderr
+from handlers.shared.flight_records import DRAINING_FILE
 from handlers.shared.sections import split_sections, with_lengths
 from handlers.shared.wire import (
     ANSWER_SECTIONS,
+    DRAINING_HEADER,
     IMAGES_MEDIA_TYPE,
     MODEL_HEADER,
     REPORT_HEADER,
@@ -179,3 +182,16 @@ def test_each_log_record_is_one_line_with_its_level(capsys: pytest.CaptureFixtur
     assert warning == "[warning  ] a | b [handlers.stages.outcome]"
     assert error == "[error    ] failed [handlers.stages.outcome] | ZeroDivisionError: by zero"
     assert not logging.getLogger("handlers").propagate
+
+
+def test_answers_say_when_the_supervisor_is_about_to_stop(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(entry.FLIGHT_RECORDS, str(tmp_path))
+    assert not entry.is_draining()
+    (tmp_path / DRAINING_FILE).touch()
+    assert entry.is_draining()
+    handler, context = FcnHandler(), FakeContext(folder, IMAGES_MEDIA_TYPE)
+    handler._model, handler._is_draining = "name@digest", entry.is_draining()
+    handler._answer(0, JointRequest((), is_plain=False), [], context)
+    assert DRAINING_HEADER in context.responses[0]
