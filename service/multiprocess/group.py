@@ -212,6 +212,8 @@ class ProcessGroup:
         tags = self._own_tags()
         if tag in tags:
             return tags.index(tag)
+        if 0 not in tags:
+            raise ValueError(f"{MAX_REPLICAS} replicas have figures already, which is the limit")
         slot = tags.index(0)
         self._tags[self.index * MAX_REPLICAS + slot] = tag
         return slot

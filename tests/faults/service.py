@@ -35,7 +35,7 @@ class RestartedSubservice:
         # the shell redirects the output: no process here reads a pipe
         program = (sys.executable, "-m", "service.cli.main", name)
         self._command = ["sh", "-c", 'exec "$@" >>"$0" 2>&1', str(log), *program]
-        self._environment = environment
+        self.environment = environment
         self._stopping = threading.Event()
         self.starts = 0
         self._thread = threading.Thread(target=self._restart, name=name)
@@ -48,7 +48,7 @@ class RestartedSubservice:
     def _restart(self) -> None:
         while not self._stopping.is_set():
             self.starts += 1
-            with running(self._command, self._environment, ROOT, GRACE_S) as child:
+            with running(self._command, self.environment, ROOT, GRACE_S) as child:
                 while child.exit_code() is None and not self._stopping.wait(POLL_S):
                     pass
             self._stopping.wait(RESTART_S)
