@@ -101,6 +101,11 @@ class Stack:
     def logs(self, *services: str) -> str:
         return self.compose("logs", "--no-color", "--tail", "60", *services)
 
+    def log_lines(self, service: str) -> list[str]:
+        """Return the lines of a service's containers as these wrote them, which Compose changes."""
+        logs = [run_docker("logs", container) for container in self.containers(service)]
+        return [line for log in logs for line in (log.stdout + log.stderr).splitlines()]
+
     def run_python(self, service: str, code: str) -> str:
         """Run Python in a running container, as its user."""
         return self.compose("exec", "-T", service, "python", "-c", code)

@@ -55,8 +55,7 @@ def test_the_load_balancer_logs_a_clients_address_and_the_answers_id(
     answers = [replicas.post_photo(cat), replicas.client.get(f"{replicas.gateway}/v1/models")]
 
     def lines() -> list[dict[str, object]]:
-        found = replicas.compose("logs", "--no-color", "--no-log-prefix", "ingress").splitlines()
-        return [json.loads(line) for line in found if line.startswith("{")]
+        return [json.loads(line) for line in replicas.log_lines("ingress") if line[:1] == "{"]
 
     ids = {answer.headers["X-Request-ID"] for answer in answers}
     wait_until(lambda: ids <= {line["request_id"] for line in lines()}, SCRAPED_S)
@@ -68,7 +67,7 @@ def test_the_load_balancer_logs_a_clients_address_and_the_answers_id(
 
 @pytest.mark.parametrize("service", ["worker", "gateway"])
 def test_every_line_of_our_containers_is_an_object(replicas: Stack, service: str) -> None:
-    found = replicas.compose("logs", "--no-color", "--no-log-prefix", service).splitlines()
+    found = replicas.log_lines(service)
     assert found
     assert [line for line in found if not json.loads(line)["event"]] == []
 
