@@ -18,6 +18,8 @@ HEADER = (
     "# Written by `python -m deploy.kubernetes.rules` from deploy/prometheus/rules: change those.\n"
 )
 NAMESPACE = 'namespace="fcnserve"'
+# true after each scaling down; kube-state-metrics knows how many there should be
+LEFT_OUT = {"ReplicaMissing"}
 # metrics of Prometheus and its clients, and TorchServe's; strings are in matchers alone
 MATCHERS = r"\{[^}]*\}"
 COMMON = re.compile(rf"\b(up|(?:process|python|ts)_\w+)\b({MATCHERS})?|{MATCHERS}")
@@ -31,6 +33,7 @@ def prometheus_rule() -> dict[str, Any]:
         for group in yaml.safe_load(path.read_text())["groups"]
     ]
     for group in groups:
+        group["rules"] = [rule for rule in group["rules"] if rule.get("alert") not in LEFT_OUT]
         for rule in group["rules"]:
             rule["expr"] = in_namespace(rule["expr"])
     return {
