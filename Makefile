@@ -11,7 +11,7 @@ PYTHON ?= $(or $(shell for python in python3.11 python3.12 python3; do \
 # The commands that run long are `exec`ed, one a line: a signal to make reaches the program itself.
 INSTALL = @exec $(PYTHON) deploy/install.py
 
-.PHONY: help serve test test-stack test-kubernetes test-fuzz test-faults test-client lint format bench bench-front gpu-check overload loadtest peers wheel lock lock-images clean
+.PHONY: help serve test test-stack test-kubernetes test-fuzz test-faults test-client lint format bench bench-front gpu-check overload simulate loadtest peers wheel lock lock-images clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 24
@@ -72,6 +72,10 @@ gpu-check: ## find out in eight minutes how this works on a GPU (PYTHON=, OUT=, 
 overload: ## send ten times what the service can do, and measure (options in ARGS)
 	$(INSTALL) worker test
 	@exec .venv/bin/python -m loadtest.overload.run $(ARGS)
+
+simulate: ## a hundred workers and ten gateways in virtual time (--scale, --only in ARGS)
+	$(INSTALL) worker
+	@exec .venv/bin/python -m loadtest.simulation.run $(ARGS)
 
 loadtest: ## load the service with Locust, and report what it bears (--host, --shape in ARGS)
 	$(INSTALL) worker bench load
