@@ -14,7 +14,9 @@ FILES += [
 ]
 
 # options, then a name and no path; what is in braces comes from code with a test of its own
-ADVISED = re.compile(r"pip install (?:-\S+ )*[\"'`]*([A-Za-z][\w.-]*+)(?!/)")
+ADVISED = re.compile(
+    r"pip install (?:(?:--find-links|-r) \S+[ \n]|-\S+ )*+[\"'`]*([A-Za-z][\w.-]*+)(?!/)"
+)
 
 
 def test_a_package_that_is_advised_is_one_that_is_pinned() -> None:

@@ -205,8 +205,6 @@ async def test_every_route_documents_the_problems_it_answers_with(gateway: Gatew
 
 
 async def test_the_docs_load_from_no_other_server(gateway: Gateway) -> None:
-    root = await gateway.http.get("/")
-    assert (root.status_code, root.headers["location"]) == (307, "docs")
     page = (await gateway.http.get("/docs")).text
     assert not re.search(r"https?://|src=\"//|href=\"//", page)
     links = re.findall(r'(?:src|href)="([^"]+)"', page)
