@@ -12,10 +12,14 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from handlers.net.options import (
     BILINEAR,
+    OPTION_KEYS,
+    AlexNetOptions,
     ArchitectureName,
+    BackboneOptions,
     LiteOptions,
     Upsampling,
     VggOptions,
+    option_key,
 )
 
 MODEL_FILE = "model.yaml"
@@ -111,6 +115,7 @@ class ModelConfig(Strict):
     architecture: ArchitectureName
     lite: LiteOptions | None = None
     vgg16: VggOptions | None = None
+    alexnet: AlexNetOptions | None = None
     upsampling: Upsampling = BILINEAR
     weights: str = Field(default="weights.safetensors", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     # 255 is no class's number: masks have it where a filter has removed the class of a pixel
@@ -149,17 +154,23 @@ class ModelConfig(Strict):
                 f"background is {self.background!r}, which is none of `classes`; name one of "
                 "them, or null where every class is something to be seen"
             )
-        other = "lite" if self.architecture.endswith("-vgg16") else "vgg16"
-        if getattr(self, other) is not None:
-            raise ValueError(
-                f"{other}: these options are not for {self.architecture}; leave them out"
-            )
+        own = option_key(self.architecture)
+        for other in OPTION_KEYS.values():
+            if other != own and getattr(self, other) is not None:
+                raise ValueError(
+                    f"{other}: these options are not for {self.architecture}; leave them out"
+                )
         if self.working_max_side > self.max_side_limit:
             raise ValueError(
                 f"working_max_side is {self.working_max_side}, above max_side_limit "
                 f"{self.max_side_limit}; raise the limit or reduce the default"
             )
         return self
+
+    @property
+    def backbone_options(self) -> BackboneOptions | None:
+        """The options of the backbone, if there are any."""
+        return self.lite or self.vgg16 or self.alexnet
 
     @property
     def background_id(self) -> int | None:

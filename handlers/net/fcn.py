@@ -42,19 +42,23 @@ class FCN(nn.Module):
         self.frame_stride = backbone.frame_stride
         padded = backbone.frame_stride == 1
         pool3, pool4, self.score_placement = placements_of(backbone) if padded else FRACTIONS
+        # kernels that bring maps to the pixels: AlexNet's points lie on pixels' centres
+        odd = self.score_placement.origin.is_integer()
         self.score_fr = nn.Conv2d(backbone.channels[2], classes, 1)
         self._skips = SKIPS[stride]
         features = zip((pool4, pool3), backbone.channels[1::-1], strict=True)
         for (pool, up), (placement, channels) in zip(self._skips, features, strict=False):
             self.add_module(f"score_{pool}", nn.Conv2d(channels, classes, 1))
-            self.add_module(up, upsampler(classes, 2, 0 if padded else 1, upsampling.between))
-            self.score_placement = upsampled(self.score_placement, 2, 0 if padded else 1)
+            margin = 0 if padded else 1
+            self.add_module(up, upsampler(classes, 2, margin, upsampling.between, odd=odd))
+            self.score_placement = upsampled(self.score_placement, 2, margin, odd=odd)
             self.add_module(f"crop_{pool}", CropLike(crop_offset(self.score_placement, placement)))
         self._last = None if upsampling.last == "bilinear" else LAST_LAYERS[stride]
         if self._last:
             padding = 0 if padded else stride // 2
-            self.add_module(self._last, upsampler(classes, stride, padding, upsampling.last))
-            pixels = upsampled(self.score_placement, stride, padding)
+            last = upsampler(classes, stride, padding, upsampling.last, odd=odd)
+            self.add_module(self._last, last)
+            pixels = upsampled(self.score_placement, stride, padding, odd=odd)
             self.crop_last = CropLike(crop_offset(PHOTO, pixels))
             self.score_placement = PHOTO
 

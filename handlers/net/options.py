@@ -11,8 +11,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 LiteName = Literal["lite0", "lite1", "lite2", "lite3", "lite4"]
 LITE_NAMES: tuple[LiteName, ...] = get_args(LiteName)
-BackboneName = LiteName | Literal["vgg16"]
-BACKBONES: tuple[BackboneName, ...] = (*LITE_NAMES, "vgg16")
+BackboneName = LiteName | Literal["vgg16", "alexnet"]
+BACKBONES: tuple[BackboneName, ...] = (*LITE_NAMES, "vgg16", "alexnet")
 # of the finest scores
 Stride = Literal[32, 16, 8]
 STRIDES: tuple[Stride, ...] = get_args(Stride)
@@ -51,6 +51,25 @@ class VggOptions(BaseModel):
     fc_channels: Channels = 4096
 
 
+# where AlexNet normalises responses: CaffeNet, which the paper takes, after it pools them, AlexNet
+# itself before; torchvision's AlexNet does not
+ResponseNorm = Literal["after_pool", "before_pool", "none"]
+
+
+class AlexNetOptions(BaseModel):
+    """Of the AlexNet networks, all of which pad photos by the paper's 100."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # of the five convolutions
+    channels: tuple[Channels, Channels, Channels, Channels, Channels] = (96, 256, 384, 384, 256)
+    # of fc6 and fc7
+    fc_channels: Channels = 4096
+    # of conv2, conv4 and conv5
+    groups: Literal[1, 2] = 2
+    response_norm: ResponseNorm = "after_pool"
+
+
 # of EfficientNet-Lite: the output of a block, or of the next block's first layer
 Skips = Literal["project", "expand"]
 
@@ -63,6 +82,19 @@ class LiteOptions(BaseModel):
     # `expand`: after the next block's expansion, with six times the channels; costs nothing but
     # wider score layers, since that block computes it anyway
     skips: Skips = "project"
+
+
+BackboneOptions = LiteOptions | VggOptions | AlexNetOptions
+# the key of `model.yaml` that has each one's options
+OPTION_KEYS: Mapping[type[BackboneOptions], str] = MappingProxyType(
+    {LiteOptions: "lite", VggOptions: "vgg16", AlexNetOptions: "alexnet"}
+)
+
+
+def option_key(architecture: str) -> str:
+    """Give the key of `model.yaml` that has the options of an architecture's backbone."""
+    backbone = ARCHITECTURE_PARTS[architecture][1]
+    return "lite" if backbone in LITE_NAMES else backbone
 
 
 class Upsampling(BaseModel):

@@ -11,30 +11,37 @@ from handlers.net.options import Kernels
 
 
 def upsampler(
-    classes: int, factor: int, padding: int, kernels: Kernels = "bilinear"
+    classes: int, factor: int, padding: int, kernels: Kernels = "bilinear", *, odd: bool = False
 ) -> nn.ConvTranspose2d:
     """Make a layer that brings each class up by `factor`, bilinear at first.
 
     Only `dense` kernels can learn to mix classes; `bilinear` ones are fixed. Outside the map are
-    zeros, not the clamped edge of an image resize.
+    zeros, not the clamped edge of an image resize. `odd` kernels have a point in their middle.
     """
+    size = kernel_size(factor, odd=odd)
     groups = 1 if kernels == "dense" else classes
-    up = nn.ConvTranspose2d(
-        classes, classes, 2 * factor, factor, padding, groups=groups, bias=False
-    )
+    up = nn.ConvTranspose2d(classes, classes, size, factor, padding, groups=groups, bias=False)
     up.weight = nn.Parameter(
-        bilinear_kernels(classes, factor, kernels), requires_grad=kernels != "bilinear"
+        bilinear_kernels(classes, size, kernels), requires_grad=kernels != "bilinear"
     )
     return up
 
 
-def bilinear_kernels(classes: int, factor: int, kernels: Kernels) -> Tensor:
-    """Compute them: (classes, classes, 2f, 2f) where `dense`, else (classes, 1, 2f, 2f).
-
-    The value at offset t is `1 - |t + 0.5 - f| / f` in each direction.
+def kernel_size(factor: int, *, odd: bool = False) -> int:
+    """Give the side of a bilinear kernel: 2f, or 2f - 1 where points lie on pixels' centres, as
+    those of the paper's FCN-AlexNet do.
     """
-    offsets = torch.arange(2 * factor, dtype=torch.float32)
-    ramp = 1 - (offsets + 0.5 - factor).abs() / factor
+    return 2 * factor - odd
+
+
+def bilinear_kernels(classes: int, size: int, kernels: Kernels) -> Tensor:
+    """Compute them: (classes, classes, size, size) where `dense`, else (classes, 1, size, size).
+
+    The value at a distance d from the middle is `1 - |d| / f` in each direction.
+    """
+    factor = (size + 1) // 2
+    distances = torch.arange(size, dtype=torch.float32) - (size - 1) / 2
+    ramp = 1 - distances.abs() / factor
     each = torch.outer(ramp, ramp).repeat(classes, 1, 1, 1)
     if kernels != "dense":
         return each
@@ -43,6 +50,8 @@ def bilinear_kernels(classes: int, factor: int, kernels: Kernels) -> Tensor:
     return dense
 
 
-def upsampled(placement: Placement, factor: int, padding: int) -> Placement:
+def upsampled(placement: Placement, factor: int, padding: int, *, odd: bool = False) -> Placement:
     """Return where a map lies after an `upsampler`."""
-    return Transposed(kernel=2 * factor, stride=factor, padding=padding).placement(placement)
+    return Transposed(
+        kernel=kernel_size(factor, odd=odd), stride=factor, padding=padding
+    ).placement(placement)

@@ -44,7 +44,7 @@ def load_net(config: ModelConfig, weights: Path) -> FCN:
 def build_net(config: ModelConfig) -> FCN:
     """Build the architecture with random weights, in training mode."""
     architecture = ARCHITECTURES[config.architecture]
-    return architecture(len(config.classes), config.vgg16, config.upsampling, config.lite)
+    return architecture(len(config.classes), config.backbone_options, config.upsampling)
 
 
 def backbone_key(key: str) -> str:

@@ -47,7 +47,7 @@ class Candidate:
     def __init__(self, name: str, skips: Skips) -> None:
         torch.manual_seed(0)
         self._name, self._skips = name, skips
-        self._net: nn.Module = ARCHITECTURES[name](CLASSES, lite=LiteOptions(skips=skips)).eval()
+        self._net: nn.Module = ARCHITECTURES[name](CLASSES, LiteOptions(skips=skips)).eval()
         self._exact = {
             precision: ExactNet(deepcopy(self._net)).to(DTYPES[precision])
             for precision in ("bf16", "fp32")

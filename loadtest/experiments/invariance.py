@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch.profiler import ProfilerActivity, profile
 
 from handlers.model_config import BatchSize, ModelConfig, load_config
-from handlers.net.options import ARCHITECTURE_PARTS
+from handlers.net.options import ARCHITECTURE_PARTS, OPTION_KEYS
 from handlers.runtime.device import choose_device
 from handlers.runtime.device_errors import Failure, diagnose
 from handlers.runtime.load_network import load_network
@@ -127,7 +127,7 @@ def kernels(network: Network, canvas: Frame, images: int) -> list[str]:
 
 def with_random_weights(architecture: str, folder: Path) -> ModelConfig:
     """Write a model folder for `architecture`, with the default model's other options."""
-    options = load_config(MODEL).model_dump(mode="json", exclude={"lite", "vgg16"})
+    options = load_config(MODEL).model_dump(mode="json", exclude=set(OPTION_KEYS.values()))
     config = ModelConfig.model_validate(options | {"architecture": architecture})
     torch.manual_seed(0)
     weights = build_net(config).state_dict()

@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from handlers.model_config import ModelConfig, load_config
+from handlers.net.options import OPTION_KEYS
 from handlers.runtime.canvas_batch import CanvasShape
 from handlers.runtime.device import Device, check_gpu, cpu_threads
 from handlers.runtime.network_cuda import CudaNetwork
@@ -45,7 +46,7 @@ def lite2(
 
 def vgg16(scale: Scale, folder: Path) -> CudaNetwork:
     """Load the paper's network with random weights, which are written into `folder`."""
-    options = load_config(MODEL).model_dump(mode="json", exclude={"lite", "vgg16"})
+    options = load_config(MODEL).model_dump(mode="json", exclude=set(OPTION_KEYS.values()))
     sizes = {"channels": scale.vgg_channels, "fc_channels": scale.vgg_fc_channels}
     config = ModelConfig.model_validate(options | {"architecture": VGG16, "vgg16": sizes})
     torch.manual_seed(0)

@@ -44,7 +44,7 @@ def run(scale: Scale) -> Iterator[Item]:
     yield Fact(f"matrix rate in {scale.precision}, TFLOP/s", rate / 1e12)
     network = lite2(scale)
     with torch.device("meta"):
-        meta = ARCHITECTURES["fcn8s-lite2"](CLASSES, lite=LiteOptions(skips="expand")).eval()
+        meta = ARCHITECTURES["fcn8s-lite2"](CLASSES, LiteOptions(skips="expand")).eval()
     for canvas in map(Frame._make, scale.canvases[:CANVASES]):
         for images in scale.images:
             yield measured("fcn8s-lite2", network, meta, canvas, images, rate, scale)
@@ -58,7 +58,7 @@ def run_vgg(rate: float, scale: Scale) -> Iterator[Item]:
         network = vgg16(scale, Path(folder))
     with torch.device("meta"):
         options = VggOptions(channels=scale.vgg_channels, fc_channels=scale.vgg_fc_channels)
-        meta = ARCHITECTURES[VGG16](CLASSES, vgg16=options).eval()
+        meta = ARCHITECTURES[VGG16](CLASSES, options).eval()
     best = 0.0
     canvas = Frame._make(scale.canvases[0])
     for images in scale.vgg_images:

@@ -1,14 +1,21 @@
 """The paper's networks with its published numbers: the reference of networks and conversions.
 
 Weights by the published names and a photo in, scores of every pixel out; each step is spelt out.
-Source: the paper's published `voc-fcn8s/net.py`, `voc-fcn16s/net.py` and `voc-fcn32s/net.py`.
+Source: the paper's published `net.py` of `voc-fcn8s`, `voc-fcn16s`, `voc-fcn32s` and
+`voc-fcn-alexnet`.
 """
 
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d, conv_transpose2d, max_pool2d, relu
+from torch.nn.functional import (
+    conv2d,
+    conv_transpose2d,
+    local_response_norm,
+    max_pool2d,
+    relu,
+)
 
 STAGE_LAYERS = (2, 2, 3, 3, 3)
 
@@ -43,6 +50,32 @@ def papers_scores(
     return crop(up(scores, "upscore8", 8), 31, photo)
 
 
+def alexnet_scores(state: Mapping[str, Tensor], photo: Tensor, norm: str = "after_pool") -> Tensor:
+    """Score each pixel of a photo (1, 3, H, W) as FCN-AlexNet does.
+
+    `norm` is where responses are normalised: `after_pool`, `before_pool` or `none`.
+    """
+
+    def convolve(x: Tensor, name: str, padding: int = 0, stride: int = 1) -> Tensor:
+        weight = state[f"{name}.weight"]
+        groups = x.shape[1] // weight.shape[1]
+        return conv2d(x, weight, state[f"{name}.bias"], stride, padding, groups=groups)
+
+    def respond(x: Tensor) -> Tensor:
+        x = local_response_norm(x, 5, 1e-4, 0.75, 1.0) if norm == "before_pool" else x
+        x = max_pool2d(x, 3, 2, ceil_mode=True)
+        return local_response_norm(x, 5, 1e-4, 0.75, 1.0) if norm == "after_pool" else x
+
+    x = respond(relu(convolve(photo, "conv1", 100, 4)))
+    x = respond(relu(convolve(x, "conv2", 2)))
+    for name in ("conv3", "conv4", "conv5"):
+        x = relu(convolve(x, name, 1))
+    x = max_pool2d(x, 3, 2, ceil_mode=True)
+    scores = convolve(relu(convolve(relu(convolve(x, "fc6")), "fc7")), "score_fr")
+    kernel = state.get("upscore.weight", bilinear(scores.shape[1], 32, 63))
+    return crop(upscore(scores, 32, kernel), 18, photo)
+
+
 def upscore(scores: Tensor, factor: int, kernel: Tensor | None = None) -> Tensor:
     """Bring scores up; a kernel of (C, 1, k, k) is per class, none is bilinear."""
     classes = scores.shape[1]
@@ -51,10 +84,13 @@ def upscore(scores: Tensor, factor: int, kernel: Tensor | None = None) -> Tensor
     return conv_transpose2d(scores, kernel, stride=factor, groups=groups)
 
 
-def bilinear(classes: int, factor: int) -> Tensor:
-    """The paper's kernel as its published `surgery.py` draws it: (classes, 1, 2f, 2f)."""
-    centre = factor - 0.5
-    ramp = torch.tensor([1 - abs(row - centre) / factor for row in range(2 * factor)])
+def bilinear(classes: int, factor: int, size: int = 0) -> Tensor:
+    """The paper's kernel as its published `surgery.py` draws it: (classes, 1, size, size); of 2f
+    rows unless another size is given.
+    """
+    size = size or 2 * factor
+    centre = factor - 1 if size % 2 else factor - 0.5
+    ramp = torch.tensor([1 - abs(row - centre) / factor for row in range(size)])
     return (ramp[:, None] * ramp[None, :]).repeat(classes, 1, 1, 1)
 
 

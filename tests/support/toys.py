@@ -15,12 +15,13 @@ from handlers.net import ARCHITECTURES
 from handlers.net.exact.extents import Size
 from handlers.net.exact.network import ExactNet
 from handlers.net.fcn import FCN
-from handlers.net.options import VggOptions
+from handlers.net.options import AlexNetOptions, VggOptions
 
 Net = TypeVar("Net", bound=nn.Module)
 
 NARROW_VGG = VggOptions(padding="same", channels=(8, 8, 16, 16, 16), fc_channels=32)
 NARROW_PAPER_VGG = NARROW_VGG.model_copy(update={"padding": 100})
+NARROW_ALEXNET = AlexNetOptions(channels=(8, 16, 24, 24, 16), fc_channels=32)
 
 
 class Toy(nn.Module):

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple, Protocol
 
 from torch import nn
 
+from handlers.net.exact.response_norm import ResponseNorm
+
 
 class UnknownLayerError(TypeError):
     """A network holds a layer whose geometry is not known here."""
@@ -190,7 +192,7 @@ MEASURES: dict[type[nn.Module], Measure] = {
     # SiLU and Sigmoid are not among them: torch computes the last few numbers of an array with
     # another exponential than the others, so their bits depend on a number's position in memory
     **dict.fromkeys(
-        (nn.BatchNorm2d, nn.ReLU, nn.ReLU6, nn.Identity, nn.Dropout, nn.Dropout2d),
+        (nn.BatchNorm2d, nn.ReLU, nn.ReLU6, nn.Identity, nn.Dropout, nn.Dropout2d, ResponseNorm),
         measure_pointwise,
     ),
 }

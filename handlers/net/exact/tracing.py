@@ -6,13 +6,16 @@ Called by `handlers.net.exact.network`, which rewrites the graph, and by `handle
 from torch import fx, nn
 
 from handlers.net.exact.layers import CropLike
+from handlers.net.exact.response_norm import ResponseNorm
 
 
 class LayerTracer(fx.Tracer):
-    """Traces down to layers: torch's own, and those of `handlers.net.exact.layers`."""
+    """Traces down to layers: torch's own, and those of this room."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, CropLike) or super().is_leaf_module(m, module_qualified_name)
+        return isinstance(m, CropLike | ResponseNorm) or super().is_leaf_module(
+            m, module_qualified_name
+        )
 
 
 def trace(net: nn.Module) -> fx.GraphModule:

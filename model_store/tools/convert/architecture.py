@@ -11,7 +11,7 @@ import torch
 
 from handlers.model_config import Normalisation
 from handlers.net import ARCHITECTURES
-from handlers.net.options import BILINEAR, LiteOptions, Stride, Upsampling, VggOptions
+from handlers.net.options import BILINEAR, BackboneOptions, LiteOptions, Stride, Upsampling
 from handlers.runtime.weights import BACKBONE
 from model_store.tools.convert.state_dict import CheckpointError, Tensors
 
@@ -46,17 +46,16 @@ class SourceNetwork:
     description: str
     architecture: str
     classes: int
-    vgg16: VggOptions | None = None
+    options: BackboneOptions | None = None
     upsampling: Upsampling = BILINEAR
     normalisation: Normalisation = DEFAULT_NORMALISATION
-    lite: LiteOptions | None = None
     weights: Tensors = field(default_factory=dict)
 
     def shapes(self) -> dict[str, Shape]:
         """Give the shape of each weight that a file must hold, by our names."""
         with torch.device("meta"):
             architecture = ARCHITECTURES[self.architecture]
-            net = architecture(self.classes, self.vgg16, self.upsampling, self.lite)
+            net = architecture(self.classes, self.options, self.upsampling)
         fixed = {name for name, weight in net.named_parameters() if not weight.requires_grad}
         return {
             name.removeprefix(BACKBONE): tuple(weight.shape)

@@ -13,6 +13,7 @@ import yaml
 from safetensors.torch import save_file
 
 from handlers.model_config import MODEL_FILE, ModelConfig, background_among
+from handlers.net.options import OPTION_KEYS, LiteOptions
 from handlers.runtime.weights import load_net
 from model_store.tools.archive.atomic_folder import atomic_folder
 from model_store.tools.archive.model_folder import checked_config
@@ -28,13 +29,13 @@ HEADER = """\
 # Converted from {file}: {description}.
 # All keys and their defaults are in handlers/model_config.py; README.md explains how to serve it.
 """
-VGG_NOTES = """\
+PAPER_NOTES = """\
 # As precise as published: `precision: {cpu: auto, cuda: bf16}` takes half the time, and changes
 # the labels of some pixels. Photos are reduced to working_max_side before the network, which the
 # published scripts do not do; a request may ask for up to max_side_limit (`max_side=`). A photo
 # takes seconds on a few processors, so batches are small.
 """
-VGG_SERVING = {
+PAPER_SERVING = {
     "precision": {"cpu": "fp32", "cuda": "fp32"},
     "working_max_side": 1024,
     "max_side_limit": 2048,
@@ -66,8 +67,8 @@ def convert(
         document = model_document(source, classes or voc.class_names(source.classes))
     document["name"], document["weights"] = folder.name, WEIGHTS_FILE
     header = HEADER.format(file=checkpoint.name, description=source.description)
-    if source.vgg16 and own is None:
-        header += VGG_NOTES
+    if own is None and source.options and not isinstance(source.options, LiteOptions):
+        header += PAPER_NOTES
     return source, write(folder, header, document, source.weights)
 
 
@@ -86,11 +87,10 @@ def from_config(config: ModelConfig, state: Tensors) -> SourceNetwork:
         f"our {config.architecture}",
         config.architecture,
         len(config.classes),
-        config.vgg16,
+        config.backbone_options,
         config.upsampling,
         config.normalisation,
-        config.lite,
-        state,
+        weights=state,
     )
     expected = network.shapes()
     fixed = {name for name in state if name.startswith("upscore") and name not in expected}
@@ -124,11 +124,11 @@ def model_document(source: SourceNetwork, classes: Sequence[str]) -> dict[str, A
 
 
 def backbone_keys(source: SourceNetwork) -> dict[str, Any]:
-    if source.lite:
-        return {"lite": source.lite.model_dump(mode="json")}
-    if source.vgg16:
-        return {"vgg16": source.vgg16.model_dump(mode="json"), **VGG_SERVING}
-    return {}
+    if source.options is None:
+        return {}
+    key = OPTION_KEYS[type(source.options)]
+    serving = {} if isinstance(source.options, LiteOptions) else PAPER_SERVING
+    return {key: source.options.model_dump(mode="json"), **serving}
 
 
 def write(folder: Path, header: str, document: dict[str, Any], weights: Tensors) -> ModelConfig:

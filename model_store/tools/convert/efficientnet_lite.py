@@ -49,7 +49,7 @@ def candidates(options: ConvertOptions) -> list[SourceNetwork]:
             f"an EfficientNet-{name.capitalize()} classifier",
             f"fcn{options.stride}s-{name}",
             options.classes,
-            lite=lite,
+            lite,
         )
         for name in LITE_NAMES
     ]

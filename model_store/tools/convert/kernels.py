@@ -53,7 +53,7 @@ def simplest_form(weight: Tensor) -> Kernels:
     per_class = in_form(weight, "per_class")
     if weight.shape[1] == classes and not torch.equal(in_form(per_class, "dense"), weight):
         return "dense"
-    bilinear = bilinear_kernels(classes, weight.shape[2] // 2, "per_class")
+    bilinear = bilinear_kernels(classes, weight.shape[2], "per_class")
     same = bilinear.shape == per_class.shape and torch.allclose(
         bilinear, per_class, rtol=0, atol=SAME_KERNEL
     )

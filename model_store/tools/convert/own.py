@@ -5,7 +5,7 @@ Called by `model_store.tools.convert.layouts`.
 
 from dataclasses import dataclass, replace
 
-from handlers.net.options import LITE_NAMES, BackboneName, LiteOptions, Upsampling, VggOptions
+from handlers.net.options import LITE_NAMES, BackboneName, BackboneOptions, Upsampling
 from model_store.tools.convert.architecture import (
     ConvertOptions,
     SourceNetwork,
@@ -23,19 +23,18 @@ class Backbone:
     """A backbone's name and options."""
 
     name: BackboneName
-    vgg16: VggOptions | None = None
-    lite: LiteOptions | None = None
+    options: BackboneOptions | None = None
 
 
 def read_own_vgg(state: Tensors, options: ConvertOptions) -> SourceNetwork:
     """Read an FCN on VGG16; raises CheckpointError."""
     names = {name: name for name in state}
-    return read_own(state, Backbone("vgg16", vgg16=vgg_options(state, names, options)))
+    return read_own(state, Backbone("vgg16", vgg_options(state, names, options)))
 
 
 def read_own_lite(state: Tensors, _options: ConvertOptions) -> SourceNetwork:
     """Read an FCN on the member of EfficientNet-Lite that matches best; raises CheckpointError."""
-    each = [Backbone(name, lite=lite) for name in LITE_NAMES for lite in (None, EXPAND)]
+    each = [Backbone(name, lite) for name in LITE_NAMES for lite in (None, EXPAND)]
     shapes = ((backbone, network_on(backbone, state).shapes()) for backbone in each)
     return read_own(state, closest(state, shapes))
 
@@ -54,7 +53,6 @@ def network_on(backbone: Backbone, state: Tensors) -> SourceNetwork:
         f"our {architecture}",
         architecture,
         class_count(state),
-        backbone.vgg16,
+        backbone.options,
         Upsampling(between=stored_form(state, BETWEEN), last=stored_form(state, LAST)),
-        lite=backbone.lite,
     )

@@ -195,8 +195,8 @@ def test_each_lite_is_detected_by_its_shapes(name: str, skips: Skips) -> None:
         LITE_STAGES[name][1][2] * (6 if skips == "expand" else 1)
     )
     again = detect(found.weights)  # ours now, without a model.yaml
-    assert (again.architecture, again.lite) == (found.architecture, found.lite)
-    assert found.lite == (LiteOptions(skips="expand") if skips == "expand" else None)
+    assert (again.architecture, again.options) == (found.architecture, found.options)
+    assert found.options == (LiteOptions(skips="expand") if skips == "expand" else None)
 
 
 def test_the_message_for_a_damaged_lite_names_its_member() -> None:

@@ -16,9 +16,10 @@ from handlers.net.exact.layers import onednn_computes
 from handlers.net.exact.masks import Mask, MaskedActivation
 from handlers.net.exact.network import ExactNet
 from handlers.net.exact.rewrite import MASKS
-from handlers.net.options import Kernels, LiteOptions, Upsampling, VggOptions
+from handlers.net.options import BackboneOptions, Kernels, LiteOptions, Upsampling
 from handlers.runtime.weights import load_net
 from tests.support.toys import (
+    NARROW_ALEXNET,
     NARROW_PAPER_VGG,
     NARROW_VGG,
     PhotoBatch,
@@ -39,7 +40,7 @@ SAME_FUNCTION = 2e-4
 
 
 def family(
-    architecture: str, kernels: Kernels = "bilinear", options: VggOptions = NARROW_VGG
+    architecture: str, kernels: Kernels = "bilinear", options: BackboneOptions = NARROW_VGG
 ) -> nn.Module:
     upsampling = Upsampling(between=kernels, last=kernels)
     return randomised(ARCHITECTURES[architecture](5, options, upsampling))
@@ -47,8 +48,7 @@ def family(
 
 def wide(architecture: str, kernels: Kernels = "bilinear") -> nn.Module:
     upsampling = Upsampling(between=kernels, last=kernels)
-    options = LiteOptions(skips="expand")
-    return randomised(ARCHITECTURES[architecture](5, upsampling=upsampling, lite=options))
+    return randomised(ARCHITECTURES[architecture](5, LiteOptions(skips="expand"), upsampling))
 
 
 NETS: dict[str, Callable[[], nn.Module]] = {
@@ -68,6 +68,12 @@ NETS: dict[str, Callable[[], nn.Module]] = {
     "fcn8s-vgg16-padding-100-dense": lambda: family("fcn8s-vgg16", "dense", NARROW_PAPER_VGG),
     "fcn8s-vgg16-padding-100-per-class": lambda: family(
         "fcn8s-vgg16", "per_class", NARROW_PAPER_VGG
+    ),
+    "fcn32s-alexnet-padding-100": lambda: family("fcn32s-alexnet", "bilinear", NARROW_ALEXNET),
+    "fcn8s-alexnet-padding-100-dense": lambda: family(
+        "fcn8s-alexnet",
+        "dense",
+        NARROW_ALEXNET.model_copy(update={"response_norm": "before_pool", "groups": 1}),
     ),
 }
 # the sides of frames are multiples of the first, up to the second
