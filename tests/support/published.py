@@ -56,6 +56,31 @@ TORCHVISION_CLASSIFIER = {
     "classifier.6": (1000, 4096),
 }
 
+# layer: channels out, channels in of a group, kernel. FCN-AlexNet of caffe has two groups (its
+# CaffeNet), torchvision's AlexNet has one and other channels
+ALEXNET = {
+    "conv1": (96, 3, 11),
+    "conv2": (256, 48, 5),
+    "conv3": (384, 256, 3),
+    "conv4": (384, 192, 3),
+    "conv5": (256, 192, 3),
+    "fc6": (4096, 256, 6),
+    "fc7": (4096, 4096, 1),
+    "score_fr": (CLASSES, 4096, 1),
+}
+TORCHVISION_ALEXNET = {
+    "features.0": (64, 3, 11),
+    "features.3": (192, 64, 5),
+    "features.6": (384, 192, 3),
+    "features.8": (256, 384, 3),
+    "features.10": (256, 256, 3),
+}
+TORCHVISION_ALEXNET_CLASSIFIER = {
+    "classifier.1": (4096, 256 * 6 * 6),
+    "classifier.4": (4096, 4096),
+    "classifier.6": (1000, 4096),
+}
+
 # EfficientNet-Lite: blocks and channels of each stage (tensorflow/tpu, efficientnet/lite)
 LITE_STAGES = {
     "lite0": ((1, 2, 2, 3, 3, 4, 1), (16, 24, 40, 80, 112, 192, 320)),
@@ -69,6 +94,7 @@ LITE_KERNELS = (3, 3, 5, 3, 5, 5, 3)
 Narrow = Mapping[int, int]
 # numbers of channels in tests, by the published ones
 NARROW: Narrow = {64: 6, 128: 8, 256: 10, 512: 12, 4096: 16}
+NARROW_ALEXNET: Narrow = {96: 8, 48: 4, 256: 12, 384: 16, 192: 8, 4096: 16}
 AS_PUBLISHED: Narrow = {}
 
 
@@ -97,6 +123,33 @@ def torchvision_shapes(narrow: Narrow = AS_PUBLISHED) -> dict[str, Shape]:
         shapes[f"features.{number}.bias"] = (out,)
     for name, (out, inputs) in TORCHVISION_CLASSIFIER.items():
         window = 49 if name == "classifier.0" else 1
+        channels = narrow.get(inputs // window, inputs // window)
+        shapes[f"{name}.weight"] = (narrow.get(out, out), channels * window)
+        shapes[f"{name}.bias"] = (narrow.get(out, out),)
+    return shapes
+
+
+def convolution_shapes(
+    layers: Mapping[str, tuple[int, int, int]], narrow: Narrow
+) -> dict[str, Shape]:
+    shapes: dict[str, Shape] = {}
+    for name, (channels_out, inputs, kernel) in layers.items():
+        out = narrow.get(channels_out, channels_out)
+        shapes[f"{name}.weight"] = (out, narrow.get(inputs, inputs), kernel, kernel)
+        shapes[f"{name}.bias"] = (out,)
+    return shapes
+
+
+def alexnet_shapes(narrow: Narrow = AS_PUBLISHED) -> dict[str, Shape]:
+    """Give those of caffe's FCN-AlexNet."""
+    kernels = {"upscore.weight": (CLASSES, CLASSES, 63, 63)}
+    return convolution_shapes(ALEXNET, narrow) | kernels
+
+
+def torchvision_alexnet_shapes(narrow: Narrow = AS_PUBLISHED) -> dict[str, Shape]:
+    shapes = convolution_shapes(TORCHVISION_ALEXNET, narrow)
+    for name, (out, inputs) in TORCHVISION_ALEXNET_CLASSIFIER.items():
+        window = 36 if name == "classifier.1" else 1
         channels = narrow.get(inputs // window, inputs // window)
         shapes[f"{name}.weight"] = (narrow.get(out, out), channels * window)
         shapes[f"{name}.bias"] = (narrow.get(out, out),)

@@ -8,13 +8,15 @@ import typer
 from model_store.tools.cli.errors import errors_in_a_line
 
 
-def convert(
+def convert(  # noqa: PLR0913 - one argument an option
     checkpoint: Annotated[
-        Path, typer.Argument(help="A state dict (.pth, .safetensors), or a model's folder.")
+        Path,
+        typer.Argument(help=".pth, .safetensors, .caffemodel, or a model's folder."),
     ],
     to: Annotated[Path, typer.Option(help="The folder to make, named as the model will be.")],
     classes: Annotated[
-        str, typer.Option(help="The classes' names, separated by commas; VOC's unless given.")
+        str,
+        typer.Option(help="The classes' names, separated by commas; its data set's unless given."),
     ] = "",
     stride: Annotated[
         Literal[32, 16, 8], typer.Option(help="Classifiers: stride of the new FCN's scores.")
@@ -30,8 +32,12 @@ def convert(
         bool,
         typer.Option("--at-once", help="The port's FCN8sAtOnce, whose pool scores are scaled."),
     ] = False,
+    head: Annotated[
+        Literal["semantic", "geometric"],
+        typer.Option(help="caffe's networks for SIFT Flow: which of their two heads."),
+    ] = "semantic",
 ) -> None:
-    """Make a model folder of a checkpoint: a VGG16 or Lite classifier, a published FCN, ours."""
+    """Make a model folder of a checkpoint: a classifier, a published FCN, ours."""
     from handlers.net.options import LiteOptions
     from model_store.tools.convert.architecture import ConvertOptions
     from model_store.tools.convert.convert import convert
@@ -43,6 +49,7 @@ def convert(
         lite=LiteOptions(skips=skips),
         same_padding=same_padding,
         at_once=at_once,
+        head=head,
     )
     with errors_in_a_line(CheckpointError):
         source, config = convert(checkpoint, to, options, names)

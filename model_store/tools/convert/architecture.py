@@ -5,7 +5,7 @@ Called by the readers of `model_store.tools.convert`, one for each layout of nam
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import torch
 
@@ -16,6 +16,7 @@ from handlers.runtime.weights import BACKBONE
 from model_store.tools.convert.state_dict import CheckpointError, Tensors
 
 Shape = tuple[int, ...]
+Head = Literal["semantic", "geometric"]
 Candidate = TypeVar("Candidate")
 
 # batch-norm counts its batches for training alone
@@ -34,6 +35,7 @@ class ConvertOptions:
     lite: LiteOptions = field(default_factory=LiteOptions)
     same_padding: bool = False  # of VGG16, instead of the paper's 100
     at_once: bool = False
+    head: Head = "semantic"  # of caffe's networks for SIFT Flow, which have two
 
 
 DEFAULT = ConvertOptions()
@@ -50,6 +52,7 @@ class SourceNetwork:
     upsampling: Upsampling = BILINEAR
     normalisation: Normalisation = DEFAULT_NORMALISATION
     weights: Tensors = field(default_factory=dict)
+    class_names: tuple[str, ...] = ()  # where the source has them
 
     def shapes(self) -> dict[str, Shape]:
         """Give the shape of each weight that a file must hold, by our names."""

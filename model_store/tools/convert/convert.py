@@ -18,7 +18,7 @@ from handlers.runtime.weights import load_net
 from model_store.tools.archive.atomic_folder import atomic_folder
 from model_store.tools.archive.model_folder import checked_config
 from model_store.tools.convert.architecture import ConvertOptions, SourceNetwork, check_shapes
-from model_store.tools.convert.layouts import detect
+from model_store.tools.convert.layouts import read_network
 from model_store.tools.convert.state_dict import CheckpointError, Tensors, read_checkpoint
 from model_store.tools.dataset import voc
 from model_store.tools.dataset.palette import class_colours
@@ -55,16 +55,16 @@ def convert(
         raise CheckpointError(f"{folder} is there already; name a folder that is not")
     if checkpoint.is_dir():
         checkpoint /= checked_config(checkpoint).weights
-    state = read_checkpoint(checkpoint)
     own = config_beside(checkpoint)
     if own is not None:
         if classes or options != ConvertOptions():
             raise CheckpointError("this model has its own model.yaml; leave options out")
-        source = from_config(own, state)
+        source = from_config(own, read_checkpoint(checkpoint))
         document = own.model_dump(mode="json", exclude_unset=True)
     else:
-        source = detect(state, replace(options, classes=len(classes) or options.classes))
-        document = model_document(source, classes or voc.class_names(source.classes))
+        options = replace(options, classes=len(classes) or options.classes)
+        source = read_network(checkpoint, options)
+        document = model_document(source, classes or source.class_names)
     document["name"], document["weights"] = folder.name, WEIGHTS_FILE
     header = HEADER.format(file=checkpoint.name, description=source.description)
     if own is None and source.options and not isinstance(source.options, LiteOptions):
@@ -100,7 +100,10 @@ def from_config(config: ModelConfig, state: Tensors) -> SourceNetwork:
 
 
 def model_document(source: SourceNetwork, classes: Sequence[str]) -> dict[str, Any]:
-    """Make the `model.yaml` of a network; raises CheckpointError for a wrong number of names."""
+    """Make the `model.yaml` of a network; classes without names are VOC's, or numbered. Raises
+    CheckpointError for a wrong number of names.
+    """
+    classes = classes or voc.class_names(source.classes)
     if len(classes) != source.classes:
         raise CheckpointError(
             f"{len(classes)} classes are named, but this network scores {source.classes}"

@@ -2,15 +2,17 @@
 
 Source: Long, Shelhamer and Darrell (CVPR 2015), section 3.1. On the classifier's native input both
 give the same numbers; on a larger one the convolution gives a map of them. Called by
-`model_store.tools.convert.torchvision_vgg`.
+`model_store.tools.convert.classifier`.
 """
+
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 
 Window = tuple[int, int]  # (height, width) of the map that the layer was trained on
 
 
-def as_convolution(weight: Tensor, window: Window) -> Tensor:
+def as_convolution(weight: Tensor, window: Sequence[int]) -> Tensor:
     """Reshape a fully connected layer's weight (out, in x height x width) to a convolution's.
 
     Raises ValueError where the layer reads no map of that size.

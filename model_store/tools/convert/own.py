@@ -39,18 +39,19 @@ def read_own_lite(state: Tensors, _options: ConvertOptions) -> SourceNetwork:
     return read_own(state, closest(state, shapes))
 
 
-def read_own(state: Tensors, backbone: Backbone) -> SourceNetwork:
-    network = network_on(backbone, state)
+def read_own(state: Tensors, backbone: Backbone, origin: str = "our") -> SourceNetwork:
+    """Read an FCN whose layers have our names; raises CheckpointError."""
+    network = network_on(backbone, state, origin)
     check_shapes(network.description, state, network.shapes())
     upsampling, weights = simplify(state)
     return replace(network, upsampling=upsampling, weights=weights)
 
 
-def network_on(backbone: Backbone, state: Tensors) -> SourceNetwork:
+def network_on(backbone: Backbone, state: Tensors, origin: str = "our") -> SourceNetwork:
     """Describe an FCN on this backbone, with the stride and kernels that the names show."""
     architecture = f"fcn{stride_of(state)}s-{backbone.name}"
     return SourceNetwork(
-        f"our {architecture}",
+        f"{origin} {architecture}",
         architecture,
         class_count(state),
         backbone.options,

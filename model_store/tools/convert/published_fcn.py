@@ -1,6 +1,7 @@
 """An FCN of the PyTorch port of the paper's code in, the same network with our names out.
 
-Called by `model_store.tools.convert.layouts`.
+Called by `model_store.tools.convert.layouts`, and for caffe's own files by
+`model_store.tools.convert.caffe.read`.
 """
 
 from dataclasses import replace
@@ -18,12 +19,14 @@ CAFFE = Normalisation(mean=(122.67891434, 116.66876762, 104.00698793), std=(1, 1
 AT_ONCE = {"score_pool4.weight": 0.01, "score_pool3.weight": 0.0001}
 
 
-def read_published_fcn(state: Tensors, options: ConvertOptions) -> SourceNetwork:
+def read_published_fcn(
+    state: Tensors, options: ConvertOptions, origin: str = "the PyTorch port's"
+) -> SourceNetwork:
     """Read the paper's geometry, BGR values and dense kernels; raises CheckpointError."""
     stride = stride_of(state)
     names = {name: name for name in state}
     network = SourceNetwork(
-        f"the PyTorch port's FCN{stride}s",
+        f"{origin} FCN{stride}s",
         f"fcn{stride}s-vgg16",
         class_count(state),
         vgg_options(state, names, replace(options, same_padding=False)),

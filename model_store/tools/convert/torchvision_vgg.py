@@ -3,22 +3,10 @@
 Called by `model_store.tools.convert.layouts`.
 """
 
-import math
-from collections.abc import Mapping
-from dataclasses import replace
-
 from handlers.model_config import Normalisation
-from handlers.net.vgg16 import FC6_KERNEL, STAGE_LAYERS
-from model_store.tools.convert.architecture import (
-    SCORE,
-    ConvertOptions,
-    Shape,
-    SourceNetwork,
-    check_shapes,
-    without,
-    zero_scores,
-)
-from model_store.tools.convert.convolutional import as_convolution
+from handlers.net.vgg16 import STAGE_LAYERS
+from model_store.tools.convert.architecture import ConvertOptions, SourceNetwork, without
+from model_store.tools.convert.classifier import read_classifier
 from model_store.tools.convert.fcn_layers import vgg_options
 from model_store.tools.convert.state_dict import Tensors
 
@@ -26,31 +14,19 @@ from model_store.tools.convert.state_dict import Tensors
 TORCHVISION = Normalisation(
     mean=(0.485 * 255, 0.456 * 255, 0.406 * 255), std=(0.229 * 255, 0.224 * 255, 0.225 * 255)
 )
-FLAT = ("fc6.weight", "fc7.weight")
 
 
 def read_torchvision(state: Tensors, options: ConvertOptions) -> SourceNetwork:
-    """Make an FCN of the classifier; raises CheckpointError."""
+    """Make an FCN of torchvision's VGG16; raises CheckpointError."""
     names = torchvision_names()
-    vgg16 = vgg_options(state, names, options)
-    architecture = f"fcn{options.stride}s-vgg16"
-    network = SourceNetwork("torchvision's VGG16", architecture, options.classes, vgg16)
-    check_shapes(
-        network.description, without(state, "classifier.6."), classifier_shapes(network, names)
+    network = SourceNetwork(
+        "torchvision's VGG16",
+        f"fcn{options.stride}s-vgg16",
+        options.classes,
+        vgg_options(state, names, options),
+        normalisation=TORCHVISION,
     )
-    weights = {ours: state[theirs] for ours, theirs in names.items()}
-    weights["fc6.weight"] = as_convolution(weights["fc6.weight"], (FC6_KERNEL, FC6_KERNEL))
-    weights["fc7.weight"] = as_convolution(weights["fc7.weight"], (1, 1))
-    return replace(network, weights=weights | zero_scores(network), normalisation=TORCHVISION)
-
-
-def classifier_shapes(network: SourceNetwork, names: Mapping[str, str]) -> dict[str, Shape]:
-    """Give the shapes by torchvision's names; its fully connected layers are flat."""
-    return {
-        names[ours]: (shape[0], math.prod(shape[1:])) if ours in FLAT else shape
-        for ours, shape in network.shapes().items()
-        if not ours.startswith(SCORE)
-    }
+    return read_classifier(without(state, "classifier.6."), network, names)
 
 
 def torchvision_names() -> dict[str, str]:

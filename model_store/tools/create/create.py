@@ -16,14 +16,14 @@ from safetensors.torch import save_file
 
 import model_store
 from handlers.model_config import MODEL_FILE, ModelConfig, background_among
-from handlers.net.options import ARCHITECTURE_PARTS
+from handlers.net.options import ARCHITECTURE_PARTS, OPTION_KEYS, option_key
 from model_store.tools.archive.atomic_folder import atomic_folder
 from model_store.tools.archive.model_folder import ModelFolderError, checked_config
 from model_store.tools.archive.yaml_errors import yaml_errors
 from model_store.tools.convert.architecture import SCORE
 from model_store.tools.convert.convert import WEIGHTS_FILE, config_beside, model_document
-from model_store.tools.convert.layouts import detect
-from model_store.tools.convert.state_dict import Tensors, read_checkpoint
+from model_store.tools.convert.layouts import read_network
+from model_store.tools.convert.state_dict import Tensors
 from model_store.tools.create import template
 from model_store.tools.dataset import voc
 from model_store.tools.dataset.palette import class_colours
@@ -111,14 +111,15 @@ def describe(start: str, architecture: str) -> Start:
         document = own.model_dump(mode="json", exclude_unset=True)
         document = for_backbone(document, architecture) | override
         return Start(f"{own.name} {own.version}", document, own.classes)
-    source = detect(read_checkpoint(file))
-    names = voc.class_names(source.classes)
+    source = read_network(file)
+    names = source.class_names or voc.class_names(source.classes)
     return Start(source.description, model_document(source, names) | override, names)
 
 
 def for_backbone(document: Mapping[str, Any], architecture: str) -> dict[str, Any]:
     """Leave out the options of other backbones than the architecture's."""
-    others = {"lite"} if backbone_of(architecture) == "vgg16" else set()
+    known = architecture in ARCHITECTURE_PARTS
+    others = {*OPTION_KEYS.values()} - {option_key(architecture)} if known else set()
     return {key: value for key, value in document.items() if key not in others}
 
 

@@ -20,7 +20,7 @@ from handlers.runtime.weights import BACKBONE, backbone_key, build_net
 from model_store.tools.archive.model_folder import checked_config
 from model_store.tools.convert.architecture import COUNTERS, SCORE
 from model_store.tools.convert.convert import config_beside
-from model_store.tools.convert.layouts import detect
+from model_store.tools.convert.layouts import read_network
 from model_store.tools.convert.state_dict import CheckpointError, read_checkpoint
 from model_store.tools.weights.write import Tensors
 
@@ -41,9 +41,8 @@ def read_start(source: str, config: ModelConfig) -> Tensors:
     file = imagenet_file(config) if source == IMAGENET else Path(source)
     if file.is_dir():
         file /= checked_config(file).weights
-    state = read_checkpoint(file)
-    if config_beside(file) is None:
-        state = detect(state).weights
+    own = config_beside(file) is not None
+    state = read_checkpoint(file) if own else read_network(file).weights
     return {backbone_key(name): value.to(torch.float32) for name, value in state.items()}
 
 
