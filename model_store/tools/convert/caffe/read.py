@@ -149,7 +149,7 @@ def read_fcn(
 ) -> SourceNetwork:
     check_padding(backbone, layers)
     if backbone == "alexnet":
-        return in_rgb_order(read_alexnet_fcn(state, norm_place(layers), "caffe's"))
+        return in_rgb_order(read_alexnet_fcn(state, norm_order(layers), "caffe's"))
     folded = fold_scales(state)
     if len(folded) < len(state):  # their layers have the scales that the option would assume
         options = replace(options, at_once=False)
@@ -192,7 +192,7 @@ def read_caffe_classifier(
     found: BackboneOptions = (
         vgg_options(state, names, options)
         if backbone == "vgg16"
-        else alexnet_options(state, names, norm_place(layers))
+        else alexnet_options(state, names, norm_order(layers))
     )
     architecture = f"fcn{options.stride}s-{backbone}"
     description = f"caffe's {'VGG16' if backbone == 'vgg16' else 'AlexNet'}"
@@ -211,7 +211,7 @@ def flat(name: str, tensor: Tensor) -> Tensor:
     return tensor.flatten(1) if name in FLAT and tensor.dim() > 1 else tensor
 
 
-def norm_place(layers: Sequence[Layer]) -> ResponseNorm | None:
+def norm_order(layers: Sequence[Layer]) -> ResponseNorm | None:
     """Find where AlexNet normalises responses by the order of its layers; None where the file has
     only layers with weights.
     """

@@ -9,7 +9,7 @@ from torch.nn.functional import local_response_norm
 from handlers.net import ARCHITECTURES
 from handlers.net.exact.response_norm import ResponseNorm
 from handlers.net.options import AlexNetOptions, Upsampling
-from handlers.net.options import ResponseNorm as Place
+from handlers.net.options import ResponseNorm as Order
 from tests.support.paper import alexnet_scores
 from tests.support.toys import NARROW_ALEXNET, randomised
 
@@ -30,17 +30,17 @@ def test_the_default_is_the_papers_network() -> None:
     assert (net.score_placement.origin, net.score_placement.stride) == (31 - 18, 32)
 
 
-@pytest.mark.parametrize("place", ["after_pool", "before_pool", "none"])
+@pytest.mark.parametrize("order", ["after_pool", "before_pool", "none"])
 @torch.inference_mode()
-def test_scores_are_those_of_the_published_network(place: Place) -> None:
-    options = NARROW_ALEXNET.model_copy(update={"response_norm": place})
+def test_scores_are_those_of_the_published_network(order: Order) -> None:
+    options = NARROW_ALEXNET.model_copy(update={"response_norm": order})
     learned = Upsampling(last="per_class")  # so that the network scores each pixel itself
     net = randomised(ARCHITECTURES["fcn32s-alexnet"](5, options, learned))
     state = {name.removeprefix("backbone."): value for name, value in net.state_dict().items()}
     random = torch.Generator().manual_seed(0)
     for size in SIZES:
         photo = 100 * torch.randn(1, 3, *size, generator=random)
-        expected = alexnet_scores(state, photo, place)
+        expected = alexnet_scores(state, photo, order)
         assert (net(photo) - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
