@@ -11,7 +11,7 @@ PYTHON ?= $(or $(shell for python in python3.11 python3.12 python3; do \
 # The commands that run long are `exec`ed, one a line: a signal to make reaches the program itself.
 INSTALL = @exec $(PYTHON) deploy/install.py
 
-.PHONY: help serve test test-stack test-kubernetes test-fuzz test-faults test-client lint format bench bench-front gpu-check overload simulate loadtest peers wheel lock lock-images clean
+.PHONY: help serve test test-browser test-stack test-kubernetes test-fuzz test-faults test-client lint format bench bench-front gpu-check overload simulate loadtest peers wheel lock lock-images clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 24
@@ -22,6 +22,10 @@ serve: ## install what is missing and serve on http://127.0.0.1:8000 (PORT= chan
 
 test: lint ## check style, types and imports, and run all tests
 	@exec .venv/bin/python -m pytest $(ARGS)
+
+test-browser: ## show the page to Chromium: apt install chromium, or FCNSERVE_CHROMIUM=/path
+	$(INSTALL) worker test browser
+	@exec .venv/bin/python -m pytest tests/browser $(ARGS)
 
 test-stack: ## build the images, bring the stack up, break it; needs Docker with Compose
 	$(INSTALL) worker test

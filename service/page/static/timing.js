@@ -3,8 +3,7 @@
  * panels/result.js.
  *
  * Classes: .timing (figure), .timing-total, .timing-bar with a span a stage, .timing-list (ul of
- * li: .timing-swatch, name, .timing-time). Spans and swatches have data-stage: read, admit, wait,
- * decode, plan, forward, encode, hold, render or other.
+ * li: .timing-swatch, name, .timing-time). Spans and swatches have data-stage: a key of MEANINGS.
  */
 
 import { element } from "./elements.js";
@@ -19,25 +18,16 @@ const MEANINGS = {
   encode: "writing the mask",
   hold: "waiting for the batch's other photos",
   render: "making the output",
-  other: "between the stages",
 };
 
 /** A bar whose segments are as wide as their stages took; a list has the same for screen readers. */
 export function timingBar(timing) {
-  const stages = stagesOf(timing).filter(({ milliseconds }) => milliseconds >= 0.005);
+  const stages = timing.filter(({ milliseconds }) => milliseconds >= 0.005);
   const bar = element("div", { class: "timing-bar", "aria-hidden": "true" }, ...stages.map(segment));
   const list = element("ul", { class: "timing-list" }, ...stages.map(entry));
   const total = stages.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
   const caption = element("figcaption", { class: "timing-total" }, `${inWords(total)} in the service`);
   return element("figure", { class: "timing" }, caption, bar, list);
-}
-
-/** The stages, and what of the total is in none of them. */
-function stagesOf(timing) {
-  const stages = timing.filter(({ name }) => name !== "total");
-  const total = timing.find(({ name }) => name === "total")?.milliseconds ?? 0;
-  const other = total - stages.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
-  return [...stages, { name: "other", milliseconds: Math.max(other, 0) }];
 }
 
 function segment({ name, milliseconds }) {
