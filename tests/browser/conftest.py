@@ -11,19 +11,14 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from service.auth.keys import make_key
+from tests.browser.keyed import keyed_gateway
 from tests.browser.prefix_proxy import PREFIX, prefix_proxy
 from tests.browser.visits import Visit
 from tests.integration.quick import put_quick_model
-from tests.support.polling import wait_until
-from tests.support.ports import free_port
-from tests.support.server import Command, Server, is_listening
+from tests.support.server import Server
 
 HERE = Path(__file__).parent
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
-SECRET, KEY = make_key("visitor")
-MAX_PIXELS = 1_000_000  # of the gateway with keys
-START_S = 60.0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -49,22 +44,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def keyed_url(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A second gateway to the same worker, which asks for SECRET and takes small photos only."""
-    folder = tmp_path_factory.mktemp("keyed")
-    (folder / "keys").write_text(f"{KEY.line}\n")
-    port = free_port()
-    settings = {
-        "FCNSERVE_PORT": str(port),
-        "FCNSERVE_API_KEYS_FILE": str(folder / "keys"),
-        "FCNSERVE_MAX_PIXELS": str(MAX_PIXELS),
-        "FCNSERVE_TORCHSERVE_URL": server.torchserve_url,
-    }
-    gateway = Command(folder / "gateway.log", "gateway", environment=settings)
-    try:
-        wait_until(lambda: is_listening(port), START_S, gateway.output)
-        yield f"http://127.0.0.1:{port}/"
-    finally:
-        gateway.end()
+    """A second gateway to the same worker, with API keys."""
+    with keyed_gateway(server, tmp_path_factory.mktemp("keyed")) as url:
+        yield url
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from playwright.sync_api import Route
 
-from tests.browser.conftest import SECRET
+from tests.browser.keyed import SECRET
 from tests.browser.visits import Visit
 from tests.support.server import CAT, Server
 
@@ -45,7 +45,7 @@ def test_a_problem_has_title_detail_and_advice(visit: Visit) -> None:
     assert (found["status"], found["code"]) == (400, "broken_image")
     assert found["title"]
     assert found["detail"]
-    assert "Save it anew" in found["advice"]
+    assert "save it anew" in found["advice"]
     assert len(found["requestId"]) == 32
 
 

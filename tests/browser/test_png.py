@@ -2,6 +2,7 @@
 
 import base64
 import zlib
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -38,7 +39,7 @@ def filtered_png(pixels: NDArray[np.uint8], colour_type: int, parts: int = 1) ->
     data = b"".join(filtered_row(padded, y, y % 5, step) for y in range(height))
     packed = zlib.compress(data)
     cuts = [len(packed) * part // parts for part in range(parts + 1)]
-    pieces = [chunk(b"IDAT", packed[a:b]) for a, b in zip(cuts, cuts[1:], strict=False)]
+    pieces = [chunk(b"IDAT", packed[a:b]) for a, b in pairwise(cuts)]
     return b"".join([SIGNATURE, chunk(b"IHDR", header), *pieces, chunk(b"IEND", b"")])
 
 

@@ -1,13 +1,24 @@
-"""One visitor in a browser profile of its own: every request and every message is recorded."""
+"""One visitor in a browser profile of its own, and what a visitor does: every request and every
+message is recorded.
+"""
 
+import base64
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect
 
-TIMEOUT_MS = 30_000
+TIMEOUT_MS = 15_000
+DROP = """([name, text]) => {
+    const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+    const dataTransfer = new DataTransfer();
+    dataTransfer.items.add(new File([bytes], name));
+    for (const type of ["dragenter", "dragover", "drop"]) {
+        document.body.dispatchEvent(new DragEvent(type, { bubbles: true, dataTransfer }));
+    }
+}"""
 
 
 @dataclass
@@ -60,3 +71,24 @@ class Visit:
         """Note warnings and errors; a failed request's status is the page's to show."""
         if message.type in {"warning", "error"} and "status of" not in message.text:
             self.messages.append(f"{message.type}: {message.text}")
+
+
+def drop(visit: Visit, name: str, content: bytes) -> None:
+    visit.page.evaluate(DROP, [name, base64.b64encode(content).decode()])
+
+
+def expect_mask(visit: Visit) -> None:
+    """Wait for the legend's entry of the cat, which the sample photo has."""
+    expect(visit.page.locator("#legend li[data-class=cat]")).to_be_visible()
+
+
+def expect_problem(visit: Visit, title: str, *texts: str) -> None:
+    expect(visit.page.locator(".problem-title")).to_have_text(title)
+    for text in texts:
+        expect(visit.page.locator(".problem")).to_contain_text(text)
+
+
+def enter_key(visit: Visit, key: str) -> None:
+    visit.page.get_by_role("button", name="Key", exact=True).click()
+    visit.page.get_by_role("textbox", name="API key").fill(key)
+    visit.page.get_by_role("button", name="Use this key").click()

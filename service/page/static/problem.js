@@ -4,7 +4,7 @@
  */
 
 const SMALLER = "Make the photo smaller, and send that one.";
-const ANOTHER_FILE = "Save it anew with an image program, as a JPEG or PNG, and send that one.";
+const ANOTHER_FILE = "If it is a photo, save it anew as a JPEG or PNG with an image program.";
 const LATER = "Wait a moment, then try again.";
 const ADVICE = {
   unauthorized: "Enter an API key of this service, then try again.",

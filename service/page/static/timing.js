@@ -20,9 +20,11 @@ const MEANINGS = {
   render: "making the output",
 };
 
+const SHOWN_FROM = 0.05; // milliseconds; less is written as 0.0
+
 /** A bar whose segments are as wide as their stages took; a list has the same for screen readers. */
 export function timingBar(timing) {
-  const stages = timing.filter(({ milliseconds }) => milliseconds >= 0.005);
+  const stages = timing.filter(({ milliseconds }) => milliseconds >= SHOWN_FROM);
   const bar = element("div", { class: "timing-bar", "aria-hidden": "true" }, ...stages.map(segment));
   const list = element("ul", { class: "timing-list" }, ...stages.map(entry));
   const total = stages.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
