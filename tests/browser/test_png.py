@@ -51,7 +51,8 @@ def filtered_row(padded: NDArray[np.int_], y: int, kind: int, step: int) -> byte
     distances = np.abs(np.stack([left, above, corner]) - guess)
     paeth = np.choose(distances.argmin(axis=0), [left, above, corner])
     predicted = [np.zeros_like(row), left, above, (left + above) // 2, paeth][kind]
-    return bytes([kind]) + ((row - predicted) % 256).astype(np.uint8).tobytes()
+    difference: NDArray[np.int_] = row - predicted
+    return bytes([kind]) + (difference % 256).astype(np.uint8).tobytes()
 
 
 def test_the_services_own_pngs_are_read_exactly(visit: Visit) -> None:

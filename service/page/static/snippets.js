@@ -78,7 +78,7 @@ export function pythonSnippet({ url, options, hasKey, fileName }) {
   const named = Object.entries(optionsFor("mask", options)).filter(([name]) => name !== "output");
   const parameters = named.map(([name, value]) => `, ${name}=${JSON.stringify(value)}`).join("");
   return [
-    "# pip install fcnserve-client",
+    "# pip install dist/fcnserve_client-*.whl, which make wheel builds",
     ...(hasKey ? ["import os", ""] : []),
     "from fcnserve_client import Client",
     "",
