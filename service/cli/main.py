@@ -14,9 +14,6 @@ import typer
 
 from service.cli.segment import segment
 
-# of the extra `worker`
-WORKER_MODULES = {"psutil", "pynvml", "safetensors", "torch", "ts", "yaml"}
-
 app = typer.Typer(
     help="POST a photo, get its segmentation mask.",
     no_args_is_help=True,
@@ -111,11 +108,11 @@ def main() -> None:
             typer.echo(problem, err=True)
         raise SystemExit(2) from error
     except ModuleNotFoundError as error:
-        if error.name not in WORKER_MODULES:
-            raise
-        from service.worker.command import how_to_install
+        from service.worker.command import missing_extra
 
-        typer.echo(f"{error.name} is not installed; {how_to_install('worker')}", err=True)
+        if (reason := missing_extra(error)) is None:
+            raise
+        typer.echo(reason, err=True)
         raise SystemExit(1) from error
 
 

@@ -21,6 +21,8 @@ ONEDNN_PRIMITIVES = 40_000
 # has several; on others a worker that hangs would keep one of few. So there are as many as a
 # model's workers at most, each of which is started when it is needed
 SENDING_THREADS = 64
+# of the extra `worker`
+WORKER_MODULES = {"psutil", "pynvml", "safetensors", "torch", "ts", "yaml"}
 LOG_CONFIGURATIONS = {"human": "log4j2.xml", "json": "log4j2-json.xml"}
 
 
@@ -70,6 +72,13 @@ def how_to_install(extras: str) -> str:
         program = shlex.join([sys.executable, str(installer)])
         return f"run `{program} {extras}`"
     return f"install fcnserve's wheel with its extras: 'WHEEL[{extras.replace(' ', ',')}]'"
+
+
+def missing_extra(error: ModuleNotFoundError) -> str | None:
+    """Name a module of the extra `worker` that is not installed, and advise; None for another."""
+    if error.name not in WORKER_MODULES:
+        return None
+    return f"{error.name} is not installed; {how_to_install('worker')}"
 
 
 def environment(

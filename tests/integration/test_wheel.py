@@ -138,6 +138,15 @@ def test_the_commands_start_outside_the_checkout(environment: Path, empty: Path)
     assert found == "None\n"
 
 
+def test_a_model_is_loaded_into_a_process_by_the_installed_wheel(
+    environment: Path, empty: Path
+) -> None:
+    code = f"import fcnserve; print(fcnserve.load({MODEL!r}).segment({str(CAT)!r}).classes['cat'])"
+    command = [str(environment / "bin/python"), "-c", code]
+    printed = subprocess.check_output(command, cwd=empty, env=variables(empty), text=True)
+    assert "name='cat'" in printed
+
+
 def test_a_photo_is_segmented_by_the_installed_wheel(environment: Path, empty: Path) -> None:
     with serving(environment, empty) as url:
         run(environment, empty, "segment", str(CAT), "--out", "mask.png", "--url", url)

@@ -16,10 +16,10 @@ def check_device(name: str) -> None:
     try:
         kind = torch.device(name).type
     except RuntimeError as error:
-        raise DeviceError(f"--device {name} is no device; use cpu, cuda or cuda:1") from error
+        raise DeviceError(f"device {name} is no device; use cpu, cuda or cuda:1") from error
     if kind not in {"cpu", "cuda"} or (kind == "cuda" and not torch.cuda.is_available()):
         raise DeviceError(
-            f"--device {name}: torch has no such device here; use cpu, or install a build of "
+            f"device {name}: torch has no such device here; use cpu, or install a build of "
             "torch that has it"
         )
 

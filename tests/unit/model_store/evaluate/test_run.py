@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -129,27 +130,32 @@ class FakeService:
         self.keys: set[str | None] = set()
 
     async def segment(self, request: web.Request) -> web.Response:
-        assert request.query["output"] == "labels"
+        assert request.query["output"] == "mask"
         self.keys.add(request.headers.get("Authorization"))
         (labels,) = self._predict([await request.read()])
         buffer = io.BytesIO()
         Image.fromarray(labels).save(buffer, "PNG")
-        return web.Response(body=buffer.getvalue(), content_type="image/png")
+        headers = {"X-Model": "discs@d"}
+        return web.Response(body=buffer.getvalue(), content_type="image/png", headers=headers)
 
-    async def card(self, request: web.Request) -> web.Response:
-        if request.match_info["name"] != "discs":
-            problem = {"detail": "no model 'x' here", "code": "model_not_found"}
-            return web.json_response(problem, status=404)
+    async def cards(self, request: web.Request) -> web.Response:
         palette = [list(colour) for colour in CONFIG.palette]
-        card = {"name": "discs", "version": "1.0", "digest": "d", "classes": CLASSES}
-        return web.json_response(card | {"palette": palette})
+        card: dict[str, Any] = {
+            "name": "discs",
+            "version": "1.0",
+            "digest": "d",
+            "classes": CLASSES,
+        }
+        card |= {"palette": palette}
+        return web.json_response(card if request.path.endswith("/discs") else [card])
 
 
 @asynccontextmanager
 async def serving(service: FakeService) -> AsyncIterator[str]:
     application = web.Application()
     application.router.add_post("/v1/segment", service.segment)
-    application.router.add_get("/v1/models/{name}", service.card)
+    application.router.add_get("/v1/models", service.cards)
+    application.router.add_get("/v1/models/discs", service.cards)
     async with TestServer(application) as server:
         yield str(server.make_url("/"))
 
@@ -193,7 +199,7 @@ async def test_a_model_that_the_server_lacks_is_reported_in_a_line(
     async with serving(FakeService(folder)) as url:
         code, output = await run("--server", url, "--model", "other", "--data", str(data))
     assert (code, output.count("\n")) == (1, 1)
-    assert "no model 'x' here [model_not_found]" in output
+    assert "the server has no model 'other'; it has discs" in output
 
 
 async def test_an_absent_server_is_reported_in_a_line(data: Path) -> None:
@@ -218,10 +224,10 @@ async def test_wrong_data_and_wrong_weights_are_reported_in_a_line(
     ("options", "message"),
     [
         pytest.param(
-            *(("--device", "cuda"), "--device cuda: torch has no such device here"),
+            *(("--device", "cuda"), "device cuda: torch has no such device here"),
             marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is one"),
         ),
-        (("--device", "foo"), "--device foo is no device; use cpu"),
+        (("--device", "foo"), "device foo is no device; use cpu"),
         (("--against", "nowhere"), "nowhere holds no evaluation"),
     ],
 )
