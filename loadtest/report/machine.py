@@ -17,7 +17,7 @@ from service.settings import ROOT
 from service.worker.java import find_java
 
 CPU_FLAGS = ("avx2", "avx512", "amx")
-PACKAGES = ("torch", "torchserve", "numpy", "aiohttp", "uvicorn", "simplejpeg")
+PACKAGES = ("torch", "torchserve", "numpy", "uvicorn", "simplejpeg")
 
 
 def environment_facts(

@@ -150,12 +150,18 @@ def print_gain(earlier: Path, out: Path) -> None:
 @contextmanager
 def errors_in_a_line() -> Iterator[None]:
     """Print the errors that an evaluation may meet as one line, and exit with 1."""
+    from fcnserve_client.errors import FcnserveError
     from handlers.shared.errors import ProblemError
     from model_store.tools.cli.errors import errors_in_a_line
     from model_store.tools.dataset.errors import DataError
     from model_store.tools.evaluate.device import DeviceError
-    from service.client.errors import PhotoFailedError, ServerUnreachableError
+    from service.client.errors import describe
+    from service.client.query import UnknownModelError
 
-    of_server = BadUrlError, PhotoFailedError, ServerUnreachableError
+    of_server = BadUrlError, UnknownModelError
     with errors_in_a_line(DataError, DeviceError, ProblemError, *of_server):
-        yield
+        try:
+            yield
+        except FcnserveError as error:
+            typer.echo(describe(error), err=True)
+            raise typer.Exit(1) from error

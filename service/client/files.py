@@ -1,17 +1,19 @@
 """Plans the file of each photo's answer, and reads the photos.
 
-In: the names on the command line. Out: one `PhotoJob` a photo. The plan is checked before anything
-is sent: no answer overwrites another answer or a photo, or gets the suffix of another format.
-Called by `service.cli.segment` and `service.client.segment`; `service.client.write` writes.
+In: the names on the command line. Out: a `Plan` with one `PhotoJob` a photo. It is checked before
+anything is sent: no answer overwrites another answer or a photo, or gets the suffix of another
+format. Called by `service.cli.segment` and `service.client.segment`; `service.client.write` writes.
 """
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
+from service.client.naming import BadNamesError, named_answers
 from service.client.write import is_stream, open_descriptor
 
 OutputName = Literal["mask", "labels", "overlay", "rle", "polygons", "summary", "confidence"]
@@ -33,64 +35,67 @@ SUFFIXES: dict[OutputName, tuple[str, ...]] = {
 _KNOWN_SUFFIXES = frozenset(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
 
 
-class BadNamesError(Exception):
-    """The photos and OUT do not match; nothing was sent."""
-
-
 @dataclass(frozen=True, slots=True)
 class PhotoJob:
-    """One photo and the target of its answer; None is a standard stream."""
+    """The paths of one photo and of its answer; None is a standard stream.
 
-    source: Path | None
-    target: Path | None
+    No `Path`s, which take three times the memory: a run may have 100,000 photos.
+    """
+
+    source: str | None
+    target: str | None
 
     def __str__(self) -> str:
         """Name the photo for messages."""
-        return "standard input" if self.source is None else str(self.source)
+        return "standard input" if self.source is None else self.source
 
 
-def plan_jobs(photos: Sequence[str], out: str, output: OutputName) -> list[PhotoJob]:
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be done, and the folder of the answers, where that is OUT."""
+
+    jobs: Sequence[PhotoJob]
+    folder: Path | None = None
+
+
+def plan_jobs(photos: Sequence[str], out: str, output: OutputName) -> Plan:
     """Pair each photo with its target; raises BadNamesError."""
-    _check_photos(photos)
     if out == STREAM or is_stream(Path(out)):
-        return [_into_stream(photos, out)]
+        return Plan([_into_stream(photos, out)])
     if _is_folder(photos, out):
         _check_folder(Path(out))
-        jobs = [_in_folder(photo, Path(out), SUFFIXES[output][0]) for photo in photos]
-    else:
-        _check_suffix(out, output)
-        if not os.path.exists(out):  # noqa: PTH110 - Path's raises for a name that is too long
-            _check_folder(Path(os.path.realpath(out)).parent)
-        jobs = [PhotoJob(_source(photos[0]), Path(out))]
+        named = named_answers(photos, out, SUFFIXES[output][0])
+        jobs = [PhotoJob(_source(photo), os.path.join(out, name)) for photo, name in named]
+        _check_collisions(jobs)
+        return Plan(jobs, Path(out))
+    _check_suffix(out, output)
+    if not os.path.exists(out):
+        _check_folder(Path(os.path.realpath(out)).parent)
+    jobs = [PhotoJob(_source(photos[0]), out)]
     _check_collisions(jobs)
-    return jobs
+    return Plan(jobs)
 
 
 def wants_jpeg(job: PhotoJob) -> bool:
     """Return whether the target's suffix asks for a JPEG; only overlays may be one."""
-    return job.target is not None and job.target.suffix.lower() in {".jpg", ".jpeg"}
+    return job.target is not None and job.target.lower().endswith((".jpg", ".jpeg"))
 
 
 def read_photo(job: PhotoJob) -> bytes:
     """Read the photo's bytes."""
     if job.source is not None:
-        return job.source.read_bytes()
+        return Path(job.source).read_bytes()
     # unbuffered: a read that Ctrl-C abandons holds no lock for which the exit would wait
     return io.FileIO(0, closefd=False).readall()
 
 
-def _check_photos(photos: Sequence[str]) -> None:
-    for photo in photos:
-        if os.path.isdir(photo):  # noqa: PTH112 - Path's raises OSError for a name that is too long
-            raise BadNamesError(f"{photo} is a folder; name the photos in it, as in {photo}/*.jpg")
-
-
 def _into_stream(photos: Sequence[str], out: str) -> PhotoJob:
     """Pair one photo with standard output, a device, a FIFO or a descriptor."""
-    if len(photos) > 1:
-        raise BadNamesError(f"{out} takes one answer, not {len(photos)}: name a folder")
-    target = None if out == STREAM else Path(out)
-    number = 1 if target is None else open_descriptor(target)
+    if len(photos) > 1 or _holds_photos(photos):
+        many = len(photos) if len(photos) > 1 else "those of a folder"
+        raise BadNamesError(f"{out} takes one answer, not {many}: name a folder")
+    target = None if out == STREAM else out
+    number = 1 if target is None else open_descriptor(Path(target))
     if number is None:
         return PhotoJob(_source(photos[0]), target)
     try:
@@ -101,19 +106,23 @@ def _into_stream(photos: Sequence[str], out: str) -> PhotoJob:
     return PhotoJob(_source(photos[0]), target)
 
 
-def _source(photo: str) -> Path | None:
-    return None if photo == STREAM else Path(photo)
+def _source(photo: str) -> str | None:
+    return None if photo == STREAM else photo
+
+
+def _holds_photos(photos: Sequence[str]) -> bool:
+    return any(map(os.path.isdir, photos))
 
 
 def _is_folder(photos: Sequence[str], out: str) -> bool:
     """Return whether OUT is a folder; raises BadNamesError for a file and several photos."""
-    if out.endswith(os.sep) or os.path.isdir(out):  # noqa: PTH112 - as above
+    if out.endswith(os.sep) or os.path.isdir(out):
         return True
-    if len(photos) > 1 and (os.path.exists(out) or Path(out).suffix.lower() in _KNOWN_SUFFIXES):  # noqa: PTH110
-        raise BadNamesError(
-            f"{out} names a file, and there are {len(photos)} photos; name a folder: -o masks/"
-        )
-    return len(photos) > 1
+    several = len(photos) > 1 or _holds_photos(photos)
+    if several and (os.path.exists(out) or Path(out).suffix.lower() in _KNOWN_SUFFIXES):
+        many = f"there are {len(photos)} photos" if len(photos) > 1 else f"{photos[0]} is a folder"
+        raise BadNamesError(f"{out} names a file, and {many}; name a folder: -o masks/")
+    return several
 
 
 def _check_folder(folder: Path) -> None:
@@ -121,15 +130,10 @@ def _check_folder(folder: Path) -> None:
     existing = folder
     while not os.path.lexists(existing) and existing != existing.parent:
         existing = existing.parent
-    if not os.path.isdir(existing):  # noqa: PTH112 - as above
+    if not os.path.isdir(existing):
         raise BadNamesError(f"{existing} is no folder, so that nothing can be put into {folder}")
     if not os.access(existing, os.W_OK | os.X_OK):
         raise BadNamesError(f"{existing} cannot be written to; name another folder, or change it")
-
-
-def _in_folder(photo: str, folder: Path, suffix: str) -> PhotoJob:
-    stem = "stdin" if photo == STREAM else Path(photo).stem
-    return PhotoJob(_source(photo), folder / (stem + suffix))
 
 
 def _check_suffix(out: str, output: OutputName) -> None:
@@ -146,17 +150,20 @@ def _check_suffix(out: str, output: OutputName) -> None:
 
 
 def _check_collisions(jobs: Sequence[PhotoJob]) -> None:
-    photos = {_identity(job.source): job for job in jobs if job.source}
-    taken: dict[object, PhotoJob] = {}
+    identity = _Identities()
+    photos = {identity(job.source) for job in jobs if job.source is not None}
+    taken: set[object] = set()
     for job in jobs:
         if job.target is None:
             continue
-        target = _identity(job.target)
+        target = identity(job.target)
         if target in photos:
-            raise BadNamesError(f"the answer for {job} would overwrite the photo {photos[target]}")
+            photo = next(each for each in jobs if each.source and identity(each.source) == target)
+            raise BadNamesError(f"the answer for {job} would overwrite the photo {photo}")
         if target in taken:
-            raise BadNamesError(_clash(taken[target], job))
-        taken[target] = job
+            earlier = next(each for each in jobs if each.target and identity(each.target) == target)
+            raise BadNamesError(_clash(earlier, job))
+        taken.add(target)
 
 
 def _clash(one: PhotoJob, other: PhotoJob) -> str:
@@ -164,14 +171,22 @@ def _clash(one: PhotoJob, other: PhotoJob) -> str:
         return f"{one} is named twice; name each photo once"
     return (
         f"the answers for {one} and {other} would both be {other.target}; "
-        "send them in two calls with two folders"
+        "name a folder that holds both, or send them in two calls with two folders"
     )
 
 
-def _identity(file: Path) -> object:
-    """Give one value for all names of a file: links, hard links, and spellings of its path."""
-    try:
-        found = file.stat()
-    except OSError:
-        return os.path.realpath(file)
-    return found.st_dev, found.st_ino
+class _Identities:
+    """Gives one value for all names of a file: links, hard links, and spellings of its path."""
+
+    def __init__(self) -> None:
+        self._real_folder: Callable[[str], str] = lru_cache(1)(os.path.realpath)
+
+    def __call__(self, file: str) -> object:
+        try:
+            found = os.stat(file)
+        except OSError:
+            if os.path.islink(file):
+                return os.path.realpath(file)
+            folder, name = os.path.split(file)
+            return os.path.join(self._real_folder(folder), name)
+        return found.st_dev, found.st_ino

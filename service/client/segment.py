@@ -1,78 +1,115 @@
 """Planned photos in; each is read, sent and its answer written, several at a time; outcomes out.
 
-Called by `service.cli.segment`.
+`service.client.exchange` sends them. Called by `service.cli.segment_run`.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Thread
-from typing import TypeVar
+from typing import Literal, TypeVar
 
-from aiohttp import ClientSession
-
-from service.client.errors import AllRefusedError, PhotoFailedError, ServerUnreachableError
-from service.client.files import PhotoJob, read_photo, wants_jpeg
-from service.client.http import ANYTHING, Query, Server, open_session, post_photo
+from fcnserve_client import Rendered
+from service.client.done import DoneAnswers, photo_digest
+from service.client.errors import FAILURES, is_about_all
+from service.client.files import PhotoJob, Plan, read_photo, wants_jpeg
+from service.client.shares import Shares
 from service.client.write import is_stream, write_answer
 
 Result = TypeVar("Result")
 
 
+Send = Callable[[bytes, str | None], Awaitable[Rendered]]
+"""Sends a photo, and the media type if not the output's first; raises FcnserveError."""
+
+
 @dataclass(frozen=True, slots=True)
 class PhotoOutcome:
-    """A photo whose answer was written, or the error that prevented it."""
+    """What became of a photo. `seconds` counts from reading it until its answer is written."""
 
     job: PhotoJob
+    status: Literal["done", "skipped", "failed"]
+    seconds: float = 0.0
     error: Exception | None = None
+    model: str | None = None
+    request_id: str | None = None
+    shares: Shares | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How photos are sent, and what is kept of the answers.
+
+    `done` records the answers in a folder; those by the model `skipped_model` are not made again.
+    `shares_of` reads the shares of the classes in an answer.
+    """
+
+    send: Send
+    done: DoneAnswers | None = None
+    skipped_model: str | None = None
+    shares_of: Callable[[bytes], Shares | None] | None = None
 
 
 async def segment_all(
-    plan: Sequence[PhotoJob],
-    server: Server,
-    query: Query,
-    *,
-    parallel: int = 4,
-    on_done: Callable[[PhotoOutcome], None] = lambda _outcome: None,
-) -> list[PhotoOutcome]:
-    """Return the outcomes in the order in which photos finish; fewer where the server refuses all.
+    plan: Plan, run: Run, on_done: Callable[[PhotoOutcome], None], *, parallel: int = 4
+) -> None:
+    """Report each photo's outcome as it finishes; ends early where the server refuses all.
 
     At most `parallel` photos are in memory at a time.
     """
-    waiting = iter(plan)
-    outcomes: list[PhotoOutcome] = []
+    waiting = iter(plan.jobs)
 
-    async with open_session(server, parallel, query.timeout_ms) as session:
+    async def work() -> None:
+        nonlocal waiting
+        while job := next(waiting, None):
+            outcome = await _segment_one(run, job)
+            on_done(outcome)
+            if is_about_all(outcome.error):
+                waiting = iter(())
 
-        async def work() -> None:
-            nonlocal waiting
-            while job := next(waiting, None):
-                outcome = PhotoOutcome(job, await _segment_one(session, server.url, query, job))
-                outcomes.append(outcome)
-                on_done(outcome)
-                if isinstance(outcome.error, ServerUnreachableError | AllRefusedError):
-                    waiting = iter(())
-
-        await asyncio.gather(*(work() for _ in range(min(parallel, len(plan)))))
-    return outcomes
+    await asyncio.gather(*(work() for _ in range(min(parallel, len(plan.jobs)))))
 
 
-async def _segment_one(
-    session: ClientSession, url: str, query: Query, job: PhotoJob
-) -> Exception | None:
-    """Read, send, write; returns the error, if any."""
-    accept = "image/jpeg" if wants_jpeg(job) else ANYTHING
+async def _segment_one(run: Run, job: PhotoJob) -> PhotoOutcome:
+    """Read, send, write; a photo's failure is its outcome."""
+    started = time.perf_counter()
     try:
         photo = await _in_daemon_thread(lambda: read_photo(job))
-        answer = await post_photo(session, url, photo, query, accept)
-        if job.target is None or is_stream(job.target):
-            await _in_daemon_thread(lambda: write_answer(job.target, answer))
-        else:
-            await asyncio.to_thread(write_answer, job.target, answer)
-    except (OSError, PhotoFailedError, ServerUnreachableError) as error:
-        return error
-    return None
+        if await asyncio.to_thread(_is_there, run, job, photo):
+            model, seconds = run.skipped_model, time.perf_counter() - started
+            return PhotoOutcome(job, "skipped", seconds, model=model)
+        answer = await run.send(photo, "image/jpeg" if wants_jpeg(job) else None)
+        await _write(job, answer.body)
+        shares = await asyncio.to_thread(_keep, run, job, photo, answer)
+    except FAILURES as error:
+        return PhotoOutcome(job, "failed", time.perf_counter() - started, error)
+    seconds = time.perf_counter() - started
+    return PhotoOutcome(job, "done", seconds, None, answer.model, answer.request_id, shares)
+
+
+def _is_there(run: Run, job: PhotoJob, photo: bytes) -> bool:
+    """Return whether the answer of an earlier run is there."""
+    if run.done is None or run.skipped_model is None or job.target is None:
+        return False
+    return run.done.holds(job.target, photo_digest(photo), run.skipped_model)
+
+
+async def _write(job: PhotoJob, body: bytes) -> None:
+    target = None if job.target is None else Path(job.target)
+    if target is None or is_stream(target):
+        await _in_daemon_thread(lambda: write_answer(target, body))
+    else:
+        await asyncio.to_thread(write_answer, target, body)
+
+
+def _keep(run: Run, job: PhotoJob, photo: bytes, answer: Rendered) -> Shares | None:
+    """Record an answer that is written, and read the shares of its classes."""
+    if run.done is not None and job.target is not None:
+        run.done.add(job.target, photo_digest(photo), answer.model, len(answer.body))
+    return run.shares_of(answer.body) if run.shares_of else None
 
 
 async def _in_daemon_thread(work: Callable[[], Result]) -> Result:

@@ -60,9 +60,9 @@ def write_answer(target: Path | None, body: bytes) -> None:
 
 def _write(target: Path | None, body: bytes) -> None:
     if target is None:
-        _write_all(1, body)
+        write_all(1, body)
     elif (descriptor := open_descriptor(target)) is not None:
-        _write_all(descriptor, body)
+        write_all(descriptor, body)
     else:
         _write_file(Path(os.path.realpath(target)), body)  # the link stays, its target is written
 
@@ -78,7 +78,7 @@ def _write_file(file: Path, body: bytes) -> None:
         file.write_bytes(body)
 
 
-def _write_all(descriptor: int, body: bytes) -> None:
+def write_all(descriptor: int, body: bytes) -> None:
     """Write without a buffer, whose flush would fail a second time when the program ends."""
     remaining = memoryview(body)
     while remaining:

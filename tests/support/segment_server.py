@@ -3,6 +3,7 @@
 The fixtures are used by `tests/unit/service/client` and `tests/unit/service/cli`.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,10 +11,19 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from service.client.http import MEDIA_TYPES
+from fcnserve_client.http.options import MEDIA_TYPES
 from service.client.server_url import base_url
 
 ANSWER = b"\x89PNG\r\n\x1a\nmask of "
+
+CARD = {
+    "name": "fcn",
+    "version": "1.0",
+    "digest": "0123456789abcdef",
+    "classes": ["background", "cat"],
+    "background_id": 0,
+    "palette": [[0, 0, 0], [64, 0, 0]],
+}
 
 PROBLEMS = {
     b"keyless": (401, "unauthorized"),
@@ -31,6 +41,9 @@ class FakeServer:
         self.keys: list[str | None] = []
         self.busy_answers = 0
         self.kind = ""
+        self.body = b""
+        self.stop_after: int | None = None  # requests, after which none is answered
+        self.stopped = asyncio.Event()
         self.concurrent = 0
         self.most_concurrent = 0
 
@@ -47,11 +60,14 @@ class FakeServer:
         self.accepts.append(request.headers["Accept"])
         self.keys.append(request.headers.get("Authorization"))
         photo = await request.read()
+        if self.stop_after is not None and len(self.queries) > self.stop_after:
+            self.stopped.set()
+            await asyncio.Event().wait()  # until the client has gone
         if photo == b"broken":
             problem = {"detail": "the image is cut short", "code": "broken_image"}
             return web.json_response(problem, status=400, content_type="application/problem+json")
         if photo == b"html":
-            return web.Response(status=502, text="<html>", content_type="text/html")
+            return web.Response(status=413, text="<html>", content_type="text/html")
         if photo in PROBLEMS:
             status, code = PROBLEMS[photo]
             return web.json_response({"detail": "no", "code": code}, status=status)
@@ -63,7 +79,13 @@ class FakeServer:
             return web.Response(status=301, headers={"Location": "https://a.org/"})
         jpeg = request.headers["Accept"] == "image/jpeg"
         kind = "image/jpeg" if jpeg else MEDIA_TYPES[request.query["output"]]  # type: ignore[index]  # a str
-        return web.Response(body=ANSWER + photo, content_type=self.kind or kind)
+        headers = {"X-Model": f"{CARD['name']}@{CARD['digest']}", "X-Request-ID": "r1"}
+        return web.Response(
+            body=self.body or ANSWER + photo, content_type=self.kind or kind, headers=headers
+        )
+
+    async def cards(self, request: web.Request) -> web.StreamResponse:
+        return web.json_response(CARD if request.path.endswith("/fcn") else [CARD])
 
 
 @pytest.fixture
@@ -75,6 +97,8 @@ def fake() -> FakeServer:
 async def url(fake: FakeServer) -> AsyncIterator[str]:
     app = web.Application()
     app.router.add_post("/v1/segment", fake.answer)
+    app.router.add_get("/v1/models", fake.cards)
+    app.router.add_get("/v1/models/{name}", fake.cards)
     async with TestServer(app) as server:
         yield base_url(str(server.make_url("/")))
 

@@ -1,53 +1,60 @@
-"""Every exception of aiohttp becomes an error whose text names the fix."""
+"""Errors as a user reads them: what happened, what to do; and whether all photos meet them."""
 
-from collections.abc import Iterator
-from itertools import combinations
+import errno
 
-import aiohttp
 import pytest
 
-from service.client.errors import (
-    TRANSLATIONS,
-    PhotoFailedError,
-    ServerUnreachableError,
-    translated_errors,
+from fcnserve_client.errors import (
+    CertificateError,
+    ConnectionFailedError,
+    FcnserveError,
+    RedirectedError,
+    RequestTimeoutError,
+    UnexpectedAnswerError,
 )
+from fcnserve_client.problems import BrokenImageError, BusyError, UnauthorizedError
+from service.client.errors import describe, is_about_all
 
-URL = "http://127.0.0.1:8000"
-
-
-def kinds(kind: type[Exception]) -> Iterator[type[Exception]]:
-    yield kind
-    for each in kind.__subclasses__():
-        yield from kinds(each)
-
-
-KINDS = sorted({*kinds(aiohttp.ClientError), *kinds(TimeoutError)}, key=str)
-
-
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_every_exception_has_a_translation(kind: type[Exception]) -> None:
-    assert any(issubclass(kind, each) for each, _ in TRANSLATIONS)
-
-
-def test_no_translation_is_hidden_by_an_earlier_one() -> None:
-    for (earlier, _), (later, _) in combinations(TRANSLATIONS, 2):
-        assert not issubclass(later, earlier)
+WHERE = "no fcnserve answers at http://127.0.0.1:8000 (Connection refused)"
 
 
 @pytest.mark.parametrize(
-    ("error", "kind", "message"),
+    ("error", "about_all", "line"),
     [
-        (aiohttp.InvalidURL("x"), ServerUnreachableError, f"{URL} is no URL"),
-        (TimeoutError(), PhotoFailedError, "the server did not answer in time"),
-        (aiohttp.ServerTimeoutError(), PhotoFailedError, "the server did not answer in time"),
-        (aiohttp.ClientPayloadError("cut"), PhotoFailedError, f"exchange with {URL} failed: cut"),
+        (BrokenImageError("cut short"), False, "cut short [broken_image]"),
+        (BusyError("busy"), False, "busy [busy]"),
+        (RequestTimeoutError("late"), False, "late [timeout]"),
+        (UnexpectedAnswerError("413", status=413), False, "413 [unexpected_answer]"),
+        (OSError(errno.ENOSPC, "No space left", "m.png"), False, "No space left"),
+        (OSError("read"), False, "read"),
+        (
+            UnauthorizedError("no key"),
+            True,
+            "no key; give a key with --key or FCNSERVE_KEY [unauthorized]",
+        ),
+        (
+            UnexpectedAnswerError("a page", status=200),
+            True,
+            "a page; name another server with --url [unexpected_answer]",
+        ),
+        (CertificateError("not trusted"), True, "not trusted [certificate_refused]"),
+        (RedirectedError("elsewhere"), True, "elsewhere [redirected]"),
     ],
-    ids=["url", "timeout", "aiohttp's timeout", "other"],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
 )
-def test_an_exception_is_translated_with_its_cause(
-    error: Exception, kind: type[Exception], message: str
+def test_an_error_is_a_line_that_says_what_to_do(
+    error: Exception, about_all: bool, line: str
 ) -> None:
-    with pytest.raises(kind, match=message) as caught, translated_errors(URL):
-        raise error
-    assert caught.value.__cause__ is error
+    assert describe(error) == line
+    assert is_about_all(error) == about_all
+
+
+def test_an_absent_server_is_reported_with_how_to_start_one() -> None:
+    error = ConnectionFailedError(WHERE)
+    assert is_about_all(error)
+    assert describe(error).startswith(f"{WHERE}; is the server running? start it with: make serve")
+
+
+@pytest.mark.parametrize("code", ["unauthorized", "model_not_found", "invalid_option", "not_found"])
+def test_problems_of_key_model_and_options_are_those_of_every_photo(code: str) -> None:
+    assert is_about_all(FcnserveError("no", code=code))

@@ -13,7 +13,8 @@ from typing import get_args
 
 import pytest
 
-from service.client.files import SUFFIXES, BadNamesError, OutputName, plan_jobs
+from service.client.files import SUFFIXES, OutputName, plan_jobs
+from service.client.naming import BadNamesError
 from service.client.write import is_stream, open_descriptor, write_answer
 
 LONGEST = 255  # bytes of a file's name
@@ -179,10 +180,8 @@ def test_the_standard_streams_are_found_by_all_their_names(tmp_path: Path) -> No
 
 
 def test_two_photos_of_one_name_are_rejected() -> None:
-    with pytest.raises(BadNamesError, match=r"a/x\.jpg and b/x\.jpg would both be out/x\.png"):
+    with pytest.raises(BadNamesError, match=r"a/x\.jpg and b/x\.jpg would both be out/x\.jpg\.png"):
         plan_jobs(["a/x.jpg", "b/x.jpg"], "out", "mask")
-    with pytest.raises(BadNamesError, match=r"a/x\.jpg and a/x\.png would both be out/x\.png"):
-        plan_jobs(["a/x.jpg", "a/x.png"], "out", "mask")
     with pytest.raises(BadNamesError, match=r"a/x\.jpg is named twice"):
         plan_jobs(["a/x.jpg", "a/x.jpg"], "out", "mask")
 
@@ -254,8 +253,8 @@ def test_every_output_accepts_its_suffixes_and_streams(
     Path("link").symlink_to("fifo")
     suffixed = [f"a{suffix}" for suffix in SUFFIXES[output]] + [f"A{SUFFIXES[output][0].upper()}"]
     for out in (*suffixed, "fifo", "link", "/dev/null", "/dev/stdout"):
-        (job,) = plan_jobs(["p.webp"], out, output)
-        assert job.target == Path(out)
+        (job,) = plan_jobs(["p.webp"], out, output).jobs
+        assert job.target == out
 
 
 def test_invalid_targets_are_rejected_before_anything_is_sent(tmp_path: Path) -> None:
@@ -263,8 +262,6 @@ def test_invalid_targets_are_rejected_before_anything_is_sent(tmp_path: Path) ->
     for out in ("file/", "file/deep/m.png", "file/deep/"):
         with pytest.raises(BadNamesError, match="file is no folder"):
             plan_jobs(["a.jpg"], str(tmp_path / out) + "/" * out.endswith("/"), "mask")
-    with pytest.raises(BadNamesError, match=r"is a folder; name the photos in it"):
-        plan_jobs([str(tmp_path)], "m.png", "mask")
     with pytest.raises(BadNamesError, match="/dev/fd/987 is closed"):
         plan_jobs(["a.jpg"], "/dev/fd/987", "mask")
 
@@ -272,5 +269,5 @@ def test_invalid_targets_are_rejected_before_anything_is_sent(tmp_path: Path) ->
 def test_names_that_are_too_long_or_circular_links_raise_nothing(tmp_path: Path) -> None:
     (tmp_path / "circle.png").symlink_to("circle.png")
     for name in ("x" * 300 + ".png", str(tmp_path / "circle.png")):
-        (job,) = plan_jobs([name], str(tmp_path / "m.png"), "mask")
-        assert job.source == Path(name)
+        (job,) = plan_jobs([name], str(tmp_path / "m.png"), "mask").jobs
+        assert job.source == name
