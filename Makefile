@@ -23,7 +23,7 @@ serve: ## install what is missing and serve on http://127.0.0.1:8000 (PORT= chan
 test: lint ## check style, types and imports, and run all tests
 	@exec .venv/bin/python -m pytest $(ARGS)
 
-test-browser: ## show the page to Chromium: apt install chromium, or FCNSERVE_CHROMIUM=/path
+test-browser: ## show the page to Chromium: apt install chromium, or CHROMIUM=/path
 	$(INSTALL) worker test browser
 	@exec .venv/bin/python -m pytest tests/browser $(ARGS)
 

@@ -1,6 +1,6 @@
 """One real service and one Chromium for all tests of the page; a page that is watched.
 
-Chromium is the system's: `apt install chromium`, or its path in FCNSERVE_CHROMIUM.
+Chromium is the system's: `apt install chromium`, or its path in CHROMIUM.
 """
 
 import os
@@ -58,7 +58,7 @@ def prefixed_url(server: Server) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    found = os.environ.get("FCNSERVE_CHROMIUM") or next(filter(None, map(shutil.which, PROGRAMS)))
+    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, PROGRAMS)))
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=arguments)
