@@ -153,8 +153,9 @@ def trickle(connection: socket.socket) -> None:
 
 
 def silent(connection: socket.socket) -> None:
-    connection.recv(1)
-    time.sleep(PATIENCE_S)
+    with connection:
+        connection.recv(1)
+        time.sleep(PATIENCE_S)
 
 
 @both
