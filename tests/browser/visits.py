@@ -4,7 +4,6 @@ message is recorded.
 
 import base64
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -41,12 +40,7 @@ class Visit:
         self.page.goto(self.url)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.context.close()
 
     def check(self) -> None:

@@ -6,7 +6,6 @@ import struct
 import threading
 from collections.abc import Coroutine
 from contextlib import suppress
-from types import TracebackType
 from typing import Any, Self
 
 from tests.support.ports import free_port
@@ -33,12 +32,7 @@ class TcpProxy:
         self.connect()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.disconnect()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
