@@ -30,6 +30,7 @@ from handlers.runtime.weights import WeightsError
 from handlers.shared.cost import CostRates
 from handlers.shared.errors import ProblemError, read_problem
 from handlers.shared.photo import ignore_decoder_warnings
+from handlers.shared.processors import usable_processors
 from handlers.shared.wire import PNG_MEDIA_TYPE, WorkerOptions
 from model_store.tools.archive.model_folder import ModelFolderError, checked_config
 from model_store.tools.evaluate.device import check_device, device_of
@@ -128,7 +129,7 @@ def load_model(
     settings = Settings()
     folder = _folder(model, settings.model_store)
     config = checked_config(folder)
-    chosen = _device(device, config, threads or _threads(settings))
+    chosen = _device(device, config, threads or threads_of_worker(settings))
     try:
         network = load_network(chosen, config, folder)
     except WeightsError as error:
@@ -136,6 +137,11 @@ def load_model(
     network.end_warm_up()
     card = model_card(config, folder, network.device, UNMEASURED)
     return LoadedModel(Pipeline(config, network, NOT_SHARED, card))
+
+
+def threads_of_worker(settings: Settings) -> int:
+    """Return the threads of one of the workers that `fcnserve serve` would start here."""
+    return settings.threads or max(1, usable_processors() // worker_count(settings, 0))
 
 
 def _folder(model: str | os.PathLike[str], store: Path) -> Path:
@@ -156,12 +162,6 @@ def _device(name: str | None, config: ModelConfig, threads: int) -> Device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     check_device(name)
     return replace(device_of(name, config.precision), threads=threads)
-
-
-def _threads(settings: Settings) -> int:
-    """Return the threads of one of the workers that `fcnserve serve` would start here."""
-    processors = len(os.sched_getaffinity(0))
-    return settings.threads or max(1, processors // worker_count(settings, 0))
 
 
 @contextmanager

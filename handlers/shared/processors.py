@@ -1,6 +1,6 @@
 """How many processors this process may use: those it may run on, and of these as much time as its
 control groups allow, as a container's limit does. Called by `service.multiprocess.count`,
-`service.worker.worker_count`, `service.app` and `handlers.runtime.device`.
+`service.worker.worker_count`, `service.app`, `handlers.runtime.device` and `fcnserve.load`.
 
 Our own, because `os.cpu_count` and psutil count all of the machine's, and `os.sched_getaffinity`
 does not know limits of time.

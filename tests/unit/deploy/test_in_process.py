@@ -1,6 +1,7 @@
 """`fcnserve.load`: the worker's own masks in this process, and errors in a line."""
 
 import io
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,12 +11,14 @@ import pytest
 from PIL import Image
 
 from deploy.wheel import load
-from deploy.wheel.in_process import LoadedModel
+from deploy.wheel.in_process import LoadedModel, threads_of_worker
 from fcnserve_client.problems import BrokenImageError, InvalidOptionError
 from handlers.job import Job
+from handlers.shared import processors
 from handlers.shared.wire import WorkerOptions
 from model_store.tools.archive.model_folder import ModelFolderError
 from service.render import Legend, Output, RenderOptions, render
+from service.settings import Settings
 from tests.support.server import CAT
 from tests.support.worker import MODEL, network, pipeline
 
@@ -29,6 +32,15 @@ module.__file__ = "/home/me/handlers.py"
 @pytest.fixture(scope="module")
 def model() -> LoadedModel:
     return load(MODEL, device="cpu", threads=2)
+
+
+def test_a_containers_limit_counts_as_it_does_for_a_worker(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The digest has the number of threads: two workers would have a processor each."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(16)))
+    monkeypatch.setattr(processors, "limit_of_time", lambda: 2.0)
+    assert threads_of_worker(Settings()) == 1
 
 
 def test_a_result_has_the_workers_bytes(model: LoadedModel) -> None:
