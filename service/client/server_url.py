@@ -6,7 +6,6 @@ In: the option, and the environment. Out: a URL without a route. Called by
 
 import os
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 URL_VARIABLE, PORT_VARIABLE, KEY_VARIABLE = "FCNSERVE_URL", "FCNSERVE_PORT", "FCNSERVE_KEY"
 URL_HELP = f"The running server; {URL_VARIABLE}, or http://127.0.0.1:{PORT_VARIABLE} unless given."
@@ -25,18 +24,12 @@ def server_url(given: str | None, environment: Mapping[str, str] = os.environ) -
 
 def base_url(url: str) -> str:
     """Give the URL a scheme, and remove a slash at its end; raises BadUrlError."""
-    full = (url if "://" in url else f"http://{url}").rstrip("/")
+    from fcnserve_client.http.server_url import checked_url
+
     try:
-        parts = urlsplit(full)
-        valid = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-    except ValueError:  # unmatched brackets, or a port that is no number
-        valid = False
-    if not valid or parts.query or parts.fragment or any(each.isspace() for each in full):
-        raise BadUrlError(f"{url!r} is no server's URL; one is {_EXAMPLE} or https://example.org")
-    return full
-
-
-_EXAMPLE = f"http://127.0.0.1:{DEFAULT_PORT}"
+        return checked_url(url)
+    except ValueError as error:
+        raise BadUrlError(str(error)) from error
 
 
 def _local_url(environment: Mapping[str, str]) -> str:

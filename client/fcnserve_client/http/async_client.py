@@ -17,10 +17,10 @@ from fcnserve_client.http.answer import Answer
 from fcnserve_client.http.core import Exchange, Rendered, Send
 from fcnserve_client.http.many import AsyncSegmentMany, OnError
 from fcnserve_client.http.options import Output, RenderOptions, SegmentOptions, segment_query
+from fcnserve_client.http.server_url import DEFAULT_URL
 from fcnserve_client.http.wire import (
     DEFAULT_RETRIES,
     DEFAULT_TIMEOUT_S,
-    DEFAULT_URL,
     answer_of,
     http_options,
     make_core,

@@ -24,8 +24,8 @@ from fcnserve_client.errors import (
 from fcnserve_client.http.answer import Answer
 from fcnserve_client.http.core import Core, Send
 from fcnserve_client.http.retries import RetryPolicy
+from fcnserve_client.http.server_url import checked_url
 
-DEFAULT_URL = "http://127.0.0.1:8000"
 DEFAULT_TIMEOUT_S = 60.0
 DEFAULT_RETRIES = 10
 CHUNK_BYTES = 1 << 16
@@ -52,14 +52,7 @@ def http_options(verify: ssl.SSLContext | bool) -> HttpOptions:
 
 def make_core(url: str, key: str | None, timeout_s: float, max_retries: int) -> Core:
     """Check the arguments of a client. Raises ValueError for what cannot be one."""
-    full = (url if "://" in url else f"http://{url}").rstrip("/")
-    try:
-        parts = urlsplit(full)
-        is_server = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-    except ValueError:  # unmatched brackets, or a port that is no number
-        is_server = False
-    if not is_server or parts.query or parts.fragment or any(each.isspace() for each in full):
-        raise ValueError(f"{url!r} is no server's URL; one is {DEFAULT_URL} or https://example.org")
+    full = checked_url(url)
     if not timeout_s > 0 or max_retries < 0:
         raise ValueError("timeout is above 0 seconds, max_retries 0 or more")
     stripped = None if key is None else key.strip()  # of the end of a file's line
