@@ -20,14 +20,12 @@
             └─ RenderStep ── threads
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
     asynccontextmanager,
-    suppress,
 )
 from functools import partial
 from importlib.metadata import version
@@ -74,6 +72,7 @@ from service.pipeline.read import ReadStep
 from service.pipeline.render import RenderStep
 from service.pipeline.segment import Segmenter
 from service.settings import Settings
+from service.tasks.background import in_background
 
 EXPOSED_HEADERS = ("X-Request-ID", "Server-Timing", "Content-Digest", "X-Model", "Retry-After")
 
@@ -215,7 +214,7 @@ async def lifespan(
             stack.push_async_callback(dispatcher.close)
         await stack.enter_async_context(metrics.flushing())
         await stack.enter_async_context(discovery.running())
-        await stack.enter_async_context(watching(health))
+        await stack.enter_async_context(in_background(health.watch()))
         if authenticator is not None:
             stack.enter_context(authenticator.watching())
         yield
@@ -258,15 +257,3 @@ def render_threads() -> ThreadPoolExecutor:
     workers, and each takes memory for several times a photo's pixels.
     """
     return ThreadPoolExecutor(max(1, usable_processors() // 2), "render")
-
-
-@asynccontextmanager
-async def watching(health: Health) -> AsyncIterator[None]:
-    """Probe the workers until the block ends."""
-    task = asyncio.create_task(health.watch())
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task

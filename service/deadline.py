@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from service.context import RequestContext
 from service.errors import DeadlineError, InvalidOptionError
-from service.interruption import Interruption
 from service.settings import Settings
+from service.tasks.interruption import Interruption
 
 
 class Deadline(NamedTuple):

@@ -17,9 +17,9 @@ import math
 from handlers.shared.errors import ProblemError
 from service.deadline import Deadline
 from service.errors import BusyError, ReadTimeoutError
-from service.interruption import Interruption
 from service.metrics.queue import QueueMetrics
 from service.settings import Settings
+from service.tasks.interruption import Interruption
 
 # before the least rate applies: a connection starts slowly
 GRACE_S = 5.0

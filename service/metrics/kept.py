@@ -13,13 +13,15 @@ scraped. Metrics change in the event loop's thread only; any thread may flush. M
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Protocol
 from weakref import WeakSet
 
 import numpy as np
 import prometheus_client
 from prometheus_client.samples import Sample
+
+from service.tasks.background import in_background
 
 # with several processes; a scrape waits for as long (`service.metrics.scrape`)
 FLUSH_S = 0.05
@@ -52,13 +54,10 @@ async def flushing() -> AsyncIterator[None]:
             await asyncio.sleep(FLUSH_S)
             flush_all()
 
-    task = asyncio.create_task(flush())
     try:
-        yield
+        async with in_background(flush()):
+            yield
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
         flush_all()
 
 

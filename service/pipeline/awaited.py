@@ -9,7 +9,7 @@ from starlette.requests import ClientDisconnect
 
 from service.context import RequestContext
 from service.deadline import Deadline
-from service.interruption import Interruption
+from service.tasks.interruption import Interruption
 
 
 class WhileAwaited(Interruption):

@@ -10,10 +10,11 @@ import asyncio
 import logging
 import socket
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from service.backend.replicas.replica_set import ReplicaSet
 from service.inference_address import InferenceAddress
+from service.tasks.background import in_background
 
 RESOLVE_S = 2.0
 RESOLVE_TIMEOUT_S = 5.0
@@ -41,13 +42,8 @@ class Discovery:
             await self._replicas.replace(self._addresses)
             yield
             return
-        task = asyncio.create_task(self._watch())
-        try:
+        async with in_background(self._watch()):
             yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
     async def _watch(self) -> None:
         while True:

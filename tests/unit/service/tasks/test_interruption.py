@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from service.interruption import Interruption
+from service.tasks.interruption import Interruption
 
 
 class InterruptionError(Exception):

@@ -1,0 +1,1 @@
+"""asyncio tasks: work beside a block, and the early end of a block."""
