@@ -78,23 +78,24 @@ async def _segment_one(run: Run, job: PhotoJob) -> PhotoOutcome:
     started = time.perf_counter()
     try:
         photo = await _in_daemon_thread(lambda: read_photo(job))
-        if await asyncio.to_thread(_is_there, run, job, photo):
+        digest = await asyncio.to_thread(photo_digest, photo) if run.done else ""
+        if await asyncio.to_thread(_is_there, run, job, digest):
             model, seconds = run.skipped_model, time.perf_counter() - started
             return PhotoOutcome(job, "skipped", seconds, model=model)
         answer = await run.send(photo, "image/jpeg" if wants_jpeg(job) else None)
         await _write(job, answer.body)
-        shares = await asyncio.to_thread(_keep, run, job, photo, answer)
+        shares = await asyncio.to_thread(_keep, run, job, digest, answer)
     except FAILURES as error:
         return PhotoOutcome(job, "failed", time.perf_counter() - started, error)
     seconds = time.perf_counter() - started
     return PhotoOutcome(job, "done", seconds, None, answer.model, answer.request_id, shares)
 
 
-def _is_there(run: Run, job: PhotoJob, photo: bytes) -> bool:
+def _is_there(run: Run, job: PhotoJob, digest: str) -> bool:
     """Return whether the answer of an earlier run is there."""
     if run.done is None or run.skipped_model is None or job.target is None:
         return False
-    return run.done.holds(job.target, photo_digest(photo), run.skipped_model)
+    return run.done.holds(job.target, digest, run.skipped_model)
 
 
 async def _write(job: PhotoJob, body: bytes) -> None:
@@ -105,10 +106,10 @@ async def _write(job: PhotoJob, body: bytes) -> None:
         await asyncio.to_thread(write_answer, target, body)
 
 
-def _keep(run: Run, job: PhotoJob, photo: bytes, answer: Rendered) -> Shares | None:
+def _keep(run: Run, job: PhotoJob, digest: str, answer: Rendered) -> Shares | None:
     """Record an answer that is written, and read the shares of its classes."""
     if run.done is not None and job.target is not None:
-        run.done.add(job.target, photo_digest(photo), answer.model, len(answer.body))
+        run.done.add(job.target, digest, answer.model, len(answer.body))
     return run.shares_of(answer.body) if run.shares_of else None
 
 
