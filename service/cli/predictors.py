@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
     LoadPredictor = Callable[[], Predictor]
 
-TIMEOUT_S = 300.0
-"""Of one photo, with all retries."""
-
 
 def folder_predictor(folder: Path, data: Path, device: str) -> "tuple[Subject, LoadPredictor]":
     from model_store.tools.archive.model_folder import checked_config
@@ -45,6 +42,7 @@ def server_predictor(
     from fcnserve_client import Client
     from model_store.tools.dataset.labelled import Legend
     from model_store.tools.evaluate.report import Subject
+    from service.client.exchange import TIMEOUT_S
     from service.client.query import chosen_model
 
     server = server_url(url)

@@ -93,8 +93,7 @@ function showRead() {
 }
 
 function cardOf(answer) {
-  const name = answer?.model.split("@")[0];
-  return settings.cards.find((card) => card.name === name) ?? settings.card;
+  return settings.cards.find((card) => card.name === answer?.model) ?? settings.card;
 }
 
 /** Offer what is shown as files and as code. */
