@@ -23,16 +23,18 @@ HEARTBEAT = "heartbeat"
 CONNECTIONS = "connections"
 # predicted seconds of all images answered so far; never cleared, so that their sum only grows
 ANSWERED_S = "answered_s"
+# how often the replicas that have figures have changed
+REPLICAS_CHANGED = "replicas_changed"
 # of each model and, under "", of all models together
 IMAGES, BODY_BYTES, SECONDS = "images", "body_bytes", "seconds"
-OF_PROCESS = (PID, HEARTBEAT, CONNECTIONS, ANSWERED_S)
+OF_PROCESS = (PID, HEARTBEAT, CONNECTIONS, ANSWERED_S, REPLICAS_CHANGED)
 OF_MODEL = (IMAGES, BODY_BYTES, SECONDS)
 # of each model at each replica: the requests that it has and predicted seconds of their images, and
 # the images that it has answered and lost or refused so far
 SENT_REQUESTS, SENT_SECONDS = "sent_requests", "sent_seconds"
 REPLICA_ANSWERED, REPLICA_FAILED = "replica_answered", "replica_failed"
 OF_REPLICA = (SENT_REQUESTS, SENT_SECONDS, REPLICA_ANSWERED, REPLICA_FAILED)
-COUNTED_FOR_EVER = {ANSWERED_S, REPLICA_ANSWERED, REPLICA_FAILED}
+COUNTED_FOR_EVER = {ANSWERED_S, REPLICAS_CHANGED, REPLICA_ANSWERED, REPLICA_FAILED}
 # replicas at a time: their figures have memory before any of them is known
 MAX_REPLICAS = 256
 NO_NUMBERS = MAX_REPLICAS * WORD_BYTES
@@ -92,27 +94,33 @@ class SharedFigure:
 
 class ReplicaFigure:
     """A figure of one replica. Each process finds the replicas by itself, in any order, and writes
-    into its own slots; those of the others are found by the replica's tag.
+    into its own slots; those of the others are found by the replica's tag. A tag that is absent is
+    not searched for until its process has changed its replicas.
     """
 
-    __slots__ = ("_count", "_hints", "_index", "_numbers", "_slot", "_tag", "_tags")
+    __slots__ = ("_absent_at", "_changes", "_hints", "_index", "_numbers", "_slot", "_tag", "_tags")
 
     def __init__(
         self,
         numbers: "memoryview[float]",
         tags: "memoryview[float]",
+        changes: Figure,
         tag: int,
         index: int,
         slot: int,
     ) -> None:
-        """Take MAX_REPLICAS numbers and tags of each process, and this process's slot."""
+        """Take MAX_REPLICAS numbers and tags of each process, how often it has changed the tags,
+        and this process's slot.
+        """
         self._numbers = numbers
         self._tags = tags
+        self._changes = changes
         self._tag = tag
         self._index = index
         self._slot = slot
-        self._count = len(tags) // MAX_REPLICAS
-        self._hints = [slot] * self._count
+        processes = len(tags) // MAX_REPLICAS
+        self._hints = [slot] * processes
+        self._absent_at: list[float | None] = [None] * processes
 
     @property
     def own(self) -> float:
@@ -127,16 +135,21 @@ class ReplicaFigure:
         return sum(self)
 
     def __iter__(self) -> Iterator[float]:
-        for process in range(self._count):
+        for process, change in enumerate(self._changes):
             start = process * MAX_REPLICAS
-            if self._tags[start + self._hints[process]] == self._tag or self._find(process, start):
+            is_there = self._tags[start + self._hints[process]] == self._tag
+            if is_there or self._find(process, start, change):
                 yield self._numbers[start + self._hints[process]]
             else:
                 yield 0.0
 
-    def _find(self, process: int, start: int) -> bool:
+    def _find(self, process: int, start: int, change: float) -> bool:
+        """Find a process's slot; False where it has none, as of this change of its tags."""
+        if self._absent_at[process] == change:
+            return False
         tags = self._tags[start : start + MAX_REPLICAS].tolist()
         if self._tag not in tags:
+            self._absent_at[process] = change
             return False
         self._hints[process] = tags.index(self._tag)
         return True
@@ -205,7 +218,8 @@ class ProcessGroup:
         if self.count == 1:
             return SingleFigure()
         numbers = self._of_replicas[name, model]
-        return ReplicaFigure(numbers, self._tags, tag, self.index, self._slot(tag))
+        changes = self.figure(REPLICAS_CHANGED)
+        return ReplicaFigure(numbers, self._tags, changes, tag, self.index, self._slot(tag))
 
     def _slot(self, tag: int) -> int:
         """Find this process's slot of a replica, or take one."""
@@ -216,6 +230,7 @@ class ProcessGroup:
             raise ValueError(f"{MAX_REPLICAS} replicas have figures already, which is the limit")
         slot = tags.index(0)
         self._tags[self.index * MAX_REPLICAS + slot] = tag
+        self._has_changed()
         return slot
 
     def _own_tags(self) -> list[float]:
@@ -232,6 +247,11 @@ class ProcessGroup:
                 for numbers in self._of_replicas.values():
                     numbers[at] = 0
                 self._tags[at] = 0
+                self._has_changed()
+
+    def _has_changed(self) -> None:
+        """Let others search for tags again; called once these have changed."""
+        self.figure(REPLICAS_CHANGED).own += 1
 
     def clear(self) -> None:
         """Remove the figures of this process, which has ended."""

@@ -109,6 +109,20 @@ def test_processes_find_a_replicas_figures_whatever_the_order_of_theirs() -> Non
     assert [of_first[tag].total() for tag in tags] == [11, 2, 3]
 
 
+def test_a_replica_is_found_that_a_process_had_not_seen_or_has_found_again() -> None:
+    first = ProcessGroup(["a"], 2).at(0)
+    second, tag = first.at(1), tag_of("x")
+    of_first = first.replica_figure(SENT_REQUESTS, "a", tag)
+    assert list(of_first) == list(of_first) == [0, 0]
+    second.replica_figure(SENT_REQUESTS, "a", tag_of("y"))
+    second.replica_figure(SENT_REQUESTS, "a", tag).own = 5
+    assert list(of_first) == [0, 5]
+    second.keep_replicas(set())
+    assert list(of_first) == [0, 0]
+    second.replica_figure(SENT_REQUESTS, "a", tag).own = 7
+    assert list(of_first) == [0, 7]
+
+
 def test_a_process_that_has_ended_keeps_counts_and_leaves_its_replicas_room() -> None:
     first = ProcessGroup(["a"], 2).at(0)
     second, tag = first.at(1), tag_of("x")
