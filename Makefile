@@ -20,8 +20,8 @@ serve: ## install what is missing and serve on http://127.0.0.1:8000 (PORT= chan
 	$(INSTALL) worker
 	@exec .venv/bin/fcnserve serve $(if $(PORT),--port $(PORT))
 
-test: lint ## check style, types and imports, and run all tests
-	@exec .venv/bin/python -m pytest $(ARGS)
+test: lint ## check style, types and imports, and run all tests (pytest's options in ARGS)
+	@exec .venv/bin/python -m pytest --numprocesses logical --maxprocesses 4 --no-loadscope-reorder $(ARGS)
 
 test-browser: ## show the page to Chromium: apt install chromium, or CHROMIUM=/path
 	$(INSTALL) worker test browser
