@@ -18,7 +18,7 @@ CLIENTS = "16"
 CPU_PASSES_MS: Mapping[Frame, float] = {Frame(128, 128): 5.8, Frame(384, 512): 26.1}
 # measured, in microseconds a request: choosing a replica, and for each that there is; where a
 # gateway has several processes (True), each reads what the others have sent
-CHOICE_US, CHOICE_US_PER_REPLICA = {False: 9.0, True: 70.0}, {False: 0.4, True: 3.7}
+CHOICE_US, CHOICE_US_PER_REPLICA = {False: 13.0, True: 30.0}, {False: 0.01, True: 0.1}
 # model_store/fcn8s-lite2/model.yaml
 LADDER = (128, 256, 384, 512, 640, 768)
 GROUP_PIXELS = 16_000_000

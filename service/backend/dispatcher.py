@@ -20,6 +20,7 @@ from typing import Any, Generic, TypeVar
 from handlers.shared.frame import Frame
 from service.backend.queue import DispatchLimits, ImageQueue, QueueEntry
 from service.backend.replicas.choice import Choice, choose, for_exclusive
+from service.backend.replicas.ready import ReadyReplicas
 from service.backend.replicas.replica import ModelReplica
 from service.backend.replicas.replica_set import ModelReplicas
 from service.errors import NotReadyError
@@ -80,6 +81,7 @@ class Dispatcher(Generic[Image, Answer]):
         self._sequence = count()
         self._requests: set[asyncio.Task[None]] = set()
         self._will_advance = False
+        self._exclusive_ready: tuple[DispatchLimits, ReadyReplicas] | None = None
         replicas.on_change.append(self._advance_if_any_waits)
 
     def entry(
@@ -126,8 +128,10 @@ class Dispatcher(Generic[Image, Answer]):
     def _advance(self) -> None:
         """Send the next requests while there is room."""
         self._will_advance = False
+        self._exclusive_ready = None
         while self._queue and (choice := self._choose()):
             self._start(choice.replica, self._take(choice))
+            self._exclusive_ready = None
 
     def _choose(self) -> Choice | None:
         """Choose a replica for the next request; None while none has room."""
@@ -169,9 +173,13 @@ class Dispatcher(Generic[Image, Answer]):
             each.name != entry.prefer for each in replicas.ready
         )
 
-    def _for_exclusive(self, entry: QueueEntry) -> Sequence[ModelReplica]:
-        ready = self._replicas.ready
-        return for_exclusive(entry, ready, has_shared_waiting=self._queue.has_shared())
+    def _for_exclusive(self, entry: QueueEntry) -> ReadyReplicas:
+        """Return the replicas for exclusive images, found once between two requests."""
+        if self._exclusive_ready is None or self._exclusive_ready[0] is not entry.limits:
+            ready, has_shared = self._replicas.ready, self._queue.has_shared()
+            found = for_exclusive(entry, ready, has_shared_waiting=has_shared)
+            self._exclusive_ready = entry.limits, found
+        return self._exclusive_ready[1]
 
     def _refuse_all(self) -> None:
         """Answer all that wait: no replica may take them."""

@@ -10,7 +10,7 @@ all workers for as long as it took. Read by `service.backend.replicas`.
 import asyncio
 from collections.abc import Callable
 
-from service.backend.queue import DispatchLimits, QueueEntry
+from service.backend.queue import QueueEntry
 
 
 class ExclusiveImages:
@@ -27,14 +27,14 @@ class ExclusiveImages:
         """How many TorchServe has."""
         return len(self._sent_at)
 
-    def is_held_back(self, limits: DispatchLimits, *, has_shared: bool) -> bool:
-        """Return whether an exclusive image has to wait for other exclusive ones, or leaves the
-        workers to shared ones that wait or are in work.
+    def is_held_back(self, workers: int, *, has_shared: bool) -> bool:
+        """Return whether an exclusive image has to wait for other exclusive ones, of so many
+        workers, or leaves these to shared ones that wait or are in work.
         """
         if not has_shared:
-            return len(self._sent_at) >= limits.workers
+            return len(self._sent_at) >= workers
         is_resting = asyncio.get_running_loop().time() < self._rests_until
-        return is_resting or len(self._sent_at) >= max(1, limits.workers - 1)
+        return is_resting or len(self._sent_at) >= max(1, workers - 1)
 
     def started(self, entry: QueueEntry) -> None:
         """Record that an image has been sent."""

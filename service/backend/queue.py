@@ -55,14 +55,6 @@ class DispatchLimits:
         ratio = other.exclusive_s / self.exclusive_s
         return replace(self, seconds=self.seconds * ratio, exclusive_s=other.exclusive_s)
 
-    def share(self, processes: int) -> "DispatchLimits":
-        """Return one gateway process's part; at least one request and one worker."""
-        if processes == 1:
-            return self
-        requests, workers = (max(1, count // processes) for count in (self.requests, self.workers))
-        seconds = self.seconds / processes
-        return replace(self, requests=requests, seconds=seconds, workers=workers)
-
 
 class QueueEntry(NamedTuple):
     """An image as the queue sees it: its number in order of arrival, its size for the network and

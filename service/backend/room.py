@@ -18,20 +18,25 @@ from dataclasses import dataclass
 from handlers.shared.frame import Frame
 from handlers.shared.wire import MOST_JOINT_BYTES, MOST_JOINT_PIXELS
 from service.backend.queue import DispatchLimits, QueueEntry
-from service.multiprocess.group import SENT_REQUESTS, SENT_SECONDS, ProcessGroup, tag_of
+from service.multiprocess.replica_figures import (
+    SENT_REQUESTS,
+    SENT_SECONDS,
+    WORK_SECONDS,
+    ReplicaFigures,
+    tag_of,
+)
 
 
 class Room:
     """The images that TorchServe has; exclusive ones take no room of the others."""
 
-    def __init__(
-        self, group: ProcessGroup | None = None, model: str = "", replica: str = ""
-    ) -> None:
-        """Take, where there are several, the processes that have images at TorchServe."""
-        group = group or ProcessGroup()
-        self.processes = group.count
-        self._requests = group.replica_figure(SENT_REQUESTS, model, tag_of(replica))
-        self._seconds = group.replica_figure(SENT_SECONDS, model, tag_of(replica))
+    def __init__(self, figures: ReplicaFigures, model: str, replica: str) -> None:
+        """Take the figures of all processes that have images at TorchServe."""
+        self.processes = figures.processes
+        self._requests, self._seconds, self._work = (
+            figures.figure(name, model, tag_of(replica))
+            for name in (SENT_REQUESTS, SENT_SECONDS, WORK_SECONDS)
+        )
         self.images = 0
         self.seconds = 0.0
         self.shared_requests = 0
@@ -50,6 +55,7 @@ class Room:
         images, seconds = sign * len(entries), sign * sum([each.cost_s for each in entries])
         self.images += images
         self.seconds += seconds
+        self._work.own = self.seconds
         if not entries[0].is_exclusive:
             self.shared_requests += sign
             self.shared_images += images
@@ -58,25 +64,26 @@ class Room:
 
     def all_seconds(self) -> float:
         """Return the predicted seconds that TorchServe has of all processes' images."""
-        if self.processes == 1:
-            return self.seconds
-        return self._seconds.total() + self.seconds - self.shared_seconds
+        return self._work.total()
+
+    def part(self, count: int) -> int:
+        """Return this process's part of so many workers or requests; at least one."""
+        return max(1, count // self.processes)
 
     def has_slot(self, limits: DispatchLimits) -> bool:
         """Return whether TorchServe may get another request."""
-        part = limits.share(self.processes)
-        return self.shared_requests < part.requests or self._requests.total() < limits.requests
+        part = self.part(limits.requests)
+        return self.shared_requests < part or self._requests.total() < limits.requests
 
     def has_idle_worker(self, limits: DispatchLimits) -> bool:
         """Return whether another request is computed at once."""
-        part = limits.share(self.processes)
-        return self.shared_requests < part.workers or self._requests.total() < limits.workers
+        part = self.part(limits.workers)
+        return self.shared_requests < part or self._requests.total() < limits.workers
 
     def has_seconds(self, limits: DispatchLimits, more_s: float) -> bool:
         """Return whether TorchServe may get images of so many seconds more."""
-        part = limits.share(self.processes)
         return (
-            self.shared_seconds + more_s <= part.seconds
+            self.shared_seconds + more_s <= limits.seconds / self.processes
             or self._seconds.total() + more_s <= limits.seconds
         )
 

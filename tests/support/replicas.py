@@ -11,9 +11,8 @@ def model_replicas(*names: str) -> ModelReplicas:
     """Replicas of these names that are alive; nothing may be sent by their clients."""
     replicas = ModelReplicas()
     client = TorchServeClient(InferenceAddress("127.0.0.1", 1), 1)
-    replicas.all = [
-        ModelReplica(name, "any", client, ProcessGroup(), replicas.changed) for name in names
-    ]
+    group = ProcessGroup(["any"])
+    replicas.all = [ModelReplica(name, "any", client, group, replicas.changed) for name in names]
     for replica in replicas.all:
         replica.show(is_alive=True)
     return replicas

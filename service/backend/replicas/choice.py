@@ -7,12 +7,17 @@ that one. Replicas that take images and an image come in; no I/O. Called by
 `service.backend.dispatcher`.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from service.backend.queue import QueueEntry
+from service.backend.replicas.ready import Mask, ReadyReplicas
 from service.backend.replicas.replica import ModelReplica
 from service.backend.room import NextRequest
+from service.multiprocess.replica_figures import Floats
 
 
 @dataclass(slots=True)
@@ -38,37 +43,47 @@ class Choice:
         return here_s <= other.finish_s(entry.cost_s)
 
 
-def choose(entry: QueueEntry, waiting: int, ready: Sequence[ModelReplica]) -> Choice | None:
+def choose(entry: QueueEntry, waiting: int, ready: ReadyReplicas) -> Choice | None:
     """Return the replica for the first image that waits, of so many; None while none has room."""
-    if len(ready) == 1:
-        return with_room(entry, waiting, ready[0])
-    candidates = sorted(allowed(entry, ready), key=lambda each: each.finish_s(entry.cost_s))
-    found: Choice | None = None
-    for position, replica in enumerate(candidates):
-        may_wait = found is None and (position == 0 or entry.is_exclusive)
-        if not may_wait and not is_idle(entry, replica):
-            continue  # one that is full, or chosen, would still be done sooner
-        if choice := with_room(entry, waiting, replica):
+    if entry.prefer or entry.avoid:
+        ready = allowed(entry, ready)
+    if len(ready) < 2:  # noqa: PLR2004 - there is no choice
+        return with_room(entry, waiting, ready[0]) if ready else None
+    finish_s = ready.finish_s(entry.cost_s)
+    best = int(finish_s.argmin())
+    found = with_room(entry, waiting, ready[best])
+    if entry.is_exclusive:
+        return found
+    are_others = ready.are_idle(entry)  # one that is full, or chosen, would still be done sooner
+    are_others[best] = False
+    for index in in_order(finish_s, are_others):
+        if choice := with_room(entry, waiting, ready[index]):
             if found is not None:
-                found.other = replica
+                found.other = choice.replica
                 break
             found = choice
     return found
 
 
-def allowed(entry: QueueEntry, ready: Sequence[ModelReplica]) -> Sequence[ModelReplica]:
+def in_order(finish_s: Floats, are_others: Mask) -> Iterator[int]:
+    """Iterate over these replicas, the one that will be done first at first; their times are
+    overwritten.
+    """
+    finish_s[~are_others] = np.inf
+    while finish_s.item(index := int(finish_s.argmin())) < math.inf:
+        yield index
+        finish_s[index] = np.inf
+
+
+def allowed(entry: QueueEntry, ready: ReadyReplicas) -> ReadyReplicas:
     """Return the replicas for this image: the preferred one, or not the one that has lost it, if
     there are others.
     """
     if entry.prefer:
-        return [each for each in ready if each.name == entry.prefer] or ready
-    if entry.avoid:
-        return [each for each in ready if each.name != entry.avoid] or ready
-    return ready
-
-
-def is_idle(entry: QueueEntry, replica: ModelReplica) -> bool:
-    return replica.room.has_idle_worker(replica.limits_for(entry))
+        found = [each for each in ready if each.name == entry.prefer]
+    else:
+        found = [each for each in ready if each.name != entry.avoid]
+    return ReadyReplicas(found) if found else ready
 
 
 def with_room(entry: QueueEntry, waiting: int, replica: ModelReplica) -> Choice | None:
@@ -77,8 +92,8 @@ def with_room(entry: QueueEntry, waiting: int, replica: ModelReplica) -> Choice 
 
 
 def for_exclusive(
-    entry: QueueEntry, ready: Sequence[ModelReplica], *, has_shared_waiting: bool
-) -> Sequence[ModelReplica]:
+    entry: QueueEntry, ready: ReadyReplicas, *, has_shared_waiting: bool
+) -> ReadyReplicas:
     """Return the replicas that may take an exclusive image: while there are shared ones, exclusive
     images are at half of the replicas at most, or at one.
     """
@@ -86,11 +101,13 @@ def for_exclusive(
     is_shared_out = has_shared and len(ready) > 1
     most = max(1, len(ready) // 2) if is_shared_out else len(ready)
     has_free = sum(each.exclusive.count > 0 for each in ready) < most
-    return [
-        each
-        for each in ready
-        if (has_free or each.exclusive.count)
-        and not each.exclusive.is_held_back(
-            each.limits_for(entry).share(each.room.processes), has_shared=has_shared
-        )
-    ]
+    return ReadyReplicas(
+        [
+            each
+            for each in ready
+            if (has_free or each.exclusive.count)
+            and not each.exclusive.is_held_back(
+                each.room.part(each.limits_for(entry).workers), has_shared=has_shared
+            )
+        ]
+    )

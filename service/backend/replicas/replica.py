@@ -20,7 +20,8 @@ from service.backend.replicas.window import Window
 from service.backend.room import Room
 from service.inference_address import InferenceAddress
 from service.metrics.replicas import ShownReplica
-from service.multiprocess.group import REPLICA_ANSWERED, REPLICA_FAILED, ProcessGroup, tag_of
+from service.multiprocess.group import ProcessGroup
+from service.multiprocess.replica_figures import REPLICA_ANSWERED, REPLICA_FAILED, SPEED, tag_of
 
 NEVER = float("-inf")
 
@@ -42,8 +43,10 @@ class ModelReplica:
         self.name = name
         self.model = model
         self.client = client
-        self.room = Room(group, model, name)
-        self.speed = Speed()
+        self.tag = tag_of(name)
+        self.figures = group.replicas
+        self.room = Room(self.figures, model, name)
+        self.speed = Speed(self.figures.figure(SPEED, model, self.tag))
         self.exclusive = ExclusiveImages(on_change)
         self.card: ModelCard | None = None
         self.reading = asyncio.Lock()  # of the card
@@ -55,9 +58,8 @@ class ModelReplica:
         self.is_draining = False
         self.is_excluded = False  # its digest is not the pinned one
         self.is_paused = False
-        tag = tag_of(name)
-        self.images_answered = group.replica_figure(REPLICA_ANSWERED, model, tag)
-        self.images_failed = group.replica_figure(REPLICA_FAILED, model, tag)
+        self.images_answered = self.figures.figure(REPLICA_ANSWERED, model, self.tag)
+        self.images_failed = self.figures.figure(REPLICA_FAILED, model, self.tag)
         self._has_refused = False
         self._window = Window()
         self._limits: tuple[DispatchLimits, DispatchLimits] | None = None

@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
 from service.backend.client import TorchServeClient
+from service.backend.replicas.ready import ReadyReplicas
 from service.backend.replicas.replica import ModelReplica, Replica
 from service.inference_address import InferenceAddress
 from service.metrics.replicas import ShownReplica
-from service.multiprocess.group import MAX_REPLICAS, ProcessGroup, tag_of
+from service.multiprocess.group import ProcessGroup
+from service.multiprocess.replica_figures import MAX_REPLICAS, tag_of
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +27,7 @@ class ModelReplicas:
     def __init__(self, found: Iterable[ModelReplica] = ()) -> None:
         self.all: Sequence[ModelReplica] = tuple(found)
         # those that take images; where none is alive, all that may be tried
-        self.ready: Sequence[ModelReplica] = ()
+        self.ready = ReadyReplicas()
         self.on_change: list[Callable[[], None]] = []
         # predicted seconds a second, of those that are alive: of a replica without samples
         self.expected_speed = 1.0
@@ -35,7 +37,7 @@ class ModelReplicas:
         """Find out which take images."""
         alive = [each for each in self.all if each.is_alive and each.is_eligible]
         pool = alive or [each for each in self.all if each.is_eligible]
-        self.ready = [each for each in pool if not each.is_paused]
+        self.ready = ReadyReplicas([each for each in pool if not each.is_paused])
         self.is_impossible = not pool
         if alive:
             self.expected_speed = sum(each.speed.value for each in alive) / len(alive)
@@ -140,7 +142,7 @@ class ReplicaSet:
 
     def _free_slots(self, present: Iterable[str]) -> None:
         leaving = {each.name for each in self._leaving}
-        self._group.keep_replicas({tag_of(name) for name in {*present, *leaving}})
+        self._group.replicas.keep({tag_of(name) for name in {*present, *leaving}})
 
     async def _close_unused(self) -> None:
         """Close the clients of removed replicas that have answered what they had."""

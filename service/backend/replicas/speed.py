@@ -7,6 +7,8 @@ out right. Old samples count less, so that a replica that was slow is tried agai
 `service.backend.replicas.replica`.
 """
 
+from service.multiprocess.figure import Figure, SingleFigure
+
 # in which a sample's weight halves
 HALF_LIFE_S = 5.0
 # the weight of the speed that is expected without samples, in seconds of answering
@@ -16,13 +18,24 @@ EXPECTED_S = 0.05
 class Speed:
     """A weighted mean over the recent answers of one model at one replica."""
 
-    __slots__ = ("_seconds", "_updated_at", "_work_s", "value")
+    __slots__ = ("_figure", "_seconds", "_updated_at", "_work_s")
 
-    def __init__(self) -> None:
-        self.value = 1.0  # predicted seconds a second
+    def __init__(self, figure: Figure | None = None) -> None:
+        """Take where to keep the speed, for a choice among many."""
+        self._figure = figure or SingleFigure()
+        self.value = 1.0
         self._work_s = 0.0
         self._seconds = 0.0
         self._updated_at = 0.0
+
+    @property
+    def value(self) -> float:
+        """The speed, in predicted seconds a second."""
+        return self._figure.own
+
+    @value.setter
+    def value(self, speed: float) -> None:
+        self._figure.own = speed
 
     def add(self, work_s: float, seconds: float, now: float, expected: float = 1.0) -> None:
         """Add an answer: the work that had been there at its start, and how long it took."""

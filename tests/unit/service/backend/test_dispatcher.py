@@ -539,10 +539,3 @@ async def test_the_worker_gets_an_images_predicted_cost() -> None:
         await gateway.segment()
         (call,) = gateway.torchserve.photos
         assert call.options["cost_s"] == 153_600 / FAKE_PIXELS_PER_S
-
-
-def test_processes_share_the_limits_and_each_has_at_least_one_request() -> None:
-    limits = DispatchLimits.of(workers=4, batch_size=4, seconds=6, exclusive_s=1)
-    assert limits.share(1) == limits
-    assert limits.share(3) == DispatchLimits(2, 4, 2, 1, 1)
-    assert DispatchLimits(2, 4, 6).share(4) == DispatchLimits(1, 4, 1.5)

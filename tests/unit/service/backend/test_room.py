@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -15,7 +16,7 @@ LIMITS = DispatchLimits(requests=4, images=8, seconds=20.0, workers=2)
 
 def rooms(processes: int) -> list[Room]:
     group = ProcessGroup(["a"], processes)
-    return [Room(group.at(index), "a") for index in range(processes)]
+    return [Room(group.at(index).replicas, "a", "x") for index in range(processes)]
 
 
 def entry(cost_s: float = 1.0) -> QueueEntry:
@@ -75,3 +76,19 @@ def test_no_process_waits_for_another_and_all_together_have_twice_the_limit_at_m
         if choose.random() < 0.4 and sent:
             answered, request = sent.pop(choose.randrange(len(sent)))
             answered.give_back(request)
+
+
+@pytest.mark.parametrize(("processes", "part"), [(1, 4), (3, 1), (9, 1)])
+def test_processes_share_the_workers_and_each_has_at_least_one(processes: int, part: int) -> None:
+    assert rooms(processes)[0].part(4) == part
+
+
+def test_the_work_of_a_replica_is_that_of_all_processes_and_all_images() -> None:
+    first, second = rooms(2)
+    exclusive = entry(9.0)._replace(limits=replace(LIMITS, exclusive_s=5.0))
+    first.take([entry(1.0)])
+    second.take([entry(2.0)])
+    second.take([exclusive])
+    assert first.all_seconds() == second.all_seconds() == 12
+    second.give_back([exclusive])
+    assert first.all_seconds() == 3

@@ -10,12 +10,8 @@ import pytest
 from service.multiprocess.group import (
     ANSWERED_S,
     IMAGES,
-    MAX_REPLICAS,
     PID,
-    REPLICA_ANSWERED,
-    SENT_REQUESTS,
     ProcessGroup,
-    tag_of,
 )
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -93,51 +89,3 @@ def test_what_a_process_has_answered_is_kept_after_its_end() -> None:
         group.at(1).figure(name).own = 7
     group.at(1).clear()
     assert (group.figure(ANSWERED_S).total(), group.figure(PID).total()) == (7, 0)
-
-
-def test_processes_find_a_replicas_figures_whatever_the_order_of_theirs() -> None:
-    first = ProcessGroup(["a"], 2).at(0)
-    second = first.at(1)
-    tags = [tag_of(name) for name in ("x", "y", "z")]
-    of_first = {tag: first.replica_figure(SENT_REQUESTS, "a", tag) for tag in tags}
-    of_second = {tag: second.replica_figure(SENT_REQUESTS, "a", tag) for tag in reversed(tags)}
-    for number, tag in enumerate(tags):
-        of_first[tag].own, of_second[tag].own = 1 + number, 10 * (1 + number)
-    assert [of_first[tag].total() for tag in tags] == [11, 22, 33]
-    assert [list(of_second[tag]) for tag in tags] == [[1, 10], [2, 20], [3, 30]]
-    second.keep_replicas({tags[0]})
-    assert [of_first[tag].total() for tag in tags] == [11, 2, 3]
-
-
-def test_a_replica_is_found_that_a_process_had_not_seen_or_has_found_again() -> None:
-    first = ProcessGroup(["a"], 2).at(0)
-    second, tag = first.at(1), tag_of("x")
-    of_first = first.replica_figure(SENT_REQUESTS, "a", tag)
-    assert list(of_first) == list(of_first) == [0, 0]
-    second.replica_figure(SENT_REQUESTS, "a", tag_of("y"))
-    second.replica_figure(SENT_REQUESTS, "a", tag).own = 5
-    assert list(of_first) == [0, 5]
-    second.keep_replicas(set())
-    assert list(of_first) == [0, 0]
-    second.replica_figure(SENT_REQUESTS, "a", tag).own = 7
-    assert list(of_first) == [0, 7]
-
-
-def test_a_process_that_has_ended_keeps_counts_and_leaves_its_replicas_room() -> None:
-    first = ProcessGroup(["a"], 2).at(0)
-    second, tag = first.at(1), tag_of("x")
-    sent, answered = (
-        second.replica_figure(name, "a", tag) for name in (SENT_REQUESTS, REPLICA_ANSWERED)
-    )
-    sent.own, answered.own = 2, 5
-    second.clear()
-    assert first.replica_figure(SENT_REQUESTS, "a", tag).total() == 0
-    assert first.replica_figure(REPLICA_ANSWERED, "a", tag).total() == 5
-
-
-def test_no_more_replicas_than_there_is_memory_for_get_a_slot() -> None:
-    group = ProcessGroup(["a"], 2)
-    for number in range(MAX_REPLICAS):
-        group.replica_figure(SENT_REQUESTS, "a", tag_of(str(number)))
-    with pytest.raises(ValueError, match="256 replicas"):
-        group.replica_figure(SENT_REQUESTS, "a", tag_of("another"))
