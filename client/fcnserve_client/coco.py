@@ -1,8 +1,8 @@
 """COCO's run-length encoding, by NumPy alone: `pycocotools` reads it, and would write the same.
 
-In: a mask. Out: the value of `segmentation` in a COCO annotation. Called by
-`fcnserve_client.segmentation`. The format is that of cocodataset/cocoapi, common/maskApi.c
-(rleEncode, rleToString).
+In: a mask, or its run lengths. Out: the value of `segmentation` in a COCO annotation. Called by
+`fcnserve_client.segmentation` and `fcnserve_client.datasets.coco`. The format is that of
+cocodataset/cocoapi, common/maskApi.c (rleEncode, rleToString).
 """
 
 from itertools import pairwise
@@ -17,7 +17,7 @@ BITS, MORE, SIGN, OFFSET = 5, 0x20, 0x10, 48
 def encode(mask: NDArray[np.bool_]) -> dict[str, object]:
     """Return `{"size": [H, W], "counts": str}` of a mask (H, W)."""
     height, width = mask.shape
-    return {"size": [height, width], "counts": _text(_run_lengths(mask))}
+    return {"size": [height, width], "counts": text(_run_lengths(mask))}
 
 
 def _run_lengths(mask: NDArray[np.bool_]) -> list[int]:
@@ -29,8 +29,10 @@ def _run_lengths(mask: NDArray[np.bool_]) -> list[int]:
     return [after - before for before, after in pairwise(bounds)]
 
 
-def _text(lengths: list[int]) -> str:
-    """Write run lengths, each but the first three as its difference to the one before the last."""
+def text(lengths: list[int]) -> str:
+    """Write the lengths of runs outside and inside by turns, outside first: each but the first
+    three as its difference to the one before the last.
+    """
     characters: list[str] = []
     for i, length in enumerate(lengths):
         rest = length - lengths[i - 2] if i > 2 else length  # noqa: PLR2004 - as in maskApi.c

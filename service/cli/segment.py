@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from service.client.dataset_plan import DatasetOptions, FormatName, plan_dataset
 from service.client.files import STREAM, OutputName, Plan, plan_jobs
 from service.client.naming import BadNamesError
 from service.client.query import Query, Server
@@ -35,7 +36,17 @@ def segment(  # noqa: PLR0913  (one argument an option)
         ),
     ],
     url: Annotated[str | None, typer.Option(envvar=URL_VARIABLE, help=URL_HELP)] = None,
-    output: Annotated[OutputName, typer.Option(help="What to make of each photo.")] = "mask",
+    output: Annotated[
+        OutputName | None, typer.Option(help="What to make of each photo.", show_default="mask")
+    ] = None,
+    dataset_format: Annotated[
+        FormatName | None,
+        typer.Option("--format", help="Make one dataset of all photos instead, in the folder OUT."),
+    ] = None,
+    min_confidence: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Make less probable pixels void; with --format."),
+    ] = None,
     classes: Annotated[
         str | None, typer.Option(help="Keep these classes only: names or ids, by commas.")
     ] = None,
@@ -73,8 +84,12 @@ def segment(  # noqa: PLR0913  (one argument an option)
     ] = None,
 ) -> None:
     """Segment PHOTOs with a running server and write masks or other outputs to OUT."""
+    dataset = _dataset(dataset_format, min_confidence)
+    if dataset and (output or legend or alpha is not None):
+        raise typer.BadParameter("--output, --alpha and --legend do not go with --format")
+    output = dataset.output if dataset else output or "mask"
     try:
-        plan = plan_jobs(photos, out, output)
+        plan = plan_dataset(photos, out, dataset) if dataset else plan_jobs(photos, out, output)
         server = Server(server_url(url), key)
     except (BadNamesError, BadUrlError) as error:
         raise typer.BadParameter(str(error)) from error
@@ -85,7 +100,17 @@ def segment(  # noqa: PLR0913  (one argument an option)
     )
     from service.cli.segment_run import Options, run
 
-    raise typer.Exit(run(plan, server, query, Options(jobs, resume=resume, jsonl=jsonl)))
+    options = Options(jobs, resume=resume, jsonl=jsonl, dataset=dataset)
+    raise typer.Exit(run(plan, server, query, options))
+
+
+def _dataset(name: FormatName | None, min_confidence: float | None) -> DatasetOptions | None:
+    """Return which dataset is to be written; raises BadParameter."""
+    if name is not None:
+        return DatasetOptions(name, min_confidence or 0.0)
+    if min_confidence is not None:
+        raise typer.BadParameter("--min-confidence makes pixels of a dataset void: give --format")
+    return None
 
 
 def _check_terminal(plan: Plan, output: OutputName) -> None:

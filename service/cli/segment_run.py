@@ -12,11 +12,14 @@ here.
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.console import Console
 
 from service.cli.segment_progress import progress
 from service.cli.segment_results import failure_line, results_file
+from service.client.dataset import Dataset
+from service.client.dataset_plan import DatasetOptions
 from service.client.done import DoneAnswers
 from service.client.errors import FAILURES, describe, is_about_all
 from service.client.exchange import open_server
@@ -65,6 +68,7 @@ class Options:
     parallel: int = 4
     resume: bool = False
     jsonl: str | None = None
+    dataset: DatasetOptions | None = None
 
 
 def run(plan: Plan, server: Server, query: Query, options: Options) -> int:
@@ -78,6 +82,7 @@ def run(plan: Plan, server: Server, query: Query, options: Options) -> int:
         return INTERRUPTED
     except (*FAILURES, UnknownModelError) as error:
         console.print(describe(error))
+        return counts.exit_status or FAILED
     finally:
         if counts.photos > 1:
             console.print(counts.describe())
@@ -88,8 +93,12 @@ async def _run(
     plan: Plan, server: Server, query: Query, options: Options, console: Console, counts: Counts
 ) -> None:
     async with open_server(server, query) as opened:
-        model = await opened.model() if options.resume or options.jsonl else None
-        done = None if plan.folder is None else DoneAnswers(plan.folder, query.of_answer())
+        needs_model = options.resume or options.jsonl or options.dataset
+        model = await opened.model() if needs_model else None
+        done = None if plan.folder is None else _done_answers(plan.folder, query, options)
+        dataset = None
+        if options.dataset and model and plan.folder:
+            dataset = Dataset(plan.folder, model, options.dataset)
         if done and options.resume:
             done.read()
         run = Run(
@@ -97,13 +106,28 @@ async def _run(
             done,
             model.tag if model and options.resume else None,
             shares_reader(query.output, model) if model and options.jsonl else None,
+            dataset,
         )
         with (
             results_file(options.jsonl, append=options.resume) as write_result,
             progress(console, counts.photos) as advance,
         ):
             report = _reporter(console, counts, write_result, advance)
-            await segment_all(plan, run, report, parallel=options.parallel)
+            missing = set(plan.jobs) if dataset else set()
+
+            def on_done(outcome: PhotoOutcome) -> None:
+                report(outcome)
+                if outcome.status != "failed":
+                    missing.discard(outcome.job)
+
+            await segment_all(plan, run, on_done, parallel=options.parallel)
+        if dataset:
+            await asyncio.to_thread(dataset.finish, plan.jobs, missing)
+
+
+def _done_answers(folder: Path, query: Query, options: Options) -> DoneAnswers:
+    of_dataset = options.dataset.of_answer() if options.dataset else {}
+    return DoneAnswers(folder, query.of_answer() | of_dataset)
 
 
 def _reporter(

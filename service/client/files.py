@@ -2,7 +2,8 @@
 
 In: the names on the command line. Out: a `Plan` with one `PhotoJob` a photo. It is checked before
 anything is sent: no answer overwrites another answer or a photo, or gets the suffix of another
-format. Called by `service.cli.segment` and `service.client.segment`; `service.client.write` writes.
+format. Called by `service.cli.segment`, `service.client.dataset_plan` and `service.client.segment`;
+`service.client.write` writes.
 """
 
 import io
@@ -63,17 +64,29 @@ def plan_jobs(photos: Sequence[str], out: str, output: OutputName) -> Plan:
     if out == STREAM or is_stream(Path(out)):
         return Plan([_into_stream(photos, out)])
     if _is_folder(photos, out):
-        _check_folder(Path(out))
-        named = named_answers(photos, out, SUFFIXES[output][0])
-        jobs = [PhotoJob(_source(photo), os.path.join(out, name)) for photo, name in named]
-        _check_collisions(jobs)
-        return Plan(jobs, Path(out))
+        return plan_folder(photos, out, SUFFIXES[output][0])
     _check_suffix(out, output)
     if not os.path.exists(out):
         _check_folder(Path(os.path.realpath(out)).parent)
     jobs = [PhotoJob(_source(photos[0]), out)]
     _check_collisions(jobs)
     return Plan(jobs)
+
+
+def plan_folder(
+    photos: Sequence[str], out: str, suffix: str, path_of: Callable[[str], str] | None = None
+) -> Plan:
+    """Pair each photo with a target below a folder; raises BadNamesError.
+
+    `path_of` gives the path below the folder of an answer's name without its suffix.
+    """
+    _check_folder(Path(out))
+    named = named_answers(photos, out, suffix)
+    if path_of is not None:
+        named = ((photo, path_of(name.removesuffix(suffix))) for photo, name in named)
+    jobs = [PhotoJob(_source(photo), os.path.join(out, name)) for photo, name in named]
+    _check_collisions(jobs)
+    return Plan(jobs, Path(out))
 
 
 def wants_jpeg(job: PhotoJob) -> bool:

@@ -13,6 +13,7 @@ from threading import Thread
 from typing import Literal, TypeVar
 
 from fcnserve_client import Rendered
+from service.client.dataset import Dataset
 from service.client.done import DoneAnswers, photo_digest
 from service.client.errors import FAILURES, is_about_all
 from service.client.files import PhotoJob, Plan, read_photo, wants_jpeg
@@ -44,13 +45,15 @@ class Run:
     """How photos are sent, and what is kept of the answers.
 
     `done` records the answers in a folder; those by the model `skipped_model` are not made again.
-    `shares_of` reads the shares of the classes in an answer.
+    `shares_of` reads the shares of the classes in an answer; a `dataset` is written of the answers,
+    rather than the answers themselves.
     """
 
     send: Send
     done: DoneAnswers | None = None
     skipped_model: str | None = None
     shares_of: Callable[[bytes], Shares | None] | None = None
+    dataset: Dataset | None = None
 
 
 async def segment_all(
@@ -83,8 +86,8 @@ async def _segment_one(run: Run, job: PhotoJob) -> PhotoOutcome:
             model, seconds = run.skipped_model, time.perf_counter() - started
             return PhotoOutcome(job, "skipped", seconds, model=model)
         answer = await run.send(photo, "image/jpeg" if wants_jpeg(job) else None)
-        await _write(job, answer.body)
-        shares = await asyncio.to_thread(_keep, run, job, digest, answer)
+        size = await _write(run.dataset, job, photo, answer)
+        shares = await asyncio.to_thread(_keep, run, job, digest, answer, size)
     except FAILURES as error:
         return PhotoOutcome(job, "failed", time.perf_counter() - started, error)
     seconds = time.perf_counter() - started
@@ -98,18 +101,22 @@ def _is_there(run: Run, job: PhotoJob, digest: str) -> bool:
     return run.done.holds(job.target, digest, run.skipped_model)
 
 
-async def _write(job: PhotoJob, body: bytes) -> None:
-    target = None if job.target is None else Path(job.target)
+async def _write(dataset: Dataset | None, job: PhotoJob, photo: bytes, answer: Rendered) -> int:
+    """Write the target, and return its size."""
+    target, body = None if job.target is None else Path(job.target), answer.body
+    if dataset is not None:
+        return await asyncio.to_thread(dataset.add, job, photo, answer)
     if target is None or is_stream(target):
         await _in_daemon_thread(lambda: write_answer(target, body))
     else:
         await asyncio.to_thread(write_answer, target, body)
+    return len(body)
 
 
-def _keep(run: Run, job: PhotoJob, digest: str, answer: Rendered) -> Shares | None:
+def _keep(run: Run, job: PhotoJob, digest: str, answer: Rendered, size: int) -> Shares | None:
     """Record an answer that is written, and read the shares of its classes."""
     if run.done is not None and job.target is not None:
-        run.done.add(job.target, digest, answer.model, len(answer.body))
+        run.done.add(job.target, digest, answer.model, size)
     return run.shares_of(answer.body) if run.shares_of else None
 
 

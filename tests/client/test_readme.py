@@ -1,5 +1,6 @@
 """The examples of the client's README work as written, where its wheel alone is installed."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -11,7 +12,7 @@ from tests.support.server import ASTRONAUT, CAT, ROOT, Server, clean_environment
 
 README = (ROOT / "client/README.md").read_text()
 EXAMPLES = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-HEADINGS = ["first", "many photos", "asyncio", "errors"]
+HEADINGS = ["first", "many photos", "datasets", "asyncio", "errors"]
 WITH_EXTRAS = """
 import sys
 
@@ -70,6 +71,9 @@ def test_an_example_of_the_readme_runs(
             assert (folder / "overlay.png").exists()
         case "many photos":
             assert {path.name for path in (folder / "photos").glob("*.png")} == {"1.png", "2.png"}
+        case "datasets":
+            read = json.loads((folder / "dataset/annotations.json").read_text())
+            assert [each["file_name"] for each in read["images"]] == ["1.jpg", "2.jpg"]
         case "asyncio":
             assert printed.count("cat.jpg <Segmentation ") == 2
         case _:
