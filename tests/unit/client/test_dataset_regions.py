@@ -87,4 +87,5 @@ def _inside(ring: list[tuple[int, int]], shape: tuple[int, ...]) -> NDArray[np.b
         for row in range(min(y, next_y), max(y, next_y)):
             along = (row + 0.5 - y) / (next_y - y)
             crossings[row, int(np.floor(x + along * (next_x - x) + 0.5)) :] += 1
-    return crossings[:, :-1] % 2 == 1
+    inside: NDArray[np.bool_] = crossings[:, :-1] % 2 == 1
+    return inside
