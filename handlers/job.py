@@ -28,6 +28,12 @@ class Job:
         """The gateway's id of the request, for the log."""
         return self.options.request_id
 
+    @property
+    def ids(self) -> dict[str, str]:
+        """The ids by which a line of the log is found: of the request, and of its trace, if any."""
+        trace = {"trace_id": self.options.trace_id} if self.options.trace_id else {}
+        return {"request_id": self.request_id, **trace}
+
 
 # by their index in the batch; an image that cannot be worked on has its problem there
 Jobs = Mapping[int, Job | ProblemError]

@@ -3,8 +3,9 @@
 
     request
        │   create_app                       around every request, from outside to inside
+       ├─ WithoutPrefix                     a proxy's path prefix, where the settings name one
        ├─ CORSMiddleware                    headers for browsers, where the settings name origins
-       ├─ Telemetry                         problems, one log line, metrics
+       ├─ Telemetry                         problems, one log line, metrics, spans
        ├─ DirectRoutes ─┬─ Admission        429 while the gateway is at capacity
        ├─ HeadRequests  │                   HEAD as GET
        │   create_routes, add_routes        FastAPI: all but requests for masks
@@ -20,11 +21,14 @@
             └─ RenderStep ── threads
 """
 
+import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
@@ -40,6 +44,7 @@ from service.api.direct_routes import DirectRoutes
 from service.api.head_requests import HeadRequests
 from service.api.openapi_document import document
 from service.api.openapi_responses import DESCRIPTION, problems
+from service.api.root_path import WithoutPrefix
 from service.api.telemetry import Telemetry
 from service.auth.authenticator import Authenticator, as_dependencies
 from service.auth.shared_table import SharedTable
@@ -69,6 +74,10 @@ from service.pipeline.render import RenderStep
 from service.pipeline.segment import Segmenter
 from service.settings import Settings
 from service.tasks.background import in_background
+from service.tracing.collector import has_collector
+
+if TYPE_CHECKING:  # imports OpenTelemetry, which may not be installed
+    from service.api.spans import RequestSpans
 
 EXPOSED_HEADERS = ("X-Request-ID", "Server-Timing", "Content-Digest", "X-Model", "Retry-After")
 
@@ -90,16 +99,19 @@ def create_app(
     metrics = Metrics(registry, scraped, settings.models)
     authenticator = Authenticator.of(settings, rates)
     admission = admission_of(settings, metrics, group)
+    spans = request_spans()
     routes = create_routes(
         settings,
         authenticator,
-        lambda app: lifespan(app, settings, metrics, authenticator, admission, group),
+        lambda app: lifespan(app, settings, metrics, authenticator, admission, group, spans),
     )
     direct = DirectRoutes(
         HeadRequests(routes), admission, authenticator, partial(components_of, routes)
     )
-    app = Telemetry(direct, metrics.requests)
-    return with_cors(app, settings.cors_origins) if settings.cors_origins else app
+    app: ASGIApp = Telemetry(direct, metrics.requests, spans)
+    if settings.cors_origins:
+        app = with_cors(app, settings.cors_origins)
+    return WithoutPrefix(app, settings.root_path) if settings.root_path else app
 
 
 def create_routes(
@@ -159,6 +171,15 @@ def add_routes(app: FastAPI, settings: Settings, authenticator: Authenticator | 
         app.include_router(page_routes())
 
 
+def request_spans() -> "RequestSpans | None":
+    """Make what sends spans, where the environment names a collector; raises TracingError."""
+    if not has_collector(os.environ):
+        return None
+    from service.api.spans import RequestSpans
+
+    return RequestSpans.to_collector()
+
+
 def admission_of(settings: Settings, metrics: Metrics, group: ProcessGroup) -> Admission:
     limits = AdmissionLimits(
         settings.max_in_flight, settings.max_in_flight_bytes, settings.max_in_flight_seconds
@@ -174,6 +195,7 @@ async def lifespan(
     authenticator: Authenticator | None,
     admission: Admission,
     group: ProcessGroup,
+    spans: "RequestSpans | None",
 ) -> AsyncIterator[None]:
     """Connect to TorchServe and watch its health for as long as the gateway runs, as one process of
     the group.
@@ -203,6 +225,8 @@ async def lifespan(
     scrape = Scrape(metrics.scraped, metrics.scrape_delay_s)
     install(app, Components(segmenter, models, health, scrape))
     async with AsyncExitStack() as stack:  # closes in reverse order
+        if spans is not None:
+            stack.push_async_callback(asyncio.to_thread, spans.close)
         stack.callback(renderers.shutdown, wait=False)
         stack.callback(decompressor.close)
         stack.push_async_callback(replicas.close)

@@ -19,6 +19,7 @@ from starlette.types import Scope
 
 from handlers.shared.errors import ProblemError
 from service.metrics.stage_times import StageTimes
+from service.tracing.traceparent import Trace
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 CONTEXT_KEY = "context"  # of a scope's state
@@ -31,6 +32,8 @@ class RequestContext:
     request_id: str
     arrived_s: float  # by the event loop's clock
     stages: StageTimes = field(default_factory=StageTimes)
+    trace: Trace | None = None  # the client's
+    trace_id: str = ""  # the client's, or that of the request's own span
     image_count: int = 1
     key_name: str = ""  # of the API key, for the log
     charge_key: Callable[[int], None] | None = (

@@ -12,6 +12,7 @@ from handlers.shared.photo import DEFAULT_FORMATS, OPTIONAL_FORMATS
 from handlers.shared.wire import MOST_JOINT_PIXELS
 from service.inference_address import checked_socket_path, parse_addresses
 from service.origins import as_browsers_write
+from service.proxies import checked_prefix, checked_proxy
 from service.setting_names import wrong_names
 
 ROOT = Path(__file__).parent.parent
@@ -151,6 +152,16 @@ class Settings(BaseSettings):
         description="web origins that may call the API from a browser, separated by commas"
         "; `*`: any",
     )
+    root_path: str = Field(
+        "",
+        description="path prefix below which a proxy publishes the gateway, such as "
+        "`/segmentation`; whether the proxy takes it off or not",
+    )
+    trusted_proxies: Names = Field(
+        (),
+        description="addresses or networks of proxies whose `X-Forwarded-For` and "
+        "`X-Forwarded-Proto` are believed, separated by commas; `*`: any",
+    )
     max_connections: int = Field(
         1024, ge=1, le=100_000, description="open connections of clients; beyond it 503"
     )
@@ -256,7 +267,7 @@ class Settings(BaseSettings):
             raise ValueError(f"choose a number from 1 to {MAX_PROCESSES}, or auto")
         return int(str(value))
 
-    @field_validator("models", "cors_origins", "pin_model", mode="before")
+    @field_validator("models", "cors_origins", "pin_model", "trusted_proxies", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(split_list(value)) if isinstance(value, str) else value
@@ -265,6 +276,16 @@ class Settings(BaseSettings):
     @classmethod
     def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(map(as_browsers_write, value))
+
+    @field_validator("root_path", mode="after")
+    @classmethod
+    def _is_prefix(cls, value: str) -> str:
+        return checked_prefix(value)
+
+    @field_validator("trusted_proxies", mode="after")
+    @classmethod
+    def _are_proxies(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(checked_proxy, value))
 
     @field_validator("models", mode="after")
     @classmethod

@@ -50,6 +50,7 @@ class WorkerOptions(BaseModel):
     # a worker has crashed with this image in work, perhaps another TorchServe's
     suspect: bool = False
     request_id: str = Field(default="", max_length=128, pattern=r"^[A-Za-z0-9._:/+=-]*$")
+    trace_id: str = Field(default="", pattern=r"^([0-9a-f]{32})?$")  # W3C Trace Context
 
     def to_json(self) -> str:
         """Write one line of ASCII; defaults are left out."""

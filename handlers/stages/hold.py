@@ -62,7 +62,7 @@ def log_images(jobs: Sequence[Job | ProblemError], answers: Sequence[Answer]) ->
     if not logger.isEnabledFor(logging.DEBUG):
         return
     for job, answer in zip(jobs, answers, strict=True):
-        request_id = job.request_id if isinstance(job, Job) else ""
+        ids = job.ids if isinstance(job, Job) else {}
         stages_ms = {verb: round(ms, 1) for verb, ms in answer.report.stages_ms.items()}
-        fields = with_fields(request_id=request_id, media_type=answer.media_type, **stages_ms)
+        fields = with_fields(**ids, media_type=answer.media_type, **stages_ms)
         logger.debug("image", extra=fields)

@@ -64,6 +64,9 @@ class DirectRoutes:
 
 def answer_for(scope: Scope) -> Answer | None:
     """Return the function that answers a request; None for all that FastAPI routes."""
-    if scope["type"] != "http" or scope["method"] != "POST" or scope.get("root_path"):
+    if scope["type"] != "http" or scope["method"] != "POST":
         return None
-    return ANSWERS.get(scope["path"])
+    path, prefix = scope["path"], scope.get("root_path")
+    if prefix and path.startswith(prefix):  # FastAPI's routes are below it
+        return None
+    return ANSWERS.get(path)

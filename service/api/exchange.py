@@ -10,6 +10,7 @@ from starlette.types import Message, Receive, Scope, Send
 from handlers.shared.errors import ProblemError
 from service.context import context_of
 from service.problem_response import problem_response
+from service.tracing.traceparent import read_traceparent
 
 # status for the log and the metrics of a request whose client disconnected, as nginx has it
 CLIENT_CLOSED_REQUEST = 499
@@ -24,6 +25,8 @@ class Exchange:
         self._send = send
         self._started_s = time.perf_counter()
         self.context = context_of(scope)
+        if trace := read_traceparent(scope["headers"]):
+            self.context.trace, self.context.trace_id = trace, trace.trace_id
         self.status = CLIENT_CLOSED_REQUEST  # until an answer begins
         self.model = ""  # name@digest
 
@@ -57,10 +60,14 @@ class Exchange:
         return str(self._scope["method"])
 
     @property
+    def path(self) -> str:
+        return str(self._scope["path"])
+
+    @property
     def route(self) -> str:
         """The route's pattern. Paths that match none share one name: labels must not grow."""
-        if self._scope["path"] in IMAGE_ROUTES:  # known before the router has run
-            return str(self._scope["path"])
+        if self.path in IMAGE_ROUTES:  # known before the router has run
+            return self.path
         return getattr(self._scope.get("route"), "path", "unmatched")
 
     @property
@@ -70,4 +77,4 @@ class Exchange:
     @property
     def has_images(self) -> bool:
         """Whether the request is one for masks."""
-        return self.method == "POST" and self._scope["path"] in IMAGE_ROUTES
+        return self.method == "POST" and self.path in IMAGE_ROUTES

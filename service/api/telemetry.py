@@ -4,6 +4,7 @@ Made by `service.app`, which puts it around all that answers; called by the ASGI
 """
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import structlog
 from starlette.requests import ClientDisconnect
@@ -14,6 +15,9 @@ from service.api.problem_handlers import problem_of
 from service.errors import InternalError
 from service.metrics.requests import CLIENT_GONE, RequestMetrics
 
+if TYPE_CHECKING:  # imports OpenTelemetry, which may not be installed
+    from service.api.spans import RequestSpans
+
 QUIET_ROUTES = ("/livez", "/readyz", "/metrics")
 
 logger = structlog.get_logger("fcnserve.access")
@@ -22,15 +26,19 @@ logger = structlog.get_logger("fcnserve.access")
 class Telemetry:
     """ASGI middleware that answers what no route could, and observes each answer."""
 
-    def __init__(self, app: ASGIApp, metrics: RequestMetrics) -> None:
+    def __init__(
+        self, app: ASGIApp, metrics: RequestMetrics, spans: "RequestSpans | None" = None
+    ) -> None:
         self.app = app
         self.observer = AnswerObserver(metrics)
+        self.spans = spans
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         exchange = Exchange(scope, send)
+        span = self.spans.begin(exchange) if self.spans else None
         try:
             if exchange.context.refusal is not None:
                 raise exchange.context.refusal
@@ -41,6 +49,8 @@ class Telemetry:
             await self._answer(exchange, error, scope, receive)
         finally:
             self.observer.observe(exchange)
+            if self.spans and span:
+                self.spans.end(span, exchange)
 
     async def _answer(
         self, exchange: Exchange, error: BaseException, scope: Scope, receive: Receive
@@ -78,6 +88,8 @@ class AnswerObserver:
             "ms": round(seconds * 1000, 1),
             "request_id": context.request_id,
         }
+        if context.trace_id:
+            fields["trace_id"] = context.trace_id
         if exchange.client:
             fields["client"] = exchange.client
         if context.problem_code:

@@ -121,8 +121,9 @@ def wrong_settings(error: ValueError) -> list[str]:
     from pydantic import ValidationError
 
     from service.auth.keys import KeysFileError
+    from service.tracing.collector import TracingError
 
-    if isinstance(error, KeysFileError):
+    if isinstance(error, (KeysFileError, TracingError)):
         return [str(error)]
     if not isinstance(error, ValidationError) or error.title != "Settings":
         return []

@@ -41,6 +41,7 @@ class RequestOptions(NamedTuple):
     classes: Sequence[str] | None
     worker_options: str  # those of the worker that all images have, as members of a JSON object
     request_id: str = ""
+    trace_id: str = ""
 
     def render_with(self, card: ModelCard) -> RenderOptions:
         """Return the options for rendering an answer of this card's model, which may be newer than
@@ -51,10 +52,11 @@ class RequestOptions(NamedTuple):
 
     def options_of_image(self, cost_s: float, *, is_suspect: bool = False) -> bytes:
         """Write the worker's options for one image, as `WorkerOptions` reads them. All parts are
-        valid: the request's id has no character that JSON would escape.
+        valid: the ids have no character that JSON would escape.
         """
         suspect = '"suspect":true,' if is_suspect else ""
-        of_image = f'{suspect}"cost_s":{cost_s!r},"request_id":"{self.request_id}"'
+        trace = f'"trace_id":"{self.trace_id}",' if self.trace_id else ""
+        of_image = f'{suspect}{trace}"cost_s":{cost_s!r},"request_id":"{self.request_id}"'
         return f"{{{self.worker_options}{of_image}}}".encode("ascii")
 
     def frame(self, header: photo.Header) -> Frame:
@@ -92,11 +94,11 @@ class OptionsReader:
         ProblemError of a card that cannot be read.
         """
         accept = ",".join(request.headers.getlist("accept"))
-        request_id = context_of(request).request_id
+        context = context_of(request)
         key = (model, request.scope["query_string"], accept, id(media_outputs))
         kept = self._kept.get(key)
         if kept is not None and kept.card is self.models.known(model):
-            return RequestOptions(*kept[:-1], request_id)
+            return RequestOptions(*kept[:-2], context.request_id, context.trace_id)
         output, accept_jpeg = negotiate(query.output, accept, media_outputs)
         card = self.models.known(model)
         if card is None:
@@ -106,7 +108,7 @@ class OptionsReader:
             if len(self._kept) == MAX_KEPT:
                 self._kept.clear()
             self._kept[key] = options
-        return options._replace(request_id=request_id)
+        return options._replace(request_id=context.request_id, trace_id=context.trace_id)
 
     def _checked(
         self, query: SegmentQuery, model: str, card: ModelCard, output: Output, *, accept_jpeg: bool

@@ -2,6 +2,8 @@
 `service.cli.main`.
 """
 
+import os
+
 import uvicorn
 from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR, CollectorRegistry
 
@@ -13,6 +15,7 @@ from service.server.open_files import within_open_files
 from service.server.server import Server, freeze_garbage_collector, uvicorn_options
 from service.server.supervisor import supervise
 from service.settings import Settings
+from service.tracing.collector import has_collector
 from service.worker.gpus import gpu_count
 
 
@@ -26,6 +29,7 @@ def run() -> int:
     logs.configure(settings)
     if authenticator := Authenticator.of(settings):
         authenticator.check_file()  # at the start only: later a broken file ends no gateway
+    has_collector(os.environ)  # raises TracingError now, and not in each process
     processes = process_count(settings, gpu_count)
     settings = within_open_files(settings, processes)
     if processes > 1:

@@ -44,7 +44,8 @@ def uvicorn_options(settings: Settings, processes: int = 1) -> dict[str, Any]:
         "loop": "uvloop",
         "http": partial(Connection, limits, OpenConnections(limits.max_connections)),
         "ws": "none",
-        "proxy_headers": False,  # nothing reads a client's address
+        "proxy_headers": bool(settings.trusted_proxies),  # a client's address, for the log
+        "forwarded_allow_ips": list(settings.trusted_proxies),
         "access_log": False,  # telemetry writes one line a request, with its stage times
         "log_config": None,
         "server_header": False,
