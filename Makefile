@@ -11,7 +11,7 @@ PYTHON ?= $(or $(shell for python in python3.11 python3.12 python3; do \
 # The commands that run long are `exec`ed, one a line: a signal to make reaches the program itself.
 INSTALL = @exec $(PYTHON) deploy/install.py
 
-.PHONY: help serve test test-browser test-stack test-kubernetes test-fuzz test-faults test-client test-integrations lint format bench bench-front gpu-check overload simulate loadtest peers wheel lock lock-images clean
+.PHONY: help serve test test-browser test-stack test-kubernetes test-fuzz test-faults test-client test-examples test-integrations lint format bench bench-front gpu-check overload simulate loadtest peers wheel lock lock-images clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 24
@@ -46,6 +46,10 @@ test-faults: ## break a running service in a dozen ways under load
 test-client: ## install the Python client alone, from the package index, and run its README
 	$(INSTALL) worker test
 	@exec .venv/bin/python -m pytest tests/client $(ARGS)
+
+test-examples: ## run examples/ against a real service: Jupyter, Chromium, a video
+	$(INSTALL) worker test browser examples
+	@exec .venv/bin/python -m pytest tests/examples $(ARGS)
 
 test-integrations: ## other projects' clients and tools, each in an environment of its own
 	$(INSTALL) worker test

@@ -24,7 +24,7 @@ def read_png(png: bytes) -> tuple[Labels, Levels | None]:
     try:
         with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
             mode, samples = image.mode, np.array(image)
-    except (OSError, SyntaxError) as error:
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"the label map's PNG cannot be decoded: {error}") from error
     if mode not in {"P", "L", "LA"} or samples.dtype != np.uint8:
         raise ValueError(f"a PNG of mode {mode} is no label map: that is indexed, grey, grey+alpha")

@@ -44,21 +44,24 @@ class Model:
     def from_card(cls, card: Mapping[str, Any]) -> "Model":
         """Read a card. Raises ValueError where it is none."""
         try:
+            classes = _names(card["classes"])
             background = card.get("background_id", 0)
-            palette = tuple(_rgb(colour) for colour in card["palette"])
+            if background is not None and background not in range(len(classes)):
+                raise ValueError(f"background_id: {background!r}")
+            palette = _palette(card["palette"], len(classes))
             overlay = card.get("overlay_palette")
             return cls(
                 name=str(card["name"]),
                 digest=str(card["digest"]),
-                classes=tuple(map(str, card["classes"])),
+                classes=classes,
                 background_id=background,
                 palette=palette,
-                overlay_palette=tuple(map(_rgb, overlay)) if overlay else palette,
+                overlay_palette=_palette(overlay, len(classes)) if overlay else palette,
                 filtered_id=VOID if background is None else background,
                 version=str(card.get("version", "")),
                 card=card,
             )
-        except (LookupError, TypeError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise ValueError(f"not the card of a model of fcnserve: {error!r}") from error
 
     @property
@@ -82,6 +85,15 @@ class Model:
         return self.classes[class_id] if 0 <= class_id < len(self.classes) else str(class_id)
 
 
-def _rgb(colour: Any) -> Rgb:
-    red, green, blue = colour
-    return int(red), int(green), int(blue)
+def _names(classes: Any) -> tuple[str, ...]:
+    if not isinstance(classes, list | tuple) or not 0 < len(classes) <= VOID:
+        raise ValueError(f"classes: {classes!r}")
+    return tuple(map(str, classes))
+
+
+def _palette(colours: Any, classes: int) -> tuple[Rgb, ...]:
+    """Read a colour for each class. Raises ValueError, TypeError and OverflowError."""
+    read = [(int(red), int(green), int(blue)) for red, green, blue in colours]
+    if len(read) != classes or not all(0 <= channel <= 255 for each in read for channel in each):  # noqa: PLR2004 - a byte
+        raise ValueError(f"{len(read)} colours for {classes} classes, or one that is no RGB")
+    return tuple(read)

@@ -54,7 +54,7 @@ def pixels_of(photo: bytes, orientation: Orientation = "exif") -> Pixels:
 
     Raises OSError where Pillow cannot read it.
     """
-    with Image.open(io.BytesIO(photo)) as image:
+    with _opened(photo) as image:
         shown = ImageOps.exif_transpose(image) if orientation == "exif" else image
         if shown.mode.startswith("I;16"):
             levels = (np.asarray(shown) >> 8).astype(np.uint8)
@@ -63,6 +63,13 @@ def pixels_of(photo: bytes, orientation: Orientation = "exif") -> Pixels:
             white = Image.new("RGBA", shown.size, "white")
             shown = Image.alpha_composite(white, shown.convert("RGBA"))
         return np.array(shown.convert("RGB"))
+
+
+def _opened(photo: bytes) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(photo))
+    except Image.DecompressionBombError as error:  # PIL.Image.MAX_IMAGE_PIXELS raises the limit
+        raise OSError(str(error)) from error
 
 
 def _without_exif(image: Image.Image) -> Image.Image:

@@ -50,11 +50,11 @@ class Polygon:
         return {"type": "Feature", "properties": properties, "geometry": self.__geo_interface__}
 
     def to_shapely(self) -> "shapely.Polygon":
-        """Return a `shapely.Polygon`. Raises ImportError without `fcnserve-client[shapely]`."""
+        """Return a `shapely.Polygon`. Raises ImportError where that is not installed."""
         try:
             import shapely
         except ImportError as error:
-            raise ImportError("install shapely: pip install 'fcnserve-client[shapely]'") from error
+            raise ImportError("to_shapely needs shapely: pip install shapely") from error
         return shapely.Polygon(self.exterior, self.holes)
 
 

@@ -157,12 +157,12 @@ class Segmentation:
         self, classes: Sequence[ClassName] | None = None
     ) -> "supervision.Detections":
         """Return `supervision.Detections`, one a class, with masks and, where there are
-        confidences, their mean over the class. Needs `fcnserve-client[supervision]`.
+        confidences, their mean over the class. Raises ImportError where that is not installed.
         """
         try:
             import supervision
         except ImportError as error:
-            raise ImportError("pip install 'fcnserve-client[supervision]'") from error
+            raise ImportError("to_supervision needs it: pip install supervision") from error
         shown = self._shown(classes)
         masks = np.array([self.labels == each for each in shown], np.bool_).reshape(-1, *self.size)
         boxes = [self.classes[self.model.class_name(each)].bbox for each in shown]
@@ -199,12 +199,17 @@ class Segmentation:
         painted = paint(pixels, self.labels, self.model.overlay_palette, shown, alpha)
         return Image.fromarray(painted)
 
-    def _repr_png_(self) -> bytes | None:
-        """Return what a notebook shows: the overlay, or the mask where there is no photo."""
-        image = self.to_image() if self.photo is None else self.overlay()
+    def _repr_jpeg_(self) -> bytes | None:
+        """Return the overlay, which a notebook shows: as JPEG, a tenth of a PNG's bytes."""
+        if self.photo is None:
+            return None
         file = io.BytesIO()
-        image.save(file, "PNG")
+        self.overlay().save(file, "JPEG")
         return file.getvalue()
+
+    def _repr_png_(self) -> bytes | None:
+        """Return the mask, which a notebook shows where there is no photo to paint."""
+        return encoded_png(self.to_image()) if self.photo is None else None
 
     def __repr__(self) -> str:
         height, width = self.size

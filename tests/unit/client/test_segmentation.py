@@ -18,6 +18,7 @@ from pycocotools import mask as coco
 
 from fcnserve_client import MissingPartError, Model, Polygon, Segmentation, UnknownClassError
 from fcnserve_client.label_maps import read_png
+from fcnserve_client.photos import pixels_of
 from handlers.shared.png import write_grey, write_grey_alpha, write_indexed
 from service.render import Legend, Output, RenderOptions, overlay_palette, render
 
@@ -174,10 +175,38 @@ def test_a_notebook_shows_the_overlay_and_text_shows_the_shares() -> None:
     labels = np.array([[1, 0, 0, 0]], np.uint8)
     seg = Segmentation(labels, MODEL, photo=photo((1, 4)))
     assert repr(seg) == "<Segmentation 4x1 by toy: background 75.0%, cat 25.0%>"
-    with Image.open(io.BytesIO(seg._repr_png_() or b"")) as shown:
-        assert np.array_equal(np.asarray(shown), np.asarray(seg.overlay()))
+    assert seg._repr_png_() is None
+    with Image.open(io.BytesIO(seg._repr_jpeg_() or b"")) as shown:
+        assert (shown.format, shown.size) == ("JPEG", (4, 1))
+    plain = Segmentation(labels, MODEL)
+    assert plain._repr_jpeg_() is None
+    assert np.array_equal(read_png(plain._repr_png_() or b"")[0], labels)
     with pytest.raises(MissingPartError, match="photo"):
-        Segmentation(labels, MODEL).overlay()
+        plain.overlay()
+
+
+NO_CARDS: list[dict[str, Any]] = [
+    {"classes": 5},
+    {"classes": "cat"},
+    {"classes": []},
+    {"classes": ["a"] * 256, "palette": [[0, 0, 0]] * 256},
+    {"background_id": -1},
+    {"background_id": "cat"},
+    {"palette": [[0, 0, 0]]},
+    {"palette": [[0, 0]] * len(MODEL.classes)},
+    {"palette": [[256, 0, 0]] * len(MODEL.classes)},
+    {"palette": [[1e999, 0, 0]] * len(MODEL.classes)},
+    {"overlay_palette": [[0, 0, 0]] * 300},
+]
+
+
+def test_an_image_above_pillows_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    png = write_indexed(blobs(), FLAT)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1)
+    with pytest.raises(ValueError, match="exceeds limit"):
+        read_png(png)
+    with pytest.raises(OSError, match="exceeds limit"):
+        pixels_of(png)
 
 
 def test_what_is_no_label_map_is_refused() -> None:
@@ -186,7 +215,7 @@ def test_what_is_no_label_map_is_refused() -> None:
     for bad in (b"", b"not a png", file.getvalue(), write_indexed(blobs(), FLAT)[:200]):
         with pytest.raises(ValueError, match="label map"):
             read_png(bad)
-    no_cards: list[Any] = [{}, {"name": "x", "digest": "d", "classes": 5, "palette": []}, []]
+    no_cards: list[Any] = [{}, [], *(card() | changes for changes in NO_CARDS)]
     for no_card in no_cards:
         with pytest.raises(ValueError, match="card of a model"):
             Model.from_card(no_card)
