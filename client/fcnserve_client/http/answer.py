@@ -27,7 +27,7 @@ ALGORITHMS = {"sha-256": hashlib.sha256, "sha-512": hashlib.sha512}  # of RFC 95
 REDIRECTS = range(300, 400)
 
 _DIGEST = re.compile(r"([\w-]+)=:([A-Za-z0-9+/=]*):")
-_DURATION = re.compile(r"([\w-]+)\s*;(?:[^,]*;)?\s*dur=([0-9.]+)")
+_DURATION = re.compile(r"([\w-]+)\s*;(?:[^,]*;)?\s*dur=(\d+(?:\.\d+)?)(?![\w.])", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from fcnserve_client.errors import FcnserveError, RequestTimeoutError
 
-FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 8.0
+FIRST_WAIT_S, LONGEST_WAIT_S, MOST_DOUBLED = 0.25, 8.0, 5
 
 logger: logging.Logger = logging.getLogger("fcnserve_client")
 
@@ -51,7 +51,8 @@ class Budget:
         """
         if isinstance(error, RequestTimeoutError):
             raise error from self.last
-        jitter_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0**self.retries) * self.policy.chance()
+        doubled = min(self.retries, MOST_DOUBLED)  # a float ends at 2**1023
+        jitter_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0**doubled) * self.policy.chance()
         wait_s = (error.retry_after or 0.0) + jitter_s
         is_over = self.retries >= self.policy.max_retries or wait_s >= self.left_s
         if not error.is_transient or is_over:

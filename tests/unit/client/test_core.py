@@ -13,7 +13,7 @@ import service.errors  # noqa: F401 - defines the subclasses of ProblemError
 from fcnserve_client import errors, problems
 from fcnserve_client.errors import FcnserveError
 from fcnserve_client.http.answer import Answer
-from fcnserve_client.http.core import Core, Exchange, Send, Wait
+from fcnserve_client.http.core import JSON, Core, Exchange, Send, Wait
 from fcnserve_client.http.options import segment_query
 from fcnserve_client.http.retries import LONGEST_WAIT_S, RetryPolicy
 from handlers.shared.errors import ProblemError as ServerProblemError
@@ -255,3 +255,19 @@ def test_errors_can_be_sent_to_other_processes(kind: type[FcnserveError]) -> Non
 def test_an_unknown_option_is_refused() -> None:
     with pytest.raises(TypeError, match=r"unknown options: \['clases'\]; known: .*classes"):
         segment_query({"clases": "cat"})  # type: ignore[typeddict-unknown-key]
+
+
+@pytest.mark.parametrize(
+    "timing", ["a;dur=1.2.3", "a;dur=.", "a;dur=", "a;desc=b", ";;,", "a;dur=1e999"]
+)
+def test_a_timing_that_cannot_be_read_costs_no_result(timing: str) -> None:
+    server = Server([answer(server_timing=f"{timing}, forward;dur=20"), a_card()])
+    assert server.segment().timing["forward"] == 20
+
+
+def test_waiting_goes_on_however_often_a_server_was_not_ready() -> None:
+    """A float has no 2**1024."""
+    attempts = 1500
+    server = Server([*[problem("not_ready", 503)] * attempts, answer(b"{}", content_type=JSON)])
+    server.run(server.core().ready(1e9))
+    assert len(server.sent) == attempts + 1
