@@ -67,15 +67,15 @@ class LoadedModel:
         photo: Photo,
         *,
         classes: str | int | Iterable[str | int] | None = None,
-        min_area: int = 0,
+        min_area: int | None = None,
         max_side: int | None = None,
-        orientation: Orientation = "exif",
+        orientation: Orientation | None = None,
         confidence: bool = True,
     ) -> Segmentation:
         """Segment a photo: a path, bytes, a file, a Pillow image or RGB pixels (H, W, 3) uint8.
 
-        The options are those of `Client.segment`. Raises what it raises, less the errors of
-        connections, and OSError for a file that cannot be read.
+        The options are those of `Client.segment`, less the model and the deadline. Raises what it
+        raises, less the errors of connections, and OSError for a file that cannot be read.
         """
         body = read_photo(photo)
         with _clients_errors():
@@ -87,7 +87,7 @@ class LoadedModel:
             png,
             self.model,
             photo=body,
-            orientation=orientation,
+            orientation=orientation or "exif",
             timing=answer.report.stages_ms,
         )
 
@@ -176,9 +176,9 @@ def _clients_errors() -> Iterator[None]:
 
 def _query(
     classes: str | int | Iterable[str | int] | None,
-    min_area: int,
+    min_area: int | None,
     max_side: int | None,
-    orientation: str,
+    orientation: Orientation | None,
     *,
     confidence: bool,
 ) -> SegmentQuery:
@@ -193,6 +193,7 @@ def _query(
         "orientation": orientation,
     }
     try:
-        return SegmentQuery.model_validate(values)
+        given = {name: value for name, value in values.items() if value is not None}
+        return SegmentQuery.model_validate(given)
     except ValidationError as error:
         raise invalid_option(RequestValidationError(error.errors()), {}) from error

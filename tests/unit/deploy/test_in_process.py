@@ -75,6 +75,12 @@ def test_every_form_of_a_photo_has_the_same_labels(model: LoadedModel) -> None:
         np.testing.assert_array_equal(each, first)
 
 
+def test_an_option_that_is_none_is_the_default_as_for_the_client(model: LoadedModel) -> None:
+    named = model.segment(CAT, max_side=64, min_area=0, orientation="exif", classes=None)
+    none = model.segment(CAT, max_side=64, min_area=None, orientation=None)
+    assert none.png == named.png
+
+
 def test_wrong_photos_and_options_raise_what_the_api_answers(model: LoadedModel) -> None:
     with pytest.raises(BrokenImageError):
         model.segment(CAT.read_bytes()[:5000])
