@@ -11,26 +11,29 @@ from pathlib import Path
 
 from fcnserve_client.errors import FcnserveError
 from service.client.errors import describe, is_about_all
+from service.client.lines import LineFile
 from service.client.segment import PhotoOutcome
-from service.client.write import open_descriptor, write_all
+from service.client.write import open_descriptor
 
 
 @contextmanager
 def results_file(name: str | None, *, append: bool) -> Iterator[Callable[[PhotoOutcome], None]]:
     """Open the file of the results, or standard output for `-`; give what writes an outcome.
 
-    Each line is written at once, by one call: what a run that is killed has done is there.
+    Each line is written at once: what a run that is killed has done is there.
     """
     if name is None:
         yield lambda _outcome: None
         return
     descriptor = 1 if name == "-" else open_descriptor(Path(name))
-    flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if append else os.O_TRUNC)
-    opened = os.open(name, flags, 0o666) if descriptor is None else os.dup(descriptor)
+    if descriptor is None:
+        lines = LineFile.open(name, append=append)
+    else:
+        lines = LineFile(os.dup(descriptor), "standard output" if name == "-" else name)
     try:
-        yield lambda outcome: write_all(opened, result_line(outcome))
+        yield lambda outcome: lines.add(result_line(outcome))
     finally:
-        os.close(opened)
+        lines.close()
 
 
 def result_line(outcome: PhotoOutcome) -> bytes:
@@ -48,15 +51,25 @@ def result_line(outcome: PhotoOutcome) -> bytes:
         "model": outcome.model,
         "shares": outcome.shares,
     }
-    return json.dumps(line).encode() + b"\n"
+    return json.dumps(line).encode()
 
 
 def failure_line(outcome: PhotoOutcome, error: Exception) -> str:
-    """Describe a failure in one line.
+    """Describe a photo's failure in one line.
 
-    An error that every photo would meet is described without the photo's name.
+    An answer that every photo would get is described without the photo's name.
     """
-    if is_about_all(error):
-        return describe(error)
+    is_of_server = is_about_all(error) and not isinstance(error, OSError)
+    return error_line(error, None if is_of_server else str(outcome.job))
+
+
+def error_line(error: Exception, name: str | None = None) -> str:
+    """Describe an error in one line, with the name of its file, or else this one."""
     named = error.filename if isinstance(error, OSError) and error.strerror else None
-    return f"{named or outcome.job}: {describe(error)}"
+    text = ": ".join(filter(None, (named or name, describe(error))))
+    return _printable(text)
+
+
+def _printable(text: str) -> str:
+    """Escape what would end the line, or control a terminal: names of files may have any of it."""
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)

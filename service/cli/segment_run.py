@@ -17,11 +17,11 @@ from pathlib import Path
 from rich.console import Console
 
 from service.cli.segment_progress import progress
-from service.cli.segment_results import failure_line, results_file
+from service.cli.segment_results import error_line, failure_line, results_file
 from service.client.dataset import Dataset
 from service.client.dataset_plan import DatasetOptions
 from service.client.done import DoneAnswers
-from service.client.errors import FAILURES, describe, is_about_all
+from service.client.errors import FAILURES, is_about_all
 from service.client.exchange import open_server
 from service.client.files import Plan
 from service.client.query import Query, Server, UnknownModelError
@@ -81,7 +81,7 @@ def run(plan: Plan, server: Server, query: Query, options: Options) -> int:
         console.print("stopped")
         return INTERRUPTED
     except (*FAILURES, UnknownModelError) as error:
-        console.print(describe(error))
+        console.print(error_line(error))
         return counts.exit_status or FAILED
     finally:
         if counts.photos > 1:

@@ -3,6 +3,7 @@
 Called by `service.client.segment`, `service.cli.segment_run` and `service.cli.evaluate`.
 """
 
+import errno
 from http import HTTPStatus
 
 from fcnserve_client.errors import (
@@ -20,6 +21,9 @@ FAILURES = (FcnserveError, OSError)
 _ABOUT_ALL = frozenset({"unauthorized", "model_not_found", "invalid_option", "not_found"})
 """Codes that do not depend on the photo: the next one would get the same."""
 
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+"""Errors of the disk: the next answer would be computed in vain."""
+
 _NO_PROXYS = frozenset({HTTPStatus.OK, HTTPStatus.NOT_FOUND})
 """Statuses of an unexpected answer by a server that is no fcnserve; a proxy before one may refuse a
 single photo, as with 413."""
@@ -27,6 +31,8 @@ single photo, as with 413."""
 
 def is_about_all(error: Exception | None) -> bool:
     """Return whether every other photo would meet this error."""
+    if isinstance(error, OSError) and error.errno in _NO_SPACE:
+        return True
     if isinstance(error, UnexpectedAnswerError):
         return error.status in _NO_PROXYS
     if isinstance(error, ConnectionFailedError | RedirectedError):

@@ -13,6 +13,8 @@ from service.client.query import Query, Server, chosen_model
 
 TIMEOUT_S = 300.0
 """Of one photo, with all retries: also a server that restarts has answered by then."""
+RETRIES = 1_000_000
+"""The time alone ends them: ten would be over within half a minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,5 +46,7 @@ async def open_server(server: Server, query: Query) -> AsyncIterator[OpenServer]
             raise
         except FcnserveError:
             pass  # the photos' own requests tell
-    async with AsyncClient(server.url, key=server.key, timeout=TIMEOUT_S) as client:
+    async with AsyncClient(
+        server.url, key=server.key, timeout=TIMEOUT_S, max_retries=RETRIES
+    ) as client:
         yield OpenServer(client, query)

@@ -10,9 +10,12 @@ folder's own name is kept: `one/1.png`, `two/1.png`.
 """
 
 import os
+import stat
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import chain
+
+from service.client.done import answers_in
 
 PHOTO_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp"}
@@ -48,31 +51,55 @@ def _found(photo: str, out: str, *, alone: bool) -> Iterator[tuple[str, str]]:
         return
     _check_apart(photo, out)
     kept = "" if alone else os.path.basename(os.path.realpath(photo))
-    paths = list(_below(photo, "", os.path.realpath(out)))
+    paths = list(_below(photo, os.path.realpath(out)))
     if not paths:
         raise BadNamesError(f"{photo} holds no photos; they end in {_listed_suffixes()}")
     for path in paths:
         yield os.path.join(photo, path), os.path.join(kept, path)
 
 
-def _below(folder: str, prefix: str, out: str) -> Iterator[str]:
-    """Yield the paths of photos below a folder, by name.
+def _below(top: str, out: str) -> Iterator[str]:
+    """Yield the paths of photos below a folder: its own by name, then those of its folders.
 
-    Hidden files, the folder OUT and links to folders are left out.
+    Hidden files, the folder OUT, links to folders, and answers of other runs are left out.
     """
+    waiting, answers = [""], dict[str, int]()
+    while waiting:
+        prefix, folders = waiting.pop(), []
+        folder = os.path.join(top, prefix)
+        answers |= {os.path.join(prefix, each): size for each, size in answers_in(folder).items()}
+        for entry in _entries(folder):
+            path = os.path.join(prefix, entry.name)
+            if not entry.is_dir(follow_symlinks=False):
+                if _is_photo(entry, answers.get(path)):
+                    yield path
+            elif os.path.realpath(entry.path) != out:
+                folders.append(path)
+        waiting += reversed(folders)
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    """List what is not hidden, by name; raises BadNamesError."""
     try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        with os.scandir(folder) as entries:
+            shown = [entry for entry in entries if not entry.name.startswith(".")]
     except OSError as error:
         raise BadNamesError(f"{error.filename}: {error.strerror}") from error
-    for entry in entries:
-        path = os.path.join(prefix, entry.name)
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir(follow_symlinks=False):
-            if os.path.realpath(entry.path) != out:
-                yield from _below(entry.path, path, out)
-        elif os.path.splitext(entry.name)[1].lower() in PHOTO_SUFFIXES and entry.is_file():
-            yield path
+    return sorted(shown, key=lambda entry: entry.name)
+
+
+def _is_photo(entry: os.DirEntry[str], answer_bytes: int | None) -> bool:
+    """Return whether a file's suffix is a photo's, and it is no answer, which has its size.
+
+    A link that leads nowhere, or to itself, is taken: reading it fails, and says which it is.
+    """
+    if os.path.splitext(entry.name)[1].lower() not in PHOTO_SUFFIXES:
+        return False
+    try:
+        found = entry.stat()
+    except OSError:
+        return True
+    return stat.S_ISREG(found.st_mode) and found.st_size != answer_bytes
 
 
 def _check_apart(photos: str, out: str) -> None:

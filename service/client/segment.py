@@ -52,7 +52,7 @@ class Run:
     send: Send
     done: DoneAnswers | None = None
     skipped_model: str | None = None
-    shares_of: Callable[[bytes], Shares | None] | None = None
+    shares_of: Callable[[Rendered], Shares | None] | None = None
     dataset: Dataset | None = None
 
 
@@ -117,7 +117,7 @@ def _keep(run: Run, job: PhotoJob, digest: str, answer: Rendered, size: int) -> 
     """Record an answer that is written, and read the shares of its classes."""
     if run.done is not None and job.target is not None:
         run.done.add(job.target, digest, answer.model, size)
-    return run.shares_of(answer.body) if run.shares_of else None
+    return run.shares_of(answer) if run.shares_of else None
 
 
 async def _in_daemon_thread(work: Callable[[], Result]) -> Result:

@@ -1,6 +1,6 @@
 """The classes' shares of a photo, read from an answer that tells them.
 
-In: an answer's body. Out: the share of the photo's pixels, 0 to 1, by class. Called by
+In: an answer. Out: the share of the photo's pixels, 0 to 1, by class. Called by
 `service.client.segment`, for the results of `fcnserve segment --jsonl`.
 """
 
@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from fcnserve_client import Model, Segmentation
+from fcnserve_client import Model, Rendered, Segmentation
 from service.client.files import OutputName
 
 Shares = Mapping[str, float]
@@ -16,15 +16,20 @@ LABEL_MAPS: tuple[OutputName, ...] = ("mask", "labels", "confidence")
 DIGITS = 6
 
 
-def shares_reader(output: OutputName, model: Model) -> Callable[[bytes], Shares | None]:
-    """Give the reader for an output; overlays and polygons have none of them."""
+def shares_reader(output: OutputName, model: Model) -> Callable[[Rendered], Shares | None]:
+    """Give the reader for an output; overlays and polygons have none of them.
+
+    A label map of another model, which was loaded meanwhile, may have other classes: None, too.
+    """
     readers: dict[OutputName, Callable[[bytes], Shares]] = {"summary": _of_summary, "rle": _of_rle}
     readers |= dict.fromkeys(LABEL_MAPS, lambda body: _of_label_map(body, model))
     read = readers.get(output)
 
-    def read_or_none(body: bytes) -> Shares | None:
+    def read_or_none(answer: Rendered) -> Shares | None:
+        if read is None or (output in LABEL_MAPS and answer.model != model.tag):
+            return None
         try:
-            return None if read is None else read(body)
+            return read(answer.body)
         except (ValueError, LookupError, TypeError):  # no answer of this release
             return None
 

@@ -1,6 +1,7 @@
 """Runs of `fcnserve segment`: exit statuses, results as JSON lines, going on where one ended."""
 
 import asyncio
+import errno
 import json
 import os
 import signal
@@ -10,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from fcnserve_client.http import retries
 from service.cli.segment_run import Counts, Options, run
+from service.client import segment
 from service.client.done import DONE_FILE
 from service.client.files import plan_jobs
 from service.client.query import Query, Server
@@ -141,6 +144,53 @@ async def test_a_run_that_is_killed_is_gone_on_with_and_no_photo_is_lost_or_sent
     assert {each.name: each.read_bytes() for each in out.glob("*.png")} == {
         f"{name}.png": ANSWER + name.encode() for name in names
     }
+
+
+async def test_each_failure_is_one_line_whatever_its_name_holds(
+    photos: list[str], tmp_path: Path, url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    strange = os.fsdecode(b"new\nline \x1b[31m \xff.jpg")
+    Path(photos[0]).rename(tmp_path / "photos" / strange)
+    (tmp_path / "photos" / strange).write_bytes(b"broken")
+    results = tmp_path / "results.jsonl"
+    folder = [str(tmp_path / "photos")]
+    assert await _run(folder, tmp_path / "out", url, Query(), jsonl=str(results)) == 11
+    failure, counts = capsys.readouterr().err.splitlines()
+    assert "new\\nline \\x1b[31m \\udcff.jpg: the image is cut short" in failure
+    assert counts == "5 of 6 photos segmented, 1 failed"
+    lines = [json.loads(line) for line in results.read_text().splitlines()]
+    assert os.fspath(tmp_path / "photos" / strange) in {each["path"] for each in lines}
+
+
+async def test_a_full_disk_ends_a_run_which_says_what_is_left(
+    photos: list[str],
+    tmp_path: Path,
+    url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def full(target: Path, body: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(target))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(segment, "write_answer", full)
+        assert await _run(photos, tmp_path / "out", url, Query()) == 1
+    *failures, counts = capsys.readouterr().err.splitlines()
+    assert failures[0].endswith("out/a.png: No space left on device")
+    assert len(failures) == 2  # requests at a time
+    assert counts == "0 of 6 photos segmented, 2 failed, 4 left; --resume goes on"
+    assert await _run(photos, tmp_path / "out", url, Query(), resume=True) == 0
+
+
+async def test_a_busy_server_is_asked_until_the_time_is_over(
+    photos: list[str], tmp_path: Path, url: str, fake: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not ten times, which are over before a server has started again."""
+    monkeypatch.setattr(retries, "FIRST_WAIT_S", 0.001)
+    monkeypatch.setattr(retries, "LONGEST_WAIT_S", 0.001)
+    fake.busy_answers = 100
+    assert await _run(photos[:1], tmp_path / "out", url, Query()) == 0
+    assert len(fake.queries) == 101
 
 
 async def test_ctrl_c_says_what_is_left(tmp_path: Path, url: str, photos: list[str]) -> None:

@@ -25,7 +25,8 @@ WHERE = "no fcnserve answers at http://127.0.0.1:8000 (Connection refused)"
         (BusyError("busy"), False, "busy [busy]"),
         (RequestTimeoutError("late"), False, "late [timeout]"),
         (UnexpectedAnswerError("413", status=413), False, "413 [unexpected_answer]"),
-        (OSError(errno.ENOSPC, "No space left", "m.png"), False, "No space left"),
+        (OSError(errno.ENOSPC, "No space left", "m.png"), True, "No space left"),
+        (OSError(errno.EACCES, "Permission denied", "m.png"), False, "Permission denied"),
         (OSError("read"), False, "read"),
         (
             UnauthorizedError("no key"),

@@ -1,5 +1,6 @@
 """Folders of photos: which files are photos, and names under which no answer hides another."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from PIL import Image
 
 from handlers.shared.photo import DEFAULT_FORMATS, OPTIONAL_FORMATS
+from service.client.done import DoneAnswers
 from service.client.files import plan_jobs
 from service.client.naming import PHOTO_SUFFIXES, BadNamesError, named_answers
 
@@ -102,3 +104,31 @@ def test_the_answers_for_a_folder_need_a_folder_of_their_own(
 def test_a_folder_without_photos_is_refused(make: Made) -> None:
     with pytest.raises(BadNamesError, match=r"empty holds no photos; they end in \.apng"):
         answers(make("empty", "notes.txt"))
+
+
+def test_a_link_that_leads_nowhere_is_a_photo_that_fails_and_not_one_that_is_missing(
+    make: Made,
+) -> None:
+    folder = make("photos", "1.jpg")
+    Path(folder, "gone.jpg").symlink_to("missing")
+    Path(folder, "loop.jpg").symlink_to("loop.jpg")
+    Path(folder, "up").symlink_to("..")
+    os.mkfifo(Path(folder, "fifo.jpg"))
+    assert {Path(photo).name for photo in answers(folder)} == {"1.jpg", "gone.jpg", "loop.jpg"}
+
+
+def test_the_answers_of_another_run_are_no_photos(make: Made) -> None:
+    """Of `-o photos/masks`, and of `photos/*.jpg -o photos`, before `photos -o photos/overlays`."""
+    folder = make(
+        "photos", "1.jpg", "1.png", "2.png", "masks/1.png", "masks/a/2.png", "masks/3.png"
+    )
+    for out, names in ((folder, ["1.png"]), (f"{folder}/masks", ["1.png", "a/2.png"])):
+        done = DoneAnswers(Path(out), {})
+        for name in names:
+            done.add(f"{out}/{name}", "", "", len(b"photo"))
+        done.close()
+    assert list(answers(folder)) == [
+        f"{folder}/{each}" for each in ("1.jpg", "2.png", "masks/3.png")
+    ]
+    Path(folder, "1.png").write_bytes(b"a photo that took the answer's place")
+    assert f"{folder}/1.png" in answers(folder)
