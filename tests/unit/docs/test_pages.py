@@ -105,6 +105,7 @@ LINKING = [
     *sorted((ROOT / "model_store").glob("*/*.md")),
     *sorted((ROOT / "service").rglob("*.md")),
     ROOT / "client/README.md",
+    ROOT / "examples/README.md",
 ]
 
 
