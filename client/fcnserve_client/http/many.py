@@ -7,7 +7,8 @@ In: photos, and what segments one. Out: an iterator of pairs, for threads and fo
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from threading import Semaphore, Thread
 from typing import Generic, Literal, Self, TypeVar, cast
 
 from fcnserve_client.photos import Photo
@@ -41,7 +42,7 @@ class SegmentMany(Generic[P, R]):
         self._on_error = on_error
         self._prefetch = PREFETCH * checked(parallel)
         self._waiting: deque[tuple[P, Future[Segmentation]]] = deque()
-        self._threads = ThreadPoolExecutor(parallel, "fcnserve-client")
+        self._permits = Semaphore(parallel)
 
     def __iter__(self) -> Self:
         return self
@@ -53,7 +54,7 @@ class SegmentMany(Generic[P, R]):
                 photo = next(self._photos)
             except StopIteration:
                 break
-            self._waiting.append((photo, self._threads.submit(self._segment, photo)))
+            self._waiting.append((photo, _started(self._segment, photo, self._permits)))
         if not self._waiting:
             self.close()
             raise StopIteration
@@ -64,9 +65,10 @@ class SegmentMany(Generic[P, R]):
 
     def close(self) -> None:
         """Drop the photos that have not begun; those that have end by themselves."""
+        for _, future in self._waiting:
+            future.cancel()
         self._waiting.clear()
         self._photos = iter(())
-        self._threads.shutdown(wait=False, cancel_futures=True)
 
     def __enter__(self) -> Self:
         return self
@@ -75,7 +77,7 @@ class SegmentMany(Generic[P, R]):
         self.close()
 
     def __del__(self) -> None:
-        if hasattr(self, "_threads"):  # not where the constructor raised
+        if hasattr(self, "_permits"):  # not where the constructor raised
             self.close()
 
 
@@ -134,6 +136,28 @@ class AsyncSegmentMany(Generic[P, R]):
     async def _permitted(self, photo: P) -> Segmentation:
         async with self._permits:
             return await self._segment(photo)
+
+
+def _started(
+    segment: Callable[[P], Segmentation], photo: P, permits: Semaphore
+) -> Future[Segmentation]:
+    """Segment a photo in a thread once there is a permit.
+
+    The thread is a daemon: after Ctrl-C a program does not wait for answers that nothing reads.
+    """
+    future = Future[Segmentation]()
+
+    def run() -> None:
+        with permits:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                future.set_result(segment(photo))
+            except BaseException as error:  # noqa: BLE001 - raised again where it is awaited
+                future.set_exception(error)
+
+    Thread(target=run, name="fcnserve-client", daemon=True).start()
+    return future
 
 
 def checked(parallel: int) -> int:

@@ -1,8 +1,12 @@
 """Many photos: in order, several at a time, few in memory, and on after a failure."""
 
 import asyncio
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -169,3 +173,38 @@ def test_an_iterator_that_is_dropped_leaves_no_thread() -> None:
     next(many(work, 100))
     wait_until(lambda: threading.active_count() <= before, PATIENCE_S)
     assert len(work.done) < 100
+
+
+HANGING = """
+import signal
+import subprocess
+import sys
+import signal, threading
+from fcnserve_client.http.many import SegmentMany
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background job
+
+def segment(photo):
+    print("begun", flush=True)
+    threading.Event().wait()  # an answer that does not come
+
+for _ in SegmentMany(range(100), segment, 2, "raise"):
+    pass
+"""
+
+
+def test_ctrl_c_ends_a_program_without_waiting_for_answers() -> None:
+    running = subprocess.Popen(
+        [sys.executable, "-c", HANGING],
+        cwd=Path(__file__).parents[3] / "client",
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    with running:
+        assert running.stdout is not None
+        assert [running.stdout.readline() for _ in range(2)] == [b"begun\n"] * 2
+        running.send_signal(signal.SIGINT)
+        try:
+            assert running.wait(PATIENCE_S) == -signal.SIGINT
+        finally:
+            running.kill()
